@@ -1,0 +1,81 @@
+//! One container.
+
+use super::{ContainerInfo, Engine, ExitStatus, LogOptions, LogStream, RemoveOptions, Stdio, StopOptions};
+use crate::cancel::Cancel;
+use crate::error::Result;
+use crate::id::ContainerId;
+use crate::ops;
+
+/// A container of an engine's store, by id; any process of the same user may hold one.
+///
+/// Dropping it does nothing to the container.
+#[derive(Clone, Debug)]
+pub struct Container {
+    engine: Engine,
+    id: ContainerId,
+}
+
+impl Container {
+    pub(super) fn new(engine: Engine, id: ContainerId) -> Self {
+        Container { engine, id }
+    }
+
+    fn context(&self) -> &ops::Context {
+        &self.engine.context
+    }
+
+    /// Its id.
+    pub fn id(&self) -> &str {
+        self.id.as_str()
+    }
+
+    /// Starts it, and returns once its process runs.
+    pub fn start(&self, stdio: &Stdio, cancel: &Cancel) -> Result<()> {
+        ops::start::start(self.context(), &self.id, stdio, cancel)
+    }
+
+    /// Sends its stop signal, then SIGKILL after the timeout; returns once it has ended.
+    pub fn stop(&self, options: &StopOptions, cancel: &Cancel) -> Result<()> {
+        ops::stop::stop(self.context(), &self.id, options, cancel)
+    }
+
+    /// Stops it when it runs, and starts it again.
+    pub fn restart(&self, options: &StopOptions, cancel: &Cancel) -> Result<()> {
+        ops::stop::restart(self.context(), &self.id, options, cancel)
+    }
+
+    /// Sends a signal to its process: `SIGHUP`, `HUP` or `1`.
+    pub fn kill(&self, signal: &str) -> Result<()> {
+        ops::stop::kill(self.context(), &self.id, signal)
+    }
+
+    /// Waits until it has ended, at most `timeout` seconds.
+    pub fn wait(&self, timeout: Option<f64>, cancel: &Cancel) -> Result<ExitStatus> {
+        ops::wait::wait(self.context(), &self.id, timeout, cancel)
+    }
+
+    /// Reads its log from byte 0, or a part of it.
+    pub fn logs(&self, options: &LogOptions) -> Result<LogStream> {
+        Ok(LogStream::new(ops::logs::open(self.context(), &self.id, options)?))
+    }
+
+    /// All there is to know about it.
+    pub fn inspect(&self) -> Result<ContainerInfo> {
+        ops::list::inspect(self.context(), &self.id)
+    }
+
+    /// Gives it another name.
+    pub fn rename(&self, name: &str) -> Result<()> {
+        ops::rename::rename(self.context(), &self.id, name)
+    }
+
+    /// Removes it with all that it wrote.
+    pub fn remove(&self, options: &RemoveOptions) -> Result<()> {
+        ops::remove::remove(self.context(), &self.id, options)
+    }
+
+    /// Sets the size of its terminal; for the process that started it.
+    pub fn resize(&self, rows: u32, columns: u32) -> Result<()> {
+        ops::start::resize(self.context(), &self.id, rows, columns)
+    }
+}

@@ -1,0 +1,243 @@
+//! What the engine tells.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::options::{Mount, RunOptions, Rung, words};
+
+macro_rules! infos {
+    ($($(#[$meta:meta])* pub struct $name:ident { $($(#[$fmeta:meta])* pub $field:ident: $ty:ty,)* })+) => {$(
+        $(#[$meta])*
+        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+        #[serde(default)]
+        pub struct $name { $($(#[$fmeta])* pub $field: $ty,)* }
+    )+};
+}
+
+words! {
+    /// Where a container is in its life.
+    pub enum Status {
+        /// It has not been started.
+        #[default]
+        Created = "created",
+        /// Its process runs.
+        Running = "running",
+        /// Its process is frozen.
+        Paused = "paused",
+        /// Its process has ended.
+        Exited = "exited",
+        /// Its record is damaged, or its shim was killed before it could tell how the process ended.
+        Dead = "dead",
+    }
+
+    /// One of the two output streams.
+    pub enum Stream {
+        /// Standard output.
+        #[default]
+        Stdout = "stdout",
+        /// Standard error.
+        Stderr = "stderr",
+    }
+
+    /// How a check of `doctor` went.
+    pub enum CheckStatus {
+        /// As it should be.
+        #[default]
+        Ok = "ok",
+        /// Works, with less.
+        Warn = "warn",
+        /// Something does not work.
+        Fail = "fail",
+    }
+}
+
+infos! {
+    /// Where an engine stands.
+    pub struct EngineInfo {
+        /// The library's version.
+        pub version: String,
+        /// The store.
+        pub root: String,
+        /// The run directory.
+        pub run: String,
+        /// The rung of the rootless ladder.
+        pub rung: Rung,
+        /// `v1`, `hybrid`, `v2` or `none`.
+        pub cgroup: String,
+        /// Kernel release.
+        pub kernel: String,
+        /// Containers in the store.
+        pub containers: u64,
+        /// Images in the store.
+        pub images: u64,
+    }
+
+    /// An image in the store.
+    pub struct ImageInfo {
+        /// Digest of its config: the image id.
+        pub id: String,
+        /// Digest of its manifest.
+        pub digest: String,
+        /// Full references that point to it.
+        pub tags: Vec<String>,
+        /// When it was made, as its config says.
+        pub created: Option<String>,
+        /// Bytes of its unpacked layers.
+        pub size: u64,
+        /// `linux`.
+        pub os: String,
+        /// `amd64`, `arm64`, ….
+        pub architecture: String,
+        /// `v8`, ….
+        pub variant: Option<String>,
+        /// Diff ids of its layers, lowest first.
+        pub layers: Vec<String>,
+        /// Environment, `KEY=value`.
+        pub env: Vec<String>,
+        /// Entrypoint.
+        pub entrypoint: Vec<String>,
+        /// Default command.
+        pub command: Vec<String>,
+        /// Working directory.
+        pub workdir: String,
+        /// Default user.
+        pub user: String,
+        /// Labels.
+        pub labels: BTreeMap<String, String>,
+        /// Ports it says it serves, `5432/tcp`.
+        pub exposed_ports: Vec<String>,
+        /// Paths it wants volumes at.
+        pub volumes: Vec<String>,
+        /// Signal that asks it to stop.
+        pub stop_signal: Option<String>,
+    }
+
+    /// One step of removing an image.
+    pub struct RemovedImage {
+        /// A tag that was removed.
+        pub untagged: Option<String>,
+        /// The id of an image that was deleted.
+        pub deleted: Option<String>,
+    }
+
+    /// How a container's process ended.
+    pub struct ExitStatus {
+        /// Its exit code; 128+n when signal n ended it.
+        pub code: i32,
+        /// The signal that ended it.
+        pub signal: Option<i32>,
+        /// The kernel killed it for want of memory.
+        pub oom_killed: bool,
+        /// When it ended.
+        pub finished_at: String,
+        /// Why it could not be run, when it was not the process that failed.
+        pub error: Option<String>,
+    }
+
+    /// What a container that was run to its end has written and returned.
+    pub struct Output {
+        /// The container's id.
+        pub id: String,
+        /// How it ended.
+        pub exit: ExitStatus,
+        /// All of its standard output.
+        pub stdout: Vec<u8>,
+        /// All of its standard error.
+        pub stderr: Vec<u8>,
+    }
+
+    /// A container.
+    pub struct ContainerInfo {
+        /// Its id.
+        pub id: String,
+        /// Its name.
+        pub name: String,
+        /// The image as it was asked for.
+        pub image: String,
+        /// The id of that image.
+        pub image_id: String,
+        /// Entrypoint and command together.
+        pub command: Vec<String>,
+        /// Where it is in its life.
+        pub status: Status,
+        /// Process id in the host's namespace, while it runs.
+        pub pid: Option<i32>,
+        /// Process id of its shim, while it runs.
+        pub shim_pid: Option<i32>,
+        /// When it was created.
+        pub created_at: String,
+        /// When it was last started.
+        pub started_at: Option<String>,
+        /// How it last ended.
+        pub exit: Option<ExitStatus>,
+        /// Labels.
+        pub labels: BTreeMap<String, String>,
+        /// Environment, `KEY=value`.
+        pub env: Vec<String>,
+        /// Working directory.
+        pub workdir: String,
+        /// User as asked for.
+        pub user: String,
+        /// Host name.
+        pub hostname: String,
+        /// `none` or `host`.
+        pub network: String,
+        /// Mounts beside the default ones.
+        pub mounts: Vec<Mount>,
+        /// Signal that asks it to stop.
+        pub stop_signal: String,
+        /// The rung that it was created on.
+        pub rung: Rung,
+        /// Limits that were asked for and are not enforced.
+        pub unenforced: Vec<String>,
+        /// Its log file.
+        pub log_path: String,
+        /// The options that it was created with.
+        pub options: RunOptions,
+    }
+
+    /// One line of a log, or a part of a line.
+    pub struct LogEntry {
+        /// When it was read from the container, with nanoseconds.
+        pub time: String,
+        /// Which stream it came from.
+        pub stream: Stream,
+        /// The bytes, with the line's end when it had one.
+        pub data: Vec<u8>,
+    }
+
+    /// What was removed because nothing used it.
+    pub struct PruneReport {
+        /// What was removed: ids and digests.
+        pub removed: Vec<String>,
+        /// Bytes freed.
+        pub bytes: u64,
+    }
+
+    /// One check of `doctor`.
+    pub struct Check {
+        /// What was checked: `user namespace`.
+        pub name: String,
+        /// How it went.
+        pub status: CheckStatus,
+        /// What was found.
+        pub detail: String,
+        /// What would better it.
+        pub hint: Option<String>,
+    }
+
+    /// What this host allows.
+    pub struct DoctorReport {
+        /// True when containers can run.
+        pub ok: bool,
+        /// The rung that is chosen.
+        pub rung: Rung,
+        /// Why not a better one.
+        pub reason: String,
+        /// Every check.
+        pub checks: Vec<Check>,
+        /// Milliseconds that the self-test container took from start to removal.
+        pub self_test_ms: Option<f64>,
+    }
+}

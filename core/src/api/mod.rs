@@ -1,0 +1,18 @@
+//! The facade: every language's API is this one, converted.
+//!
+//! Records here keep to a small set of types, so that `xtask generate` can carry them into C, Python
+//! and TypeScript: `bool`, `i32`, `i64`, `u32`, `u64`, `f64`, `String`, `Vec<u8>` (bytes), enums of
+//! plain words, records, `Vec` of strings or records, `BTreeMap<String, String>`, and `Option` of
+//! these. Times are RFC 3339 strings in UTC, spans are seconds as `f64`, sizes are bytes.
+
+mod container;
+mod engine;
+mod info;
+mod logs;
+mod options;
+
+pub use container::Container;
+pub use engine::Engine;
+pub use info::*;
+pub use logs::LogStream;
+pub use options::*;

@@ -1,0 +1,292 @@
+//! What a caller may ask for: strings and numbers as given, no system call needed to build one.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! options {
+    ($($(#[$meta:meta])* pub struct $name:ident { $($(#[$fmeta:meta])* pub $field:ident: $ty:ty,)* })+) => {$(
+        $(#[$meta])*
+        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct $name { $($(#[$fmeta])* pub $field: $ty,)* }
+    )+};
+}
+
+macro_rules! words {
+    ($($(#[$meta:meta])* pub enum $name:ident { $($(#[$vmeta:meta])* $variant:ident = $word:literal,)+ })+) => {$(
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+        pub enum $name { $($(#[$vmeta])* #[serde(rename = $word)] $variant,)+ }
+
+        impl $name {
+            /// The word of every language and of the command line.
+            pub fn word(self) -> &'static str {
+                match self { $(Self::$variant => $word,)+ }
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = crate::error::Error;
+            fn from_str(s: &str) -> crate::error::Result<Self> {
+                match s {
+                    $($word => Ok(Self::$variant),)+
+                    _ => Err(crate::error::Error::new(crate::error::Kind::InvalidArgument, "read option", format!("{s:?}"))
+                        .because(concat!("expected one of:" $(, " ", $word)+))),
+                }
+            }
+        }
+    )+};
+}
+pub(crate) use words;
+
+options! {
+    /// How to open an engine.
+    pub struct EngineOptions {
+        /// The store; `/var/lib/sampan` for root, `$XDG_DATA_HOME/sampan` (`~/.local/share/sampan`) else.
+        pub root: Option<String>,
+        /// Sockets and leases that need not outlive a boot; `/run/sampan` or `$XDG_RUNTIME_DIR/sampan`.
+        pub run: Option<String>,
+        /// Force a rung of the rootless ladder instead of the best that works.
+        pub rung: Option<Rung>,
+        /// Keep compressed blobs after unpacking (push and save need them); on by default.
+        pub keep_blobs: Option<bool>,
+        /// Read-only stores that are searched after this one.
+        pub additional_stores: Vec<String>,
+        /// An installed helper, used when the kernel refuses to execute a memfd.
+        pub helper: Option<String>,
+        /// Registries (`host:port`) spoken to without TLS; loopback needs no entry.
+        pub insecure_registries: Vec<String>,
+        /// Refuse images that unpack to more bytes than this; 64 GiB by default.
+        pub max_unpacked_bytes: Option<u64>,
+        /// Refuse images with more files than this; 4,000,000 by default.
+        pub max_entries: Option<u64>,
+        /// Set `no_new_privs` in every container.
+        pub no_new_privileges: bool,
+    }
+
+    /// How to pull an image.
+    pub struct PullOptions {
+        /// `os/arch[/variant]`; this host's by default.
+        pub platform: Option<String>,
+        /// Layers fetched at once; 3 by default.
+        pub max_downloads: Option<u32>,
+    }
+
+    /// A bind mount, tmpfs or volume.
+    pub struct Mount {
+        /// What kind of mount it is.
+        pub kind: MountKind,
+        /// Host path of a bind mount, name of a volume (empty: a new anonymous one), empty for tmpfs.
+        pub source: String,
+        /// Absolute path in the container.
+        pub target: String,
+        /// Mount it read-only.
+        pub read_only: bool,
+        /// Further words as of `mount -o`: `nosuid`, `noexec`, `size=64m`, `mode=1777`, `rshared`, ….
+        pub options: Vec<String>,
+    }
+
+    /// A resource limit of the process, as of `setrlimit(2)`.
+    pub struct Ulimit {
+        /// `nofile`, `nproc`, `core`, ….
+        pub name: String,
+        /// Soft limit; -1 for no limit.
+        pub soft: i64,
+        /// Hard limit; -1 for no limit.
+        pub hard: i64,
+    }
+
+    /// How to create and run a container. Fields are named as the words of `docker run`.
+    pub struct RunOptions {
+        /// The image: reference or id.
+        pub image: String,
+        /// The command and its arguments; the image's by default.
+        pub command: Vec<String>,
+        /// Replaces the image's entrypoint; `[""]` clears it.
+        pub entrypoint: Option<Vec<String>>,
+        /// A name; a random one by default.
+        pub name: Option<String>,
+        /// Environment on top of the image's.
+        pub env: BTreeMap<String, String>,
+        /// Working directory; made when missing.
+        pub workdir: Option<String>,
+        /// `user[:group]` by name or number.
+        pub user: Option<String>,
+        /// Supplementary groups by name or number.
+        pub group_add: Vec<String>,
+        /// Host name; the short id by default.
+        pub hostname: Option<String>,
+        /// Labels on top of the image's.
+        pub labels: BTreeMap<String, String>,
+        /// Mounts.
+        pub mounts: Vec<Mount>,
+        /// `none` or `host`; `none` by default.
+        pub network: Option<String>,
+        /// Memory limit in bytes.
+        pub memory: Option<i64>,
+        /// Memory and swap together in bytes; -1 for no limit.
+        pub memory_swap: Option<i64>,
+        /// Memory to be left with under pressure, in bytes.
+        pub memory_reservation: Option<i64>,
+        /// CPUs as a fraction: 1.5 is one and a half.
+        pub cpus: Option<f64>,
+        /// Relative CPU weight, 2 to 262144; 1024 is the usual.
+        pub cpu_shares: Option<u64>,
+        /// CPUs to run on: `0-2,4`.
+        pub cpuset_cpus: Option<String>,
+        /// Largest number of processes; -1 for no limit.
+        pub pids_limit: Option<i64>,
+        /// Run even when a limit can't be enforced; it is then listed as unenforced.
+        pub best_effort: bool,
+        /// Parent of the container's cgroup.
+        pub cgroup_parent: Option<String>,
+        /// Capabilities to add: `NET_ADMIN` or `CAP_NET_ADMIN`, `ALL`.
+        pub cap_add: Vec<String>,
+        /// Capabilities to drop.
+        pub cap_drop: Vec<String>,
+        /// All capabilities, nothing masked. Not a security boundary.
+        pub privileged: bool,
+        /// Make the root file system read-only.
+        pub read_only: bool,
+        /// `no-new-privileges`, ….
+        pub security_opt: Vec<String>,
+        /// Limits of the process.
+        pub ulimits: Vec<Ulimit>,
+        /// Kernel parameters of the container's namespaces.
+        pub sysctls: BTreeMap<String, String>,
+        /// Size of `/dev/shm` in bytes; 64 MiB by default.
+        pub shm_size: Option<u64>,
+        /// Adjusts the OOM killer's choice, -1000 to 1000.
+        pub oom_score_adj: Option<i32>,
+        /// Give the process a terminal.
+        pub tty: bool,
+        /// Keep standard input open for a later attach.
+        pub interactive: bool,
+        /// Bytes for standard input, which is then closed; for `run` only.
+        pub stdin: Option<Vec<u8>>,
+        /// Signal that asks it to stop: `SIGTERM`, `TERM` or `15`.
+        pub stop_signal: Option<String>,
+        /// Seconds from the stop signal to SIGKILL; 10 by default.
+        pub stop_timeout: Option<f64>,
+        /// Remove it, and its anonymous volumes, when it has ended.
+        pub auto_remove: bool,
+        /// What ends the container besides itself.
+        pub tie: Tie,
+        /// When to pull the image.
+        pub pull: PullPolicy,
+        /// `os/arch[/variant]` to pull; this host's by default.
+        pub platform: Option<String>,
+        /// PID namespace: `private` or `host`.
+        pub pid: Option<String>,
+        /// IPC namespace: `private` or `host`.
+        pub ipc: Option<String>,
+        /// UTS namespace: `private` or `host`.
+        pub uts: Option<String>,
+        /// Cgroup namespace: `private` or `host`.
+        pub cgroupns: Option<String>,
+    }
+
+    /// Which containers to list.
+    pub struct ListOptions {
+        /// Also those that don't run.
+        pub all: bool,
+        /// `id=`, `name=`, `label=KEY[=VALUE]`, `status=`, `ancestor=IMAGE`, `exited=CODE`; those of one key are alternatives.
+        pub filters: Vec<String>,
+    }
+
+    /// How to stop a container.
+    pub struct StopOptions {
+        /// Seconds to wait before SIGKILL; the container's own by default.
+        pub timeout: Option<f64>,
+        /// Another signal than the container's stop signal.
+        pub signal: Option<String>,
+    }
+
+    /// How to remove a container.
+    pub struct RemoveOptions {
+        /// Kill it first when it runs.
+        pub force: bool,
+        /// Also remove its anonymous volumes.
+        pub volumes: bool,
+    }
+
+    /// How to remove an image.
+    pub struct RemoveImageOptions {
+        /// Also when containers that don't run use it, or several tags point to it.
+        pub force: bool,
+    }
+
+    /// Which part of a log to read.
+    pub struct LogOptions {
+        /// Go on until the container ends.
+        pub follow: bool,
+        /// Only entries at or after this: RFC 3339, Unix seconds, or a span back from now (`10m`).
+        pub since: Option<String>,
+        /// Only entries before this.
+        pub until: Option<String>,
+        /// Only the last so many lines.
+        pub tail: Option<u64>,
+        /// Leave standard output out.
+        pub no_stdout: bool,
+        /// Leave standard error out.
+        pub no_stderr: bool,
+    }
+
+    /// Descriptors that the container's standard streams are copied from and to while it runs.
+    ///
+    /// They are duplicated during the call and stay the caller's. Absent: standard input is empty,
+    /// output goes to the log alone.
+    pub struct Stdio {
+        /// Read for the container's standard input.
+        pub stdin: Option<i32>,
+        /// Gets the container's standard output.
+        pub stdout: Option<i32>,
+        /// Gets the container's standard error.
+        pub stderr: Option<i32>,
+    }
+}
+
+words! {
+    /// A rung of the rootless ladder, best first.
+    pub enum Rung {
+        /// The process is root.
+        #[default]
+        Root = "root",
+        /// A user namespace with subordinate id ranges.
+        SubIds = "subids",
+        /// A user namespace with the one id of the user.
+        SingleId = "single-id",
+    }
+
+    /// What kind of mount it is.
+    pub enum MountKind {
+        /// A path of the host.
+        #[default]
+        Bind = "bind",
+        /// A fresh file system in memory.
+        Tmpfs = "tmpfs",
+        /// A volume of the store.
+        Volume = "volume",
+    }
+
+    /// What ends the container besides itself.
+    pub enum Tie {
+        /// Nothing: it goes on after its owner.
+        #[default]
+        Detached = "detached",
+        /// It is stopped and removed when the process that started it is gone.
+        Host = "host",
+    }
+
+    /// When to pull the image.
+    pub enum PullPolicy {
+        /// When the store does not have it.
+        #[default]
+        Missing = "missing",
+        /// Always ask the registry.
+        Always = "always",
+        /// Never.
+        Never = "never",
+    }
+}

@@ -1,0 +1,1 @@
+//! Spawns the shim and speaks `wire` with it.

@@ -1,0 +1,1 @@
+//! Tar to root file system and back.

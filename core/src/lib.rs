@@ -1,0 +1,31 @@
+//! Sampan: an embeddable container library with no daemon.
+//!
+//! Start with [`Engine`]. The rooms and what may import what are told in `ARCHITECTURE.md`.
+
+pub mod api;
+pub mod cancel;
+pub mod error;
+pub mod id;
+pub mod progress;
+pub mod reference;
+
+#[cfg(feature = "capi")]
+mod capi;
+mod cgroup;
+mod fs;
+mod launch;
+mod layer;
+mod lock;
+mod net;
+mod ops;
+mod paths;
+mod plan;
+mod registry;
+mod store;
+mod sys;
+mod wire;
+
+pub use api::*;
+pub use cancel::Cancel;
+pub use error::{Error, Kind, Result};
+pub use progress::{Event, Progress, Quiet};

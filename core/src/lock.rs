@@ -1,0 +1,1 @@
+//! Locks by `flock`: they die with the process.

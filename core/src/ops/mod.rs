@@ -1,0 +1,18 @@
+//! One file a verb. Each gathers facts, asks `plan`, and works through the floors below, undoing on failure.
+
+mod context;
+pub mod create;
+pub mod doctor;
+pub mod images;
+pub mod info;
+pub mod list;
+pub mod logs;
+pub mod pull;
+pub mod remove;
+pub mod rename;
+pub mod run;
+pub mod start;
+pub mod stop;
+pub mod wait;
+
+pub use context::Context;

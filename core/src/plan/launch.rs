@@ -1,0 +1,230 @@
+//! The launch plan: all that the shim does, as data.
+//!
+//! `plan` computes it, `launch` encodes it for the shim, `--dry-run` prints it, and snapshot tests hold
+//! it. Host paths are absolute; paths "in the container" are absolute in the container's root and are
+//! resolved there with `RESOLVE_IN_ROOT`, once.
+
+use serde::Serialize;
+
+/// One container start.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct LaunchPlan {
+    /// Namespaces of the init.
+    pub namespaces: Namespaces,
+    /// Id maps, when a user namespace is made.
+    pub id_map: Option<IdMap>,
+    /// Where the init is put and what is removed after it.
+    pub cgroup: CgroupPlacement,
+    /// The root file system.
+    pub rootfs: Rootfs,
+    /// Mounts in order, before `pivot_root`.
+    pub mounts: Vec<MountStep>,
+    /// `(link in the container, target)`: /dev/fd, /dev/stdin, /dev/ptmx, ….
+    pub symlinks: Vec<(String, String)>,
+    /// Paths in the container to hide: a directory under an empty read-only one, a file under /dev/null. Missing ones are skipped.
+    pub masked_paths: Vec<String>,
+    /// Paths in the container to make read-only, recursively. Missing ones are skipped.
+    pub readonly_paths: Vec<String>,
+    /// `(net.ipv4.ip_forward, 1)`.
+    pub sysctls: Vec<(String, String)>,
+    /// Host name, when the UTS namespace is new.
+    pub hostname: Option<String>,
+    /// The process.
+    pub process: Process,
+    /// What the shim does besides: log, records, tie, removal.
+    pub supervise: Supervise,
+}
+
+/// Which namespace the init gets.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub enum Namespace {
+    /// The shim's own.
+    #[default]
+    Host,
+    /// A new one.
+    New,
+    /// The one at this host path (`/proc/PID/ns/net`).
+    Join(String),
+}
+
+/// One choice per kind; the mount namespace is always new.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Namespaces {
+    /// A new user namespace; then `id_map` is set.
+    pub user: bool,
+    /// Process ids.
+    pub pid: Namespace,
+    /// Network. A new one gets its loopback brought up.
+    pub net: Namespace,
+    /// System V IPC and POSIX queues.
+    pub ipc: Namespace,
+    /// Host and domain name.
+    pub uts: Namespace,
+    /// Cgroups; unshared by the init after it has entered its cgroup, so that it is the root there.
+    pub cgroup: Namespace,
+}
+
+/// `inside outside length` of one extent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Extent {
+    /// First id in the container.
+    pub inside: u32,
+    /// First id in the parent namespace.
+    pub outside: u32,
+    /// How many.
+    pub length: u32,
+}
+
+/// How the id maps are written, by the shim, from outside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct IdMap {
+    /// User ids.
+    pub uids: Vec<Extent>,
+    /// Group ids.
+    pub gids: Vec<Extent>,
+    /// Absolute paths of newuidmap and newgidmap; `None`: write the maps directly (`setgroups` denied unless root).
+    pub helpers: Option<(String, String)>,
+}
+
+/// Cgroups are made, and limits written, by the host before the launch.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct CgroupPlacement {
+    /// v1: directories whose `tasks` the init writes `0` into.
+    pub v1: Vec<String>,
+    /// v2: directory for `CLONE_INTO_CGROUP` (falling back to `cgroup.procs`).
+    pub v2: Option<String>,
+    /// Directories to remove once the container has ended, deepest first.
+    pub remove: Vec<String>,
+    /// v1 `memory.oom_control` or v2 `memory.events` to read `oom_kill N` from at the end.
+    pub oom: Option<String>,
+}
+
+/// The root file system.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub enum RootfsKind {
+    /// An overlay; `lower` is topmost first. `userxattr` for mounts inside a user namespace.
+    Overlay { lower: Vec<String>, upper: String, work: String, userxattr: bool },
+    /// A directory, bound onto itself.
+    Directory { path: String },
+}
+
+impl Default for RootfsKind {
+    fn default() -> Self {
+        RootfsKind::Directory { path: String::new() }
+    }
+}
+
+/// The root file system and how it is mounted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Rootfs {
+    /// Where its files come from.
+    pub kind: RootfsKind,
+    /// An existing host directory to attach it at, in the init's mount namespace only.
+    pub attach_at: String,
+    /// Made read-only after everything is mounted.
+    pub readonly: bool,
+    /// Devices inside it don't work (`nodev`): with device nodes bound from the host one by one, a
+    /// `mknod` in the container gives nothing, with or without a device cgroup.
+    pub nodev: bool,
+}
+
+/// What a mount step mounts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub enum MountSource {
+    /// A new file system: `proc`, `tmpfs`, `sysfs`, `devpts`, `mqueue`, `cgroup2`; options as for `fsconfig` (an empty value is a flag).
+    Fs { fstype: String, options: Vec<(String, String)> },
+    /// A host path, or a part of the host's tree with everything below it.
+    Bind { path: String, recursive: bool },
+    /// A small file with this content, in a memory file system made for the purpose.
+    File { content: String, mode: u32 },
+}
+
+/// One mount.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MountStep {
+    /// What is mounted.
+    pub source: MountSource,
+    /// Where, in the container; made when missing, as a directory or a file as the source is.
+    pub target: String,
+    /// `MOUNT_ATTR_*` to set (`RDONLY` 1, `NOSUID` 2, `NODEV` 4, `NOEXEC` 8, `RELATIME` 0, `NOATIME` 0x10 …).
+    pub attributes: u64,
+    /// The attributes hold for everything below too (`AT_RECURSIVE`).
+    pub recursive_attributes: bool,
+    /// `MS_SHARED`, `MS_SLAVE`, `MS_PRIVATE` or 0 for the default (private).
+    pub propagation: u64,
+    /// Skip the step silently when it fails (mqueue on a kernel without it).
+    pub optional: bool,
+    /// When it fails, bind this host path in its place (sysfs and proc in a restricted user namespace).
+    pub fallback: Option<String>,
+    /// Before binding an empty directory, copy what the image has at the target into it (a new volume).
+    pub copy_up: bool,
+}
+
+/// A capability set, bit n for capability n.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Capabilities {
+    /// What can ever be gained.
+    pub bounding: u64,
+    /// In force.
+    pub effective: u64,
+    /// What may be put in force.
+    pub permitted: u64,
+    /// Kept over an exec by files that allow it; always empty by default (CVE-2022-29162).
+    pub inheritable: u64,
+    /// Kept over an exec of any file.
+    pub ambient: u64,
+}
+
+/// The process.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Process {
+    /// Its arguments; the first is looked up in the container's PATH.
+    pub args: Vec<String>,
+    /// `KEY=value`; the shim adds HOME from /etc/passwd when it is missing.
+    pub env: Vec<String>,
+    /// Working directory; made when missing, verified after the chdir (CVE-2024-21626).
+    pub cwd: String,
+    /// `user[:group]`, names resolved in the container's /etc/passwd and /etc/group; empty for root.
+    pub user: String,
+    /// Supplementary groups by name or number.
+    pub groups: Vec<String>,
+    /// File mode creation mask.
+    pub umask: u32,
+    /// Give it a terminal as standard streams and controlling terminal.
+    pub tty: bool,
+    /// Capabilities. Permitted and effective become empty for a user other than root, as in Docker.
+    pub capabilities: Capabilities,
+    /// `PR_SET_NO_NEW_PRIVS`.
+    pub no_new_privs: bool,
+    /// `(RLIMIT_*, soft, hard)`.
+    pub rlimits: Vec<(u32, u64, u64)>,
+    /// `/proc/self/oom_score_adj`.
+    pub oom_score_adj: Option<i32>,
+    /// A compiled seccomp filter (array of `struct sock_filter`); empty: none.
+    pub seccomp: Vec<u8>,
+}
+
+/// What the shim does besides.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Supervise {
+    /// The container's directory: `state.json` and `exit.json` are written there by rename.
+    pub dir: String,
+    /// Members that begin `state.json`, as JSON without braces: `"version":1,"boot_id":"…"`. The shim adds `"pid"`, `"pid_start"`, `"shim_pid"`, `"shim_start"`, `"started_at"`.
+    pub state_prefix: String,
+    /// The log file, appended to; empty: none. Lines as of CRI: `TIME stdout F text`.
+    pub log: String,
+    /// Stop and remove the container when the host process is gone.
+    pub tie_host: bool,
+    /// Remove the container's directory after the exit.
+    pub auto_remove: bool,
+    /// Where `dir` is renamed to before it is deleted (the store's `tmp/<id>`).
+    pub trash: String,
+    /// Further files to unlink and directory trees to delete on removal: the name's claim, anonymous volumes.
+    pub remove_also: Vec<String>,
+    /// Signal that asks it to stop when the host is gone.
+    pub stop_signal: i32,
+    /// Milliseconds from it to SIGKILL.
+    pub stop_timeout_ms: u64,
+    /// Standard input stays open after the launching host has closed its end.
+    pub keep_stdin: bool,
+}

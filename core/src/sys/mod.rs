@@ -1,0 +1,1 @@
+//! System-call wrappers, pidfds, and the probe of the kernel's features.

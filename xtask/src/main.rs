@@ -1,0 +1,2 @@
+//! Generators and gates.
+fn main() {}
