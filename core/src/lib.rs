@@ -21,6 +21,7 @@ mod ops;
 mod paths;
 mod plan;
 mod registry;
+mod spec;
 mod store;
 mod sys;
 mod wire;

@@ -1,3 +1,9 @@
 //! Pure planning: options and facts in, a full plan out. No system call is made here.
 
+pub mod cgroup;
+pub mod facts;
 pub mod launch;
+pub mod mounts;
+pub mod names;
+pub mod resolve;
+pub mod start;

@@ -1,0 +1,210 @@
+//! Limits in, cgroup directories and file writes out.
+
+use serde::Serialize;
+
+use super::facts::Cgroups;
+use super::launch::CgroupPlacement;
+use crate::error::{Error, Kind, Result};
+use crate::id::ContainerId;
+use crate::spec::Limits;
+
+/// One file to write: a limit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Write {
+    /// The container's cgroup directory.
+    pub dir: String,
+    /// The file in it.
+    pub file: String,
+    /// What is written.
+    pub value: String,
+}
+
+/// What `cgroup` does before the launch, and what the shim does with the result.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct CgroupPlan {
+    /// Directories to make, with their parents.
+    pub dirs: Vec<String>,
+    /// v2: controllers to enable along the way down.
+    pub enable: Vec<String>,
+    /// v1: a `cpuset` directory that must copy its parent's `mems` first.
+    pub cpuset: Option<String>,
+    /// Limits.
+    pub writes: Vec<Write>,
+    /// For the shim.
+    pub placement: CgroupPlacement,
+    /// Limits that were asked for and can't be enforced, with `best_effort`.
+    pub unenforced: Vec<String>,
+}
+
+/// Controllers that every container is put in, for its limits, statistics and freezing.
+const PLACED_V1: [&str; 5] = ["memory", "cpu", "cpuacct", "pids", "freezer"];
+const CPU_PERIOD: &str = "100000";
+
+/// One limit, on both versions.
+struct Rule {
+    option: &'static str,
+    controller: &'static str,
+    v1: (&'static str, String),
+    v2: (&'static str, String),
+}
+
+fn rules(limits: &Limits) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    let mut rule = |option, controller, v1: (&'static str, String), v2: (&'static str, String)| {
+        rules.push(Rule { option, controller, v1, v2 })
+    };
+    if let Some(bytes) = limits.memory {
+        rule("memory", "memory", ("memory.limit_in_bytes", bytes.to_string()), ("memory.max", bytes.to_string()));
+    }
+    if let Some(total) = limits.memory_swap {
+        // v2 counts swap alone.
+        let swap = if total < 0 { "max".into() } else { (total - limits.memory.unwrap_or(0)).max(0).to_string() };
+        rule("memory_swap", "memory", ("memory.memsw.limit_in_bytes", total.to_string()), ("memory.swap.max", swap));
+    }
+    if let Some(bytes) = limits.memory_reservation {
+        let value = bytes.to_string();
+        rule("memory_reservation", "memory", ("memory.soft_limit_in_bytes", value.clone()), ("memory.low", value));
+    }
+    if let Some(quota) = limits.cpu_quota {
+        rule("cpus", "cpu", ("cpu.cfs_quota_us", quota.to_string()), ("cpu.max", format!("{quota} {CPU_PERIOD}")));
+    }
+    if let Some(shares) = limits.cpu_shares {
+        // The kernel's own mapping of 2..262144 to 1..10000 (runtime-spec, config-linux.md).
+        let weight = 1 + ((shares.max(2) - 2) * 9999) / 262_142;
+        rule("cpu_shares", "cpu", ("cpu.shares", shares.to_string()), ("cpu.weight", weight.to_string()));
+    }
+    if let Some(list) = &limits.cpuset_cpus {
+        rule("cpuset_cpus", "cpuset", ("cpuset.cpus", list.clone()), ("cpuset.cpus", list.clone()));
+    }
+    if let Some(most) = limits.pids {
+        rule("pids_limit", "pids", ("pids.max", most.to_string()), ("pids.max", most.to_string()));
+    }
+    rules
+}
+
+/// Plans the cgroups of one container.
+pub fn plan(limits: &Limits, id: &ContainerId, facts: &Cgroups) -> Result<CgroupPlan> {
+    let mut plan = CgroupPlan::default();
+    let rules = rules(limits);
+    match &facts.v2 {
+        Some(base) => place_v2(&mut plan, &below(base, limits, id), &rules, facts),
+        None => place_v1(&mut plan, limits, id, &rules, facts),
+    }
+    for rule in &rules {
+        if !add_write(&mut plan, rule, limits, id, facts) {
+            plan.unenforced.push(rule.option.to_owned());
+        }
+    }
+    match plan.unenforced.is_empty() || limits.best_effort {
+        true => Ok(plan),
+        false => Err(unenforceable(&plan.unenforced, facts)),
+    }
+}
+
+fn below(base: &str, limits: &Limits, id: &ContainerId) -> String {
+    format!("{}/{}/{id}", base.trim_end_matches('/'), limits.parent.as_deref().unwrap_or("sampan"))
+}
+
+fn place_v2(plan: &mut CgroupPlan, dir: &str, rules: &[Rule], facts: &Cgroups) {
+    let wanted = ["memory", "cpu", "pids", "io"].into_iter().chain(rules.iter().map(|r| r.controller));
+    for controller in wanted.filter(|c| facts.v2_controllers.iter().any(|have| have == c)) {
+        if !plan.enable.iter().any(|e| e == controller) {
+            plan.enable.push(controller.to_owned());
+        }
+    }
+    plan.placement.v2 = Some(dir.to_owned());
+    if plan.enable.iter().any(|c| c == "memory") {
+        plan.placement.oom = Some(format!("{dir}/memory.events"));
+    }
+    add_dir(plan, dir.to_owned());
+}
+
+fn place_v1(plan: &mut CgroupPlan, limits: &Limits, id: &ContainerId, rules: &[Rule], facts: &Cgroups) {
+    let wanted = PLACED_V1.into_iter().chain(rules.iter().map(|r| r.controller).filter(|c| *c == "cpuset"));
+    for controller in wanted {
+        let Some(dir) = facts.v1.get(controller).map(|base| below(base, limits, id)) else { continue };
+        // cpu and cpuacct are one directory on most systems.
+        if plan.dirs.contains(&dir) {
+            continue;
+        }
+        if controller == "memory" {
+            plan.placement.oom = Some(format!("{dir}/memory.oom_control"));
+        }
+        if controller == "cpuset" {
+            plan.cpuset = Some(dir.clone());
+        }
+        plan.placement.v1.push(dir.clone());
+        add_dir(plan, dir);
+    }
+}
+
+fn add_dir(plan: &mut CgroupPlan, dir: String) {
+    plan.placement.remove.push(dir.clone());
+    plan.dirs.push(dir);
+}
+
+/// False when no cgroup can enforce the rule.
+fn add_write(plan: &mut CgroupPlan, rule: &Rule, limits: &Limits, id: &ContainerId, facts: &Cgroups) -> bool {
+    let v2 = facts.v2.as_ref().filter(|_| plan.enable.iter().any(|c| c == rule.controller));
+    let (base, (file, value)) = match (v2, facts.v1.get(rule.controller)) {
+        (Some(base), _) => (base, &rule.v2),
+        (None, Some(base)) if facts.v2.is_none() => (base, &rule.v1),
+        _ => return false,
+    };
+    let write =
+        |file: &str, value: &str| Write { dir: below(base, limits, id), file: file.into(), value: value.into() };
+    if *file == "cpu.cfs_quota_us" {
+        plan.writes.push(write("cpu.cfs_period_us", CPU_PERIOD));
+    }
+    plan.writes.push(write(file, value));
+    true
+}
+
+fn unenforceable(options: &[String], facts: &Cgroups) -> Error {
+    let hint = match facts.mode.as_str() {
+        "v2" => "have the controllers delegated to this user (a systemd user session does it), or set best_effort",
+        _ => "run as root, or on cgroup v2 with delegation, or set best_effort to go on without",
+    };
+    Error::new(Kind::UnenforceableLimit, "plan limits", options.join(", "))
+        .because("this host gives no writable cgroup with the controller that enforces it")
+        .hint(hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id() -> ContainerId {
+        ContainerId::from_random([0xaa; 32])
+    }
+
+    fn limits() -> Limits {
+        Limits { memory: Some(64 << 20), cpu_quota: Some(50_000), pids: Some(32), ..Limits::default() }
+    }
+
+    #[test]
+    fn v1_places_and_limits_each_hierarchy() {
+        let v1 = ["memory", "cpu", "cpuacct", "pids", "freezer"].map(|c| (c.to_string(), format!("/cg/{c}")));
+        let facts = Cgroups { mode: "hybrid".into(), v1: v1.into(), ..Cgroups::default() };
+        insta::assert_json_snapshot!(plan(&limits(), &id(), &facts).unwrap());
+    }
+
+    #[test]
+    fn v2_enables_controllers_and_counts_swap_alone() {
+        let controllers = ["memory", "cpu", "pids", "hugetlb"].map(String::from).to_vec();
+        let facts =
+            Cgroups { mode: "v2".into(), v2: Some("/cg".into()), v2_controllers: controllers, ..Cgroups::default() };
+        let limits = Limits { memory_swap: Some(96 << 20), cpu_shares: Some(1024), ..limits() };
+        insta::assert_json_snapshot!(plan(&limits, &id(), &facts).unwrap());
+    }
+
+    #[test]
+    fn what_cannot_be_enforced_is_an_error_or_is_listed() {
+        let facts = Cgroups { mode: "v1".into(), ..Cgroups::default() };
+        let error = plan(&limits(), &id(), &facts).unwrap_err();
+        assert_eq!(error.kind(), Kind::UnenforceableLimit);
+        let loose = plan(&Limits { best_effort: true, ..limits() }, &id(), &facts).unwrap();
+        assert_eq!(loose.unenforced, ["memory", "cpus", "pids_limit"]);
+        assert!(loose.writes.is_empty() && loose.dirs.is_empty());
+    }
+}

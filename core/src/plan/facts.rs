@@ -1,0 +1,48 @@
+//! What a plan must know of the host. Gathered by `ops`, so that planning stays pure.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::launch::IdMap;
+use crate::api::Rung;
+
+/// The host, as far as a start depends on it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Facts {
+    /// The rung of the rootless ladder.
+    pub rung: Rung,
+    /// Id maps for the rungs that make a user namespace.
+    pub id_map: Option<IdMap>,
+    /// Capabilities that this process could give on: all in a new user namespace.
+    pub capabilities: u64,
+    /// The engine itself runs in a user namespace, where overlays keep their marks in `user.*`.
+    pub in_user_namespace: bool,
+    /// Control groups.
+    pub cgroups: Cgroups,
+    /// A fresh `/proc` can be mounted.
+    pub fresh_proc: bool,
+    /// Boot id and machine id, for the state record.
+    pub boot_id: String,
+    /// `/etc/machine-id`.
+    pub machine_id: String,
+    /// The host's `/etc/hosts`, for the host network.
+    pub hosts: String,
+    /// The host's `/etc/resolv.conf`, for the host network.
+    pub resolv_conf: String,
+    /// The host's name, when it is shared.
+    pub hostname: String,
+}
+
+/// Which control groups there are and may be written.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Cgroups {
+    /// `v1`, `hybrid`, `v2` or `none`.
+    pub mode: String,
+    /// v1: controller to the directory that containers' cgroups go below, when writable.
+    pub v1: BTreeMap<String, String>,
+    /// v2: the directory that containers' cgroups go below, when writable.
+    pub v2: Option<String>,
+    /// v2: the controllers that can be had there.
+    pub v2_controllers: Vec<String>,
+}

@@ -1,0 +1,269 @@
+//! The mounts of a container: Docker's defaults, then the caller's.
+
+use super::facts::Facts;
+use super::launch::{MountSource, MountStep};
+use crate::api::{Mount, MountKind, Rung};
+use crate::error::{Error, Kind, Result};
+use crate::spec::{Spec, SpecMount};
+
+/// `MOUNT_ATTR_RDONLY`, as of `mount_setattr(2)`; the kernel has the same numbers for all of these.
+pub const RDONLY: u64 = 1;
+/// Set-user-id bits do nothing.
+pub const NOSUID: u64 = 2;
+/// Device nodes do nothing.
+pub const NODEV: u64 = 4;
+/// Nothing can be executed.
+pub const NOEXEC: u64 = 8;
+const NOATIME: u64 = 0x10;
+const STRICTATIME: u64 = 0x20;
+const NODIRATIME: u64 = 0x80;
+
+const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+const QUIET: u64 = NOSUID | NODEV | NOEXEC;
+
+/// Hidden by default (moby's oci/defaults.go).
+pub const MASKED: [&str; 12] = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+];
+/// Read-only by default (moby's oci/defaults.go).
+pub const READONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+/// Links in `/dev`.
+pub fn symlinks() -> Vec<(String, String)> {
+    [
+        ("/dev/fd", "/proc/self/fd"),
+        ("/dev/stdin", "/proc/self/fd/0"),
+        ("/dev/stdout", "/proc/self/fd/1"),
+        ("/dev/stderr", "/proc/self/fd/2"),
+        ("/dev/core", "/proc/kcore"),
+        ("/dev/ptmx", "pts/ptmx"),
+    ]
+    .map(|(link, target)| (link.to_owned(), target.to_owned()))
+    .to_vec()
+}
+
+fn fs(fstype: &str, target: &str, attributes: u64, options: &[(&str, &str)]) -> MountStep {
+    let options = options.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+    let source = MountSource::Fs { fstype: fstype.to_owned(), options };
+    MountStep { attributes, ..step(source, target) }
+}
+
+fn bind(path: &str, target: &str, attributes: u64) -> MountStep {
+    let source = MountSource::Bind { path: path.to_owned(), recursive: false };
+    MountStep { attributes, ..step(source, target) }
+}
+
+fn step(source: MountSource, target: &str) -> MountStep {
+    MountStep {
+        source,
+        target: target.to_owned(),
+        attributes: 0,
+        recursive_attributes: false,
+        propagation: 0,
+        optional: false,
+        fallback: None,
+        copy_up: false,
+    }
+}
+
+/// All mounts of a container in order: parents before children.
+pub fn plan(spec: &Spec, facts: &Facts, cgroup_dirs: &[(String, String)], volumes: &str) -> Result<Vec<MountStep>> {
+    let mut steps =
+        vec![proc(spec, facts), fs("tmpfs", "/dev", NOSUID | NODEV | STRICTATIME, &[("mode", "755"), ("size", "64m")])];
+    steps.push(devpts(facts));
+    // A device node is the host's own, bound: a `mknod` in the container gives nothing, see `Rootfs::nodev`.
+    steps.extend(DEVICES.iter().map(|d| bind(&format!("/dev/{d}"), &format!("/dev/{d}"), NOSUID | NOEXEC)));
+    steps.push(shm(spec));
+    steps.push(MountStep { optional: true, ..fs("mqueue", "/dev/mqueue", QUIET, &[]) });
+    steps.push(sys(spec, facts));
+    steps.extend(cgroups(spec, facts, cgroup_dirs));
+    steps.extend(identity_files(spec, facts));
+    for mount in &spec.mounts {
+        steps.push(user_mount(mount, volumes)?);
+    }
+    Ok(override_defaults(steps))
+}
+
+/// What the caller mounts at a default's place replaces it, as in Docker.
+fn override_defaults(steps: Vec<MountStep>) -> Vec<MountStep> {
+    let last = |target: &str| steps.iter().rposition(|s| s.target == target);
+    let keep: Vec<bool> = steps.iter().enumerate().map(|(i, s)| last(&s.target) == Some(i)).collect();
+    steps.into_iter().zip(keep).filter_map(|(s, keep)| keep.then_some(s)).collect()
+}
+
+fn proc(spec: &Spec, facts: &Facts) -> MountStep {
+    match facts.fresh_proc && !spec.namespaces.host_pid {
+        true => fs("proc", "/proc", QUIET, &[]),
+        // With the host's process ids a fresh one would show the same; in a restricted pod it is impossible.
+        false => MountStep { attributes: QUIET, ..step(host_tree("/proc"), "/proc") },
+    }
+}
+
+fn host_tree(path: &str) -> MountSource {
+    MountSource::Bind { path: path.to_owned(), recursive: true }
+}
+
+fn devpts(facts: &Facts) -> MountStep {
+    let mut options = vec![("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620")];
+    // Group tty must exist in the id map, or the kernel refuses the option.
+    if facts.rung != Rung::SingleId {
+        options.push(("gid", "5"));
+    }
+    fs("devpts", "/dev/pts", NOSUID | NOEXEC, &options)
+}
+
+fn shm(spec: &Spec) -> MountStep {
+    match spec.namespaces.host_ipc {
+        true => bind("/dev/shm", "/dev/shm", QUIET),
+        false => fs("tmpfs", "/dev/shm", QUIET, &[("mode", "1777"), ("size", &spec.shm_size.to_string())]),
+    }
+}
+
+fn sys(spec: &Spec, facts: &Facts) -> MountStep {
+    let attributes = QUIET | if spec.privileged && facts.rung == Rung::Root { 0 } else { RDONLY };
+    match spec.namespaces.host_net && facts.id_map.is_some() {
+        // sysfs belongs to the network namespace's owner, which a user namespace of ours is not here.
+        true => MountStep { attributes, recursive_attributes: true, ..step(host_tree("/sys"), "/sys") },
+        false => MountStep { fallback: Some("/sys".into()), ..fs("sysfs", "/sys", attributes, &[]) },
+    }
+}
+
+/// v2: the container's own tree by its namespace. v1: a directory per controller, read-only (CVE-2022-0492).
+fn cgroups(spec: &Spec, facts: &Facts, dirs: &[(String, String)]) -> Vec<MountStep> {
+    let target = "/sys/fs/cgroup";
+    if facts.cgroups.mode == "v2" && !spec.namespaces.host_cgroup && facts.cgroups.v2.is_some() {
+        return vec![fs("cgroup2", target, QUIET | RDONLY, &[])];
+    }
+    if facts.cgroups.mode == "v2" || dirs.is_empty() {
+        return Vec::new();
+    }
+    let root = fs("tmpfs", target, QUIET, &[("mode", "755")]);
+    let one = |(name, dir): &(String, String)| bind(dir, &format!("{target}/{name}"), QUIET | RDONLY);
+    std::iter::once(root).chain(dirs.iter().map(one)).collect()
+}
+
+/// `/etc/hosts`, `/etc/hostname` and `/etc/resolv.conf`, in memory, so that no image diff shows them.
+fn identity_files(spec: &Spec, facts: &Facts) -> Vec<MountStep> {
+    let file = |target: &str, content: String| step(MountSource::File { content, mode: 0o644 }, target);
+    let (hosts, resolv) = match spec.namespaces.host_net {
+        true => (facts.hosts.clone(), facts.resolv_conf.clone()),
+        false => (own_hosts(&spec.hostname), String::new()),
+    };
+    vec![
+        file("/etc/hosts", hosts),
+        file("/etc/hostname", format!("{}\n", spec.hostname)),
+        file("/etc/resolv.conf", resolv),
+    ]
+}
+
+fn own_hosts(hostname: &str) -> String {
+    format!("127.0.0.1\tlocalhost {hostname}\n::1\tlocalhost ip6-localhost ip6-loopback\n")
+}
+
+fn user_mount(spec: &SpecMount, volumes: &str) -> Result<MountStep> {
+    let mount = &spec.mount;
+    let words = Words::parse(mount)?;
+    let source = match mount.kind {
+        MountKind::Tmpfs => return Ok(tmpfs(mount, words)),
+        MountKind::Bind => host_path(&mount.source, words.recursive),
+        MountKind::Volume => host_path(&format!("{volumes}/{}/_data", mount.source), false),
+    };
+    Ok(MountStep {
+        attributes: words.set | NODEV | if mount.read_only { RDONLY } else { 0 },
+        recursive_attributes: mount.kind == MountKind::Bind && words.recursive,
+        propagation: words.propagation,
+        copy_up: spec.is_volume() && !words.no_copy,
+        ..step(source, &mount.target)
+    })
+}
+
+fn host_path(path: &str, recursive: bool) -> MountSource {
+    MountSource::Bind { path: path.to_owned(), recursive }
+}
+
+fn tmpfs(mount: &Mount, words: Words) -> MountStep {
+    let mut data = words.data;
+    if !data.iter().any(|(key, _)| key == "mode") {
+        data.push(("mode".into(), "1777".into()));
+    }
+    let read_only = if mount.read_only { RDONLY } else { 0 };
+    // Docker's default for --tmpfs; `exec`, `suid` and `dev` take a bit away again.
+    let attributes = (QUIET & !words.cleared) | NODEV | words.set | read_only;
+    let source = MountSource::Fs { fstype: "tmpfs".into(), options: data };
+    MountStep { attributes, ..step(source, &mount.target) }
+}
+
+/// The words of a mount's options, sorted by what the kernel takes them as.
+#[derive(Default)]
+struct Words {
+    set: u64,
+    cleared: u64,
+    propagation: u64,
+    recursive: bool,
+    no_copy: bool,
+    data: Vec<(String, String)>,
+}
+
+impl Words {
+    fn parse(mount: &Mount) -> Result<Words> {
+        let start = Words { recursive: true, ..Words::default() };
+        mount.options.iter().try_fold(start, |words, word| words.take(mount, word))
+    }
+
+    fn take(mut self, mount: &Mount, word: &str) -> Result<Words> {
+        match word {
+            "ro" => self.set |= RDONLY,
+            "rw" | "z" | "Z" | "relatime" | "consistent" | "cached" | "delegated" | "copy" => {}
+            "nocopy" => self.no_copy = true,
+            "nosuid" => self.set |= NOSUID,
+            "noexec" => self.set |= NOEXEC,
+            "nodev" => self.set |= NODEV,
+            "noatime" => self.set |= NOATIME,
+            "nodiratime" => self.set |= NODIRATIME,
+            "strictatime" => self.set |= STRICTATIME,
+            "suid" => self.cleared |= NOSUID,
+            "exec" => self.cleared |= NOEXEC,
+            "bind" => self.recursive = false,
+            "rbind" => self.recursive = true,
+            _ if mount.kind == MountKind::Bind && propagation(word).is_some() => {
+                self.propagation = propagation(word).unwrap_or(0);
+            }
+            _ => self.data.push(data(mount, word)?),
+        }
+        Ok(self)
+    }
+}
+
+fn propagation(word: &str) -> Option<u64> {
+    match word {
+        "shared" | "rshared" => Some(libc::MS_SHARED),
+        "slave" | "rslave" => Some(libc::MS_SLAVE),
+        "private" | "rprivate" => Some(libc::MS_PRIVATE),
+        _ => None,
+    }
+}
+
+/// A `key=value` that tmpfs takes; nothing else goes to the kernel unread.
+fn data(mount: &Mount, word: &str) -> Result<(String, String)> {
+    let (key, value) = word.split_once('=').unwrap_or((word, ""));
+    let known = ["size", "mode", "uid", "gid", "nr_inodes", "nr_blocks", "huge"].contains(&key);
+    match mount.kind == MountKind::Tmpfs && known {
+        true => Ok((key.to_owned(), value.to_owned())),
+        false => Err(Error::new(Kind::InvalidArgument, "read option", "mount").because(format!(
+            "{word:?} is not an option of a {} mount at {}",
+            mount.kind.word(),
+            mount.target
+        ))),
+    }
+}

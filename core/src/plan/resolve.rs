@@ -1,0 +1,414 @@
+//! Options and image in, the resolved container out: Docker's rules, checked and written down once.
+
+use crate::api::{ImageInfo, Mount, MountKind, RunOptions};
+use crate::error::{Error, Kind, Result};
+use crate::id::{ContainerId, Name};
+use crate::spec::{Limits, Sharing, Spec, SpecMount};
+
+use super::names;
+
+const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const DEFAULT_SHM: u64 = 64 << 20;
+const CPU_PERIOD_US: f64 = 100_000.0;
+
+fn invalid(option: &str, because: impl Into<String>) -> Error {
+    Error::new(Kind::InvalidArgument, "read option", option).because(because)
+}
+
+/// Resolves a container from what was asked for and what its image says.
+pub fn resolve(options: &RunOptions, image: &ImageInfo, id: &ContainerId) -> Result<Spec> {
+    let mounts = resolve_mounts(options, image, id)?;
+    Ok(Spec {
+        args: args(options, image)?,
+        env: env(options, image)?,
+        workdir: workdir(options, image)?,
+        user: options.user.clone().unwrap_or_else(|| image.user.clone()),
+        groups: options.group_add.clone(),
+        hostname: hostname(options, id)?,
+        labels: image.labels.clone().into_iter().chain(options.labels.clone()).collect(),
+        mounts,
+        namespaces: sharing(options)?,
+        limits: limits(options)?,
+        capabilities: names::capabilities(&options.cap_add, &options.cap_drop, options.privileged)?,
+        privileged: options.privileged,
+        read_only: options.read_only,
+        no_new_privs: no_new_privs(options)?,
+        rlimits: options.ulimits.iter().map(rlimit).collect::<Result<_>>()?,
+        sysctls: sysctls(options)?,
+        shm_size: options.shm_size.unwrap_or(DEFAULT_SHM),
+        oom_score_adj: oom_score_adj(options)?,
+        tty: options.tty,
+        interactive: options.interactive,
+        stop_signal: names::signal(first(&options.stop_signal, &image.stop_signal).unwrap_or("SIGTERM"))?,
+        stop_timeout_ms: milliseconds("stop_timeout", options.stop_timeout.unwrap_or(10.0))?,
+        auto_remove: options.auto_remove,
+        tie: options.tie,
+        log: true,
+    })
+}
+
+fn first<'a>(a: &'a Option<String>, b: &'a Option<String>) -> Option<&'a str> {
+    a.as_deref().or(b.as_deref()).filter(|s| !s.is_empty())
+}
+
+/// A span in seconds as milliseconds; what can't be waited for is refused.
+pub fn milliseconds(option: &str, seconds: f64) -> Result<u64> {
+    match seconds.is_finite() && (0.0..=1e10).contains(&seconds) {
+        true => Ok((seconds * 1000.0).ceil() as u64),
+        false => Err(invalid(option, format!("{seconds} is not a number of seconds from 0 up"))),
+    }
+}
+
+/// An entrypoint that is given clears the image's command; `[""]` clears the entrypoint too.
+fn args(options: &RunOptions, image: &ImageInfo) -> Result<Vec<String>> {
+    let (entrypoint, default) = match &options.entrypoint {
+        Some(given) if given.iter().all(String::is_empty) => (&[][..], &[][..]),
+        Some(given) => (&given[..], &[][..]),
+        None => (&image.entrypoint[..], &image.command[..]),
+    };
+    let command = if options.command.is_empty() { default } else { &options.command[..] };
+    let args: Vec<String> = [entrypoint, command].concat();
+    match args.first().is_some_and(|a| !a.is_empty()) {
+        true => args.iter().try_for_each(|a| no_nul("command", a)).map(|()| args),
+        false => Err(invalid("command", format!("none was given and the image {} has none", options.image))
+            .hint("name a command after the image")),
+    }
+}
+
+fn no_nul(option: &str, text: &str) -> Result<()> {
+    match text.contains('\0') {
+        true => Err(invalid(option, format!("{text:?} contains a NUL byte"))),
+        false => Ok(()),
+    }
+}
+
+fn env(options: &RunOptions, image: &ImageInfo) -> Result<Vec<String>> {
+    let mut env: Vec<String> = image.env.iter().filter(|e| is_assignment(e)).cloned().collect();
+    if !env.iter().any(|e| e.starts_with("PATH=")) {
+        env.insert(0, DEFAULT_PATH.into());
+    }
+    if options.tty && !env.iter().any(|e| e.starts_with("TERM=")) {
+        env.push("TERM=xterm".into());
+    }
+    for (key, value) in &options.env {
+        if key.is_empty() || key.contains('=') {
+            return Err(invalid("env", format!("{key:?} is not the name of a variable")));
+        }
+        no_nul("env", key).and_then(|()| no_nul("env", value))?;
+        let prefix = format!("{key}=");
+        env.retain(|e| !e.starts_with(&prefix));
+        env.push(format!("{prefix}{value}"));
+    }
+    Ok(env)
+}
+
+/// An image may hold entries without a name or a `=`; a process can't be given those.
+fn is_assignment(entry: &str) -> bool {
+    !entry.contains('\0') && entry.find('=').is_some_and(|at| at > 0)
+}
+
+fn workdir(options: &RunOptions, image: &ImageInfo) -> Result<String> {
+    let given = options.workdir.as_deref().unwrap_or(&image.workdir);
+    let dir = if given.is_empty() { "/" } else { given };
+    absolute("workdir", dir).map(|()| dir.to_owned())
+}
+
+fn absolute(option: &str, path: &str) -> Result<()> {
+    no_nul(option, path)?;
+    match path.starts_with('/') {
+        true => Ok(()),
+        false => Err(invalid(option, format!("{path:?} is not an absolute path in the container"))),
+    }
+}
+
+fn hostname(options: &RunOptions, id: &ContainerId) -> Result<String> {
+    let name = options.hostname.clone().unwrap_or_else(|| id.short().to_owned());
+    let ok = !name.is_empty()
+        && name.len() <= 63
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.');
+    ok.then_some(name).ok_or_else(|| invalid("hostname", "a host name has 1 to 63 letters, digits, '-' and '.'"))
+}
+
+fn sharing(options: &RunOptions) -> Result<Sharing> {
+    let host = |option: &str, value: &Option<String>| match value.as_deref() {
+        None | Some("" | "private") => Ok(false),
+        Some("host") => Ok(true),
+        Some(other) => Err(invalid(option, format!("{other:?} is neither 'private' nor 'host'"))),
+    };
+    let host_net = match options.network.as_deref() {
+        None | Some("" | "none") => false,
+        Some("host") => true,
+        Some(other) => {
+            return Err(Error::new(Kind::Unsupported, "read option", "network")
+                .because(format!("there is no network {other:?} in this version"))
+                .hint("use 'none' or 'host'"));
+        }
+    };
+    Ok(Sharing {
+        host_net,
+        host_pid: host("pid", &options.pid)?,
+        host_ipc: host("ipc", &options.ipc)?,
+        host_uts: host("uts", &options.uts)?,
+        host_cgroup: host("cgroupns", &options.cgroupns)?,
+    })
+}
+
+const MIN_MEMORY: i64 = 6 << 20;
+
+fn limits(options: &RunOptions) -> Result<Limits> {
+    if let Some(memory) = options.memory.filter(|m| *m > 0 && *m < MIN_MEMORY) {
+        return Err(invalid("memory", format!("{memory} bytes are too few; the least is 6 MiB")));
+    }
+    if options.memory_swap.is_some_and(|s| s > 0 && s < options.memory.unwrap_or(0)) {
+        return Err(invalid("memory_swap", "it counts memory and swap together, so it can't be less than memory"));
+    }
+    if options.cpu_shares.is_some_and(|s| s != 0 && !(2..=262_144).contains(&s)) {
+        return Err(invalid("cpu_shares", "the weight goes from 2 to 262144"));
+    }
+    Ok(Limits {
+        memory: options.memory.filter(|m| *m > 0),
+        memory_swap: options.memory_swap.filter(|s| *s != 0),
+        memory_reservation: options.memory_reservation.filter(|r| *r > 0),
+        cpu_quota: options.cpus.filter(|c| *c != 0.0).map(cpu_quota).transpose()?,
+        cpu_shares: options.cpu_shares.filter(|s| *s != 0),
+        cpuset_cpus: options.cpuset_cpus.clone().filter(|c| !c.is_empty()).map(cpu_list).transpose()?,
+        pids: options.pids_limit.filter(|p| *p > 0),
+        best_effort: options.best_effort,
+        parent: options.cgroup_parent.clone().filter(|p| !p.is_empty()).map(cgroup_parent).transpose()?,
+    })
+}
+
+fn cpu_quota(cpus: f64) -> Result<i64> {
+    match cpus.is_finite() && (0.01..=10_000.0).contains(&cpus) {
+        true => Ok((cpus * CPU_PERIOD_US).round() as i64),
+        false => Err(invalid("cpus", format!("{cpus} is not a number of CPUs from 0.01 up"))),
+    }
+}
+
+fn cpu_list(list: String) -> Result<String> {
+    let number = |s: &str| s.parse::<u32>().is_ok();
+    let range = |part: &str| match part.split_once('-') {
+        Some((a, b)) => number(a) && number(b),
+        None => number(part),
+    };
+    match list.split(',').all(range) {
+        true => Ok(list),
+        false => Err(invalid("cpuset_cpus", format!("{list:?} is not a list of CPUs such as '0-2,4'"))),
+    }
+}
+
+/// A parent of several components, each a name, so that nothing climbs out of the cgroup tree.
+fn cgroup_parent(parent: String) -> Result<String> {
+    let trimmed = parent.trim_matches('/');
+    match trimmed.split('/').all(|part| part.parse::<Name>().is_ok()) {
+        true => Ok(trimmed.to_owned()),
+        false => Err(invalid("cgroup_parent", format!("{parent:?} is not a path of plain names"))),
+    }
+}
+
+fn no_new_privs(options: &RunOptions) -> Result<bool> {
+    options.security_opt.iter().try_fold(false, |set, option| {
+        match option.split_once(['=', ':']).unwrap_or((option, "true")) {
+            ("no-new-privileges", "true") => Ok(true),
+            ("no-new-privileges", "false") => Ok(false),
+            ("seccomp", "unconfined") | ("apparmor", "unconfined") | ("label", "disable") => Ok(set),
+            _ => Err(Error::new(Kind::Unsupported, "read option", "security_opt")
+                .because(format!("{option:?} can't be enforced by this version"))
+                .hint("use no-new-privileges, seccomp=unconfined or apparmor=unconfined")),
+        }
+    })
+}
+
+fn rlimit(limit: &crate::api::Ulimit) -> Result<(u32, u64, u64)> {
+    let value = |v: i64| match v {
+        -1 => Ok(libc::RLIM_INFINITY),
+        0.. => Ok(v as u64),
+        _ => Err(invalid("ulimit", format!("{v} is neither a limit nor -1"))),
+    };
+    let (number, soft, hard) = (names::rlimit(&limit.name)?, value(limit.soft)?, value(limit.hard)?);
+    match soft <= hard {
+        true => Ok((number, soft, hard)),
+        false => Err(invalid("ulimit", format!("{}: the soft limit is above the hard one", limit.name))),
+    }
+}
+
+/// Only what belongs to a namespace of the container may be set: the rest is the host's.
+fn sysctls(options: &RunOptions) -> Result<std::collections::BTreeMap<String, String>> {
+    let sharing = sharing(options)?;
+    for key in options.sysctls.keys() {
+        let ipc = key.starts_with("fs.mqueue.")
+            || [
+                "kernel.msgmax",
+                "kernel.msgmnb",
+                "kernel.msgmni",
+                "kernel.sem",
+                "kernel.shmall",
+                "kernel.shmmax",
+                "kernel.shmmni",
+                "kernel.shm_rmid_forced",
+            ]
+            .contains(&key.as_str());
+        let own = match key.as_str() {
+            _ if key.contains("..") || key.contains('/') => false,
+            k if k.starts_with("net.") => !sharing.host_net,
+            _ if ipc => !sharing.host_ipc,
+            _ => false,
+        };
+        if !own {
+            return Err(invalid("sysctl", format!("{key:?} does not belong to a namespace of the container")));
+        }
+    }
+    Ok(options.sysctls.clone())
+}
+
+fn oom_score_adj(options: &RunOptions) -> Result<Option<i32>> {
+    match options.oom_score_adj {
+        Some(n) if !(-1000..=1000).contains(&n) => {
+            Err(invalid("oom_score_adj", format!("{n} is not within -1000 and 1000")))
+        }
+        other => Ok(other),
+    }
+}
+
+/// The caller's mounts and, where they leave a gap, a new volume for each of the image's.
+fn resolve_mounts(options: &RunOptions, image: &ImageInfo, id: &ContainerId) -> Result<Vec<SpecMount>> {
+    let wanted = image.volumes.iter().map(|target| Mount {
+        kind: MountKind::Volume,
+        target: target.clone(),
+        ..Mount::default()
+    });
+    let mut mounts: Vec<SpecMount> = Vec::new();
+    for mount in options.mounts.iter().cloned().chain(wanted) {
+        let target = normal(&mount.target)?;
+        let taken = mounts.iter().any(|m| m.mount.target == target);
+        let from_image = mounts.len() >= options.mounts.len();
+        match (taken, from_image) {
+            (true, true) => continue,
+            (true, false) => return Err(invalid("mount", format!("{target} is the target of two mounts"))),
+            _ => mounts.push(one_mount(Mount { target, ..mount }, id, mounts.len())?),
+        }
+    }
+    // Parents before children, whatever the order they were given in.
+    mounts.sort_by(|a, b| a.mount.target.cmp(&b.mount.target));
+    Ok(mounts)
+}
+
+fn one_mount(mut mount: Mount, id: &ContainerId, index: usize) -> Result<SpecMount> {
+    no_nul("mount", &mount.source)?;
+    let anonymous = mount.kind == MountKind::Volume && mount.source.is_empty();
+    match mount.kind {
+        MountKind::Bind if !mount.source.starts_with('/') => {
+            return Err(invalid("mount", format!("{:?} is not an absolute path of the host", mount.source)));
+        }
+        MountKind::Volume if anonymous => mount.source = format!("{}{index:04x}", &id.as_str()[..60]),
+        MountKind::Volume => drop(mount.source.parse::<Name>()?),
+        _ => {}
+    }
+    Ok(SpecMount { mount, anonymous })
+}
+
+/// A target without doubled or trailing slashes and without `.` and `..`.
+fn normal(target: &str) -> Result<String> {
+    absolute("mount", target)?;
+    let mut parts: Vec<&str> = Vec::new();
+    for part in target.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => return Err(invalid("mount", format!("{target:?} climbs with '..'"))),
+            part => parts.push(part),
+        }
+    }
+    match parts.is_empty() {
+        true => Err(invalid("mount", "the root of the container can't be a mount's target")),
+        false => Ok(format!("/{}", parts.join("/"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn image() -> ImageInfo {
+        ImageInfo {
+            env: vec!["PATH=/bin".into(), "A=1".into(), "junk".into(), "=x".into()],
+            entrypoint: vec!["/entry".into()],
+            command: vec!["serve".into()],
+            volumes: vec!["/data".into(), "/cache/".into()],
+            user: "app".into(),
+            workdir: "/srv".into(),
+            stop_signal: Some("SIGQUIT".into()),
+            ..ImageInfo::default()
+        }
+    }
+
+    fn resolved(options: RunOptions) -> Result<Spec> {
+        resolve(&options, &image(), &ContainerId::from_random([1; 32]))
+    }
+
+    fn words(list: &[&str]) -> Vec<String> {
+        list.iter().map(|s| s.to_string()).collect()
+    }
+
+    #[test]
+    fn entrypoint_and_command_as_docker_joins_them() {
+        let with = |entrypoint: Option<&[&str]>, command: &[&str]| {
+            resolved(RunOptions { entrypoint: entrypoint.map(words), command: words(command), ..Default::default() })
+                .map(|s| s.args.join(" "))
+        };
+        assert_eq!(with(None, &[]).unwrap(), "/entry serve");
+        assert_eq!(with(None, &["x"]).unwrap(), "/entry x");
+        assert_eq!(with(Some(&["/e"]), &[]).unwrap(), "/e");
+        assert_eq!(with(Some(&[""]), &["x"]).unwrap(), "x");
+        assert!(with(Some(&[""]), &[]).unwrap_err().to_string().contains("none was given"));
+    }
+
+    #[test]
+    fn environment_is_the_images_then_the_callers() {
+        let env = BTreeMap::from([("A".to_string(), "2".to_string()), ("B".to_string(), "".to_string())]);
+        let spec = resolved(RunOptions { env, tty: true, ..Default::default() }).unwrap();
+        assert_eq!(spec.env, ["PATH=/bin", "TERM=xterm", "A=2", "B="]);
+    }
+
+    #[test]
+    fn image_volumes_fill_the_gaps() {
+        let bind = Mount { source: "/srv".into(), target: "/data//x/..y/".into(), ..Default::default() };
+        let data = Mount { source: "/srv".into(), target: "/data/".into(), ..Default::default() };
+        let spec = resolved(RunOptions { mounts: vec![bind, data], ..Default::default() }).unwrap();
+        let targets: Vec<&str> = spec.mounts.iter().map(|m| m.mount.target.as_str()).collect();
+        assert_eq!(targets, ["/cache", "/data", "/data/x/..y"]);
+        assert!(spec.mounts[0].anonymous && spec.mounts[0].mount.source.len() == 64);
+        assert!(!spec.mounts[1].anonymous);
+    }
+
+    #[test]
+    fn bad_options_name_the_field() {
+        let bad = |options: RunOptions, field: &str| {
+            let e = resolved(options).unwrap_err();
+            assert!(e.to_string().contains(field), "{e} does not name {field}");
+        };
+        let mount = |target: &str| vec![Mount { source: "/x".into(), target: target.into(), ..Default::default() }];
+        bad(RunOptions { workdir: Some("x".into()), ..Default::default() }, "workdir");
+        bad(RunOptions { mounts: mount("/a/../b"), ..Default::default() }, "mount");
+        bad(RunOptions { mounts: mount("/"), ..Default::default() }, "mount");
+        bad(RunOptions { memory: Some(1), ..Default::default() }, "memory");
+        bad(RunOptions { cpus: Some(f64::NAN), ..Default::default() }, "cpus");
+        bad(RunOptions { network: Some("web".into()), ..Default::default() }, "network");
+        bad(RunOptions { cgroup_parent: Some("../x".into()), ..Default::default() }, "cgroup_parent");
+        bad(RunOptions { stop_timeout: Some(-1.0), ..Default::default() }, "stop_timeout");
+        bad(
+            RunOptions { sysctls: BTreeMap::from([("kernel.panic".into(), "1".into())]), ..Default::default() },
+            "sysctl",
+        );
+        bad(RunOptions { env: BTreeMap::from([("A\0".into(), "1".into())]), ..Default::default() }, "env");
+        bad(RunOptions { hostname: Some("a b".into()), ..Default::default() }, "hostname");
+    }
+
+    #[test]
+    fn the_images_words_hold_unless_replaced() {
+        let spec = resolved(RunOptions::default()).unwrap();
+        assert_eq!((spec.user.as_str(), spec.workdir.as_str(), spec.stop_signal), ("app", "/srv", 3));
+        let spec = resolved(RunOptions { user: Some("0".into()), cpus: Some(1.5), ..Default::default() }).unwrap();
+        assert_eq!((spec.user.as_str(), spec.limits.cpu_quota), ("0", Some(150_000)));
+    }
+}

@@ -1,0 +1,226 @@
+//! A resolved container and the host's facts in, the launch plan out.
+
+use super::cgroup::CgroupPlan;
+use super::facts::Facts;
+use super::launch::*;
+use super::mounts;
+use crate::api::{Rung, Tie};
+use crate::error::Result;
+use crate::spec::Spec;
+
+/// Where things of this container are on disk.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Places {
+    /// The container's directory.
+    pub dir: String,
+    /// Its layers' file systems, topmost first.
+    pub lower: Vec<String>,
+    /// The store's volumes.
+    pub volumes: String,
+    /// Where `dir` is moved before it is deleted.
+    pub trash: String,
+    /// The claim of its name.
+    pub name_claim: String,
+}
+
+/// Plans one start.
+pub fn plan(spec: &Spec, facts: &Facts, cgroup: &CgroupPlan, places: &Places) -> Result<LaunchPlan> {
+    let cgroup_dirs = cgroup_mounts(facts, cgroup);
+    Ok(LaunchPlan {
+        namespaces: namespaces(spec, facts),
+        id_map: facts.id_map.clone(),
+        cgroup: cgroup.placement.clone(),
+        rootfs: rootfs(spec, facts, places),
+        mounts: mounts::plan(spec, facts, &cgroup_dirs, &places.volumes)?,
+        symlinks: mounts::symlinks(),
+        masked_paths: list(spec, &mounts::MASKED),
+        readonly_paths: list(spec, &mounts::READONLY),
+        sysctls: spec.sysctls.clone().into_iter().collect(),
+        hostname: (!spec.namespaces.host_uts).then(|| spec.hostname.clone()),
+        process: process(spec, facts),
+        supervise: supervise(spec, facts, places),
+    })
+}
+
+fn list(spec: &Spec, paths: &[&str]) -> Vec<String> {
+    match spec.privileged {
+        true => Vec::new(),
+        false => paths.iter().map(|p| p.to_string()).collect(),
+    }
+}
+
+/// `(controller, its directory)` for the read-only mounts below `/sys/fs/cgroup`.
+fn cgroup_mounts(facts: &Facts, cgroup: &CgroupPlan) -> Vec<(String, String)> {
+    let of = |base: &String| cgroup.placement.v1.iter().find(|d| d.starts_with(&format!("{base}/"))).cloned();
+    facts.cgroups.v1.iter().filter_map(|(name, base)| Some((name.clone(), of(base)?))).collect()
+}
+
+fn namespaces(spec: &Spec, facts: &Facts) -> Namespaces {
+    let choose = |host: bool| if host { Namespace::Host } else { Namespace::New };
+    let sharing = &spec.namespaces;
+    Namespaces {
+        user: facts.id_map.is_some(),
+        // Without a fresh /proc the host's would show other ids than the processes have.
+        pid: choose(sharing.host_pid || !facts.fresh_proc),
+        net: choose(sharing.host_net),
+        ipc: choose(sharing.host_ipc),
+        uts: choose(sharing.host_uts),
+        cgroup: choose(sharing.host_cgroup || facts.cgroups.mode == "none"),
+    }
+}
+
+fn rootfs(spec: &Spec, facts: &Facts, places: &Places) -> Rootfs {
+    let kind = RootfsKind::Overlay {
+        lower: places.lower.clone(),
+        upper: format!("{}/upper", places.dir),
+        work: format!("{}/work", places.dir),
+        userxattr: facts.id_map.is_some() || facts.in_user_namespace,
+    };
+    Rootfs { kind, attach_at: places.dir.clone(), readonly: spec.read_only, nodev: true }
+}
+
+fn process(spec: &Spec, facts: &Facts) -> Process {
+    let capabilities = spec.capabilities & facts.capabilities;
+    Process {
+        args: spec.args.clone(),
+        env: with_hostname(spec),
+        cwd: spec.workdir.clone(),
+        user: spec.user.clone(),
+        groups: spec.groups.clone(),
+        umask: 0o022,
+        tty: spec.tty,
+        capabilities: Capabilities {
+            bounding: capabilities,
+            effective: capabilities,
+            permitted: capabilities,
+            inheritable: 0,
+            ambient: 0,
+        },
+        no_new_privs: spec.no_new_privs,
+        rlimits: spec.rlimits.clone(),
+        oom_score_adj: spec.oom_score_adj,
+        seccomp: Vec::new(),
+    }
+}
+
+/// Docker sets HOSTNAME unless the image or the caller did.
+fn with_hostname(spec: &Spec) -> Vec<String> {
+    let mut env = spec.env.clone();
+    if !env.iter().any(|e| e.starts_with("HOSTNAME=")) {
+        env.push(format!("HOSTNAME={}", spec.hostname));
+    }
+    env
+}
+
+fn supervise(spec: &Spec, facts: &Facts, places: &Places) -> Supervise {
+    let volumes = spec.mounts.iter().filter(|m| m.anonymous);
+    let volumes = volumes.map(|m| format!("{}/{}", places.volumes, m.mount.source));
+    Supervise {
+        dir: places.dir.clone(),
+        state_prefix: format!(
+            "\"version\":1,\"boot_id\":\"{}\",\"machine_id\":\"{}\"",
+            facts.boot_id, facts.machine_id
+        ),
+        log: if spec.log { format!("{}/log", places.dir) } else { String::new() },
+        tie_host: spec.tie == Tie::Host,
+        auto_remove: spec.auto_remove,
+        trash: places.trash.clone(),
+        remove_also: std::iter::once(places.name_claim.clone()).chain(volumes).collect(),
+        stop_signal: spec.stop_signal,
+        stop_timeout_ms: spec.stop_timeout_ms,
+        keep_stdin: spec.interactive,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{ImageInfo, Mount, MountKind, RunOptions};
+    use crate::id::ContainerId;
+    use crate::plan::facts::Cgroups;
+    use crate::plan::{cgroup, names, resolve};
+
+    fn id() -> ContainerId {
+        ContainerId::from_random([0xab; 32])
+    }
+
+    fn places() -> Places {
+        Places {
+            dir: "/store/containers/abab".into(),
+            lower: vec!["/store/layers/root/2/fs".into(), "/store/layers/root/1/fs".into()],
+            volumes: "/store/volumes".into(),
+            trash: "/store/tmp/abab".into(),
+            name_claim: "/store/names/db".into(),
+        }
+    }
+
+    fn root() -> Facts {
+        let v1 =
+            ["memory", "cpu", "cpuacct", "pids", "freezer"].map(|c| (c.to_string(), format!("/sys/fs/cgroup/{c}")));
+        Facts {
+            capabilities: names::ALL_CAPABILITIES & !(1 << 24),
+            cgroups: Cgroups { mode: "hybrid".into(), v1: v1.into(), ..Cgroups::default() },
+            fresh_proc: true,
+            boot_id: "boot".into(),
+            machine_id: "machine".into(),
+            ..Facts::default()
+        }
+    }
+
+    fn single() -> Facts {
+        let one = |outside| vec![Extent { inside: 0, outside, length: 1 }];
+        Facts {
+            rung: Rung::SingleId,
+            id_map: Some(IdMap { uids: one(1000), gids: one(1000), helpers: None }),
+            cgroups: Cgroups { mode: "v2".into(), ..Cgroups::default() },
+            ..root()
+        }
+    }
+
+    fn planned(options: RunOptions, facts: &Facts) -> LaunchPlan {
+        let image = ImageInfo { command: vec!["sh".into()], volumes: vec!["/data".into()], ..ImageInfo::default() };
+        let spec = resolve::resolve(&options, &image, &id()).unwrap();
+        let cgroup = cgroup::plan(&spec.limits, &id(), &facts.cgroups).unwrap();
+        plan(&spec, facts, &cgroup, &places()).unwrap()
+    }
+
+    #[test]
+    fn a_default_container_as_root() {
+        insta::assert_json_snapshot!(planned(RunOptions::default(), &root()));
+    }
+
+    #[test]
+    fn the_host_network_in_a_single_id_namespace() {
+        let options = RunOptions { network: Some("host".into()), read_only: true, ..RunOptions::default() };
+        insta::assert_json_snapshot!(planned(options, &single()));
+    }
+
+    #[test]
+    fn a_callers_mount_replaces_a_default_one() {
+        let shm = Mount {
+            kind: MountKind::Tmpfs,
+            target: "/dev/shm".into(),
+            options: vec!["size=1m".into(), "exec".into()],
+            ..Mount::default()
+        };
+        let plan = planned(RunOptions { mounts: vec![shm], ..RunOptions::default() }, &root());
+        let at: Vec<_> = plan.mounts.iter().filter(|m| m.target == "/dev/shm").collect();
+        assert_eq!(at.len(), 1);
+        assert_eq!(at[0].attributes & mounts::NOEXEC, 0);
+        assert!(matches!(&at[0].source, MountSource::Fs { options, .. } if options[0] == ("size".into(), "1m".into())));
+    }
+
+    #[test]
+    fn every_writable_mount_but_the_terminals_is_nodev() {
+        for facts in [root(), single()] {
+            let plan = planned(RunOptions::default(), &facts);
+            assert!(plan.rootfs.nodev);
+            let open = plan.mounts.iter().filter(|m| m.attributes & mounts::NODEV == 0);
+            for mount in open {
+                let device = matches!(&mount.source, MountSource::Bind { path, .. } if path.starts_with("/dev/"));
+                let file = matches!(mount.source, MountSource::File { .. });
+                assert!(device || file || mount.target == "/dev/pts", "{mount:?}");
+            }
+        }
+    }
+}

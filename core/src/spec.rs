@@ -1,0 +1,122 @@
+//! A container as it was resolved from its options and its image, once, when it was created.
+//!
+//! Pure data: it is part of the record on disk, and all that a later start needs beside the host's facts.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::api::{Mount, MountKind, Tie};
+
+/// The resolved container.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Spec {
+    /// Entrypoint and command together; never empty.
+    pub args: Vec<String>,
+    /// `KEY=value`, sorted as set: the image's, then the caller's.
+    pub env: Vec<String>,
+    /// Working directory, absolute.
+    pub workdir: String,
+    /// `user[:group]` as given; empty for root.
+    pub user: String,
+    /// Supplementary groups as given.
+    pub groups: Vec<String>,
+    /// Host name.
+    pub hostname: String,
+    /// The image's labels and the caller's.
+    pub labels: BTreeMap<String, String>,
+    /// Mounts beside the default ones, by target.
+    pub mounts: Vec<SpecMount>,
+    /// Namespaces.
+    pub namespaces: Sharing,
+    /// Limits that the cgroup enforces.
+    pub limits: Limits,
+    /// Bounding, permitted and effective capabilities, bit n for capability n.
+    pub capabilities: u64,
+    /// Nothing masked, nothing read-only.
+    pub privileged: bool,
+    /// Read-only root file system.
+    pub read_only: bool,
+    /// `PR_SET_NO_NEW_PRIVS`.
+    pub no_new_privs: bool,
+    /// `(RLIMIT_*, soft, hard)`.
+    pub rlimits: Vec<(u32, u64, u64)>,
+    /// Kernel parameters.
+    pub sysctls: BTreeMap<String, String>,
+    /// Size of `/dev/shm` in bytes.
+    pub shm_size: u64,
+    /// OOM score adjustment.
+    pub oom_score_adj: Option<i32>,
+    /// Give it a terminal.
+    pub tty: bool,
+    /// Keep standard input open.
+    pub interactive: bool,
+    /// Number of the signal that asks it to stop.
+    pub stop_signal: i32,
+    /// Milliseconds from that to SIGKILL.
+    pub stop_timeout_ms: u64,
+    /// Remove it when it has ended.
+    pub auto_remove: bool,
+    /// What ends it besides itself.
+    pub tie: Tie,
+    /// Whether it has a log.
+    pub log: bool,
+}
+
+/// A mount with what is known of its source.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SpecMount {
+    /// As resolved: a volume's source is its name.
+    pub mount: Mount,
+    /// The volume belongs to this container alone and goes with it.
+    pub anonymous: bool,
+}
+
+impl SpecMount {
+    /// True for a volume of the store.
+    pub fn is_volume(&self) -> bool {
+        self.mount.kind == MountKind::Volume
+    }
+}
+
+/// What is shared with the host instead of made new.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Sharing {
+    /// The host's network; else a new one with nothing but loopback.
+    pub host_net: bool,
+    /// The host's process ids.
+    pub host_pid: bool,
+    /// The host's System V IPC.
+    pub host_ipc: bool,
+    /// The host's host name.
+    pub host_uts: bool,
+    /// The host's view of cgroups.
+    pub host_cgroup: bool,
+}
+
+/// Limits that the cgroup enforces.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Limits {
+    /// Bytes.
+    pub memory: Option<i64>,
+    /// Bytes of memory and swap together; -1 for no limit.
+    pub memory_swap: Option<i64>,
+    /// Bytes to be left with.
+    pub memory_reservation: Option<i64>,
+    /// Microseconds of CPU in each 100 ms.
+    pub cpu_quota: Option<i64>,
+    /// Relative weight.
+    pub cpu_shares: Option<u64>,
+    /// CPU list.
+    pub cpuset_cpus: Option<String>,
+    /// Processes.
+    pub pids: Option<i64>,
+    /// Go on when one can't be enforced.
+    pub best_effort: bool,
+    /// Parent cgroup.
+    pub parent: Option<String>,
+}
