@@ -1,0 +1,76 @@
+//! The last step: argument and environment vectors, the search along PATH, and the exec.
+
+use core::ffi::CStr;
+
+use crate::fail::Fail;
+use crate::memory;
+use crate::sys::{self, Errno};
+use crate::text::Text;
+use crate::wire::{Process, Step};
+
+/// A vector of pointers to strings that end in a NUL each, closed by a null.
+pub fn vector<'a>(count: usize, strings: impl Iterator<Item = &'a [u8]>) -> sys::Result<&'static mut [usize]> {
+    let words = memory::words(count + 1)?;
+    for (word, string) in words.iter_mut().zip(strings.take(count)) {
+        *word = string.as_ptr() as usize;
+    }
+    Ok(words)
+}
+
+/// Executes the payload; comes back only when it can't. `home` is added when the environment has none.
+pub fn run(process: &Process<'static>, home: &CStr) -> Fail {
+    let (Ok(args), Ok(env)) = (arguments(process), environment(process, home)) else {
+        return failed(process, Errno::ENOMEM);
+    };
+    let Some(command) = process.args.iter().next() else {
+        return failed(process, Errno::EINVAL);
+    };
+    let errno = match command.to_bytes().contains(&b'/') {
+        true => sys::execve(command, args, env),
+        false => search(process, command, args, env),
+    };
+    failed(process, errno)
+}
+
+fn arguments(process: &Process<'static>) -> sys::Result<&'static mut [usize]> {
+    vector(process.args.len(), process.args.iter().map(CStr::to_bytes_with_nul))
+}
+
+fn environment(process: &Process<'static>, home: &CStr) -> sys::Result<&'static mut [usize]> {
+    let given = process.env.iter().map(CStr::to_bytes_with_nul);
+    match variable(process, b"HOME=") {
+        Some(_) => vector(process.env.len(), given),
+        None => vector(process.env.len() + 1, given.chain([home.to_bytes_with_nul()])),
+    }
+}
+
+fn variable(process: &Process<'static>, name: &[u8]) -> Option<&'static [u8]> {
+    process.env.iter().find_map(|v| v.to_bytes().strip_prefix(name))
+}
+
+fn search(process: &Process<'static>, command: &CStr, args: &[usize], env: &[usize]) -> Errno {
+    const DEFAULT: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    let mut worst = Errno::ENOENT;
+    if command.is_empty() {
+        return worst;
+    }
+    for dir in variable(process, b"PATH=").unwrap_or(DEFAULT).split(|b| *b == b':') {
+        let dir = if dir.is_empty() { b"." } else { dir };
+        let mut path: Text<4096> = Text::of(&[dir, b"/", command.to_bytes()]);
+        if path.is_cut() {
+            continue;
+        }
+        match sys::execve(path.c(), args, env) {
+            Errno::ENOENT | Errno::ENOTDIR => {}
+            // Something with that name may still be executable further on.
+            Errno::EACCES => worst = Errno::EACCES,
+            other => return other,
+        }
+    }
+    worst
+}
+
+fn failed(process: &Process<'static>, errno: Errno) -> Fail {
+    let detail = process.args.iter().next().map_or(&b""[..], CStr::to_bytes);
+    Fail { step: Step::Exec, errno, detail }
+}

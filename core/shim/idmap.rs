@@ -1,0 +1,91 @@
+//! Id maps of a new user namespace, written from outside it.
+
+use core::ffi::CStr;
+
+use crate::exec;
+use crate::fail::{At, Fail, Outcome, keep};
+use crate::sys::{self, AT_FDCWD, Errno, Fd, Forked};
+use crate::text::Text;
+use crate::wire::{Extent, IdMap, List, Step, fd};
+
+type Lines = Text<4096>;
+
+/// Maps the ids of the process `pid`, which has just been made with a new user namespace.
+pub fn write(map: &IdMap<'static>, pid: i32) -> Outcome {
+    match map.helpers {
+        Some((newuidmap, newgidmap)) => {
+            run_helper(newgidmap, &map.gids, pid)?;
+            run_helper(newuidmap, &map.uids, pid)
+        }
+        None => write_directly(map, pid),
+    }
+}
+
+fn write_directly(map: &IdMap<'static>, pid: i32) -> Outcome {
+    // Without CAP_SETGID outside, the kernel takes a group map only once groups can't be dropped inside.
+    if sys::getuid() != 0 {
+        put(pid, b"setgroups", b"deny").step(Step::IdMap)?;
+    }
+    put(pid, b"gid_map", lines(&map.gids).bytes()).step(Step::IdMap)?;
+    put(pid, b"uid_map", lines(&map.uids).bytes()).step(Step::IdMap)
+}
+
+fn put(pid: i32, file: &[u8], content: &[u8]) -> sys::Result {
+    let mut path: Text<64> = Text::new();
+    path.push(b"/proc/").dec(pid as u64).push(b"/").push(file);
+    sys::put(AT_FDCWD, path.c(), content)
+}
+
+fn lines(extents: &List<'static, Extent>) -> Lines {
+    let mut lines = Lines::new();
+    for (inside, outside, length) in extents.iter() {
+        lines.dec(inside as u64).push(b" ").dec(outside as u64).push(b" ").dec(length as u64).push(b"\n");
+    }
+    lines
+}
+
+/// newuidmap and newgidmap are set-user-id; what they say on standard error becomes the failure's text.
+fn run_helper(path: &'static CStr, extents: &List<'static, Extent>, pid: i32) -> Outcome {
+    let (errors, theirs) = sys::pipe(0).step(Step::IdMapHelper)?;
+    let child = match sys::fork(0, None).or_else(|_| sys::fork_by_clone(0)).step(Step::IdMapHelper)? {
+        Forked::Child => exec_helper(path, extents, pid, theirs),
+        Forked::Parent { pid, pidfd } => {
+            let _ = sys::close(pidfd);
+            pid
+        }
+    };
+    let _ = sys::close(theirs);
+    let said = read_all(errors);
+    let _ = sys::close(errors);
+    match sys::wait(child, false).step(Step::IdMapHelper)? {
+        Some(end) if end.code == 0 && end.signal == 0 => Ok(()),
+        Some(end) if end.code == 127 => {
+            Err(Fail { step: Step::IdMapHelper, errno: Errno::ENOENT, detail: path.to_bytes() })
+        }
+        _ => Err(Fail { step: Step::IdMapHelper, errno: Errno(0), detail: keep(&said) }),
+    }
+}
+
+fn exec_helper(path: &'static CStr, extents: &List<'static, Extent>, pid: i32, errors: Fd) -> ! {
+    let mut text = Lines::new();
+    text.push(path.to_bytes()).push(b"\0").dec(pid as u64).push(b"\0");
+    for (inside, outside, length) in extents.iter() {
+        text.dec(inside as u64).push(b"\0").dec(outside as u64).push(b"\0").dec(length as u64).push(b"\0");
+    }
+    let _ = sys::dup_to(errors, fd::STDERR);
+    let _ = sys::close_from(fd::STDERR + 1);
+    let _ = sys::set_signal_mask(0);
+    if let Ok(args) = exec::vector(2 + 3 * extents.len(), text.bytes().split_inclusive(|b| *b == 0)) {
+        let _ = sys::execve(path, args, &[0]);
+    }
+    sys::exit(127)
+}
+
+fn read_all(pipe: Fd) -> Text<512> {
+    let mut said = Text::new();
+    let mut buf = [0; 128];
+    while let Ok(n @ 1..) = sys::read(pipe, &mut buf) {
+        said.push(&buf[..n]);
+    }
+    said
+}

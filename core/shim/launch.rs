@@ -1,0 +1,129 @@
+//! The shim's half of a start: makes the init, maps its ids, records it, lets it go, tells the host.
+
+use core::ffi::CStr;
+
+use crate::fail::{At, Fail, Outcome, send};
+use crate::supervise::{self, Running};
+use crate::sys::{self, AT_FDCWD, Errno, Fd, Forked};
+use crate::wire::{Header, Launch, Namespace, Status, Step};
+use crate::{idmap, init};
+
+/// What init and shim say to each other, one byte a packet.
+pub mod word {
+    /// Shim to init: the id map is written.
+    pub const MAPPED: u8 = b'm';
+    /// Shim to init: the record is written, run the payload.
+    pub const GO: u8 = b'g';
+    /// Init to shim: the master of its terminal comes with this.
+    pub const TERMINAL: u8 = b't';
+    /// Init to shim: it failed, and has told the host.
+    pub const FAILED: u8 = b'f';
+}
+
+/// Starts the container and stays until it has ended.
+pub fn run(header: &Header, launch: Launch<'static>) -> Outcome {
+    become_shim();
+    let streams = supervise::prepare(&launch, header)?;
+    let (ours, theirs) = sys::socketpair().step(Step::Clone)?;
+    let cgroup = launch.cgroup.v2.map(|dir| open_cgroup(dir)).transpose()?;
+    join_pid_namespace(&launch)?;
+    let (pid, pidfd) = match fork(&launch, cgroup)? {
+        Forked::Child => init::run(&launch, streams.init, theirs, cgroup),
+        Forked::Parent { pid, pidfd } => (pid, pidfd),
+    };
+    close_all(&[theirs, cgroup.unwrap_or(-1), streams.init[0], streams.init[1], streams.init[2]]);
+    let started = release(&launch, ours, pid);
+    let _ = sys::close(ours);
+    match started {
+        Ok(terminal) => {
+            send(&Status::Ready { init: pid, shim: sys::getpid() });
+            supervise::run(Running { launch, header: *header, pid, pidfd, streams, terminal })
+        }
+        Err(failed) => abandon(&launch, pidfd, pid, failed),
+    }
+}
+
+/// Lets the init go on step by step; returns the terminal's master once the payload runs.
+fn release(launch: &Launch<'static>, sync: Fd, pid: i32) -> Result<Option<Fd>, Option<Fail>> {
+    if let Some(map) = &launch.id_map {
+        idmap::write(map, pid)?;
+        sys::send(sync, &[word::MAPPED]).step(Step::IdMap)?;
+    }
+    let _ = sys::prctl(sys::PR_SET_DUMPABLE, 0, 0);
+    supervise::record(launch, pid)?;
+    // An init that has failed already has told the host why; its word is read below.
+    let mut gone = sys::send(sync, &[word::GO]).is_err();
+    let mut terminal = None;
+    loop {
+        let mut packet = [0];
+        match sys::recv_fd(sync, &mut packet) {
+            Ok((1, fd)) if packet[0] == word::TERMINAL => terminal = fd,
+            Ok((1, _)) => return Err(None),
+            // It closed its end with our last word unread; its own last word may still lie here.
+            Err(Errno::ECONNRESET) if !gone => gone = true,
+            // Its end closes when it execs.
+            Ok(_) if !gone => return Ok(terminal),
+            _ => return Err(Some(Fail { step: Step::Died, errno: Errno(0), detail: b"" })),
+        }
+    }
+}
+
+/// Nothing may be left of a start that failed.
+fn abandon(launch: &Launch<'static>, pidfd: Fd, pid: i32, failed: Option<Fail>) -> Outcome {
+    let _ = sys::pidfd_send_signal(pidfd, sys::SIGKILL);
+    let _ = sys::wait(pid, false);
+    supervise::forget(launch);
+    match failed {
+        Some(fail) => Err(fail),
+        None => Ok(()),
+    }
+}
+
+fn become_shim() {
+    let _ = sys::setsid();
+    let _ = sys::prctl(sys::PR_SET_CHILD_SUBREAPER, 1, 0);
+    let _ = sys::prctl(sys::PR_SET_NAME, c"sampan-shim".as_ptr() as usize, 0);
+    // A working directory would keep its file system busy as long as the container runs.
+    let _ = sys::chdir(c"/");
+    sys::umask(0o022);
+}
+
+fn open_cgroup(dir: &'static CStr) -> Outcome<Fd> {
+    sys::openat(AT_FDCWD, dir, sys::O_RDONLY | sys::O_DIRECTORY, 0).at(Step::CgroupOpen, dir)
+}
+
+/// Joining one takes effect on children only, so it is done here.
+fn join_pid_namespace(launch: &Launch<'static>) -> Outcome {
+    match launch.namespaces.pid {
+        Namespace::Join(path) => init::join(path, sys::CLONE_NEWPID),
+        _ => Ok(()),
+    }
+}
+
+fn fork(launch: &Launch<'static>, cgroup: Option<Fd>) -> Outcome<Forked> {
+    let flags = namespaces(launch);
+    match sys::fork(flags, cgroup) {
+        // Hidden by a seccomp filter, or a kernel without CLONE_INTO_CGROUP: the init enters by itself.
+        Err(Errno::ENOSYS | Errno::E2BIG) => sys::fork_by_clone(flags),
+        other => other,
+    }
+    .step(Step::Clone)
+}
+
+fn namespaces(launch: &Launch<'static>) -> u64 {
+    let n = &launch.namespaces;
+    let new = |which: &Namespace, flag| if *which == Namespace::New { flag } else { 0 };
+    let user = if n.user { sys::CLONE_NEWUSER } else { 0 };
+    sys::CLONE_NEWNS
+        | user
+        | new(&n.pid, sys::CLONE_NEWPID)
+        | new(&n.net, sys::CLONE_NEWNET)
+        | new(&n.ipc, sys::CLONE_NEWIPC)
+        | new(&n.uts, sys::CLONE_NEWUTS)
+}
+
+fn close_all(fds: &[Fd]) {
+    for fd in fds.iter().filter(|fd| **fd > 2) {
+        let _ = sys::close(*fd);
+    }
+}

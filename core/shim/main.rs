@@ -1,0 +1,23 @@
+//! The shim: container init and supervisor in one small static program without libc.
+//!
+//! The host executes it from a sealed memfd, hands it one request on a fixed descriptor and hears from
+//! it on a socket. It is one thread, allocates nothing on a heap, and writes JSON but never parses it.
+
+#![no_std]
+#![no_main]
+#![allow(unsafe_op_in_unsafe_fn)]
+
+#[path = "../src/wire.rs"]
+mod wire;
+
+mod arch;
+mod entry;
+mod exec;
+mod fail;
+mod idmap;
+mod init;
+mod launch;
+mod memory;
+mod supervise;
+mod sys;
+mod text;

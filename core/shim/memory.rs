@@ -1,0 +1,89 @@
+//! The memory routines that compiled Rust calls by name, and anonymous memory in place of a heap.
+
+use crate::sys;
+
+// Written with volatile accesses or string instructions, else the compiler would turn each loop into a
+// call of the very function it stands in.
+
+/// # Safety
+/// As C's `memcpy`.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, n: usize) -> *mut u8 {
+    forward(to, from, n);
+    to
+}
+
+/// # Safety
+/// As C's `memmove`.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, n: usize) -> *mut u8 {
+    if (to as usize).wrapping_sub(from as usize) >= n {
+        forward(to, from, n);
+    } else {
+        for i in (0..n).rev() {
+            to.add(i).write_volatile(from.add(i).read_volatile());
+        }
+    }
+    to
+}
+
+/// # Safety
+/// As C's `memset`.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn memset(to: *mut u8, byte: i32, n: usize) -> *mut u8 {
+    #[cfg(target_arch = "x86_64")]
+    core::arch::asm!("rep stosb", inout("rcx") n => _, inout("rdi") to => _, in("al") byte as u8, options(nostack, preserves_flags));
+    #[cfg(not(target_arch = "x86_64"))]
+    for i in 0..n {
+        to.add(i).write_volatile(byte as u8);
+    }
+    to
+}
+
+/// # Safety
+/// As C's `memcmp`.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn memcmp(a: *const u8, b: *const u8, n: usize) -> i32 {
+    for i in 0..n {
+        let (x, y) = (a.add(i).read_volatile(), b.add(i).read_volatile());
+        if x != y {
+            return x as i32 - y as i32;
+        }
+    }
+    0
+}
+
+/// # Safety
+/// As C's `bcmp`.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn bcmp(a: *const u8, b: *const u8, n: usize) -> i32 {
+    memcmp(a, b, n)
+}
+
+/// # Safety
+/// As C's `strlen`.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn strlen(s: *const u8) -> usize {
+    let mut n = 0;
+    while s.add(n).read_volatile() != 0 {
+        n += 1;
+    }
+    n
+}
+
+#[inline(always)]
+unsafe fn forward(to: *mut u8, from: *const u8, n: usize) {
+    #[cfg(target_arch = "x86_64")]
+    core::arch::asm!("rep movsb", inout("rcx") n => _, inout("rdi") to => _, inout("rsi") from => _, options(nostack, preserves_flags));
+    #[cfg(not(target_arch = "x86_64"))]
+    for i in 0..n {
+        to.add(i).write_volatile(from.add(i).read_volatile());
+    }
+}
+
+/// `n` zeroed words of fresh memory, never given back: for the argument and environment vectors of an exec.
+pub fn words(n: usize) -> sys::Result<&'static mut [usize]> {
+    let bytes = sys::map_anonymous((n.max(1)) * size_of::<usize>())?;
+    // SAFETY: the mapping is fresh, page-aligned, zeroed, that long, and nobody unmaps it.
+    Ok(unsafe { core::slice::from_raw_parts_mut(bytes.as_mut_ptr().cast(), n) })
+}

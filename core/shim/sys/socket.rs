@@ -1,0 +1,96 @@
+//! Sockets: pairs to talk to a child and the host, and descriptors passed over them.
+
+use core::ptr::null_mut;
+
+use super::{Errno, Fd, O_CLOEXEC, Result, syscall};
+
+const AF_UNIX: i32 = 1;
+pub const AF_INET: i32 = 2;
+pub const SOCK_DGRAM: i32 = 2;
+pub const SOCK_STREAM: i32 = 1;
+pub const SOCK_SEQPACKET: i32 = 5;
+const MSG_NOSIGNAL: i32 = 0x4000;
+const MSG_DONTWAIT: i32 = 0x40;
+const MSG_CMSG_CLOEXEC: i32 = 0x40000000;
+
+pub fn socket(family: i32, kind: i32) -> Result<Fd> {
+    syscall!(SOCKET, family, kind | O_CLOEXEC, 0).map(|fd| fd as Fd)
+}
+
+/// Two connected sockets that keep packets apart.
+pub fn socketpair() -> Result<(Fd, Fd)> {
+    let mut fds = [0i32; 2];
+    syscall!(SOCKETPAIR, AF_UNIX, SOCK_SEQPACKET | O_CLOEXEC, 0, fds.as_mut_ptr())?;
+    Ok((fds[0], fds[1]))
+}
+
+/// Sends one packet; no signal when the other end is gone.
+pub fn send(socket: Fd, packet: &[u8]) -> Result<usize> {
+    retry(|| syscall!(SENDTO, socket, packet.as_ptr(), packet.len(), MSG_NOSIGNAL, null_mut::<u8>(), 0))
+}
+
+/// Receives one packet; 0 when the other end is gone.
+pub fn recv(socket: Fd, packet: &mut [u8], no_wait: bool) -> Result<usize> {
+    let flags = if no_wait { MSG_DONTWAIT } else { 0 };
+    retry(|| syscall!(RECVFROM, socket, packet.as_mut_ptr(), packet.len(), flags, null_mut::<u8>(), null_mut::<u8>()))
+}
+
+/// `shutdown(SHUT_WR)`.
+pub fn shutdown_write(socket: Fd) -> Result {
+    syscall!(SHUTDOWN, socket, 1).map(drop)
+}
+
+#[repr(C)]
+struct Message {
+    name: usize,
+    name_len: usize,
+    iov: *mut [usize; 2],
+    iov_len: usize,
+    control: *mut Control,
+    control_len: usize,
+    flags: usize,
+}
+
+#[repr(C)]
+struct Control {
+    len: usize,
+    level: i32,
+    kind: i32,
+    fd: Fd,
+    pad: i32,
+}
+
+const CONTROL_LEN: usize = 20;
+const SOL_SOCKET: i32 = 1;
+const SCM_RIGHTS: i32 = 1;
+
+/// Sends a packet and a descriptor with it.
+pub fn send_fd(socket: Fd, packet: &[u8], fd: Fd) -> Result {
+    let mut iov = [packet.as_ptr() as usize, packet.len()];
+    let mut control = Control { len: CONTROL_LEN, level: SOL_SOCKET, kind: SCM_RIGHTS, fd, pad: 0 };
+    let message = message(&mut iov, &mut control);
+    retry(|| syscall!(SENDMSG, socket, &raw const message, MSG_NOSIGNAL)).map(drop)
+}
+
+/// Receives a packet and the descriptor that came with it, if any.
+pub fn recv_fd(socket: Fd, packet: &mut [u8]) -> Result<(usize, Option<Fd>)> {
+    let mut iov = [packet.as_mut_ptr() as usize, packet.len()];
+    let mut control = Control { len: 0, level: 0, kind: 0, fd: -1, pad: 0 };
+    let mut message = message(&mut iov, &mut control);
+    let n = retry(|| syscall!(RECVMSG, socket, &raw mut message, MSG_CMSG_CLOEXEC))?;
+    let came = message.control_len >= CONTROL_LEN && control.kind == SCM_RIGHTS && control.fd >= 0;
+    Ok((n, came.then_some(control.fd)))
+}
+
+fn message(iov: &mut [usize; 2], control: &mut Control) -> Message {
+    Message { name: 0, name_len: 0, iov, iov_len: 1, control, control_len: size_of::<Control>(), flags: 0 }
+}
+
+fn retry(mut call: impl FnMut() -> Result<usize>) -> Result<usize> {
+    loop {
+        match call() {
+            Err(Errno::EINTR) => continue,
+            other => return other,
+        }
+    }
+}
