@@ -1,1 +1,11 @@
-//! System-call wrappers, pidfds, and the probe of the kernel's features.
+//! System-call wrappers, pidfds, and facts of this boot and kernel. Knows nothing of containers.
+
+mod host;
+mod pidfd;
+mod process;
+mod raw;
+
+pub use host::{boot_id, kernel_at_least, kernel_release, machine_id, pid_namespace};
+pub use pidfd::PidFd;
+pub use process::start_time;
+pub use raw::{Resolve, fs_type, openat2, random_bytes, rename_noreplace_at};

@@ -1,0 +1,114 @@
+use super::*;
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+fn dir() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+#[test]
+fn replace_leaves_the_old_or_the_new() {
+    let d = dir();
+    let (file, staged) = (d.path().join("f"), d.path().join("s"));
+    replace(&file, &staged, b"one", Sync::No).unwrap();
+    replace(&file, &staged, b"two", Sync::Yes).unwrap();
+    assert_eq!(read_bounded(&file, 3).unwrap(), b"two");
+    assert!(replace(&d.path().join("missing/f"), &staged, b"x", Sync::No).is_err());
+    assert!(!staged.exists());
+}
+
+#[test]
+fn reads_are_bounded_and_of_regular_files_only() {
+    let d = dir();
+    let file = d.path().join("f");
+    write_new(&file, b"12345").unwrap();
+    assert_eq!(write_new(&file, b"").unwrap_err().kind(), Kind::AlreadyExists);
+    assert_eq!(read_bounded(&file, 4).unwrap_err().kind(), Kind::LimitExceeded);
+    symlink(&file, d.path().join("l")).unwrap();
+    assert!(open(&d.path().join("l")).is_err());
+    nix::unistd::mkfifo(&d.path().join("p"), nix::sys::stat::Mode::S_IRUSR).unwrap();
+    assert_eq!(open(&d.path().join("p")).unwrap_err().kind(), Kind::Store);
+    assert_eq!(read_if_exists(&d.path().join("none"), 1).unwrap(), None);
+    assert_eq!(read_if_exists(&file.join("below"), 1).unwrap(), None);
+}
+
+#[test]
+fn rename_noreplace_keeps_what_is_there() {
+    let d = dir();
+    let (a, b) = (d.path().join("a"), d.path().join("b"));
+    write_new(&a, b"a").unwrap();
+    write_new(&b, b"b").unwrap();
+    assert!(!rename_noreplace(&a, &b).unwrap());
+    assert!(!link_noreplace(&a, &b).unwrap());
+    assert_eq!(read_bounded(&b, 9).unwrap(), b"b");
+    remove_file(&b).unwrap();
+    assert!(link_noreplace(&a, &b).unwrap());
+    assert!(!a.exists());
+}
+
+#[test]
+fn rename_noreplace_keeps_a_full_directory() {
+    let d = dir();
+    let (a, b) = (d.path().join("a"), d.path().join("b"));
+    for x in [&a, &b] {
+        make_dirs(x).unwrap();
+        write_new(&x.join("f"), b"").unwrap();
+    }
+    assert!(!rename_noreplace(&a, &b).unwrap());
+    assert!(!link_noreplace(&a, &b).unwrap());
+}
+
+#[test]
+fn remove_tree_spares_what_symlinks_point_to() {
+    let d = dir();
+    let (tree, kept) = (d.path().join("tree"), d.path().join("kept"));
+    make_dirs(&tree.join("sub/empty")).unwrap();
+    make_dirs(&kept).unwrap();
+    write_new(&kept.join("f"), b"x").unwrap();
+    symlink(&kept, tree.join("sub/link")).unwrap();
+    write_new(&tree.join("sub/f"), b"x").unwrap();
+    std::fs::set_permissions(tree.join("sub"), std::fs::Permissions::from_mode(0o000)).unwrap();
+    remove_tree(&tree).unwrap();
+    remove_tree(&tree).unwrap();
+    assert!(!tree.exists() && kept.join("f").exists());
+    symlink(&kept, d.path().join("link")).unwrap();
+    remove_tree(&d.path().join("link")).unwrap();
+    assert!(kept.join("f").exists());
+}
+
+#[test]
+fn remove_tree_goes_as_deep_as_the_tree() {
+    let d = dir();
+    let tree = d.path().join("deep");
+    make_dirs(&tree).unwrap();
+    let mut at = open_dir(&tree).unwrap();
+    // Far past PATH_MAX and past any limit of descriptors.
+    for _ in 0..3000 {
+        nix::sys::stat::mkdirat(&at, "dddd", nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let flags = nix::fcntl::OFlag::O_DIRECTORY | nix::fcntl::OFlag::O_CLOEXEC;
+        at = nix::fcntl::openat(&at, "dddd", flags, nix::sys::stat::Mode::empty()).unwrap();
+    }
+    remove_tree(&tree).unwrap();
+    assert_eq!(list(d.path()).unwrap().len(), 0);
+}
+
+#[test]
+fn sizes_add_up() {
+    let d = dir();
+    make_dirs(&d.path().join("a")).unwrap();
+    write_new(&d.path().join("a/f"), b"12345").unwrap();
+    write_new(&d.path().join("g"), b"12").unwrap();
+    assert_eq!(tree_size(d.path()), 7);
+    assert_eq!(tree_size(&d.path().join("g")), 2);
+    assert_eq!(tree_size(&d.path().join("none")), 0);
+}
+
+#[test]
+fn reads_in_a_root_stay_in_it() {
+    let d = dir();
+    make_dirs(&d.path().join("etc")).unwrap();
+    write_new(&d.path().join("etc/real"), b"inside").unwrap();
+    symlink("/etc/real", d.path().join("etc/passwd")).unwrap();
+    assert_eq!(read_in_root(d.path(), Path::new("/etc/passwd"), 99).unwrap(), b"inside");
+    let root = open_dir(d.path()).unwrap();
+    assert!(open_beneath(&root, Path::new("etc/passwd")).is_err());
+}

@@ -1,0 +1,33 @@
+//! What `/proc` tells of a process.
+
+use super::host::read_small;
+
+/// When a process started, in clock ticks since boot: with the boot id and the pid it names a process
+/// for good. `None` when there is no such process (a zombie still counts).
+pub fn start_time(pid: i32) -> Option<u64> {
+    parse_start(&read_small(&format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// Field 22. The command (field 2) may hold spaces and parentheses, so count from the last `)`.
+fn parse_start(stat: &str) -> Option<u64> {
+    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hostile_command_does_not_shift_the_fields() {
+        let fields: Vec<String> = (3..=52).map(|n| n.to_string()).collect();
+        let stat = format!("7 (a) R 1 (b) {}", fields.join(" "));
+        assert_eq!(parse_start(&stat), Some(22));
+        assert_eq!(parse_start("7 (x"), None);
+    }
+
+    #[test]
+    fn own_start_time_is_known_and_pid_zero_is_nobody() {
+        assert!(start_time(std::process::id() as i32).is_some());
+        assert_eq!(start_time(0), None);
+    }
+}
