@@ -51,6 +51,12 @@ pub fn owner(dir: &Path) -> Result<Option<u32>> {
     Ok(meta.is_dir().then(|| meta.uid()))
 }
 
+/// As [`owner`], of what a symlink leads to.
+pub fn owner_followed(dir: &Path) -> Result<Option<u32>> {
+    let meta = std::fs::metadata(dir).context("look at", dir.display())?;
+    Ok(meta.is_dir().then(|| meta.uid()))
+}
+
 /// The path made absolute by the working directory of now, so that a later `chdir` of the host can't move it.
 pub fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).context("resolve path", path.display())

@@ -91,8 +91,9 @@ impl Paths {
 
     /// Makes what is missing, closed to everyone else, and refuses a store that is someone else's.
     pub fn make(&self) -> Result<()> {
-        make_private(&self.root)?;
-        make_private(&self.run)?;
+        // Whoever owns the disks may move the store by a symlink. One in /tmp may be anybody's.
+        make_private(&self.root, fs::owner_followed)?;
+        make_private(&self.run, fs::owner)?;
         for dir in [
             self.blobs(),
             self.refs(),
@@ -287,12 +288,11 @@ fn absolute(path: &str) -> Result<PathBuf> {
 
 /// Makes the directory with mode 0700, and refuses one that is not ours: its owner could change
 /// what we read, or we would leave him files that he can't use.
-fn make_private(dir: &Path) -> Result<()> {
+fn make_private(dir: &Path, owner: fn(&Path) -> Result<Option<u32>>) -> Result<()> {
     fs::make_dirs(dir)?;
     let me = nix::unistd::geteuid().as_raw();
-    match fs::owner(dir)? {
-        Some(owner) if owner == me => Ok(()),
-        _ if me == 0 => Ok(()),
+    match owner(dir)? {
+        Some(owner) if owner == me || me == 0 => Ok(()),
         _ => Err(Error::new(Kind::PermissionDenied, "open store", dir.display().to_string())
             .because("it belongs to another user, or is no directory")
             .hint("give another root (and run) directory")),
