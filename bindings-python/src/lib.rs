@@ -1,1 +1,23 @@
-//! The native half of the Python package.
+//! The native half of the Python package: it converts, releases the GIL, and hears Ctrl-C.
+//!
+//! What a user sees is written in `python/sampan`; nothing here is public.
+
+mod blocking;
+mod container;
+mod engine;
+mod error;
+mod logs;
+mod progress;
+mod value;
+
+use pyo3::prelude::*;
+
+/// Loaded as `sampan._sampan`.
+#[pymodule]
+fn _sampan(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("version", sampan::Engine::version())?;
+    module.add_class::<blocking::Cancel>()?;
+    module.add_class::<engine::Engine>()?;
+    module.add_class::<container::Container>()?;
+    module.add_class::<logs::LogStream>()
+}

@@ -1,0 +1,513 @@
+"""The same for asyncio: same names, awaitable. No call blocks the loop, and cancelling a task ends its call.
+
+Each call that may block has a thread of its own for as long as it lasts: asyncio's shared threads are
+few, and a handful of waits would use them up for the whole program.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Generic, Optional, TypeVar, Union, cast, overload
+
+from ._containers import Container
+from ._engine import Engine
+from ._images import Image
+from ._logs import Entries, TextLines, log_options
+from ._results import ExitStatus, LogEntry, Output
+from ._sampan import Cancel
+
+if TYPE_CHECKING:
+    import re
+    from typing import Literal
+
+    from typing_extensions import Unpack
+
+    from ._keywords import RunKeywords
+    from ._logs import Moment
+    from ._options import Command
+    from ._progress import Progress
+    from ._types import ContainerInfo, DoctorReport, EngineInfo, PruneReport, RemovedImage
+
+T = TypeVar("T")
+S = TypeVar("S", str, bytes)
+
+
+async def _call(
+    work: Callable[[], T], cancel: Optional[Cancel] = None, undo: Optional[Callable[[T], object]] = None
+) -> T:
+    """Runs `work` in a thread. When the task is cancelled so is the call, and only then does this return.
+
+    `undo` takes back what a call made that ended well in spite of its cancelling.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+    context = contextvars.copy_context()
+    _Worker(loop, future, lambda: context.run(work)).start()
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        if cancel is not None:
+            cancel.cancel()
+        await _settled(future)
+        if undo is not None and future.exception() is None:
+            await _call(lambda: undo(future.result()))
+        raise
+
+
+async def _settled(future: asyncio.Future[Any]) -> None:
+    """Waits for the thread whatever happens: it must not outlive the call that it works for."""
+    while not future.done():
+        try:
+            await asyncio.wait([future])
+        except asyncio.CancelledError:
+            continue
+    # Looked at, or asyncio would report an exception that nobody took.
+    future.exception()
+
+
+class _Worker(threading.Thread):
+    def __init__(self, loop: asyncio.AbstractEventLoop, future: asyncio.Future[Any], work: Callable[[], Any]) -> None:
+        super().__init__(name="sampan", daemon=True)
+        self._loop, self._future, self._work = loop, future, work
+
+    def run(self) -> None:
+        try:
+            result = self._work()
+        except BaseException as error:
+            self._tell(self._future.set_exception, _storable(error))
+        else:
+            self._tell(self._future.set_result, result)
+
+    def _tell(self, setter: Callable[[Any], None], value: Any) -> None:
+        try:
+            self._loop.call_soon_threadsafe(setter, value)
+        except RuntimeError:
+            # The loop was closed under us; nobody is left to be told.
+            pass
+
+
+def _storable(error: BaseException) -> BaseException:
+    # A future refuses StopIteration.
+    return RuntimeError(repr(error)) if isinstance(error, StopIteration) else error
+
+
+def _in_loop(progress: Progress) -> Progress:
+    """A callable for progress runs in the loop's thread, as all of a user's code does."""
+    if not callable(progress):
+        return progress
+    loop, call = asyncio.get_running_loop(), progress
+    return lambda event: loop.call_soon_threadsafe(call, event)
+
+
+class AsyncLines(Generic[S]):
+    """A log as an asynchronous iterator."""
+
+    def __init__(self, entries: Entries, convert: Callable[[LogEntry], S]) -> None:
+        self._entries = entries
+        self._convert = convert
+
+    def __aiter__(self) -> AsyncIterator[S]:
+        return self
+
+    async def __anext__(self) -> S:
+        return self._convert(await _next_entry(self._entries))
+
+    async def read(self) -> S:
+        """All that is left."""
+        parts = [part async for part in self]
+        return cast("S", (b"" if parts and isinstance(parts[0], bytes) else "").join(cast("list[Any]", parts)))
+
+    async def aclose(self) -> None:
+        """Ends it."""
+        self._entries.close()
+
+    async def __aenter__(self) -> AsyncLines[S]:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._entries.close()
+
+
+async def _next_entry(entries: Entries) -> LogEntry:
+    entry = entries.ready()
+    if entry is None:
+        cancel = Cancel()
+        entry = await _call(lambda: entries.take(cancel=cancel), cancel)
+    if entry is None:
+        raise StopAsyncIteration
+    return entry
+
+
+class AsyncContainer:
+    """A container; `async with` removes it at the end, running or not."""
+
+    def __init__(self, engine: AsyncEngine, sync: Container) -> None:
+        self._engine = engine
+        self.sync = sync
+        """The same container for code that may block."""
+        self.id = sync.id
+        """Its id."""
+        self.short_id = sync.short_id
+        """The first twelve digits of its id."""
+
+    async def inspect(self) -> ContainerInfo:
+        """All there is to know about it."""
+        return await _call(self.sync.inspect)
+
+    async def name(self) -> str:
+        """Its name."""
+        return (await self.inspect())["name"]
+
+    async def status(self) -> str:
+        """`created`, `running`, `paused`, `exited` or `dead`, now."""
+        return (await self.inspect())["status"]
+
+    async def start(self, *, stdin: object = None, stdout: object = None, stderr: object = None) -> None:
+        """Starts it, and returns once its process runs."""
+        cancel = Cancel()
+        await _call(lambda: self.sync.start(stdin=stdin, stdout=stdout, stderr=stderr, cancel=cancel), cancel)
+
+    async def stop(self, *, timeout: float | None = None, signal: str | int | None = None) -> None:
+        """Sends its stop signal, then SIGKILL after the timeout; returns once it has ended."""
+        cancel = Cancel()
+        await _call(lambda: self.sync.stop(timeout=timeout, signal=signal, cancel=cancel), cancel)
+
+    async def restart(self, *, timeout: float | None = None, signal: str | int | None = None) -> None:
+        """Stops it when it runs, and starts it again."""
+        cancel = Cancel()
+        await _call(lambda: self.sync.restart(timeout=timeout, signal=signal, cancel=cancel), cancel)
+
+    async def kill(self, signal: str | int = "SIGKILL") -> None:
+        """Sends a signal to its process."""
+        await _call(lambda: self.sync.kill(signal))
+
+    async def wait(self, timeout: float | None = None) -> ExitStatus:
+        """Waits until it has ended, at most `timeout` seconds; then `TimeoutError`."""
+        cancel = Cancel()
+        return await _call(lambda: self.sync.wait(timeout, cancel=cancel), cancel)
+
+    @overload
+    def logs(
+        self,
+        *,
+        follow: bool = False,
+        text: Literal[True] = True,
+        stdout: bool = True,
+        stderr: bool = True,
+        since: Moment = None,
+        until: Moment = None,
+        tail: int | str | None = None,
+    ) -> AsyncLines[str]: ...
+    @overload
+    def logs(
+        self,
+        *,
+        follow: bool = False,
+        text: Literal[False],
+        stdout: bool = True,
+        stderr: bool = True,
+        since: Moment = None,
+        until: Moment = None,
+        tail: int | str | None = None,
+    ) -> AsyncLines[bytes]: ...
+    def logs(
+        self,
+        *,
+        follow: bool = False,
+        text: bool = True,
+        stdout: bool = True,
+        stderr: bool = True,
+        since: Moment = None,
+        until: Moment = None,
+        tail: int | str | None = None,
+    ) -> Union[AsyncLines[str], AsyncLines[bytes]]:
+        """Its log, for `async for`; `await ….read()` gives all of it."""
+        options = log_options(follow, stdout, stderr, since, until, tail)
+        entries = self.sync._entries(options)
+        if text:
+            return AsyncLines(entries, TextLines(entries, False).decode)
+        return AsyncLines(entries, lambda entry: entry.data)
+
+    async def wait_ready(self, *, log: str | re.Pattern[str], timeout: float = 60.0) -> str:
+        """Waits until a line of its log matches, and returns that line."""
+        from ._ready import ended, late, matches
+
+        async def look() -> str:
+            async with self.logs(follow=True) as lines:
+                async for line in lines:
+                    if matches(log, line):
+                        return line
+            raise ended(self.sync, log)
+
+        try:
+            return await asyncio.wait_for(look(), timeout)
+        except asyncio.TimeoutError:
+            raise late(self.sync, log, timeout) from None
+
+    async def rename(self, name: str) -> None:
+        """Gives it another name."""
+        await _call(lambda: self.sync.rename(name))
+
+    async def resize(self, height: int, width: int) -> None:
+        """Sets the size of its terminal, in the process that started it."""
+        await _call(lambda: self.sync.resize(height, width))
+
+    async def remove(self, *, force: bool = False, volumes: bool = False) -> None:
+        """Removes it with all that it wrote."""
+        await _call(lambda: self.sync.remove(force=force, volumes=volumes))
+
+    async def aclose(self) -> None:
+        """Removes it, running or not, with its anonymous volumes. A second call does nothing."""
+        await _call(self.sync.close)
+
+    async def __aenter__(self) -> AsyncContainer:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"<AsyncContainer {self.short_id}>"
+
+
+class _Starting(Awaitable[AsyncContainer]):
+    """A container about to start: for `await`, and for `async with` that also removes it."""
+
+    def __init__(self, start: Callable[[], Any]) -> None:
+        self._start = start
+        self._container: Optional[AsyncContainer] = None
+
+    def __await__(self) -> Any:
+        return self._start().__await__()
+
+    async def __aenter__(self) -> AsyncContainer:
+        self._container = await self
+        return self._container
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._container is not None:
+            await self._container.aclose()
+
+
+class AsyncImage:
+    """An image of the store."""
+
+    def __init__(self, sync: Image) -> None:
+        self.sync = sync
+        """The same image for code that may block."""
+        self.id = sync.id
+        """Digest of its config."""
+        self.short_id = sync.short_id
+        """The first twelve digits of its id."""
+        self.tags = sync.tags
+        """Full references that point to it."""
+        self.attrs = sync.attrs
+        """All there is to know about it."""
+
+    async def tag(self, reference: str) -> None:
+        """Gives it a further reference."""
+        await _call(lambda: self.sync.tag(reference))
+        self.tags, self.attrs = self.sync.tags, self.sync.attrs
+
+    async def remove(self, *, force: bool = False) -> list[RemovedImage]:
+        """Removes it with all its tags."""
+        return await _call(lambda: self.sync.remove(force=force))
+
+    def __repr__(self) -> str:
+        return "<Async" + repr(self.sync)[1:]
+
+    def _repr_html_(self) -> str:
+        return self.sync._repr_html_()
+
+
+class AsyncImages:
+    """The images of an engine."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def pull(
+        self,
+        reference: str,
+        *,
+        platform: str | None = None,
+        max_downloads: int | None = None,
+        progress: Progress = None,
+    ) -> AsyncImage:
+        """Pulls an image. Cancelling the task ends the pull at once."""
+        images, cancel, tell = (await self._engine.open()).images, Cancel(), _in_loop(progress)
+        work = lambda: images.pull(  # noqa: E731
+            reference, platform=platform, max_downloads=max_downloads, progress=tell, cancel=cancel
+        )
+        return AsyncImage(await _call(work, cancel))
+
+    async def list(self) -> list[AsyncImage]:
+        """The images in the store, newest first."""
+        images = (await self._engine.open()).images
+        return [AsyncImage(image) for image in await _call(images.list)]
+
+    async def get(self, image: str) -> AsyncImage:
+        """One image by reference, id or unique prefix of an id."""
+        images = (await self._engine.open()).images
+        return AsyncImage(await _call(lambda: images.get(image)))
+
+    async def tag(self, image: str, reference: str) -> None:
+        """Gives an image a further reference."""
+        images = (await self._engine.open()).images
+        await _call(lambda: images.tag(image, reference))
+
+    async def remove(self, image: str, *, force: bool = False) -> Any:
+        """Removes a tag, and the image with its last tag."""
+        images = (await self._engine.open()).images
+        return await _call(lambda: images.remove(image, force=force))
+
+
+def _image(image: Any) -> Any:
+    return image.sync if isinstance(image, AsyncImage) else image
+
+
+class AsyncContainers:
+    """The containers of an engine."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def run(
+        self,
+        image: object,
+        command: Command = None,
+        *,
+        input: str | bytes | None = None,
+        check: bool = False,
+        timeout: float | None = None,
+        progress: Progress = None,
+        **options: Unpack[RunKeywords],
+    ) -> Output:
+        """Runs a container to its end, removes it, and returns what it wrote and how it ended.
+
+        Takes what `Engine.containers.run` takes; `stdout_bytes` of the result has the bytes.
+        """
+        containers, cancel, tell = (await self._engine.open()).containers, Cancel(), _in_loop(progress)
+        work = lambda: containers.run(  # noqa: E731
+            _image(image),
+            command,
+            input=input,
+            check=check,
+            timeout=timeout,
+            progress=tell,
+            cancel=cancel,
+            **options,
+        )
+        return await _call(work, cancel)
+
+    async def spawn(
+        self,
+        image: object,
+        command: Command = None,
+        *,
+        stdin: object = None,
+        stdout: object = None,
+        stderr: object = None,
+        progress: Progress = None,
+        **options: Unpack[RunKeywords],
+    ) -> AsyncContainer:
+        """Creates and starts a container and returns while it runs."""
+        containers, cancel, tell = (await self._engine.open()).containers, Cancel(), _in_loop(progress)
+        work = lambda: containers.spawn(  # noqa: E731
+            _image(image),
+            command,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            progress=tell,
+            cancel=cancel,
+            **options,
+        )
+        return AsyncContainer(self._engine, await _call(work, cancel, Container.close))
+
+    async def create(
+        self, image: object, command: Command = None, *, progress: Progress = None, **options: Unpack[RunKeywords]
+    ) -> AsyncContainer:
+        """Creates a container without starting it."""
+        containers, cancel, tell = (await self._engine.open()).containers, Cancel(), _in_loop(progress)
+        work = lambda: containers.create(  # noqa: E731
+            _image(image), command, progress=tell, cancel=cancel, **options
+        )
+        return AsyncContainer(self._engine, await _call(work, cancel, Container.close))
+
+    async def list(self, all: bool = False, *, filters: Any = ()) -> list[AsyncContainer]:
+        """The containers in the store, newest first."""
+        containers = (await self._engine.open()).containers
+        found = await _call(lambda: containers.list(all, filters=filters))
+        return [AsyncContainer(self._engine, container) for container in found]
+
+    async def get(self, container: str) -> AsyncContainer:
+        """A container by name, id or unique prefix of an id."""
+        containers = (await self._engine.open()).containers
+        return AsyncContainer(self._engine, await _call(lambda: containers.get(container)))
+
+
+class AsyncEngine:
+    """A store of images and containers, for asyncio; takes what `Engine` takes.
+
+    It belongs to no loop: any task of any loop may use it.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self._make: Callable[[], Engine] = lambda: Engine(*args, **options)
+        self._sync: Optional[Engine] = None
+        self.containers = AsyncContainers(self)
+        """Its containers."""
+        self.images = AsyncImages(self)
+        """Its images."""
+        self.run = self.containers.run
+        """As `containers.run`."""
+        self.pull = self.images.pull
+        """As `images.pull`."""
+
+    async def open(self) -> Engine:
+        """The same engine for code that may block; opened by the first call."""
+        if self._sync is None:
+            self._sync = await _call(self._make)
+        return self._sync
+
+    async def info(self) -> EngineInfo:
+        """Where this engine stands."""
+        return await _call((await self.open()).info)
+
+    async def doctor(self) -> DoctorReport:
+        """What this host allows, which rung is chosen and why, and what to install."""
+        return await _call((await self.open()).doctor)
+
+    async def gc(self) -> PruneReport:
+        """Removes blobs, layers and leftovers that no image, container or lease uses."""
+        return await _call((await self.open()).gc)
+
+    async def plan(self, image: object, command: Command = None, **options: Unpack[RunKeywords]) -> dict[str, Any]:
+        """What a run would do, without doing it."""
+        engine = await self.open()
+        return await _call(lambda: engine.plan(_image(image), command, **options))
+
+    def container(
+        self, image: object, command: Command = None, *, progress: Progress = None, **options: Unpack[RunKeywords]
+    ) -> _Starting:
+        """Starts a container that goes when this process goes: `async with engine.container(…) as c`."""
+        options.setdefault("tie", "host")
+        return _Starting(lambda: self.containers.spawn(image, command, progress=progress, **options))
+
+    async def aclose(self) -> None:
+        """Lets go of the store. Containers go on; a later call opens it again."""
+        self._sync = None
+
+    async def __aenter__(self) -> AsyncEngine:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+
+__all__ = ["AsyncContainer", "AsyncContainers", "AsyncEngine", "AsyncImage", "AsyncImages", "AsyncLines"]

@@ -1,0 +1,150 @@
+"""From what is handy in Python to the fields that the engine takes."""
+
+from __future__ import annotations
+
+import os
+
+from ._exceptions import InvalidArgumentError, UnsupportedError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any, Union
+
+    Path = Union[str, "os.PathLike[str]"]
+    Size = Union[int, str]
+    Command = Union[str, Iterable[Union[str, "os.PathLike[str]"]], None]
+
+_SIZES = ("memory", "memory_swap", "memory_reservation", "shm_size")
+_UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+
+
+def invalid(subject: str, message: str, hint: str | None = None) -> InvalidArgumentError:
+    """The error for a value that makes no sense."""
+    text = f"read option {subject}: {message}" + (f"; {hint}" if hint else "")
+    return InvalidArgumentError(text, operation="read option", subject=subject, hint=hint)
+
+
+def run_options(image: object, command: Command, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The record of a run. `volumes`, `tmpfs` and `ports` are words of ours on top of it."""
+    fields = {name: value for name, value in options.items() if value is not None}
+    _refuse_ports(fields.pop("ports", None))
+    mounts = [dict(mount) for mount in fields.pop("mounts", ())]
+    mounts += _volumes(fields.pop("volumes", None) or ()) + _tmpfs(fields.pop("tmpfs", None) or ())
+    for name in _SIZES:
+        if name in fields:
+            fields[name] = size(name, fields[name])
+    if "env" in fields:
+        fields["env"] = _env(fields["env"])
+    if "entrypoint" in fields:
+        fields["entrypoint"] = words(fields["entrypoint"])
+    if isinstance(fields.get("labels"), (list, tuple)):
+        fields["labels"] = dict.fromkeys(fields["labels"], "")
+    fields.update(image=_image(image), command=words(command), mounts=mounts)
+    return fields
+
+
+def words(command: Command) -> list[str]:
+    """A command as words; a string is split as a shell would, without running one."""
+    if command is None:
+        return []
+    if isinstance(command, str):
+        import shlex
+
+        return shlex.split(command)
+    return [os.fspath(word) for word in command]
+
+
+def size(name: str, value: Size) -> int:
+    """Bytes from `67108864`, `"64m"` or `"64MiB"`."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip().lower()
+    number = text.rstrip("bkmgti")
+    unit = text[len(number) :]
+    for ending in ("ib", "b"):
+        if len(unit) > len(ending) and unit.endswith(ending):
+            unit = unit[: -len(ending)]
+    try:
+        return int(float(number) * _UNITS[unit])
+    except (KeyError, ValueError, OverflowError):
+        raise invalid(name, f"{value!r} is not a size", "write bytes as a number, or 512k, 64m, 2g") from None
+
+
+def streams(stdin: object, stdout: object, stderr: object) -> dict[str, int]:
+    """File objects or descriptors as descriptors; what Python holds in its buffers goes out first."""
+    given = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
+    return {name: _descriptor(name, stream) for name, stream in given.items() if stream is not None}
+
+
+def _descriptor(name: str, stream: Any) -> int:
+    if isinstance(stream, int):
+        return stream
+    if not hasattr(stream, "fileno"):
+        raise invalid(name, f"{type(stream).__name__} has no file descriptor", "give a file or a descriptor")
+    if name != "stdin" and hasattr(stream, "flush"):
+        stream.flush()
+    return stream.fileno()
+
+
+def _image(image: Any) -> str:
+    return image if isinstance(image, str) else image.id
+
+
+def _refuse_ports(ports: object) -> None:
+    if ports:
+        hint = "use network='host', where a port of the container is one of the machine"
+        text = f"publish ports: the networks of this version are none and host; {hint}"
+        raise UnsupportedError(text, operation="publish ports", subject="ports", hint=hint)
+
+
+def _env(env: Any) -> dict[str, str]:
+    if hasattr(env, "items"):
+        return {key: str(value) for key, value in env.items()}
+    pairs = (item.partition("=") for item in env)
+    # As on Docker's command line, a bare name takes our own value.
+    return {key: value if found else os.environ.get(key, "") for key, found, value in pairs}
+
+
+def _volumes(volumes: Any) -> list[dict[str, Any]]:
+    if hasattr(volumes, "items"):
+        return [_volume_of(source, target) for source, target in volumes.items()]
+    return [_volume_from_text(os.fspath(text)) for text in volumes]
+
+
+def _volume_of(source: Path, target: Any) -> dict[str, Any]:
+    if isinstance(target, (str, os.PathLike)):
+        path, _, mode = os.fspath(target).partition(":")
+        return _volume(source, path, mode)
+    return _volume(source, target["bind"], target.get("mode", ""))
+
+
+def _volume_from_text(text: str) -> dict[str, Any]:
+    parts = text.split(":")
+    if len(parts) == 1:
+        return {"kind": "volume", "target": text}
+    if len(parts) > 3 or not parts[0]:
+        raise invalid("volumes", f"{text!r} is not a volume", "write source:target or source:target:ro")
+    return _volume(parts[0], parts[1], parts[2] if len(parts) == 3 else "")
+
+
+def _volume(source: Path, target: Path, mode: str) -> dict[str, Any]:
+    path = os.fspath(source)
+    # A bare word names a volume, whatever lies in the working directory; a Path is always a path.
+    bind = not isinstance(source, str) or path.startswith(("/", ".", "~"))
+    options = [word for word in mode.split(",") if word and word not in ("rw", "ro")]
+    return {
+        "kind": "bind" if bind else "volume",
+        "source": os.path.abspath(os.path.expanduser(path)) if bind else path,
+        "target": os.fspath(target),
+        "read_only": "ro" in mode.split(","),
+        "options": options,
+    }
+
+
+def _tmpfs(tmpfs: Any) -> list[dict[str, Any]]:
+    pairs = tmpfs.items() if hasattr(tmpfs, "items") else ((target, "") for target in tmpfs)
+    return [
+        {"kind": "tmpfs", "target": os.fspath(target), "options": [o for o in options.split(",") if o]}
+        for target, options in pairs
+    ]

@@ -1,0 +1,45 @@
+"""Waiting for what a container says."""
+
+from __future__ import annotations
+
+import time
+
+from ._exceptions import ConflictError, TimeoutError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import re
+
+    from ._containers import Container
+
+
+def wait_for_line(container: Container, log: str | re.Pattern[str], timeout: float) -> str:
+    """The first line of the log, from its beginning, that contains or matches `log`."""
+    deadline = time.monotonic() + timeout
+    with container.logs(follow=True) as lines:
+        while True:
+            try:
+                line = lines.decode(lines.entries.next(max(0.0, deadline - time.monotonic())))
+            except TimeoutError:
+                raise late(container, log, timeout) from None
+            except StopIteration:
+                raise ended(container, log) from None
+            if matches(log, line):
+                return line
+
+
+def matches(log: str | re.Pattern[str], line: str) -> bool:
+    """Whether the line is the one."""
+    return log in line if isinstance(log, str) else log.search(line) is not None
+
+
+def late(container: Container, log: object, timeout: float) -> TimeoutError:
+    """The error when the time is up."""
+    text = f"wait for container {container.short_id}: no line with {log!r} in {timeout} s"
+    return TimeoutError(text, operation="wait for container", subject=container.short_id)
+
+
+def ended(container: Container, log: object) -> ConflictError:
+    """The error when the log ends first."""
+    text = f"wait for container {container.short_id}: it ended before a line with {log!r}"
+    return ConflictError(text, operation="wait for container", subject=container.short_id)

@@ -1,0 +1,84 @@
+//! `sampan::Container`, call by call.
+
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::blocking::{Call, Cancel, brief};
+use crate::engine::stdio;
+use crate::logs::LogStream;
+use crate::value::{record, to_python};
+
+/// A container by id.
+#[pyclass(frozen, module = "sampan._sampan")]
+pub struct Container(pub sampan::Container);
+
+impl Container {
+    fn call<'a>(&'a self, operation: &'static str, cancel: Option<&'a Cancel>) -> Call<'a> {
+        Call { cancel, name: (operation, self.0.id()), ..Call::default() }
+    }
+}
+
+#[pymethods]
+impl Container {
+    #[getter]
+    fn id(&self) -> &str {
+        self.0.id()
+    }
+
+    #[pyo3(signature = (streams=None, cancel=None))]
+    fn start(&self, py: Python<'_>, streams: Option<&Bound<'_, PyDict>>, cancel: Option<&Cancel>) -> PyResult<()> {
+        let streams = stdio(streams)?;
+        self.call("start", cancel).run(py, |_, cancel| self.0.start(&streams, cancel))
+    }
+
+    #[pyo3(signature = (options, cancel=None))]
+    fn stop(&self, py: Python<'_>, options: &Bound<'_, PyDict>, cancel: Option<&Cancel>) -> PyResult<()> {
+        let options = record("stop", options)?;
+        self.call("stop", cancel).run(py, |_, cancel| self.0.stop(&options, cancel))
+    }
+
+    #[pyo3(signature = (options, cancel=None))]
+    fn restart(&self, py: Python<'_>, options: &Bound<'_, PyDict>, cancel: Option<&Cancel>) -> PyResult<()> {
+        let options = record("restart", options)?;
+        self.call("restart", cancel).run(py, |_, cancel| self.0.restart(&options, cancel))
+    }
+
+    fn kill(&self, py: Python<'_>, signal: &str) -> PyResult<()> {
+        brief(py, || self.0.kill(signal))
+    }
+
+    #[pyo3(signature = (timeout=None, cancel=None))]
+    fn wait<'py>(&self, py: Python<'py>, timeout: Option<f64>, cancel: Option<&Cancel>) -> PyResult<Bound<'py, PyAny>> {
+        let status = self.call("wait", cancel).run(py, |_, cancel| self.0.wait(timeout, cancel))?;
+        to_python(py, &status)
+    }
+
+    fn logs(&self, py: Python<'_>, options: &Bound<'_, PyDict>) -> PyResult<LogStream> {
+        let options: sampan::LogOptions = record("logs", options)?;
+        let stream = brief(py, || self.0.logs(&options))?;
+        Ok(LogStream::new(stream, self.0.id(), options.follow))
+    }
+
+    fn inspect<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let mut info = brief(py, || self.0.inspect())?;
+        let stdin = info.options.stdin.take();
+        let dict = to_python(py, &info)?;
+        if let Some(bytes) = stdin {
+            dict.get_item("options")?.set_item("stdin", pyo3::types::PyBytes::new(py, &bytes))?;
+        }
+        Ok(dict)
+    }
+
+    fn rename(&self, py: Python<'_>, name: &str) -> PyResult<()> {
+        brief(py, || self.0.rename(name))
+    }
+
+    fn remove(&self, py: Python<'_>, options: &Bound<'_, PyDict>) -> PyResult<()> {
+        let options = record("remove", options)?;
+        self.call("remove", None).run(py, |_, _| self.0.remove(&options))
+    }
+
+    fn resize(&self, py: Python<'_>, rows: u32, columns: u32) -> PyResult<()> {
+        brief(py, || self.0.resize(rows, columns))
+    }
+}
