@@ -1,1 +1,71 @@
-//! The registry client.
+//! The registry client: HTTP to a distribution registry, without the store.
+//!
+//! Everything blocks, everything ends at once on cancel, no thread is started, and nothing is believed
+//! before its digest was checked.
+
+mod auth;
+mod blob;
+mod client;
+mod failure;
+mod manifest;
+mod platform;
+mod resolve;
+mod retry;
+#[cfg(test)]
+mod tests;
+mod transport;
+mod url;
+
+use std::time::Duration;
+
+use crate::id::Digest;
+
+pub use blob::BlobReader;
+pub use client::Client;
+pub use manifest::{Descriptor, Image};
+pub use platform::Platform;
+
+/// How to speak to registries.
+#[derive(Clone, Debug)]
+pub struct RegistryOptions {
+    /// Registries (`host:port`) that may be spoken to without TLS, or with a certificate nobody vouches for.
+    pub insecure: Vec<String>,
+    /// How long to wait for a connection, TLS included.
+    pub connect_timeout: Duration,
+    /// How long a connection may be silent.
+    pub idle_timeout: Duration,
+}
+
+impl Default for RegistryOptions {
+    fn default() -> Self {
+        RegistryOptions {
+            insecure: Vec::new(),
+            connect_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// An image found at a registry: its manifest for the platform, as it came and as it was read.
+#[derive(Clone, Debug)]
+pub struct Resolved {
+    /// Digest of the manifest.
+    pub digest: Digest,
+    /// The manifest's bytes, unchanged.
+    pub raw: Vec<u8>,
+    /// What the manifest says.
+    pub image: Image,
+    /// The index that led to it.
+    pub index: Option<Index>,
+}
+
+/// An index, as it came.
+#[derive(Clone, Debug)]
+pub struct Index {
+    /// Digest of its bytes.
+    pub digest: Digest,
+    /// Its media type.
+    pub media_type: String,
+    /// Its bytes, unchanged.
+    pub raw: Vec<u8>,
+}
