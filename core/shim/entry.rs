@@ -5,7 +5,7 @@ use core::panic::PanicInfo;
 use crate::fail::{At, Fail, Outcome};
 use crate::sys::{self, Errno};
 use crate::wire::{ABI, Field, Header, Kind, Reader, Step, fd};
-use crate::{launch, supervise};
+use crate::{launch, owners};
 
 /// Called by `_start`. Arguments and environment are not looked at.
 pub extern "C" fn main(_stack: *const usize) -> ! {
@@ -22,8 +22,8 @@ pub extern "C" fn main(_stack: *const usize) -> ! {
 fn dispatch(header: &Header, body: &'static [u8]) -> Outcome {
     match Kind::from_number(header.kind) {
         Some(Kind::Launch) => launch::run(header, parse(body)?),
-        Some(Kind::ApplyOwners) => supervise::apply_owners(parse(body)?),
-        Some(Kind::RemoveTrees) => supervise::remove_trees(parse(body)?),
+        Some(Kind::ApplyOwners) => owners::apply(parse(body)?),
+        Some(Kind::RemoveTrees) => owners::remove(parse(body)?),
         Some(Kind::Program) => Err(malformed()),
         None => Err(malformed()),
     }

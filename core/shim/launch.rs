@@ -3,6 +3,7 @@
 use core::ffi::CStr;
 
 use crate::fail::{At, Fail, Outcome, send};
+use crate::records::Moment;
 use crate::supervise::{self, Running};
 use crate::sys::{self, AT_FDCWD, Errno, Fd, Forked};
 use crate::wire::{Header, Launch, Namespace, Status, Step};
@@ -35,22 +36,22 @@ pub fn run(header: &Header, launch: Launch<'static>) -> Outcome {
     let started = release(&launch, ours, pid);
     let _ = sys::close(ours);
     match started {
-        Ok(terminal) => {
+        Ok((started_at, terminal)) => {
             send(&Status::Ready { init: pid, shim: sys::getpid() });
-            supervise::run(Running { launch, header: *header, pid, pidfd, streams, terminal })
+            supervise::run(Running { launch, header: *header, pid, pidfd, streams, terminal, started_at })
         }
         Err(failed) => abandon(&launch, pidfd, pid, failed),
     }
 }
 
-/// Lets the init go on step by step; returns the terminal's master once the payload runs.
-fn release(launch: &Launch<'static>, sync: Fd, pid: i32) -> Result<Option<Fd>, Option<Fail>> {
+/// Lets the init go on step by step; returns when it was let go and, once the payload runs, its terminal's master.
+fn release(launch: &Launch<'static>, sync: Fd, pid: i32) -> Result<(Moment, Option<Fd>), Option<Fail>> {
     if let Some(map) = &launch.id_map {
         idmap::write(map, pid)?;
         sys::send(sync, &[word::MAPPED]).step(Step::IdMap)?;
     }
     let _ = sys::prctl(sys::PR_SET_DUMPABLE, 0, 0);
-    supervise::record(launch, pid)?;
+    let started_at = supervise::record(launch, pid)?;
     // An init that has failed already has told the host why; its word is read below.
     let mut gone = sys::send(sync, &[word::GO]).is_err();
     let mut terminal = None;
@@ -62,7 +63,7 @@ fn release(launch: &Launch<'static>, sync: Fd, pid: i32) -> Result<Option<Fd>, O
             // It closed its end with our last word unread; its own last word may still lie here.
             Err(Errno::ECONNRESET) if !gone => gone = true,
             // Its end closes when it execs.
-            Ok(_) if !gone => return Ok(terminal),
+            Ok(_) if !gone => return Ok((started_at, terminal)),
             _ => return Err(Some(Fail { step: Step::Died, errno: Errno(0), detail: b"" })),
         }
     }

@@ -11,13 +11,22 @@
 mod wire;
 
 mod arch;
+mod dirs;
+mod ending;
 mod entry;
 mod exec;
 mod fail;
 mod idmap;
 mod init;
 mod launch;
+mod log;
 mod memory;
+mod owners;
+mod records;
+mod relay;
 mod supervise;
 mod sys;
 mod text;
+mod tie;
+mod time;
+mod tree;

@@ -1,8 +1,15 @@
-//! Looking after the running container: a minimal loop for now.
+//! Looking after the running container: one loop over its streams, its end, the host's word and the
+//! host's death.
 
-use crate::fail::{Fail, Outcome, send};
-use crate::sys::{self, Errno, Fd};
-use crate::wire::{ApplyOwners, Header, Launch, RemoveTrees, Status, Step};
+use crate::ending::{self, End};
+use crate::fail::{At, Outcome};
+use crate::log::Log;
+use crate::records::{self, Moment};
+use crate::relay::{Input, Output};
+use crate::sys::{self, AT_FDCWD, Ended, Errno, Fd, POLLIN, Poll};
+use crate::tie::Tie;
+use crate::time;
+use crate::wire::{Header, Launch, PACKET_MAX, Status, Step, fd};
 
 /// The init's ends of its standard streams, and what the shim keeps of them; -1 for none.
 pub struct Streams {
@@ -10,6 +17,8 @@ pub struct Streams {
     pub init: [Fd; 3],
     /// The other ends: where input is written to, where output and error are read from.
     pub ours: [Fd; 3],
+    /// The log.
+    pub log: Option<Fd>,
 }
 
 /// A container whose payload runs.
@@ -26,33 +35,262 @@ pub struct Running {
     pub streams: Streams,
     /// The master of its terminal.
     pub terminal: Option<Fd>,
+    /// When [`record`] was called.
+    pub started_at: Moment,
 }
 
-/// Before the init is made: its standard streams.
-pub fn prepare(_launch: &Launch<'static>, _header: &Header) -> Outcome<Streams> {
-    Ok(Streams { init: [0, 1, 2], ours: [-1; 3] })
+/// Before the init is made: its standard streams, the log, no signal that could end the shim.
+pub fn prepare(launch: &Launch<'static>, header: &Header) -> Outcome<Streams> {
+    let _ = sys::set_signal_mask(u64::MAX);
+    let log = open_log(launch)?;
+    if launch.process.tty {
+        return Ok(Streams { init: [-1; 3], ours: [-1; 3], log });
+    }
+    let (stdin, ours) = match header.has(fd::STDIN) {
+        true => pipe()?,
+        false => (high(sys::openat(AT_FDCWD, c"/dev/null", sys::O_RDONLY, 0))?, -1),
+    };
+    let ((stdout_read, stdout), (stderr_read, stderr)) = (pipe()?, pipe()?);
+    for end in [ours, stdout_read, stderr_read] {
+        set_nonblocking(end);
+    }
+    Ok(Streams { init: [stdin, stdout, stderr], ours: [ours, stdout_read, stderr_read], log })
+}
+
+/// Read end, write end.
+fn pipe() -> Outcome<(Fd, Fd)> {
+    let (read, write) = sys::pipe(0).step(Step::Streams)?;
+    Ok((high(Ok(read))?, high(Ok(write))?))
+}
+
+/// The low descriptors have fixed meanings, and the host may have left them empty.
+fn high(opened: sys::Result<Fd>) -> Outcome<Fd> {
+    let low = opened.step(Step::Streams)?;
+    if low >= fd::FIRST_FREE {
+        return Ok(low);
+    }
+    let moved = sys::dup_above(low, fd::FIRST_FREE).step(Step::Streams);
+    let _ = sys::close(low);
+    moved
+}
+
+fn set_nonblocking(fd: Fd) {
+    if let Ok(flags) = sys::status_flags(fd) {
+        let _ = sys::set_status_flags(fd, flags | sys::O_NONBLOCK);
+    }
+}
+
+fn open_log(launch: &Launch<'static>) -> Outcome<Option<Fd>> {
+    let path = launch.supervise.log;
+    if path.is_empty() {
+        return Ok(None);
+    }
+    let flags = sys::O_WRONLY | sys::O_APPEND | sys::O_CREAT | sys::O_NOFOLLOW;
+    let file = sys::openat(AT_FDCWD, path, flags, 0o600).at(Step::Streams, path)?;
+    high(Ok(file)).map(Some)
 }
 
 /// The init exists and waits: the record that makes the container visible.
-pub fn record(_launch: &Launch<'static>, _pid: i32) -> Outcome {
-    Ok(())
+pub fn record(launch: &Launch<'static>, pid: i32) -> Outcome<Moment> {
+    let started_at = time::now();
+    let path = launch.supervise.dir;
+    let dir = records::open_dir(path).at(Step::Record, path)?;
+    let written = records::write_state(dir, launch.supervise.state_prefix, pid, &started_at);
+    let _ = sys::close(dir);
+    written.at(Step::Record, path).map(|()| started_at)
 }
 
 /// The start failed after [`record`]: takes the record back.
-pub fn forget(_launch: &Launch<'static>) {}
+pub fn forget(launch: &Launch<'static>) {
+    if let Ok(dir) = records::open_dir(launch.supervise.dir) {
+        records::forget(dir);
+        let _ = sys::close(dir);
+    }
+}
 
 /// From the payload's first instruction to its end, and what is to be done then.
 pub fn run(running: Running) -> ! {
-    if let Ok(Some(end)) = sys::wait(running.pid, false) {
-        send(&Status::Exited { code: end.code, signal: end.signal, oom_killed: false });
+    match Watch::new(&running) {
+        Ok(mut watch) => {
+            let init = watch.until_end();
+            watch.finish(&running, init);
+        }
+        // Without the little memory that this takes nothing can be looked after.
+        Err(_) => drop(sys::kill(running.pid, sys::SIGKILL)),
     }
     sys::exit(0)
 }
 
-pub fn apply_owners(_request: ApplyOwners<'static>) -> Outcome {
-    Err(Fail { step: Step::Owners, errno: Errno::ENOSYS, detail: b"" })
+/// All that is watched.
+struct Watch {
+    pid: i32,
+    pidfd: Fd,
+    children: Fd,
+    status: Fd,
+    terminal: Fd,
+    outputs: [Output; 2],
+    input: Input,
+    log: Log,
+    tie: Tie,
+    dir: Fd,
+    /// The container's user namespace, to remove what its users own.
+    users: Option<Fd>,
 }
 
-pub fn remove_trees(_request: RemoveTrees<'static>) -> Outcome {
-    Err(Fail { step: Step::Remove, errno: Errno::ENOSYS, detail: b"" })
+impl Watch {
+    fn new(running: &Running) -> sys::Result<Watch> {
+        let supervise = &running.launch.supervise;
+        let given = |fd| running.header.has(fd).then_some(fd);
+        let tied = |fd| given(fd).filter(|_| supervise.tie_host).unwrap_or(-1);
+        let [stdin, stdout, stderr] = running.streams.ours;
+        let (master, held) = running.terminal.map_or((-1, -1), own_terminal);
+        let stdin = if master < 0 { stdin } else { master };
+        let stdout = if master < 0 { stdout } else { held };
+        let dir = records::open_dir(supervise.dir).unwrap_or(-1);
+        records::reserve_exit(dir);
+        const SIGCHLD_BIT: u64 = 1 << (sys::SIGCHLD - 1);
+        Ok(Watch {
+            pid: running.pid,
+            pidfd: running.pidfd,
+            children: sys::signalfd(SIGCHLD_BIT)?,
+            status: given(fd::STATUS).unwrap_or(-1),
+            terminal: master,
+            outputs: [
+                Output::new(b"stdout", stdout, given(fd::STDOUT))?,
+                Output::new(b"stderr", stderr, given(fd::STDERR))?,
+            ],
+            input: Input::new(given(fd::STDIN), stdin, master >= 0, supervise.keep_stdin)?,
+            log: Log::new(running.streams.log),
+            tie: Tie::new(tied(fd::HOST), tied(fd::TIE), supervise.stop_signal, supervise.stop_timeout_ms),
+            dir,
+            users: ending::user_namespace(&running.launch, running.pid),
+        })
+    }
+
+    /// Serves the streams until the init has ended.
+    fn until_end(&mut self) -> Ended {
+        loop {
+            // An end that came before the descriptors below were made is found here too.
+            if let Some(init) = self.reap() {
+                return init;
+            }
+            let mut polls = self.polls();
+            let _ = sys::poll(&mut polls, self.wait_ms());
+            self.handle(&polls);
+        }
+    }
+
+    fn polls(&self) -> [Poll; 11] {
+        let quiet = |fd| Poll { fd, events: POLLIN, revents: 0 };
+        let [a, b] = self.outputs[0].polls();
+        let [c, d] = self.outputs[1].polls();
+        let [e, f] = self.input.polls();
+        let rest = [self.pidfd, self.children, self.status, self.tie.host, self.tie.pipe].map(quiet);
+        [a, b, c, d, e, f, rest[0], rest[1], rest[2], rest[3], rest[4]]
+    }
+
+    fn handle(&mut self, polls: &[Poll; 11]) {
+        let ready = |i: usize| polls[i].revents != 0;
+        for (i, output) in self.outputs.iter_mut().enumerate() {
+            output.pump(&mut self.log, ready(2 * i), ready(2 * i + 1));
+            output.settle(&mut self.log);
+        }
+        self.input.pump(ready(4), polls[5].revents);
+        if ready(7) {
+            let _ = sys::read(self.children, &mut [0; 128]);
+        }
+        if ready(8) {
+            self.hear();
+        }
+        if ready(9) || ready(10) {
+            self.tie.cut(self.pid);
+        }
+        self.tie.tick(self.pid);
+    }
+
+    fn wait_ms(&self) -> Option<u64> {
+        let [a, b] = [&self.outputs[0], &self.outputs[1]].map(|output| output.wait_ms());
+        [a, b, self.tie.wait_ms()].into_iter().flatten().min()
+    }
+
+    /// Buries all children that have ended; the container's orphans are among them when it shares our
+    /// process ids.
+    fn reap(&self) -> Option<Ended> {
+        while let Ok(Some(ended)) = sys::wait(-1, true) {
+            if ended.pid == self.pid {
+                return Some(ended);
+            }
+        }
+        None
+    }
+
+    /// The host's word; its silence for ever once it has closed the socket.
+    fn hear(&mut self) {
+        let mut packet = [0; PACKET_MAX];
+        match sys::recv(self.status, &mut packet, true) {
+            Ok(n @ 1..) => {
+                if let Ok(Status::Resize { rows, columns }) = Status::decode(&packet[..n]) {
+                    resize(self.terminal, rows, columns);
+                }
+            }
+            Err(Errno::EAGAIN) => {}
+            _ => {
+                let _ = sys::close(self.status);
+                self.status = -1;
+            }
+        }
+    }
+
+    fn finish(&mut self, running: &Running, init: Ended) {
+        let finished_at = time::now();
+        ending::kill_stragglers(&running.launch);
+        self.drain();
+        let end = End { init, started_at: running.started_at, finished_at, log_error: self.log.error };
+        ending::conclude(&running.launch, self.dir, &end, self.tie.is_cut(), self.users);
+    }
+
+    /// Nothing is lost on the way to a host that still listens, however slow it is. One that has let go of
+    /// the socket but holds the pipe gets a last chance.
+    fn drain(&mut self) {
+        const PATIENCE_MS: u64 = 2000;
+        loop {
+            let waiting = self.outputs.iter_mut().fold(false, |w, output| output.drain(&mut self.log) | w);
+            if !waiting {
+                break;
+            }
+            let mut polls = self.polls();
+            // Only what ends the waiting is of interest now.
+            for i in [0, 2, 4, 5, 6, 7] {
+                polls[i].fd = -1;
+            }
+            let patience = (self.status < 0 || self.tie.is_cut()).then_some(PATIENCE_MS);
+            if sys::poll(&mut polls, patience) == Ok(0) {
+                self.outputs.iter_mut().for_each(Output::drop_sink);
+            }
+            for (i, output) in self.outputs.iter_mut().enumerate() {
+                output.pump(&mut self.log, false, polls[2 * i + 1].revents != 0);
+            }
+            if polls[8].revents != 0 {
+                self.hear();
+            }
+            if polls[9].revents != 0 || polls[10].revents != 0 {
+                self.tie.lose();
+            }
+        }
+        self.outputs.iter_mut().for_each(|output| output.finish(&mut self.log));
+    }
+}
+
+/// A terminal's master to write to and one to read from. The other end is held open for good: a master
+/// reports a hang-up whenever nobody has it open, and a program may open its console again.
+fn own_terminal(master: Fd) -> (Fd, Fd) {
+    const TIOCGPTPEER: usize = 0x5441;
+    let _ = sys::ioctl(master, TIOCGPTPEER, (sys::O_RDWR | sys::O_NOCTTY | sys::O_CLOEXEC) as usize);
+    set_nonblocking(master);
+    (master, sys::dup_above(master, fd::FIRST_FREE).unwrap_or(-1))
+}
+
+fn resize(terminal: Fd, rows: u16, columns: u16) {
+    const TIOCSWINSZ: usize = 0x5414;
+    let _ = sys::ioctl_with(terminal, TIOCSWINSZ, &mut [rows, columns, 0, 0]);
 }

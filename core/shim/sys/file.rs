@@ -1,6 +1,7 @@
 //! Files, directories and descriptors.
 
 use core::ffi::CStr;
+use core::marker::PhantomData;
 use core::ptr::{null, null_mut};
 
 use super::{Errno, Fd, Result, syscall};
@@ -403,4 +404,29 @@ pub fn getcwd(buf: &mut [u8]) -> Result<usize> {
 
 pub fn umask(mask: u32) -> u32 {
     syscall!(UMASK, mask).unwrap_or(0) as u32
+}
+
+/// One piece of a [`writev`].
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Slice<'a> {
+    base: *const u8,
+    len: usize,
+    of: PhantomData<&'a [u8]>,
+}
+
+impl<'a> Slice<'a> {
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Slice { base: bytes.as_ptr(), len: bytes.len(), of: PhantomData }
+    }
+}
+
+pub fn writev(fd: Fd, slices: &[Slice]) -> Result<usize> {
+    syscall!(WRITEV, fd, slices.as_ptr(), slices.len())
+}
+
+/// Gives the memory of whole pages back; they read as zeros afterwards.
+pub fn forget_pages(pages: &mut [u8]) {
+    const MADV_DONTNEED: i32 = 4;
+    let _ = syscall!(MADVISE, pages.as_mut_ptr(), pages.len(), MADV_DONTNEED);
 }

@@ -29,6 +29,12 @@ pub fn send(socket: Fd, packet: &[u8]) -> Result<usize> {
     retry(|| syscall!(SENDTO, socket, packet.as_ptr(), packet.len(), MSG_NOSIGNAL, null_mut::<u8>(), 0))
 }
 
+/// Sends what fits without waiting, whatever the socket's flags say.
+pub fn send_no_wait(socket: Fd, bytes: &[u8]) -> Result<usize> {
+    let flags = MSG_NOSIGNAL | MSG_DONTWAIT;
+    retry(|| syscall!(SENDTO, socket, bytes.as_ptr(), bytes.len(), flags, null_mut::<u8>(), 0))
+}
+
 /// Receives one packet; 0 when the other end is gone.
 pub fn recv(socket: Fd, packet: &mut [u8], no_wait: bool) -> Result<usize> {
     let flags = if no_wait { MSG_DONTWAIT } else { 0 };

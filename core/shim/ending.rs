@@ -1,0 +1,155 @@
+//! After the container's end: what it left running, its cgroups, the exit record, the removal.
+
+use core::ffi::CStr;
+
+use crate::dirs::{DT_DIR, Entries};
+use crate::fail::send;
+use crate::records::{self, Exit, Moment};
+use crate::sys::{self, AT_FDCWD, Ended, Errno, Fd};
+use crate::text::{Text, parse_dec};
+use crate::tree;
+use crate::wire::{Launch, Namespace, Status};
+
+/// Pauses of 1, 2, 4 … milliseconds: about two seconds in all, then what won't go is left to a later sweep.
+const TRIES: u32 = 11;
+
+/// How the container ended.
+pub struct End {
+    /// Its init's end.
+    pub init: Ended,
+    /// When it was started.
+    pub started_at: Moment,
+    /// When the init ended.
+    pub finished_at: Moment,
+    /// What kept a part of the log from being written.
+    pub log_error: Option<Errno>,
+}
+
+/// Everything that is left to do; waiters wake when this process ends and lets the lock go.
+pub fn conclude(launch: &Launch<'static>, dir: Fd, end: &End, orphaned: bool, users: Option<Fd>) {
+    let oom_killed = launch.cgroup.oom.is_some_and(oom_kills);
+    for cgroup in launch.cgroup.remove.iter() {
+        remove_cgroup(cgroup);
+    }
+    let Ended { code, signal, .. } = end.init;
+    let code = if signal != 0 { 128 + signal } else { code };
+    let End { started_at, finished_at, log_error, .. } = *end;
+    let _ = records::write_exit(dir, &Exit { code, signal, oom_killed, started_at, finished_at, log_error });
+    if launch.supervise.auto_remove || orphaned {
+        remove(launch, users);
+    }
+    send(&Status::Exited { code, signal, oom_killed });
+}
+
+/// The directory vanishes at once, by a rename; then comes what takes time.
+fn remove(launch: &Launch<'static>, users: Option<Fd>) {
+    if let Some(users) = users {
+        // There the shim may delete what belongs to the container's users.
+        let _ = sys::setns(users, sys::CLONE_NEWUSER);
+    }
+    let s = &launch.supervise;
+    let renamed = !s.trash.is_empty() && sys::renameat2(AT_FDCWD, s.dir, AT_FDCWD, s.trash, 0).is_ok();
+    for path in s.remove_also.iter() {
+        let _ = tree::remove(AT_FDCWD, path);
+    }
+    let _ = tree::remove(AT_FDCWD, if renamed { s.trash } else { s.dir });
+}
+
+/// A container's own user namespace, kept for the removal.
+pub fn user_namespace(launch: &Launch<'static>, init: i32) -> Option<Fd> {
+    launch.id_map?;
+    let mut path = Text::<40>::new();
+    path.push(b"/proc/").signed(init.into()).push(b"/ns/user");
+    sys::openat(AT_FDCWD, path.c(), sys::O_RDONLY, 0).ok()
+}
+
+/// Without process ids of its own a container doesn't end with its init: what it started is killed, found
+/// by its cgroups and, since orphans become the shim's children, by descent.
+pub fn kill_stragglers(launch: &Launch<'static>) {
+    if launch.namespaces.pid == Namespace::New {
+        return;
+    }
+    if let Some(cgroup) = launch.cgroup.v2 {
+        let mut path = Text::<4096>::of(&[cgroup.to_bytes(), b"/cgroup.kill"]);
+        let _ = sys::put(AT_FDCWD, path.c(), b"1");
+    }
+    let mut path = Text::<80>::of(&[b"/proc/self/task/"]);
+    path.signed(sys::getpid().into()).push(b"/children");
+    for pause in pauses() {
+        while let Ok(Some(_)) = sys::wait(-1, true) {}
+        if sys::wait(-1, true) == Err(Errno::ECHILD) {
+            return;
+        }
+        kill_listed(path.c());
+        pause.wait();
+    }
+}
+
+/// Kills the processes that a file lists; 0 stands for one that we can't see, and would mean ourselves.
+fn kill_listed(path: &CStr) {
+    let mut text = [0; 1024];
+    let n = records::read_file(path, &mut text).unwrap_or(0);
+    let complete = text[..n].iter().rposition(|b| b.is_ascii_whitespace()).unwrap_or(0);
+    for word in text[..complete].split(|b| b.is_ascii_whitespace()) {
+        match parse_dec(word) {
+            Some(pid @ 2..) if pid as i32 != sys::getpid() => drop(sys::kill(pid as i32, sys::SIGKILL)),
+            _ => {}
+        }
+    }
+}
+
+/// A cgroup is busy while its last processes are being taken apart.
+fn remove_cgroup(path: &CStr) {
+    for pause in pauses() {
+        match sys::unlinkat(AT_FDCWD, path, sys::AT_REMOVEDIR) {
+            Err(Errno::EBUSY) => {}
+            _ => return,
+        }
+        let mut procs = Text::<4096>::of(&[path.to_bytes(), b"/cgroup.procs"]);
+        kill_listed(procs.c());
+        remove_below(path);
+        pause.wait();
+    }
+}
+
+/// What the container made below its cgroup, and who is in there.
+fn remove_below(path: &CStr) {
+    let Ok(dir) = sys::openat(AT_FDCWD, path, sys::O_RDONLY | sys::O_DIRECTORY, 0) else { return };
+    let mut entries = Entries::new();
+    while let Ok(Some(entry)) = entries.next(dir) {
+        if entry.kind == DT_DIR {
+            let mut child = Text::<4096>::of(&[path.to_bytes(), b"/", entry.name.to_bytes()]);
+            remove_nested(child.c());
+        }
+    }
+    let _ = sys::close(dir);
+}
+
+fn remove_nested(path: &CStr) {
+    let mut procs = Text::<4096>::of(&[path.to_bytes(), b"/cgroup.procs"]);
+    kill_listed(procs.c());
+    if sys::unlinkat(AT_FDCWD, path, sys::AT_REMOVEDIR) == Err(Errno::EBUSY) {
+        remove_below(path);
+        let _ = sys::unlinkat(AT_FDCWD, path, sys::AT_REMOVEDIR);
+    }
+}
+
+struct Pause(u64);
+
+impl Pause {
+    fn wait(&self) {
+        let _ = sys::poll(&mut [], Some(self.0));
+    }
+}
+
+fn pauses() -> impl Iterator<Item = Pause> {
+    (0..TRIES).map(|n| Pause(1 << n))
+}
+
+/// Both the v1 and the v2 file have a line `oom_kill N`.
+fn oom_kills(path: &CStr) -> bool {
+    let mut text = [0; 512];
+    let n = records::read_file(path, &mut text).unwrap_or(0);
+    let mut lines = text[..n].split(|b| *b == b'\n');
+    lines.find_map(|line| line.strip_prefix(b"oom_kill ")).and_then(parse_dec).is_some_and(|kills| kills > 0)
+}

@@ -1,0 +1,95 @@
+//! Work inside a user namespace: giving files their owners, deleting what the mapped users own.
+
+use crate::fail::{At, Fail, Outcome, send};
+use crate::launch::word;
+use crate::sys::{self, AT_FDCWD, Errno, Fd, Forked};
+use crate::wire::{ApplyOwners, IdMap, RemoveTrees, Status, Step};
+use crate::{idmap, tree};
+
+/// Gives each listed file its owner; the paths are resolved within the tree and through no symlink.
+pub fn apply(request: ApplyOwners<'static>) -> Outcome {
+    within(request.id_map, || {
+        let flags = sys::O_PATH | sys::O_DIRECTORY;
+        let root = sys::openat(AT_FDCWD, request.root, flags, 0).at(Step::Owners, request.root)?;
+        request.owners.iter().try_for_each(|(path, uid, gid)| {
+            let resolve = sys::RESOLVE_BENEATH | sys::RESOLVE_NO_SYMLINKS;
+            let file = sys::openat2(root, path, sys::O_PATH | sys::O_NOFOLLOW, 0, resolve).at(Step::Owners, path)?;
+            let given = give(file, uid, gid).at(Step::Owners, path);
+            let _ = sys::close(file);
+            given
+        })
+    })
+}
+
+/// A change of owner takes the set-user-id and set-group-id bits away; they are put back.
+fn give(file: Fd, uid: u32, gid: u32) -> sys::Result {
+    const SET_ID: u32 = 0o6000;
+    let before = sys::fstat(file)?;
+    sys::fchownat(file, c"", uid, gid, sys::AT_EMPTY_PATH | sys::AT_SYMLINK_NOFOLLOW)?;
+    if before.kind() == sys::S_IFREG && before.mode & SET_ID != 0 {
+        chmod_opened(file, before.mode & 0o7777)?;
+    }
+    Ok(())
+}
+
+/// `fchmod` refuses a descriptor that was opened only as a path.
+fn chmod_opened(file: Fd, mode: u32) -> sys::Result {
+    let mut path = crate::text::Text::<32>::new();
+    path.push(b"/proc/self/fd/").signed(file.into());
+    sys::fchmodat(AT_FDCWD, path.c(), mode)
+}
+
+/// Deletes each tree; goes on after a failure, and reports the first.
+pub fn remove(request: RemoveTrees<'static>) -> Outcome {
+    within(request.id_map, || {
+        let delete = |path| tree::remove(AT_FDCWD, path).at(Step::Remove, path);
+        request.paths.iter().map(delete).fold(Ok(()), |first: Outcome, next| first.and(next))
+    })
+}
+
+/// Does the work in a new user namespace when there is a map, here otherwise; tells the host when it is done.
+fn within(map: Option<IdMap<'static>>, work: impl FnOnce() -> Outcome) -> Outcome {
+    match map {
+        Some(map) => in_namespace(map, work)?,
+        None => work()?,
+    }
+    send(&Status::Exited { code: 0, signal: 0, oom_killed: false });
+    Ok(())
+}
+
+fn in_namespace(map: IdMap<'static>, work: impl FnOnce() -> Outcome) -> Outcome {
+    let (ours, theirs) = sys::socketpair().step(Step::Clone)?;
+    let flags = sys::CLONE_NEWUSER;
+    let forked = sys::fork(flags, None).or_else(|_| sys::fork_by_clone(flags)).step(Step::Clone)?;
+    let Forked::Parent { pid, .. } = forked else {
+        let _ = sys::close(ours);
+        as_root(theirs, work)
+    };
+    let _ = sys::close(theirs);
+    let mapped = idmap::write(&map, pid).and_then(|()| sys::send(ours, &[word::MAPPED]).step(Step::IdMap));
+    // Without a word the child ends by itself.
+    let _ = sys::close(ours);
+    let ended = sys::wait(pid, false).step(Step::Clone)?;
+    mapped?;
+    match ended {
+        Some(end) if end.signal == 0 && end.code == 0 => Ok(()),
+        // It has told the host why.
+        Some(end) if end.signal == 0 => sys::exit(end.code),
+        _ => Err(Fail { step: Step::Died, errno: Errno(0), detail: b"" }),
+    }
+}
+
+fn as_root(sync: Fd, work: impl FnOnce() -> Outcome) -> ! {
+    let mut word = [0];
+    if sys::recv(sync, &mut word, false) != Ok(1) {
+        sys::exit(1);
+    }
+    let rooted = sys::setresgid(0).and_then(|()| sys::setresuid(0)).step(Step::BecomeRoot);
+    match rooted.and_then(|()| work()) {
+        Ok(()) => sys::exit(0),
+        Err(fail) => {
+            fail.report();
+            sys::exit(1)
+        }
+    }
+}

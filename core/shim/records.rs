@@ -1,0 +1,121 @@
+//! `state.json` and `exit.json`: written beside their place and renamed there, so that a reader sees all of
+//! a record or none. No fsync: after a crash of the machine the container is gone anyway.
+
+use core::ffi::CStr;
+
+use crate::sys::{self, AT_FDCWD, Errno, Fd};
+use crate::text::{Text, parse_dec};
+use crate::time;
+
+const STATE: &CStr = c"state.json";
+const STATE_NEW: &CStr = c"state.json.new";
+const EXIT: &CStr = c"exit.json";
+const EXIT_NEW: &CStr = c"exit.json.new";
+/// More than any exit record.
+const RESERVED: usize = 320;
+
+/// When the container was started, as both records tell it.
+pub type Moment = [u8; time::LENGTH];
+
+/// Opens a container's directory for the functions below.
+pub fn open_dir(path: &CStr) -> sys::Result<Fd> {
+    sys::openat(AT_FDCWD, path, sys::O_PATH | sys::O_DIRECTORY, 0)
+}
+
+/// Writes `state.json`: the members that the host gave and what only the shim knows.
+pub fn write_state(dir: Fd, prefix: &CStr, init: i32, started_at: &Moment) -> sys::Result {
+    let shim = sys::getpid();
+    let mut tail = Text::<256>::new();
+    if !prefix.is_empty() {
+        tail.push(b",");
+    }
+    tail.push(b"\"pid\":").signed(init.into()).push(b",\"pid_start\":").dec(start_time(init));
+    tail.push(b",\"shim_pid\":").signed(shim.into()).push(b",\"shim_start\":").dec(start_time(shim));
+    tail.push(b",\"started_at\":\"").push(started_at).push(b"\"}\n");
+    let file = sys::openat(dir, STATE_NEW, sys::O_WRONLY | sys::O_CREAT | sys::O_TRUNC, 0o600)?;
+    let written = [b"{", prefix.to_bytes(), tail.bytes()].iter().try_for_each(|part| sys::write_all(file, part));
+    let _ = sys::close(file);
+    written.and_then(|()| sys::renameat2(dir, STATE_NEW, dir, STATE, 0))
+}
+
+/// Takes `state.json` and what [`reserve_exit`] made back.
+pub fn forget(dir: Fd) {
+    for name in [STATE, STATE_NEW, EXIT_NEW] {
+        let _ = sys::unlinkat(dir, name, 0);
+    }
+}
+
+/// Takes the room for the exit record, so that it can be written when the disk has become full.
+pub fn reserve_exit(dir: Fd) {
+    if let Ok(file) = sys::openat(dir, EXIT_NEW, sys::O_WRONLY | sys::O_CREAT | sys::O_TRUNC, 0o600) {
+        let _ = sys::write_all(file, &[b' '; RESERVED]);
+        let _ = sys::close(file);
+    }
+}
+
+/// How a container ended.
+pub struct Exit {
+    /// Its exit code, 128 + n after signal n.
+    pub code: i32,
+    /// The signal that killed it, or 0.
+    pub signal: i32,
+    /// By the kernel, for want of memory.
+    pub oom_killed: bool,
+    /// When it was started.
+    pub started_at: Moment,
+    /// When it ended.
+    pub finished_at: Moment,
+    /// What kept a part of the log from being written.
+    pub log_error: Option<Errno>,
+}
+
+/// Writes `exit.json`.
+pub fn write_exit(dir: Fd, exit: &Exit) -> sys::Result {
+    let mut text = exit_text(exit);
+    // Padded to the size of the reserved file: it is overwritten in place and needs no new block.
+    while text.bytes().len() < RESERVED {
+        text.push(b" ");
+    }
+    let file = sys::openat(dir, EXIT_NEW, sys::O_WRONLY | sys::O_CREAT, 0o600)?;
+    let written = sys::write_all(file, text.bytes());
+    let _ = sys::close(file);
+    written.and_then(|()| sys::renameat2(dir, EXIT_NEW, dir, EXIT, 0))
+}
+
+fn exit_text(exit: &Exit) -> Text<{ RESERVED + 1 }> {
+    let mut text = Text::of(&[b"{\"version\":1,\"code\":"]);
+    text.signed(exit.code.into()).push(b",\"signal\":");
+    or_null(&mut text, exit.signal);
+    text.push(b",\"oom_killed\":").push(if exit.oom_killed { b"true" } else { b"false" });
+    text.push(b",\"started_at\":\"").push(&exit.started_at);
+    text.push(b"\",\"finished_at\":\"").push(&exit.finished_at).push(b"\",\"log_error\":");
+    or_null(&mut text, exit.log_error.map_or(0, |e| e.0));
+    text.push(b"}\n");
+    text
+}
+
+fn or_null<const N: usize>(text: &mut Text<N>, number: i32) {
+    match number {
+        0 => text.push(b"null"),
+        n => text.signed(n.into()),
+    };
+}
+
+/// When a process was started, in ticks since the boot; 0 when it can't be told.
+fn start_time(pid: i32) -> u64 {
+    let mut path = Text::<32>::new();
+    path.push(b"/proc/").signed(pid.into()).push(b"/stat");
+    let mut stat = [0; 512];
+    let n = read_file(path.c(), &mut stat).unwrap_or(0);
+    // Field 22; the second one is a name in parentheses that may hold spaces and parentheses.
+    let after_name = stat[..n].rsplit(|b| *b == b')').next().unwrap_or_default();
+    after_name.split(|b| *b == b' ').nth(20).and_then(parse_dec).unwrap_or(0)
+}
+
+/// Reads the beginning of a small file.
+pub fn read_file(path: &CStr, buffer: &mut [u8]) -> sys::Result<usize> {
+    let file = sys::openat(AT_FDCWD, path, sys::O_RDONLY, 0)?;
+    let n = sys::read(file, buffer);
+    let _ = sys::close(file);
+    n
+}

@@ -1,0 +1,309 @@
+//! Bytes between the container's streams and those of the host.
+//!
+//! The host's descriptors share their open files, and so their flags, with other processes: they are never
+//! made non-blocking here. Where the kernel allows it they are opened anew instead.
+
+use crate::log::{LINE_MAX, Log};
+use crate::sys::{self, Errno, Fd, POLLIN, POLLOUT, Poll};
+use crate::text::Text;
+
+/// Room for what was read and is not yet written; only the pages in use cost memory.
+const BUFFER: usize = 64 * 1024;
+const PAGE: usize = 4096;
+/// So long after the last byte an unfinished line is logged as it is, for those who follow the log.
+const IDLE_MS: u64 = 50;
+
+/// A host's descriptor that a stream is copied to.
+struct Sink {
+    fd: Fd,
+    how: How,
+}
+
+enum How {
+    /// A file of our own making, which never blocks.
+    Own,
+    /// A socket: each send says that it won't wait.
+    Socket,
+    /// A file or a device, which takes all and doesn't wait for a reader.
+    File,
+    /// A pipe or terminal that couldn't be opened anew: not more at a time than it takes when it says that it is ready.
+    Shared,
+}
+
+impl Sink {
+    fn new(fd: Fd) -> Sink {
+        let kind = sys::fstat(fd).map_or(0, |s| s.kind());
+        if kind == sys::S_IFSOCK {
+            return Sink { fd, how: How::Socket };
+        }
+        if kind == sys::S_IFREG {
+            return Sink { fd, how: How::File };
+        }
+        match open_anew(fd, sys::O_WRONLY) {
+            Some(own) => Sink { fd: own, how: How::Own },
+            None => Sink { fd, how: How::Shared },
+        }
+    }
+
+    /// Writes what it takes now; `ready` when a poll has said that it takes something.
+    fn write(&self, bytes: &[u8], ready: bool) -> sys::Result<usize> {
+        match self.how {
+            How::Own | How::File => sys::write(self.fd, bytes),
+            How::Socket => sys::send_no_wait(self.fd, bytes),
+            How::Shared if ready => sys::write(self.fd, &bytes[..bytes.len().min(PAGE)]),
+            How::Shared => Err(Errno::EAGAIN),
+        }
+    }
+}
+
+/// Another open file on the same pipe or device, non-blocking without a change to the first.
+fn open_anew(fd: Fd, access: i32) -> Option<Fd> {
+    let mut path = Text::<32>::new();
+    path.push(b"/proc/self/fd/").signed(fd.into());
+    let own = sys::openat(sys::AT_FDCWD, path.c(), access | sys::O_NONBLOCK | sys::O_NOCTTY, 0).ok()?;
+    let _ = sys::close(fd);
+    Some(own)
+}
+
+/// One of the container's output streams, on its way into the log and to the host.
+pub struct Output {
+    name: &'static [u8; 6],
+    source: Fd,
+    sink: Option<Sink>,
+    buffer: &'static mut [u8],
+    /// Read up to here, logged and sent up to there.
+    end: usize,
+    logged: usize,
+    sent: usize,
+    /// How much of the buffer has memory.
+    touched: usize,
+    last_read_ms: u64,
+}
+
+impl Output {
+    /// Reads from `source`, -1 for a stream that isn't there; copies to `sink` when there is one.
+    pub fn new(name: &'static [u8; 6], source: Fd, sink: Option<Fd>) -> sys::Result<Output> {
+        let buffer = sys::map_anonymous(if source < 0 { 0 } else { BUFFER })?;
+        let sink = sink.map(Sink::new);
+        Ok(Output { name, source, sink, buffer, end: 0, logged: 0, sent: 0, touched: 0, last_read_ms: 0 })
+    }
+
+    /// What to poll: the source when there is room, the sink while something waits for it.
+    pub fn polls(&self) -> [Poll; 2] {
+        let waits = self.sent < self.end;
+        let source = if waits { -1 } else { self.source };
+        let sink = self.sink.as_ref().filter(|_| waits).map_or(-1, |s| s.fd);
+        [Poll { fd: source, events: POLLIN, revents: 0 }, Poll { fd: sink, events: POLLOUT, revents: 0 }]
+    }
+
+    /// Moves what can be moved without waiting. `source` and `sink` tell what a poll found ready.
+    pub fn pump(&mut self, log: &mut Log, source: bool, sink: bool) {
+        if sink {
+            self.send(true);
+        }
+        if source && self.sent == self.end && self.fill() {
+            self.logged += log.append(self.name, &self.buffer[self.logged..self.end], false);
+            self.send(false);
+        }
+        self.compact();
+    }
+
+    /// True when the stream has ended, or holds nothing just now.
+    fn fill(&mut self) -> bool {
+        match sys::read(self.source, &mut self.buffer[self.end..]) {
+            Ok(n @ 1..) => {
+                self.end += n;
+                self.touched = self.touched.max(self.end);
+                self.last_read_ms = sys::now_ms();
+                true
+            }
+            Err(Errno::EAGAIN) => false,
+            // End of file; a terminal that nobody has open any more says EIO.
+            _ => {
+                self.close_source();
+                false
+            }
+        }
+    }
+
+    fn send(&mut self, ready: bool) {
+        while let (Some(sink), true) = (&self.sink, self.sent < self.end) {
+            match sink.write(&self.buffer[self.sent..self.end], ready) {
+                Ok(n) if n > 0 => self.sent += n,
+                Err(Errno::EAGAIN) => return,
+                _ => self.drop_sink(),
+            }
+            if let Some(Sink { how: How::Shared, .. }) = self.sink {
+                return;
+            }
+        }
+        if self.sink.is_none() {
+            self.sent = self.end;
+        }
+    }
+
+    /// Brings an unfinished line to the buffer's beginning once all of it has been sent.
+    fn compact(&mut self) {
+        if self.sent < self.end || self.logged == 0 {
+            return;
+        }
+        self.buffer.copy_within(self.logged..self.end, 0);
+        self.end -= self.logged;
+        (self.sent, self.logged) = (self.end, 0);
+        debug_assert!(self.end < LINE_MAX);
+    }
+
+    /// The host no longer takes this stream; the log goes on.
+    pub fn drop_sink(&mut self) {
+        if let Some(sink) = self.sink.take() {
+            let _ = sys::close(sink.fd);
+        }
+        self.sent = self.end;
+    }
+
+    fn close_source(&mut self) {
+        let _ = sys::close(self.source);
+        self.source = -1;
+    }
+
+    /// Milliseconds until [`Output::settle`] has something to do.
+    pub fn wait_ms(&self) -> Option<u64> {
+        let something = self.logged < self.end || self.touched > PAGE;
+        (something && self.sent == self.end).then(|| (self.last_read_ms + IDLE_MS).saturating_sub(sys::now_ms()))
+    }
+
+    /// After a while without output: logs an unfinished line, gives memory back.
+    pub fn settle(&mut self, log: &mut Log) {
+        if self.wait_ms() != Some(0) {
+            return;
+        }
+        self.finish(log);
+        if self.touched > PAGE {
+            sys::forget_pages(&mut self.buffer[PAGE..]);
+            self.touched = 0;
+        }
+    }
+
+    /// Logs what is left.
+    pub fn finish(&mut self, log: &mut Log) {
+        self.logged += log.append(self.name, &self.buffer[self.logged..self.end], true);
+        self.compact();
+    }
+
+    /// After the container's end: true while there is more to read or to send. Whoever else holds the
+    /// stream open is not waited for.
+    pub fn drain(&mut self, log: &mut Log) -> bool {
+        while self.source >= 0 && self.sent == self.end {
+            let before = self.end;
+            self.pump(log, true, false);
+            if self.end == before && self.sent == self.end && !self.readable() {
+                self.close_source();
+            }
+        }
+        self.sent < self.end
+    }
+
+    fn readable(&self) -> bool {
+        let mut poll = [Poll { fd: self.source, events: POLLIN, revents: 0 }];
+        self.source >= 0 && sys::poll(&mut poll, Some(0)) == Ok(1) && poll[0].revents & POLLIN != 0
+    }
+}
+
+/// The container's standard input.
+pub struct Input {
+    source: Fd,
+    target: Fd,
+    terminal: bool,
+    keep: bool,
+    buffer: &'static mut [u8],
+    sent: usize,
+    end: usize,
+    /// The last byte that the terminal got.
+    last: u8,
+}
+
+impl Input {
+    /// From the host's descriptor to a pipe, or to a terminal's master; -1 for none. With `keep` the pipe
+    /// stays open after the end of the host's input.
+    pub fn new(source: Option<Fd>, target: Fd, terminal: bool, keep: bool) -> sys::Result<Input> {
+        let buffer = sys::map_anonymous(PAGE)?;
+        let source = source.map_or(-1, |fd| open_pipe_anew(fd));
+        Ok(Input { source, target, terminal, keep, buffer, sent: 0, end: 0, last: b'\n' })
+    }
+
+    /// What to poll: the host's end when there is room; ours while something waits for it, or for word
+    /// that the container has closed its end.
+    pub fn polls(&self) -> [Poll; 2] {
+        let waits = self.sent < self.end;
+        let source = if waits { -1 } else { self.source };
+        let target = if self.terminal && !waits { -1 } else { self.target };
+        let events = if waits { POLLOUT } else { 0 };
+        [Poll { fd: source, events: POLLIN, revents: 0 }, Poll { fd: target, events, revents: 0 }]
+    }
+
+    /// Moves what can be moved without waiting.
+    pub fn pump(&mut self, source: bool, target: i16) {
+        if source {
+            self.fill();
+        }
+        if self.sent < self.end {
+            self.send();
+        } else if target & sys::POLLERR != 0 {
+            self.close();
+        }
+    }
+
+    fn fill(&mut self) {
+        match sys::read(self.source, self.buffer) {
+            Ok(n @ 1..) => (self.sent, self.end) = (0, n),
+            Err(Errno::EAGAIN) => {}
+            _ => self.host_ended(),
+        }
+    }
+
+    fn send(&mut self) {
+        match sys::write(self.target, &self.buffer[self.sent..self.end]) {
+            Ok(n) => {
+                self.sent += n;
+                self.last = self.buffer[self.sent - 1];
+            }
+            Err(Errno::EAGAIN) => {}
+            Err(_) => self.close(),
+        }
+    }
+
+    /// A terminal has no end to close: its line discipline takes a control-D at the beginning of a line,
+    /// and a second one elsewhere, for the end of input.
+    fn host_ended(&mut self) {
+        close(&mut self.source);
+        if self.terminal && !self.keep {
+            let count = if self.last == b'\n' { 1 } else { 2 };
+            self.buffer[..count].fill(4);
+            (self.sent, self.end) = (0, count);
+        } else if !self.keep {
+            close(&mut self.target);
+        }
+    }
+
+    /// The container takes no more.
+    fn close(&mut self) {
+        (self.sent, self.end) = (0, 0);
+        close(&mut self.source);
+        if !self.terminal {
+            close(&mut self.target);
+        }
+    }
+}
+
+/// Only a pipe: opening a terminal or a device for reading has effects.
+fn open_pipe_anew(fd: Fd) -> Fd {
+    match sys::fstat(fd) {
+        Ok(s) if s.kind() == sys::S_IFIFO => open_anew(fd, sys::O_RDONLY).unwrap_or(fd),
+        _ => fd,
+    }
+}
+
+fn close(fd: &mut Fd) {
+    let _ = sys::close(*fd);
+    *fd = -1;
+}
