@@ -13,6 +13,7 @@ use crate::id::{ContainerId, Digest, Name};
 pub struct Paths {
     root: PathBuf,
     run: PathBuf,
+    below: Vec<Paths>,
 }
 
 /// The files of one container.
@@ -86,7 +87,20 @@ impl Paths {
             Some(given) => absolute(given)?,
             None => user.default_run(),
         };
-        Ok(Paths { root, run })
+        Ok(Paths { root, run, below: Vec::new() })
+    }
+
+    /// The same with read-only stores below it, in which images and layers are looked for too.
+    pub fn with_below(mut self, stores: &[String]) -> Result<Paths> {
+        for store in stores {
+            self.below.push(Paths { root: absolute(store)?, run: self.run.clone(), below: Vec::new() });
+        }
+        Ok(self)
+    }
+
+    /// This store, then those below it.
+    pub fn all(&self) -> impl Iterator<Item = &Paths> {
+        std::iter::once(self).chain(&self.below)
     }
 
     /// Makes what is missing, closed to everyone else, and refuses a store that is someone else's.

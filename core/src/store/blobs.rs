@@ -1,0 +1,148 @@
+//! Blobs by digest: manifests, configs, compressed layers.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use sha2::{Digest as _, Sha256};
+
+use super::crash;
+use super::tmp::Temp;
+use crate::error::{Error, Kind, Result};
+use crate::fs::{self, File, Sync};
+use crate::id::Digest;
+use crate::paths::Paths;
+
+/// The blob's file, here or in a store below.
+pub fn find(paths: &Paths, digest: &Digest) -> Result<Option<PathBuf>> {
+    for store in paths.all() {
+        let path = store.blob(digest);
+        if fs::file_size(&path)?.is_some() {
+            return Ok(Some(path));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether the blob is here or below, whole as far as its size tells.
+pub fn has(paths: &Paths, digest: &Digest, size: u64) -> Result<bool> {
+    for store in paths.all() {
+        if fs::file_size(&store.blob(digest))? == Some(size) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Opens a blob for reading.
+pub fn open(paths: &Paths, digest: &Digest) -> Result<File> {
+    match find(paths, digest)? {
+        Some(path) => fs::open(&path),
+        None => Err(Error::new(Kind::NotFound, "read blob", digest.as_str())
+            .because("it is not in the store")
+            .hint("pull the image again")),
+    }
+}
+
+/// All of a small blob, checked against its digest.
+pub fn read(paths: &Paths, digest: &Digest, max: u64) -> Result<Vec<u8>> {
+    let Some(path) = find(paths, digest)? else { return open(paths, digest).map(|_| Vec::new()) };
+    let bytes = fs::read_bounded(&path, max)?;
+    match Digest::from_sha256(Sha256::digest(&bytes).into()) == *digest {
+        true => Ok(bytes),
+        false => Err(Error::new(Kind::Integrity, "read blob", path.display().to_string())
+            .because("its bytes don't match its digest")
+            .hint("remove the image and pull it again")),
+    }
+}
+
+/// Stores a small blob: a manifest or a config.
+pub fn put(paths: &Paths, bytes: &[u8]) -> Result<Digest> {
+    let digest = Digest::from_sha256(Sha256::digest(bytes).into());
+    let mut writer = Writer::new(paths, Check::Digest)?;
+    writer.write_all(bytes).map_err(|e| failed(&digest, e))?;
+    writer.commit(&digest, bytes.len() as u64, Sync::Yes)?;
+    Ok(digest)
+}
+
+fn failed(digest: &Digest, e: std::io::Error) -> Error {
+    match e.raw_os_error() {
+        Some(errno) => Error::errno_in(errno, "write blob", digest.as_str()),
+        None => Error::new(Kind::System, "write blob", digest.as_str()).because(e.to_string()),
+    }
+}
+
+/// Who checks a blob's digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Check {
+    /// The writer, as the bytes pass.
+    Digest,
+    /// The caller has done it; the writer looks at the size alone.
+    Size,
+}
+
+/// Writes one blob. Dropped before [`Writer::commit`], it leaves nothing.
+#[derive(Debug)]
+pub struct Writer {
+    paths: Paths,
+    temp: Temp,
+    file: File,
+    hasher: Option<Sha256>,
+    written: u64,
+}
+
+impl Writer {
+    /// A blob in the making.
+    pub fn new(paths: &Paths, check: Check) -> Result<Writer> {
+        let (temp, file) = Temp::file(paths)?;
+        let hasher = (check == Check::Digest).then(Sha256::new);
+        Ok(Writer { paths: paths.clone(), temp, file, hasher, written: 0 })
+    }
+
+    /// Bytes written so far.
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Puts the blob in its place under `digest`. Another process having done so first is success.
+    pub fn commit(mut self, digest: &Digest, size: u64, sync: Sync) -> Result<()> {
+        self.verify(digest, size)?;
+        if sync == Sync::Yes {
+            self.file.sync_all().map_err(|e| failed(digest, e))?;
+        }
+        crash::point("blob staged");
+        let to = self.paths.blob(digest);
+        // One of another size was cut short by a power failure.
+        if fs::file_size(&to)?.is_some_and(|there| there != size) {
+            fs::remove_file(&to)?;
+        }
+        self.temp.place(&to)?;
+        crash::point("blob committed");
+        Ok(())
+    }
+
+    fn verify(&mut self, digest: &Digest, size: u64) -> Result<()> {
+        let fault = |why: String| Error::new(Kind::Integrity, "write blob", digest.as_str()).because(why);
+        if self.written != size {
+            return Err(fault(format!("{} bytes came where {size} were promised", self.written)));
+        }
+        match self.hasher.take().map(|h| Digest::from_sha256(h.finalize().into())) {
+            Some(actual) if actual != *digest => Err(fault(format!("its bytes have the digest {actual}"))),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Write for Writer {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let n = self.file.write(bytes)?;
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(&bytes[..n]);
+        }
+        self.written += n as u64;
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,200 @@
+//! Garbage collection: what no reference, container or lease reaches goes.
+//!
+//! Marking and taking out of sight happen under the collection lock, so that nothing can come into use
+//! in between; the slow part, deleting, happens after it is let go.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::image::{self, Contents};
+use super::{crash, layers, leases, refs, tmp};
+use crate::error::{Error, Kind, Result};
+use crate::fs;
+use crate::id::{ContainerId, Digest, Name};
+use crate::lock::{self, Lock, Mode, Wait};
+use crate::paths::Paths;
+
+/// Deletes a tree; what subordinate ids own only the caller knows how to.
+pub type Remover<'a> = &'a dyn Fn(&Path) -> Result<()>;
+
+/// What containers use.
+#[derive(Clone, Debug, Default)]
+pub struct Used {
+    /// Manifests' digests.
+    pub manifests: Vec<Digest>,
+    /// Diff ids.
+    pub layers: Vec<Digest>,
+}
+
+/// What a collection removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Digests of blobs and diff ids of layers.
+    pub removed: Vec<String>,
+    /// Bytes freed.
+    pub bytes: u64,
+}
+
+/// Commits hold the lock for milliseconds; who holds it longer has hung.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Removes what nothing uses. `used` tells what containers use, and is asked under the lock.
+pub fn collect(paths: &Paths, used: &dyn Fn(&Paths) -> Result<Used>, remover: Remover<'_>) -> Result<Swept> {
+    let mut swept = Swept::default();
+    let guard = Lock::take(&paths.gc_lock(), Mode::Exclusive, Wait { timeout: Some(PATIENCE), cancel: None })?;
+    let live = mark(paths, &used(paths)?)?;
+    crash::point("gc marked");
+    sweep_blobs(paths, &live, &mut swept)?;
+    sweep_layers(paths, &live, &mut swept)?;
+    sweep_names(paths)?;
+    sweep_locks(paths)?;
+    refs::refresh_layout(paths)?;
+    let leftovers = leftovers(paths)?;
+    drop(guard);
+    swept.bytes += delete(leftovers, remover)?;
+    crash::point("gc tmp swept");
+    Ok(swept)
+}
+
+/// Removes what killed processes left in `tmp/`. Cheap when that is nothing, so done in passing.
+pub fn tidy(paths: &Paths, remover: Remover<'_>) -> Result<()> {
+    if fs::list(&paths.tmp())?.is_empty() {
+        return Ok(());
+    }
+    // When it is busy, someone else will be the next to pass.
+    let Some(guard) = Lock::try_take(&paths.gc_lock(), Mode::Exclusive)? else { return Ok(()) };
+    let leftovers = leftovers(paths)?;
+    drop(guard);
+    delete(leftovers, remover).map(drop)
+}
+
+/// Every digest in use. A digest is a digest: blobs and layers need no separate sets.
+fn mark(paths: &Paths, used: &Used) -> Result<HashSet<Digest>> {
+    let mut live = leases::held(paths)?;
+    live.extend(used.layers.iter().cloned());
+    let mut manifests: HashSet<Digest> = used.manifests.iter().cloned().collect();
+    for r in refs::list_own(paths)? {
+        live.extend(r.index);
+        manifests.insert(r.manifest);
+    }
+    for manifest in manifests {
+        mark_image(paths, manifest, &mut live)?;
+    }
+    Ok(live)
+}
+
+/// What a damaged image names can't be told, nor used: only that much is skipped. A failure to read stops all.
+fn mark_image(paths: &Paths, manifest: Digest, live: &mut HashSet<Digest>) -> Result<()> {
+    let contents = unless_damaged(Contents::read(paths, &manifest))?;
+    live.insert(manifest);
+    let Some(contents) = contents else { return Ok(()) };
+    live.extend(contents.layers().cloned());
+    live.insert(contents.config().clone());
+    let config = unless_damaged(image::read_config(paths, contents.config()))?;
+    if let Some(ids) = config.and_then(|c| image::diff_ids(contents.config(), &c).ok()) {
+        live.extend(ids);
+    }
+    Ok(())
+}
+
+fn unless_damaged<T>(read: Result<T>) -> Result<Option<T>> {
+    match read {
+        Ok(value) => Ok(Some(value)),
+        Err(e) if is_damage(&e) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+fn is_damage(e: &Error) -> bool {
+    matches!(e.kind(), Kind::NotFound | Kind::Integrity | Kind::InvalidImage | Kind::LimitExceeded)
+}
+
+fn sweep_blobs(paths: &Paths, live: &HashSet<Digest>, swept: &mut Swept) -> Result<()> {
+    for name in fs::list(&paths.blobs())? {
+        let digest = digest_of(&name);
+        if digest.as_ref().is_some_and(|d| live.contains(d)) {
+            continue;
+        }
+        let path = paths.blobs().join(name);
+        let bytes = fs::tree_size(&path);
+        fs::remove_tree(&path)?;
+        crash::point("gc blob removed");
+        swept.bytes += bytes;
+        swept.removed.extend(digest.map(String::from));
+    }
+    Ok(())
+}
+
+fn digest_of(name: &std::ffi::OsStr) -> Option<Digest> {
+    format!("sha256:{}", name.to_str()?).parse().ok()
+}
+
+fn sweep_layers(paths: &Paths, live: &HashSet<Digest>, swept: &mut Swept) -> Result<()> {
+    for form in layers::forms(paths)? {
+        let dir = paths.layers().join(form.as_str());
+        for name in fs::list(&dir)? {
+            let digest = digest_of(&name);
+            if digest.as_ref().is_some_and(|d| live.contains(d)) {
+                continue;
+            }
+            tmp::trash(paths, &dir.join(name))?;
+            crash::point("gc layer unlinked");
+            swept.removed.extend(digest.map(String::from));
+        }
+    }
+    Ok(())
+}
+
+/// Claims of names whose container is gone. One that is being created shares the collection lock.
+fn sweep_names(paths: &Paths) -> Result<()> {
+    let _guard = lock::exclusive(&paths.names_lock())?;
+    for name in fs::list(&paths.names())? {
+        let Some(name) = name.to_str().and_then(|n| n.parse::<Name>().ok()) else { continue };
+        let id = fs::read_link(&paths.name(&name))?.and_then(|id| id.parse::<ContainerId>().ok());
+        let alive = match id {
+            Some(id) => fs::exists(paths.container(&id).dir())?,
+            None => false,
+        };
+        if !alive {
+            fs::remove_file(&paths.name(&name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Lock files of layers that nobody holds. Whoever opened one and waits notices that it is gone.
+fn sweep_locks(paths: &Paths) -> Result<()> {
+    for name in fs::list(&paths.locks())? {
+        if !name.to_str().is_some_and(|n| n.starts_with("layer-")) {
+            continue;
+        }
+        let path = paths.locks().join(name);
+        if let Some(_lock) = Lock::try_take(&path, Mode::Exclusive)? {
+            fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// What is in `tmp/` and nobody works on. Told under the lock: a container in the making holds it
+/// shared rather than locking its directory.
+fn leftovers(paths: &Paths) -> Result<Vec<PathBuf>> {
+    let mut idle = Vec::new();
+    for name in fs::list(&paths.tmp())? {
+        idle.extend(tmp::reclaim(paths, &paths.tmp().join(name))?);
+    }
+    Ok(idle)
+}
+
+fn delete(leftovers: Vec<PathBuf>, remover: Remover<'_>) -> Result<u64> {
+    let (mut freed, mut failure) = (0, Ok(()));
+    for path in leftovers {
+        let bytes = fs::tree_size(&path);
+        match remover(&path) {
+            Ok(()) => freed += bytes,
+            Err(e) => failure = failure.and(Err(e)),
+        }
+    }
+    failure.map(|()| freed)
+}

@@ -1,0 +1,100 @@
+//! Unpacked layers by form and diff id. Immutable once in place.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::tmp::Temp;
+use super::{crash, record};
+use crate::error::Result;
+use crate::fs;
+use crate::id::{Digest, Name};
+use crate::lock::{Lock, Mode, Wait};
+use crate::paths::Paths;
+
+/// `layer.json`: what is known of a layer beside its files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layer {
+    /// See [`VERSION`].
+    pub version: u32,
+    /// Digest of the uncompressed tar.
+    pub diff_id: Digest,
+    /// Bytes of the uncompressed tar.
+    pub bytes: u64,
+    /// Bytes that the files take.
+    pub size: u64,
+    /// Nothing below this layer shows.
+    #[serde(default)]
+    pub opaque_root: bool,
+    /// How deleted files are marked, in the words of the layer room.
+    #[serde(default)]
+    pub whiteouts: String,
+}
+
+/// The version to write.
+pub const VERSION: u32 = record::VERSION;
+
+const RECORD: &str = "layer.json";
+
+/// The directory of an unpacked layer (its files are in `fs/`), here or in a store below.
+pub fn find(paths: &Paths, form: &Name, diff_id: &Digest) -> Result<Option<PathBuf>> {
+    for store in paths.all() {
+        let dir = store.layer(form, diff_id);
+        // The record went in first, and the directory came by rename: it is whole.
+        if fs::exists(&dir)? {
+            return Ok(Some(dir));
+        }
+    }
+    Ok(None)
+}
+
+/// What is known of a layer, here or below.
+pub fn read(paths: &Paths, form: &Name, diff_id: &Digest) -> Result<Option<Layer>> {
+    match find(paths, form, diff_id)? {
+        Some(dir) => record::read(&dir.join(RECORD)),
+        None => Ok(None),
+    }
+}
+
+/// Bytes that a layer's files take, in whatever form it is here; 0 when it is in none.
+pub fn size(paths: &Paths, diff_id: &Digest) -> Result<u64> {
+    for store in paths.all() {
+        for form in forms(store)? {
+            if let Some(layer) = record::read::<Layer>(&store.layer(&form, diff_id).join(RECORD))? {
+                return Ok(layer.size);
+            }
+        }
+    }
+    Ok(0)
+}
+
+/// The forms that there are layers of in this store.
+pub fn forms(paths: &Paths) -> Result<Vec<Name>> {
+    let names = fs::list(&paths.layers())?;
+    Ok(names.iter().filter_map(|n| n.to_str()?.parse().ok()).collect())
+}
+
+/// The right to unpack a layer. Whoever waited for it looks again whether the layer is there now.
+pub fn lock(paths: &Paths, form: &Name, diff_id: &Digest, wait: Wait<'_>) -> Result<Lock> {
+    Lock::take(&paths.layer_lock(form, diff_id), Mode::Exclusive, wait)
+}
+
+/// A directory to unpack a layer in.
+pub fn stage(paths: &Paths) -> Result<Temp> {
+    let staged = Temp::dir(paths);
+    crash::point("layer staged");
+    staged
+}
+
+/// Puts an unpacked layer in its place and returns its directory. Another process having done so first
+/// is success.
+pub fn commit(paths: &Paths, staged: Temp, form: &Name, layer: &Layer) -> Result<PathBuf> {
+    let to = paths.layer(form, &layer.diff_id);
+    let file = staged.path().join(RECORD);
+    fs::write_new(&file, &record::encode(&file, layer)?)?;
+    fs::make_dirs(&paths.layers().join(form.as_str()))?;
+    crash::point("layer written");
+    staged.place(&to)?;
+    crash::point("layer committed");
+    Ok(to)
+}

@@ -1,0 +1,111 @@
+//! What is being made or deleted: the entries of `tmp/`.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{Context, Result};
+use crate::fs::{self, File};
+use crate::lock::{Lock, Mode};
+use crate::paths::Paths;
+use crate::sys;
+
+/// What entries to be deleted are called.
+const TRASH: &str = "trash";
+
+/// A file or directory being made. Dropped, it is removed; locked, so that a sweep leaves it alone.
+#[derive(Debug)]
+pub struct Temp {
+    path: PathBuf,
+    // Held for its lifetime only.
+    _lock: Lock,
+    placed: bool,
+}
+
+impl Temp {
+    /// A new empty file, mode 0600, for reading and writing.
+    pub fn file(paths: &Paths) -> Result<(Temp, File)> {
+        loop {
+            let path = fresh(paths, "file")?;
+            let Some(file) = fs::create_new(&path)? else { continue };
+            let ours = file.try_clone().context("create", path.display())?;
+            if let Some(temp) = Temp::locked(path, file)? {
+                return Ok((temp, ours));
+            }
+        }
+    }
+
+    /// A new empty directory, mode 0700.
+    pub fn dir(paths: &Paths) -> Result<Temp> {
+        loop {
+            let path = fresh(paths, "dir")?;
+            if !fs::make_dir(&path)? {
+                continue;
+            }
+            // A sweep between the making and the lock took it for a leftover: then another.
+            let opened = match fs::open_dir(&path) {
+                Err(e) if e.errno() == Some(libc::ENOENT) => continue,
+                opened => opened?,
+            };
+            if let Some(temp) = Temp::locked(path, opened.into())? {
+                return Ok(temp);
+            }
+        }
+    }
+
+    fn locked(path: PathBuf, file: File) -> Result<Option<Temp>> {
+        let lock = Lock::try_open(file, &path, Mode::Exclusive)?;
+        Ok(lock.map(|lock| Temp { path, _lock: lock, placed: false }))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Puts it in its place; false (and it is removed) when something is there already.
+    pub fn place(mut self, to: &Path) -> Result<bool> {
+        self.placed = fs::rename_noreplace(&self.path, to)?;
+        Ok(self.placed)
+    }
+}
+
+impl Drop for Temp {
+    fn drop(&mut self) {
+        if !self.placed {
+            let _ = fs::remove_tree(&self.path);
+        }
+    }
+}
+
+/// A name in `tmp/` that nothing has.
+pub fn fresh(paths: &Paths, what: &str) -> Result<PathBuf> {
+    let random = sys::random_bytes().context("make name in", paths.tmp().display())?;
+    Ok(paths.tmp().join(format!("{what}-{:032x}", u128::from_ne_bytes(random))))
+}
+
+/// Takes something out of sight, to be deleted; `None` when it is gone already.
+pub fn trash(paths: &Paths, path: &Path) -> Result<Option<PathBuf>> {
+    let to = fresh(paths, TRASH)?;
+    match fs::rename(path, &to) {
+        Ok(()) => Ok(Some(to)),
+        Err(e) if e.errno() == Some(libc::ENOENT) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// Takes an entry that nobody works on for deletion and returns where it is now; `None` when someone does.
+///
+/// It is renamed while it is locked, so that who has just made it, and not locked it yet, notices.
+pub fn reclaim(paths: &Paths, path: &Path) -> Result<Option<PathBuf>> {
+    let is_trash = path.file_name().is_some_and(|n| n.as_encoded_bytes().starts_with(TRASH.as_bytes()));
+    if is_trash {
+        return Ok(Some(path.to_owned()));
+    }
+    match fs::open(path).or_else(|_| fs::open_dir(path).map(File::from)) {
+        Ok(file) => match Lock::try_open(file, path, Mode::Exclusive)? {
+            Some(_lock) => trash(paths, path),
+            None => Ok(None),
+        },
+        // What can't be opened (a symlink, a directory without permissions) is not being worked on either.
+        Err(_) => trash(paths, path),
+    }
+}

@@ -1,0 +1,35 @@
+//! Volumes: directories that outlive containers.
+
+use std::path::PathBuf;
+
+use super::{crash, tmp};
+use crate::error::Result;
+use crate::fs;
+use crate::id::Name;
+use crate::paths::Paths;
+
+/// The directory that a volume's files are in.
+pub fn data(paths: &Paths, name: &Name) -> PathBuf {
+    paths.volume(name).join("_data")
+}
+
+/// Makes a volume unless it is there, and returns the directory of its files.
+pub fn make(paths: &Paths, name: &Name) -> Result<PathBuf> {
+    let data = data(paths, name);
+    fs::make_dirs(&data)?;
+    crash::point("volume made");
+    Ok(data)
+}
+
+/// Takes a volume out of sight and returns what to delete; `None` when there is none.
+pub fn unlist(paths: &Paths, name: &Name) -> Result<Option<PathBuf>> {
+    let trash = tmp::trash(paths, &paths.volume(name));
+    crash::point("volume unlinked");
+    trash
+}
+
+/// All volumes.
+pub fn list(paths: &Paths) -> Result<Vec<Name>> {
+    let names = fs::list(&paths.volumes())?;
+    Ok(names.iter().filter_map(|n| n.to_str()?.parse().ok()).collect())
+}
