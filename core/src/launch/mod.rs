@@ -1,1 +1,53 @@
-//! Spawns the shim and speaks `wire` with it.
+//! Starting the shim and talking to it: the only way in which this library runs anything.
+//!
+//! The host spawns nothing by itself: the shim is executed from a sealed memfd by a grandchild that shares
+//! the host's memory for microseconds, so the host sees no SIGCHLD and its size costs nothing.
+
+mod encode;
+mod helper;
+mod modes;
+mod sentence;
+mod spawn;
+mod status;
+mod tie;
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+pub use helper::HelperSource;
+pub use modes::{HostProgram, apply_owners, remove_trees, run_program};
+pub use status::{Exit, Launched};
+
+use crate::error::Result;
+use crate::plan::launch::LaunchPlan;
+use crate::wire::{Kind, fd};
+
+/// What the host passes on to the shim.
+#[derive(Debug)]
+pub struct LaunchFds<'a> {
+    /// Open file whose exclusive flock this process holds; the shim's copy keeps it as long as it lives.
+    pub lock: OwnedFd,
+    /// Where the container's standard input comes from; `None`: nothing to read.
+    pub stdin: Option<BorrowedFd<'a>>,
+    /// Where its standard output is copied to; `None`: only to the log.
+    pub stdout: Option<BorrowedFd<'a>>,
+    /// Where its standard error is copied to; `None`: only to the log.
+    pub stderr: Option<BorrowedFd<'a>>,
+}
+
+/// Starts a container; returns once its payload runs.
+pub fn launch(plan: &LaunchPlan, fds: LaunchFds<'_>, helper: &HelperSource) -> Result<Launched> {
+    let tie = plan.supervise.tie_host.then(tie::tie).transpose()?;
+    let mut passed = vec![(fd::LOCK, fds.lock.as_fd())];
+    passed.extend(fds.stdin.map(|f| (fd::STDIN, f)));
+    passed.extend(fds.stdout.map(|f| (fd::STDOUT, f)));
+    passed.extend(fds.stderr.map(|f| (fd::STDERR, f)));
+    if let Some(tie) = &tie {
+        passed.extend([(fd::TIE, tie.pipe.as_fd()), (fd::HOST, tie.host.as_fd())]);
+    }
+    let body = encode::launch(plan)?;
+    let shim = spawn::spawn(Kind::Launch, body, &passed, helper)?;
+    Launched::await_ready(shim)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,195 @@
+//! The shim as something that can be executed: one sealed memfd per process, or what the host allows instead.
+
+use std::ffi::{CStr, CString};
+use std::io::{Error as IoError, Write};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+
+use crate::error::{Context, Error, Kind, Result};
+
+static SHIM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/sampan-shim"));
+
+/// Where the shim may come from when the host refuses to execute a memfd.
+#[derive(Clone, Debug, Default)]
+pub struct HelperSource {
+    /// An installed helper, used in place of the embedded one; never searched for.
+    pub installed: Option<PathBuf>,
+    /// A directory on a file system that allows execution, for an unnamed or unlinked temporary file.
+    pub temp_dir: Option<PathBuf>,
+}
+
+// Atomics in place of a lock: a lock held by another thread during a fork of the host would never be freed
+// in the child. The descriptor may also have been closed, and its number reused, by a host that closes all
+// it doesn't know; so its file's identity is kept.
+static FD: AtomicI32 = AtomicI32::new(-1);
+static INODE: AtomicU64 = AtomicU64::new(0);
+static DEVICE: AtomicU64 = AtomicU64::new(0);
+
+/// A descriptor to execute. It stays open for the life of the process, or until the caller drops its own.
+pub(super) enum Executable {
+    Shared(RawFd),
+    Owned(OwnedFd),
+}
+
+impl AsRawFd for Executable {
+    fn as_raw_fd(&self) -> RawFd {
+        match self {
+            Executable::Shared(fd) => *fd,
+            Executable::Owned(fd) => fd.as_raw_fd(),
+        }
+    }
+}
+
+/// The shim, made on first use.
+pub(super) fn executable(source: &HelperSource) -> Result<Executable> {
+    if let Some(path) = &source.installed {
+        return open(path, libc::O_RDONLY, 0).context("open helper", path.display()).map(Executable::Owned);
+    }
+    match shared() {
+        Some(fd) => Ok(Executable::Shared(fd)),
+        None => make(source).map(share),
+    }
+}
+
+fn shared() -> Option<RawFd> {
+    let fd = FD.load(Ordering::Acquire);
+    let same = fd >= 0 && identity(fd) == Some((DEVICE.load(Ordering::Relaxed), INODE.load(Ordering::Relaxed)));
+    same.then_some(fd)
+}
+
+/// Makes it the process's; when two threads made one at once, one wins and the other uses its own once.
+fn share(fd: OwnedFd) -> Executable {
+    let Some((device, inode)) = identity(fd.as_raw_fd()) else { return Executable::Owned(fd) };
+    let old = FD.load(Ordering::Acquire);
+    if shared().is_some() || FD.compare_exchange(old, -1, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+        return Executable::Owned(fd);
+    }
+    DEVICE.store(device, Ordering::Relaxed);
+    INODE.store(inode, Ordering::Relaxed);
+    let raw = fd.into_raw_fd();
+    FD.store(raw, Ordering::Release);
+    Executable::Shared(raw)
+}
+
+fn identity(fd: RawFd) -> Option<(u64, u64)> {
+    // SAFETY: zero is a value of every field, and the pointer is valid for the call.
+    let mut stat: libc::stat = unsafe { std::mem::zeroed() };
+    // SAFETY: as above.
+    (unsafe { libc::fstat(fd, &mut stat) } == 0).then_some((stat.st_dev, stat.st_ino))
+}
+
+fn make(source: &HelperSource) -> Result<OwnedFd> {
+    sealed_memfd().or_else(|refused| temporary(source).map_err(|_| refusal(refused)))
+}
+
+fn refusal(refused: IoError) -> Error {
+    Error::errno_in(refused.raw_os_error().unwrap_or(0), "prepare helper", "")
+        .with_kind(Kind::PermissionDenied)
+        .because("this host executes neither a memfd nor a temporary file")
+        .hint("install the helper and name it in the engine's options")
+}
+
+fn sealed_memfd() -> std::io::Result<OwnedFd> {
+    let fd = memfd(c"sampan-shim", libc::MFD_ALLOW_SEALING, MFD_EXEC)?;
+    let mut file = std::io::BufWriter::with_capacity(0, FdWriter(&fd));
+    file.write_all(SHIM)?;
+    drop(file);
+    let seals = libc::F_SEAL_WRITE | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
+    // SAFETY: a descriptor of our own; kernels before 6.3 don't know F_SEAL_EXEC and refuse the set.
+    let sealed = unsafe {
+        libc::fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, seals | F_SEAL_EXEC) == 0
+            || libc::fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, seals) == 0
+    };
+    if sealed { Ok(fd) } else { Err(IoError::last_os_error()) }
+}
+
+const MFD_EXEC: libc::c_uint = 0x10;
+const MFD_NOEXEC_SEAL: libc::c_uint = 0x8;
+const F_SEAL_EXEC: libc::c_int = 0x20;
+
+/// A memfd; `modern` holds flags that kernels before 6.3 refuse.
+fn memfd(name: &CStr, flags: libc::c_uint, modern: libc::c_uint) -> std::io::Result<OwnedFd> {
+    // SAFETY: the name is NUL-terminated; the result is checked.
+    let mut fd = unsafe { libc::memfd_create(name.as_ptr(), flags | modern | libc::MFD_CLOEXEC) };
+    if fd < 0 && IoError::last_os_error().raw_os_error() == Some(libc::EINVAL) {
+        // SAFETY: as above.
+        fd = unsafe { libc::memfd_create(name.as_ptr(), flags | libc::MFD_CLOEXEC) };
+    }
+    match fd {
+        -1 => Err(IoError::last_os_error()),
+        // SAFETY: a fresh descriptor that nobody else owns.
+        fd => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+    }
+}
+
+/// A memfd with this content, for the request.
+pub(super) fn memory_file(parts: [&[u8]; 2]) -> std::io::Result<OwnedFd> {
+    let fd = memfd(c"sampan-request", 0, MFD_NOEXEC_SEAL)?;
+    let mut writer = FdWriter(&fd);
+    parts.into_iter().try_for_each(|part| writer.write_all(part))?;
+    Ok(fd)
+}
+
+struct FdWriter<'a>(&'a OwnedFd);
+
+impl Write for FdWriter<'_> {
+    fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {
+        Ok(nix::unistd::write(self.0, buf)?)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The rungs below the memfd: a file without a name, then one whose name is removed at once.
+fn temporary(source: &HelperSource) -> std::io::Result<OwnedFd> {
+    let default = std::env::temp_dir();
+    let dir = source.temp_dir.as_deref().unwrap_or(&default);
+    let written = open(dir, libc::O_TMPFILE | libc::O_RDWR, 0o700).or_else(|_| unlinked(dir))?;
+    FdWriter(&written).write_all(SHIM)?;
+    // The writer must be closed before an exec, or it is "text file busy".
+    open(Path::new(&format!("/proc/self/fd/{}", written.as_raw_fd())), libc::O_RDONLY, 0)
+}
+
+fn unlinked(dir: &Path) -> std::io::Result<OwnedFd> {
+    let path = dir.join(format!(".sampan-shim-{}-{:p}", std::process::id(), &dir));
+    let fd = open(&path, libc::O_CREAT | libc::O_EXCL | libc::O_RDWR | libc::O_NOFOLLOW, 0o700)?;
+    nix::unistd::unlink(&path)?;
+    Ok(fd)
+}
+
+fn open(path: &Path, flags: libc::c_int, mode: libc::c_uint) -> std::io::Result<OwnedFd> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: the path is NUL-terminated; the result is checked.
+    match unsafe { libc::open(path.as_ptr(), flags | libc::O_CLOEXEC, mode) } {
+        -1 => Err(IoError::last_os_error()),
+        // SAFETY: a fresh descriptor that nobody else owns.
+        fd => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_memfd_is_sealed_and_made_once() {
+        let source = HelperSource::default();
+        let first = executable(&source).unwrap().as_raw_fd();
+        // SAFETY: plain fcntl on an open descriptor.
+        let seals = unsafe { libc::fcntl(first, libc::F_GET_SEALS) };
+        let all = libc::F_SEAL_WRITE | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
+        assert_eq!(seals & all, all);
+    }
+
+    #[test]
+    fn a_temporary_file_holds_the_same_program() {
+        let fd = temporary(&HelperSource::default()).unwrap();
+        let mut content = vec![0; SHIM.len() + 1];
+        let n = nix::sys::uio::pread(&fd, &mut content, 0).unwrap();
+        assert_eq!(&content[..n], SHIM);
+    }
+}

@@ -1,0 +1,88 @@
+//! What the shim does besides containers, over the same path: programs of the host, and files of other ids.
+
+use std::os::fd::BorrowedFd;
+
+use super::encode::{self, Writer};
+use super::helper::HelperSource;
+use super::spawn;
+use super::status::{Answer, Exit};
+use crate::cancel::Cancel;
+use crate::error::{Error, Kind, Result};
+use crate::plan::launch::IdMap;
+use crate::wire::{self, fd};
+
+/// A program of the host: newuidmap, a credential helper, a network helper.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostProgram {
+    /// Absolute path.
+    pub path: String,
+    /// Arguments, the program's name first.
+    pub args: Vec<String>,
+    /// Its whole environment.
+    pub env: Vec<String>,
+}
+
+/// Runs a program to its end; the host sees no SIGCHLD. Streams that are `None` are `/dev/null`.
+pub fn run_program(
+    program: &HostProgram,
+    streams: [Option<BorrowedFd<'_>>; 3],
+    helper: &HelperSource,
+    cancel: &Cancel,
+) -> Result<Exit> {
+    let mut w = Writer::default();
+    w.text(&program.path);
+    w.texts(&program.args);
+    w.texts(&program.env);
+    let passed: Vec<_> = [fd::STDIN, fd::STDOUT, fd::STDERR]
+        .into_iter()
+        .zip(streams)
+        .filter_map(|(to, from)| Some((to, from?)))
+        .collect();
+    finish(wire::Kind::Program, w.finish()?, &passed, helper, cancel)
+}
+
+/// Gives files below `root` their owners (`(path, uid, gid)` with ids of the namespace), in a user namespace.
+pub fn apply_owners(
+    id_map: Option<&IdMap>,
+    root: &str,
+    owners: &[(String, u32, u32)],
+    helper: &HelperSource,
+) -> Result<()> {
+    let mut w = Writer::default();
+    w.option(&id_map, |w, map| encode::id_map(w, map));
+    w.text(root);
+    w.list(owners, |w, (path, uid, gid)| {
+        w.text(path);
+        w.u32(*uid);
+        w.u32(*gid);
+    });
+    finish(wire::Kind::ApplyOwners, w.finish()?, &[], helper, &Cancel::new()).and_then(success)
+}
+
+/// Deletes directory trees, in a user namespace where files belong to its ids. Missing ones are no error.
+pub fn remove_trees(id_map: Option<&IdMap>, paths: &[String], helper: &HelperSource) -> Result<()> {
+    let mut w = Writer::default();
+    w.option(&id_map, |w, map| encode::id_map(w, map));
+    w.texts(paths);
+    finish(wire::Kind::RemoveTrees, w.finish()?, &[], helper, &Cancel::new()).and_then(success)
+}
+
+fn finish(
+    kind: wire::Kind,
+    body: Vec<u8>,
+    passed: &[(i32, BorrowedFd<'_>)],
+    helper: &HelperSource,
+    cancel: &Cancel,
+) -> Result<Exit> {
+    match spawn::spawn(kind, body, passed, helper)?.next(cancel, None)? {
+        Answer::Exited(exit) => Ok(exit),
+        Answer::Ready { .. } => Err(Error::new(Kind::Launch, "run helper", "").because("it answered out of turn")),
+    }
+}
+
+fn success(exit: Exit) -> Result<()> {
+    match exit.status() {
+        0 => Ok(()),
+        n => Err(Error::new(Kind::Launch, "run helper", "").because(format!("it ended with status {n}"))),
+    }
+}

@@ -1,0 +1,93 @@
+//! A failed step as one sentence with its kind and cure.
+
+use crate::error::{Error, Kind};
+use crate::wire::Step;
+
+/// The error for a step that the shim or the init reports.
+pub(super) fn of(step: u32, errno: i32, detail: &[u8]) -> Error {
+    let detail = String::from_utf8_lossy(detail).trim().to_owned();
+    let Some(step) = Step::from_number(step) else {
+        return with_errno(Error::new(Kind::Launch, "start container", detail), errno);
+    };
+    match step {
+        Step::Exec => exec(errno, detail),
+        Step::User | Step::Group => unknown_user(step, errno, detail),
+        Step::IdMapHelper => id_map_helper(errno, detail),
+        Step::Clone => namespaces(errno),
+        Step::Abi => Error::new(Kind::Unsupported, "start helper", "")
+            .because("the installed helper belongs to another version of the library")
+            .hint("install the helper of this version, or leave the option out"),
+        Step::Died => Error::new(Kind::Launch, "start container", "")
+            .because("its first process was killed before the command ran")
+            .hint("a memory limit of a few hundred KiB kills it; raise the limit"),
+        Step::Hostile => Error::new(Kind::InvalidImage, "start container", detail)
+            .because("the image has a symbolic link where the container's own file system belongs"),
+        step => with_errno(Error::new(kind(step, errno), step.words(), detail), errno),
+    }
+}
+
+fn with_errno(error: Error, errno: i32) -> Error {
+    if errno == 0 { error } else { error.with_errno(errno) }
+}
+
+/// What the caller named himself keeps the errno's kind; the rest is the container's set-up.
+fn kind(step: Step, errno: i32) -> Kind {
+    match step {
+        Step::MountSource | Step::Owners | Step::Remove | Step::Program | Step::JoinNamespace => {
+            Kind::from_errno(errno)
+        }
+        _ if matches!(errno, libc::ENOSPC | libc::EDQUOT) => Kind::NoSpace,
+        Step::Sysctl | Step::Rlimit | Step::Cwd => Kind::from_errno(errno),
+        _ => Kind::Launch,
+    }
+}
+
+fn exec(errno: i32, command: String) -> Error {
+    match errno {
+        libc::ENOENT | libc::ENOTDIR => Error::new(Kind::CommandNotFound, "run command", format!("{command:?}"))
+            .because("not found in the container")
+            .with_errno(errno)
+            .hint("check its name and the container's PATH; for a script or binary that exists, its interpreter is missing"),
+        _ => Error::new(Kind::CommandNotExecutable, "run command", format!("{command:?}"))
+            .because("can't be executed")
+            .with_errno(errno),
+    }
+}
+
+fn unknown_user(step: Step, errno: i32, user: String) -> Error {
+    let (what, file) = match step {
+        Step::User => ("find user", "/etc/passwd"),
+        _ => ("find group", "/etc/group"),
+    };
+    match errno {
+        libc::ENOENT => Error::new(Kind::UnknownUser, what, format!("{user:?}"))
+            .because(format!("the container's {file} has no such entry"))
+            .hint("use a numeric id, which needs no entry"),
+        _ => with_errno(Error::new(Kind::UnknownUser, what, format!("{user:?}")), errno),
+    }
+}
+
+fn id_map_helper(errno: i32, said: String) -> Error {
+    match errno {
+        libc::ENOENT => Error::new(Kind::NotFound, "run", said)
+            .with_errno(errno)
+            .hint("install it (package uidmap or shadow-utils), or run with the single-id map"),
+        _ => with_errno(Error::new(Kind::PermissionDenied, "write the id map", "").because(said), errno)
+            .hint("check this user's ranges in /etc/subuid and /etc/subgid"),
+    }
+}
+
+fn namespaces(errno: i32) -> Error {
+    let error = Error::errno_in(errno, "create the namespaces", "");
+    match errno {
+        libc::EPERM | libc::EACCES | libc::ENOSYS => error
+            .with_kind(Kind::PermissionDenied)
+            .hint("this host forbids user namespaces to this user; see `sampan doctor`"),
+        libc::ENOSPC | libc::EUSERS => error
+            .with_kind(Kind::LimitExceeded)
+            .because("too many namespaces")
+            .hint("raise /proc/sys/user/max_*_namespaces"),
+        libc::EAGAIN => error.with_kind(Kind::LimitExceeded).because("too many processes"),
+        _ => error,
+    }
+}

@@ -1,0 +1,142 @@
+//! What the shim tells, and the few words that the host has for it.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::time::Instant;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{MsgFlags, recv, send};
+
+use super::sentence;
+use super::spawn::Shim;
+use crate::cancel::Cancel;
+use crate::error::{Context, Error, Kind, Result};
+use crate::wire::{PACKET_MAX, Status};
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exit {
+    /// Exit code, 0 when a signal killed it.
+    pub code: i32,
+    /// The signal that killed it, or 0.
+    pub signal: i32,
+    /// By the out-of-memory killer.
+    pub oom_killed: bool,
+}
+
+impl Exit {
+    /// As a shell gives it: 128 and the signal's number.
+    pub fn status(self) -> i32 {
+        if self.signal != 0 { 128 + self.signal } else { self.code }
+    }
+}
+
+/// A started container, seen from the process that started it.
+#[derive(Debug)]
+pub struct Launched {
+    /// The container's first process.
+    pub init_pid: i32,
+    /// Its shim.
+    pub shim_pid: i32,
+    shim: Shim,
+}
+
+impl Launched {
+    /// Waits until the payload runs, or says why it doesn't.
+    pub(super) fn await_ready(shim: Shim) -> Result<Launched> {
+        match shim.next(&Cancel::new(), None)? {
+            Answer::Ready { init, shim: shim_pid } => Ok(Launched { init_pid: init, shim_pid, shim }),
+            Answer::Exited(_) => Err(died()),
+        }
+    }
+
+    /// Waits for the end. [`Kind::Timeout`] at the deadline; [`Kind::Launch`] when the shim was killed.
+    pub fn wait_exit(&self, cancel: &Cancel, deadline: Option<Instant>) -> Result<Exit> {
+        match self.shim.next(cancel, deadline)? {
+            Answer::Exited(exit) => Ok(exit),
+            Answer::Ready { .. } => Err(died()),
+        }
+    }
+
+    /// Gives the container's terminal a new size.
+    pub fn resize(&self, rows: u16, columns: u16) -> Result<()> {
+        let mut packet = [0; PACKET_MAX];
+        let n = Status::Resize { rows, columns }.encode(&mut packet);
+        send(self.shim.status.as_raw_fd(), &packet[..n], MsgFlags::MSG_NOSIGNAL).context("resize terminal", "")?;
+        Ok(())
+    }
+
+    /// Readable when [`Launched::wait_exit`] would not block.
+    pub fn status_fd(&self) -> BorrowedFd<'_> {
+        self.shim.status.as_fd()
+    }
+}
+
+/// An answer that is no failure.
+pub(super) enum Answer {
+    Ready { init: i32, shim: i32 },
+    Exited(Exit),
+}
+
+impl Shim {
+    /// The next answer.
+    pub fn next(&self, cancel: &Cancel, deadline: Option<Instant>) -> Result<Answer> {
+        loop {
+            let mut packet = [0; PACKET_MAX];
+            match recv(self.status.as_raw_fd(), &mut packet, MsgFlags::MSG_DONTWAIT) {
+                Ok(0) | Err(nix::Error::ECONNRESET) => return Err(died()),
+                Ok(n) => return answer(&packet[..n]),
+                Err(nix::Error::EAGAIN) => self.wait(cancel, deadline)?,
+                Err(nix::Error::EINTR) => {}
+                Err(e) => return Err(e).context("hear from the shim", ""),
+            }
+        }
+    }
+
+    /// Until something may have been said. The pidfd too: a forked child of the host may hold the socket open.
+    fn wait(&self, cancel: &Cancel, deadline: Option<Instant>) -> Result<()> {
+        cancel.check("wait for container", "")?;
+        let mut fds = vec![
+            PollFd::new(self.status.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN),
+        ];
+        fds.extend(cancel.fd().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+        match poll(&mut fds, remaining(deadline)) {
+            Ok(0) => Err(Error::new(Kind::Timeout, "wait for container", "").because("the time ran out")),
+            Ok(_) | Err(nix::Error::EINTR) => {
+                let ready = |fd: &PollFd| fd.any() == Some(true);
+                cancel.check("wait for container", "")?;
+                match !ready(&fds[0]) && ready(&fds[1]) && self.is_silent() {
+                    true => Err(died()),
+                    false => Ok(()),
+                }
+            }
+            Err(e) => Err(e).context("wait for container", ""),
+        }
+    }
+
+    /// Nothing was left in the socket by a shim that is gone.
+    fn is_silent(&self) -> bool {
+        let mut byte = [0];
+        recv(self.status.as_raw_fd(), &mut byte, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_PEEK) == Err(nix::Error::EAGAIN)
+    }
+}
+
+fn answer(packet: &[u8]) -> Result<Answer> {
+    match Status::decode(packet) {
+        Ok(Status::Ready { init, shim }) => Ok(Answer::Ready { init, shim }),
+        Ok(Status::Exited { code, signal, oom_killed }) => Ok(Answer::Exited(Exit { code, signal, oom_killed })),
+        Ok(Status::Failed { step, errno, detail }) => Err(sentence::of(step, errno, detail)),
+        _ => Err(Error::new(Kind::Launch, "hear from the shim", "").because("it sent what this version doesn't know")),
+    }
+}
+
+fn remaining(deadline: Option<Instant>) -> PollTimeout {
+    let Some(deadline) = deadline else { return PollTimeout::NONE };
+    // Rounded up: a wait that ends early would be one more turn of the loop, and then of zero.
+    let left = deadline.saturating_duration_since(Instant::now()).as_micros().div_ceil(1000);
+    PollTimeout::try_from(left.min(i32::MAX as u128) as i32).unwrap_or(PollTimeout::MAX)
+}
+
+fn died() -> Error {
+    Error::new(Kind::Launch, "run container", "").because("its shim was killed")
+}
