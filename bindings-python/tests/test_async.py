@@ -1,0 +1,109 @@
+"""asyncio: the loop is never blocked, and cancelling a task ends its call."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pathlib
+import threading
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+
+import sampan
+
+
+@pytest.fixture
+def make(store: pathlib.Path, engine: sampan.Engine) -> sampan.AsyncEngine:
+    return sampan.AsyncEngine(store / "root", run_dir=store / "run")
+
+
+def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Runs it, and sees that no thread of ours is left."""
+    result = asyncio.run(coroutine)
+    assert not [t for t in threading.enumerate() if t.name == "sampan"]
+    return result
+
+
+def test_the_main_path(make: sampan.AsyncEngine, image: str) -> None:
+    async def main() -> None:
+        async with make as engine:
+            assert (await engine.run(image, "echo hi")).stdout == "hi\n"
+            assert image in (await engine.images.get(image)).tags
+            async with engine.container(image, ["sh", "-c", "echo a; echo b; exec sleep 60"]) as c:
+                assert await c.wait_ready(log="b", timeout=10) == "b\n"
+                assert await c.status() == "running"
+                assert c.id in [other.id for other in await engine.containers.list()]
+                await c.stop(timeout=0)
+                assert (await c.wait()).code == 137
+                assert await c.logs().read() == "a\nb\n"
+                assert [line async for line in c.logs(follow=True, text=False)] == [b"a\n", b"b\n"]
+            with pytest.raises(sampan.NotFoundError):
+                await engine.containers.get(c.id)
+
+    run(main())
+
+
+def test_more_waits_than_asyncio_has_threads(make: sampan.AsyncEngine, image: str) -> None:
+    async def main() -> list[int]:
+        many = (os.cpu_count() or 1) + 8
+        containers = await asyncio.gather(*(make.containers.spawn(image, "sleep 60") for _ in range(many)))
+        waits = [asyncio.ensure_future(c.wait()) for c in containers]
+        # Were they queued for a few threads, this would never get its turn.
+        await asyncio.gather(*(c.kill() for c in containers))
+        codes = [status.code for status in await asyncio.gather(*waits)]
+        await asyncio.gather(*(c.remove() for c in containers))
+        return codes
+
+    assert set(run(main())) == {137}
+
+
+def test_cancelling_a_task_ends_its_call(make: sampan.AsyncEngine, image: str) -> None:
+    async def main() -> None:
+        c = await make.container(image, "sleep 60")
+        wait = asyncio.ensure_future(c.wait())
+        await asyncio.sleep(0)
+        wait.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await wait
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(make.run(image, "sleep 60", labels={"of": "async"}), 0.5)
+        assert not await make.containers.list(all=True, filters={"label": "of=async"})
+        await c.aclose()
+        await c.aclose()
+
+    run(main())
+
+
+def test_subprocesses_of_asyncio_beside_containers(make: sampan.AsyncEngine, image: str) -> None:
+    async def child(n: int) -> int:
+        process = await asyncio.create_subprocess_exec("sh", "-c", f"exit {n}")
+        return await process.wait()
+
+    async def main() -> Any:
+        containers = (make.run(image, f"sh -c 'exit {n}'") for n in range(4))
+        return await asyncio.gather(*(child(n) for n in range(4)), *containers)
+
+    results = run(main())
+    assert results[:4] == [0, 1, 2, 3] and [r.exit_code for r in results[4:]] == [0, 1, 2, 3]
+
+
+def test_progress_comes_in_the_loop(tmp_path: pathlib.Path, image: str) -> None:
+    seen: set[threading.Thread] = set()
+
+    async def main() -> None:
+        engine = sampan.AsyncEngine(tmp_path / "root", run_dir=tmp_path / "run")
+        await engine.pull(image, progress=lambda event: seen.add(threading.current_thread()))
+        await asyncio.sleep(0)
+
+    run(main())
+    assert seen == {threading.main_thread()}
+
+
+def test_errors_are_the_same(tmp_path: pathlib.Path) -> None:
+    async def main() -> None:
+        await sampan.AsyncEngine(tmp_path / "root", run_dir=tmp_path / "run").containers.get("nobody")
+
+    with pytest.raises(sampan.NotFoundError):
+        run(main())

@@ -1,0 +1,195 @@
+"""What the host keeps: its signals, threads, descriptors and children."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+import sampan
+
+
+def _descriptors() -> set[str]:
+    return set(os.listdir("/proc/self/fd"))
+
+
+def _threads() -> int:
+    return len(os.listdir("/proc/self/task"))
+
+
+def _interrupt_once(started: threading.Event) -> threading.Thread:
+    """Sends ourselves a Ctrl-C once `started` is set."""
+
+    def send() -> None:
+        started.wait()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    return thread
+
+
+def test_ctrl_c_ends_a_wait_at_once(engine: sampan.Engine, image: str) -> None:
+    with engine.container(image, "sleep 60") as c:
+        started = threading.Event()
+        thread = _interrupt_once(started)
+        before = time.monotonic()
+        started.set()
+        with pytest.raises(KeyboardInterrupt):
+            c.wait()
+        thread.join()
+        assert time.monotonic() - before < 1
+        assert c.status == "running"
+
+
+def test_ctrl_c_ends_a_run_and_leaves_nothing(engine: sampan.Engine, image: str, tmp_path: pathlib.Path) -> None:
+    threads, descriptors = _threads(), _descriptors()
+    os.mkfifo(tmp_path / "fifo")
+    started = threading.Event()
+    thread = _interrupt_once(started)
+
+    def see_it_run() -> None:
+        (tmp_path / "fifo").read_text()
+        started.set()
+
+    watcher = threading.Thread(target=see_it_run)
+    watcher.start()
+    with pytest.raises(KeyboardInterrupt):
+        volumes = {tmp_path: "/x"}
+        engine.run(image, "sh -c 'echo up >/x/fifo; sleep 60'", volumes=volumes, labels={"of": "ctrl-c"})
+    thread.join()
+    watcher.join()
+    assert not engine.containers.list(all=True, filters={"label": "of=ctrl-c"})
+    assert (_threads(), _descriptors()) == (threads, descriptors)
+
+
+def test_ctrl_c_ends_a_pull(empty: sampan.Engine, silent_registry: str) -> None:
+    started = threading.Event()
+    thread = _interrupt_once(started)
+    started.set()
+    with pytest.raises(KeyboardInterrupt):
+        empty.images.pull(f"{silent_registry}/busybox", progress=False)
+    thread.join()
+    assert empty.images.list() == []
+
+
+@pytest.fixture
+def silent_registry():  # type: ignore[no-untyped-def]
+    """A port that takes connections and never answers."""
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield "127.0.0.1:%d" % server.getsockname()[1]
+
+
+def test_another_threads_call_is_cancelled_by_its_token(engine: sampan.Engine, image: str) -> None:
+    with engine.container(image, "sleep 60") as c, ThreadPoolExecutor() as pool:
+        cancel = sampan.Cancel()
+        waiting = pool.submit(c.wait, cancel=cancel)
+        cancel.cancel()
+        with pytest.raises(sampan.CancelledError):
+            waiting.result(timeout=10)
+
+
+def test_the_gil_is_free_while_a_call_waits(engine: sampan.Engine, image: str) -> None:
+    with engine.container(image, "sleep 60") as c, ThreadPoolExecutor() as pool:
+        waiting = pool.submit(c.wait)
+        assert sum(range(1000)) == 499500 and not waiting.done()
+        c.kill()
+        assert waiting.result(timeout=10).signal == 9
+
+
+def test_eight_threads_at_once(engine: sampan.Engine, image: str) -> None:
+    threads, descriptors = _threads(), _descriptors()
+    with ThreadPoolExecutor(8) as pool:
+        outputs = list(pool.map(lambda n: engine.run(image, ["echo", str(n)]).stdout, range(16)))
+    assert outputs == [f"{n}\n" for n in range(16)]
+    assert (_threads(), _descriptors()) == (threads, descriptors)
+
+
+def test_a_sigchld_handler_never_hears_of_a_container(engine: sampan.Engine, image: str) -> None:
+    heard: list[int] = []
+    before = signal.signal(signal.SIGCHLD, lambda number, frame: heard.append(number))
+    try:
+        assert engine.run(image, "true").exit_code == 0
+        assert heard == []
+        assert subprocess.run(["true"]).returncode == 0
+        assert heard != []
+        with pytest.raises(ChildProcessError):
+            os.waitpid(-1, os.WNOHANG)
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+def test_subprocesses_beside_containers(engine: sampan.Engine, image: str) -> None:
+    def both(n: int) -> tuple[int, int]:
+        with subprocess.Popen(["sh", "-c", f"exit {n}"]) as process:
+            code = engine.run(image, f"sh -c 'exit {n}'").exit_code
+            return process.wait(), code
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(both, range(8))) == [(n, n) for n in range(8)]
+
+
+def test_a_forked_child_uses_the_same_handles(engine: sampan.Engine, image: str) -> None:
+    with engine.container(image, "sleep 60") as c:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                ok = engine.run(image, "echo child").stdout == "child\n" and c.status == "running"
+                c.close()
+                os._exit(0 if ok else 1)
+            except BaseException:
+                os._exit(2)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        assert c.status == "running"
+
+
+def _echo(engine: sampan.Engine, image: str, word: str) -> str:
+    return engine.run(image, ["echo", word]).stdout
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_multiprocessing(engine: sampan.Engine, image: str, method: str) -> None:
+    with multiprocessing.get_context(method).Pool(2) as pool:
+        words = pool.starmap(_echo, [(engine, image, word) for word in "abcd"])
+    assert words == ["a\n", "b\n", "c\n", "d\n"]
+
+
+def test_the_default_engine_after_a_fork(engine: sampan.Engine, image: str) -> None:
+    sampan.use_engine(engine)
+    try:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                os._exit(0 if sampan.run(image, "true").exit_code == 0 else 1)
+            except BaseException:
+                os._exit(2)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    finally:
+        sampan.use_engine(None)
+
+
+def test_a_tied_container_goes_with_its_process(engine: sampan.Engine, image: str, store: pathlib.Path) -> None:
+    code = f"""
+import sampan, os, signal
+engine = sampan.Engine({str(store / "root")!r}, run_dir={str(store / "run")!r})
+print(engine.container({image!r}, "sleep 60").id, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    told = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    try:
+        engine.containers.get(told.stdout.strip()).wait(30)
+    except sampan.NotFoundError:
+        pass
+    deadline = time.monotonic() + 30
+    while told.stdout.strip() in {c.id for c in engine.containers.list(all=True)}:
+        assert time.monotonic() < deadline
