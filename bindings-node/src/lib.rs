@@ -1,1 +1,17 @@
-//! The native half of the Node package.
+//! The native half of the Node package: it converts, and gives each call a thread of its own.
+//!
+//! Every function takes a callback and returns at once; the callback hears of progress and, last, of
+//! the end. Promises are made of it in `lib/`, which is all that a user sees.
+#![allow(missing_docs, reason = "seen by `lib/` alone")]
+
+mod call;
+mod container;
+mod engine;
+mod logs;
+
+use napi_derive::napi;
+
+#[napi]
+pub fn version() -> &'static str {
+    sampan::Engine::version()
+}

@@ -1,0 +1,98 @@
+/** Native calls as promises. */
+
+import native = require('../native.cjs')
+import { SampanError } from './errors.js'
+import type { Event } from './types.js'
+
+/** What every call that may take long accepts. */
+export interface Abortable {
+  /** Ends the call; it then rejects with an error of code `cancelled`, named `AbortError`. */
+  signal?: AbortSignal | undefined
+}
+
+/** What every call that may pull accepts. */
+export interface Watched extends Abortable {
+  /** Hears of a pull's progress. */
+  onProgress?: ((event: Event) => void) | undefined
+}
+
+type Start = (callback: native.Callback) => void
+
+/** Starts a short call. */
+export function brief(start: Start): Promise<native.Reply> {
+  return settle(start, undefined, undefined)
+}
+
+/** Starts a call that may take long. */
+export async function long(
+  start: (cancel: native.Cancel, callback: native.Callback) => void,
+  options: Watched | undefined,
+): Promise<native.Reply> {
+  const signal = options?.signal
+  const cancel = new native.Cancel()
+  if (signal?.aborted) throw aborted(signal)
+  const abort = () => cancel.cancel()
+  signal?.addEventListener('abort', abort, { once: true })
+  let thrown: { error: unknown } | undefined
+  const watch = guard(options?.onProgress, (error) => {
+    thrown ??= { error }
+    cancel.cancel()
+  })
+  try {
+    return await settle((callback) => start(cancel, callback), watch, signal)
+  } catch (error) {
+    throw thrown ? thrown.error : error
+  } finally {
+    signal?.removeEventListener('abort', abort)
+  }
+}
+
+function settle(start: Start, watch: ((event: Event) => void) | undefined, signal: AbortSignal | undefined) {
+  return new Promise<native.Reply>((resolve, reject) => {
+    start((reply) => {
+      if (reply.event !== undefined) watch?.(reply.event as Event)
+      else if (reply.error === undefined) resolve(reply)
+      else reject(failure(reply.error, signal))
+    })
+  })
+}
+
+/** What a listener throws ends the call; it must not reach the native side. */
+function guard(watch: Watched['onProgress'], caught: (error: unknown) => void) {
+  if (!watch) return undefined
+  return (event: Event) => {
+    try {
+      watch(event)
+    } catch (error) {
+      caught(error)
+    }
+  }
+}
+
+function failure(error: native.Failure, signal: AbortSignal | undefined): SampanError {
+  const cause = error.code === 'cancelled' && signal?.aborted ? { cause: signal.reason } : undefined
+  return new SampanError(error.message, error, cause)
+}
+
+function aborted(signal: AbortSignal): SampanError {
+  return new SampanError('the call was cancelled before it began', { code: 'cancelled' }, { cause: signal.reason })
+}
+
+/** A signal that also fires after so many seconds, and how to let go of its timer. */
+export function deadline(signal: AbortSignal | undefined, seconds: number | undefined) {
+  if (seconds === undefined) return { signal, late: () => false, done: () => {} }
+  const controller = new AbortController()
+  const follow = () => controller.abort(signal?.reason)
+  let late = false
+  const timer = setTimeout(() => {
+    late = true
+    controller.abort()
+  }, seconds * 1000)
+  if (signal?.aborted) follow()
+  signal?.addEventListener('abort', follow, { once: true })
+  const done = () => {
+    clearTimeout(timer)
+    signal?.removeEventListener('abort', follow)
+  }
+  return { signal: controller.signal, late: () => late, done }
+}

@@ -1,0 +1,132 @@
+/** One container. */
+
+import type * as native from '../native.cjs'
+import { brief, deadline, long, type Abortable } from './call.js'
+import { fromFields, toFields } from './convert.js'
+import { SampanError } from './errors.js'
+import { entries, Lines, type LogInput } from './logs.js'
+import { streamFields, type Streams } from './options.js'
+import type { ContainerInfo, ExitStatus, LogEntry, RemoveOptions, StopOptions } from './types.js'
+
+/** A container of an engine's store; any process of the same user may hold one. */
+export class Container {
+  #native: native.Container
+  #removed = false
+
+  /** @internal */
+  constructor(
+    handle: native.Container,
+    /** Its id. */
+    readonly id: string,
+  ) {
+    this.#native = handle
+  }
+
+  /** The first twelve digits of its id. */
+  get shortId(): string {
+    return this.id.slice(0, 12)
+  }
+
+  /** All there is to know about it. */
+  async inspect(): Promise<ContainerInfo> {
+    return fromFields((await brief((done) => this.#native.inspect(done))).value)
+  }
+
+  /** `created`, `running`, `paused`, `exited` or `dead`, now. */
+  async status(): Promise<ContainerInfo['status']> {
+    return (await this.inspect()).status
+  }
+
+  /** Starts it, and resolves once its process runs. */
+  async start(options: Streams & Abortable = {}): Promise<void> {
+    await long((cancel, done) => this.#native.start(streamFields(options), cancel, done), options)
+  }
+
+  /** Sends its stop signal, then SIGKILL after the timeout; resolves once it has ended. */
+  async stop({ signal, abort, timeout }: StopOptions & { abort?: AbortSignal } = {}): Promise<void> {
+    const fields = toFields({ signal, timeout })
+    await long((cancel, done) => this.#native.stop(fields, cancel, done), { signal: abort })
+  }
+
+  /** Stops it when it runs, and starts it again. */
+  async restart({ signal, abort, timeout }: StopOptions & { abort?: AbortSignal } = {}): Promise<void> {
+    const fields = toFields({ signal, timeout })
+    await long((cancel, done) => this.#native.restart(fields, cancel, done), { signal: abort })
+  }
+
+  /** Sends a signal to its process: `'SIGHUP'`, `'HUP'` or `1`. */
+  async kill(signal: string | number = 'SIGKILL'): Promise<void> {
+    await brief((done) => this.#native.kill(String(signal), done))
+  }
+
+  /** Waits until it has ended, at most `timeout` seconds. */
+  async wait(options: { timeout?: number } & Abortable = {}): Promise<ExitStatus> {
+    const start = (cancel: native.Cancel, done: native.Callback) =>
+      this.#native.wait(options.timeout ?? null, cancel, done)
+    return fromFields((await long(start, options)).value)
+  }
+
+  /** Its log, line by line: `for await (const line of c.logs({ follow: true }))`. */
+  logs(options?: LogInput & { text?: true }): Lines<string>
+  logs(options: LogInput & { text: false }): Lines<Buffer>
+  logs(options: LogInput & { text?: boolean } = {}): Lines<string> | Lines<Buffer> {
+    const log = entries(this.#native, options)
+    return options.text === false ? Lines.ofBytes(log) : Lines.ofText(log)
+  }
+
+  /** Its log as entries: time, stream and bytes. */
+  logEntries(options: LogInput = {}): AsyncGenerator<LogEntry, void, void> {
+    return entries(this.#native, options)
+  }
+
+  /** Waits until a line of its log contains or matches `log`, at most `timeout` seconds; resolves with the line. */
+  async waitReady({ log, timeout = 60, signal }: { log: string | RegExp; timeout?: number } & Abortable): Promise<string> {
+    const limit = deadline(signal, timeout)
+    try {
+      for await (const line of this.logs({ follow: true, signal: limit.signal })) {
+        if (typeof log === 'string' ? line.includes(log) : log.test(line)) return line
+      }
+    } catch (error) {
+      throw limit.late() ? this.#notReady('timeout', `no line with ${String(log)} in ${timeout} s`) : error
+    } finally {
+      limit.done()
+    }
+    throw this.#notReady('conflict', `it ended before a line with ${String(log)}`)
+  }
+
+  #notReady(code: string, because: string): SampanError {
+    const operation = 'wait for container'
+    return new SampanError(`${operation} ${this.shortId}: ${because}`, { code, operation, subject: this.shortId })
+  }
+
+  /** Gives it another name. */
+  async rename(name: string): Promise<void> {
+    await brief((done) => this.#native.rename(name, done))
+  }
+
+  /** Sets the size of its terminal, in the process that started it. */
+  async resize(rows: number, columns: number): Promise<void> {
+    await brief((done) => this.#native.resize(rows, columns, done))
+  }
+
+  /** Removes it with all that it wrote. */
+  async remove(options: RemoveOptions = {}): Promise<void> {
+    await brief((done) => this.#native.remove(toFields(options), done))
+    this.#removed = true
+  }
+
+  /** Removes it, running or not, with its anonymous volumes. A second call does nothing. */
+  async close(): Promise<void> {
+    if (this.#removed) return
+    try {
+      await this.remove({ force: true, volumes: true })
+    } catch (error) {
+      if (!(error instanceof SampanError && error.code === 'not_found')) throw error
+    }
+    this.#removed = true
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+}

@@ -1,0 +1,86 @@
+/** Logs as asynchronous iterables. */
+
+import { Readable } from 'node:stream'
+import { StringDecoder } from 'node:string_decoder'
+import type * as native from '../native.cjs'
+import { brief, long, type Abortable } from './call.js'
+import { toFields } from './convert.js'
+import type { LogEntry, Stream } from './types.js'
+
+/** Which part of a log to read. */
+export interface LogInput extends Abortable {
+  /** Go on until the container ends. */
+  follow?: boolean | undefined
+  /** With standard output; so by default. */
+  stdout?: boolean | undefined
+  /** With standard error; so by default. */
+  stderr?: boolean | undefined
+  /** Only entries at or after this: a date, Unix seconds, RFC 3339, or `'10m'` back from now. */
+  since?: Date | number | string | undefined
+  /** Only entries before this. */
+  until?: Date | number | string | undefined
+  /** Only the last so many lines. */
+  tail?: number | undefined
+}
+
+/** The entries of a log, in order. */
+export async function* entries(container: native.Container, options: LogInput): AsyncGenerator<LogEntry, void, void> {
+  const { log } = await brief((done) => container.logs(fields(options), done))
+  for (;;) {
+    const reply = await long((cancel, done) => log!.next(cancel, done), options)
+    const heads = reply.value as { time: string; stream: Stream }[]
+    if (heads.length === 0) return
+    for (const [index, head] of heads.entries()) yield { ...head, data: reply.bytes![index]! }
+  }
+}
+
+function fields(options: LogInput): Record<string, unknown> {
+  const { follow, stdout = true, stderr = true, since, until, tail } = options
+  return toFields({
+    follow: follow ?? false,
+    noStdout: !stdout,
+    noStderr: !stderr,
+    since: moment(since),
+    until: moment(until),
+    tail,
+  })
+}
+
+function moment(when: Date | number | string | undefined): string | undefined {
+  return when instanceof Date ? when.toISOString() : when?.toString()
+}
+
+/** The lines of a log, each with its end: an async iterable that is read once. */
+export class Lines<T extends string | Buffer> implements AsyncIterable<T> {
+  private constructor(
+    private readonly log: AsyncGenerator<LogEntry, void, void>,
+    private readonly convert: (entry: LogEntry) => T,
+  ) {}
+
+  static ofBytes(log: AsyncGenerator<LogEntry, void, void>): Lines<Buffer> {
+    return new Lines(log, (entry) => entry.data as Buffer)
+  }
+
+  static ofText(log: AsyncGenerator<LogEntry, void, void>): Lines<string> {
+    // A character that two entries share is kept for the second; the two streams don't share any.
+    const decoders = { stdout: new StringDecoder('utf8'), stderr: new StringDecoder('utf8') }
+    return new Lines(log, (entry) => decoders[entry.stream].write(entry.data as Buffer))
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<T, void, void> {
+    for await (const entry of this.log) yield this.convert(entry)
+  }
+
+  /** All that is left. */
+  async read(): Promise<T> {
+    const parts: T[] = []
+    for await (const part of this) parts.push(part)
+    const bytes = parts.some((part) => typeof part !== 'string')
+    return (bytes ? Buffer.concat(parts as Buffer[]) : parts.join('')) as T
+  }
+
+  /** As a stream of Node's. */
+  toReadable(): Readable {
+    return Readable.from(this)
+  }
+}

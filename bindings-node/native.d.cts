@@ -1,0 +1,67 @@
+/** The addon. Each call tells its callback of progress and, last, how it ended. */
+
+export interface Reply {
+  event?: unknown
+  error?: Failure
+  value?: unknown
+  bytes?: Buffer[]
+  engine?: Engine
+  container?: Container
+  log?: LogStream
+}
+
+export interface Failure {
+  message: string
+  code: string
+  errno: number | null
+  operation: string
+  subject: string
+  hint: string | null
+  leftovers: string[]
+  retryable: boolean
+  exitCode: number
+}
+
+export type Callback = (reply: Reply) => void
+export type Fields = Record<string, unknown>
+
+export function version(): string
+
+export class Cancel {
+  cancel(): void
+}
+
+export class Engine {
+  static open(options: Fields, callback: Callback): void
+  info(callback: Callback): void
+  doctor(callback: Callback): void
+  pull(reference: string, options: Fields, cancel: Cancel, callback: Callback): void
+  images(callback: Callback): void
+  inspectImage(image: string, callback: Callback): void
+  tag(image: string, reference: string, callback: Callback): void
+  removeImage(image: string, options: Fields, callback: Callback): void
+  gc(callback: Callback): void
+  create(options: Fields, cancel: Cancel, callback: Callback): void
+  spawn(options: Fields, streams: Fields, cancel: Cancel, callback: Callback): void
+  run(options: Fields, stdin: Uint8Array | null, cancel: Cancel, callback: Callback): void
+  plan(options: Fields, callback: Callback): void
+  containers(options: Fields, callback: Callback): void
+  container(container: string, callback: Callback): void
+}
+
+export class Container {
+  start(streams: Fields, cancel: Cancel, callback: Callback): void
+  stop(options: Fields, cancel: Cancel, callback: Callback): void
+  restart(options: Fields, cancel: Cancel, callback: Callback): void
+  kill(signal: string, callback: Callback): void
+  wait(timeout: number | null, cancel: Cancel, callback: Callback): void
+  logs(options: Fields, callback: Callback): void
+  inspect(callback: Callback): void
+  rename(name: string, callback: Callback): void
+  remove(options: Fields, callback: Callback): void
+  resize(rows: number, columns: number, callback: Callback): void
+}
+
+export class LogStream {
+  next(cancel: Cancel, callback: Callback): void
+}

@@ -1,0 +1,25 @@
+// Builds the addon and compiles lib/ into dist/. `--release` for a small and fast one; `--no-native` for dist/ alone.
+import { spawnSync } from 'node:child_process'
+import { copyFileSync, rmSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const here = dirname(dirname(fileURLToPath(import.meta.url)))
+const release = process.argv.includes('--release')
+
+function step(command, args) {
+  const { status, error } = spawnSync(command, args, { cwd: here, stdio: 'inherit' })
+  if (error) throw error
+  if (status !== 0) process.exit(status ?? 1)
+}
+
+if (!process.argv.includes('--no-native')) {
+  step('cargo', ['build', '-p', 'sampan-node', ...(release ? ['--release'] : [])])
+  const target = process.env.CARGO_TARGET_DIR ?? join(here, '..', 'target')
+  const addon = join(here, `sampan.${process.platform}-${process.arch}-gnu.node`)
+  // A fresh file: the old one may be mapped by a running process.
+  rmSync(addon, { force: true })
+  copyFileSync(join(target, release ? 'release' : 'debug', 'libsampan_node.so'), addon)
+}
+rmSync(join(here, 'dist'), { recursive: true, force: true })
+step('node', [join(here, 'node_modules', 'typescript', 'bin', 'tsc')])

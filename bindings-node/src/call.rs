@@ -1,0 +1,108 @@
+//! One call: its thread, its token, its callback.
+//!
+//! Not libuv's four threads: four waits would stop every file and DNS operation of the program.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use napi::Status;
+use napi::bindgen_prelude::*;
+use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
+use napi_derive::napi;
+use sampan::{Error, Event, Kind, Progress};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::container::Container;
+use crate::engine::Engine;
+use crate::logs::LogStream;
+
+/// What the callback is given: one member is there, or two with `bytes`.
+#[napi(object, object_from_js = false)]
+#[derive(Default)]
+pub struct Reply {
+    pub event: Option<Value>,
+    pub error: Option<Value>,
+    pub value: Option<Value>,
+    pub bytes: Option<Vec<Buffer>>,
+    pub engine: Option<Engine>,
+    pub container: Option<Container>,
+    pub log: Option<LogStream>,
+}
+
+/// It keeps the event loop alive until the call ends, as any pending operation does.
+pub type Callback = ThreadsafeFunction<Reply, (), Reply, Status, false>;
+
+/// Ends the calls it was given to.
+#[napi]
+#[derive(Default)]
+pub struct Cancel(sampan::Cancel);
+
+#[napi]
+impl Cancel {
+    #[napi(constructor)]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    #[napi]
+    pub fn cancel(&self) {
+        self.0.cancel();
+    }
+
+    pub fn token(&self) -> sampan::Cancel {
+        self.0.clone()
+    }
+}
+
+/// Events to the callback, in order with the end.
+pub struct Events<'a>(&'a Callback);
+
+impl Progress for Events<'_> {
+    fn event(&mut self, event: &Event) {
+        let event = serde_json::to_value(event).ok();
+        self.0.call(Reply { event, ..Reply::default() }, ThreadsafeFunctionCallMode::NonBlocking);
+    }
+}
+
+/// Runs `work` in its own thread and tells the callback how it ended.
+pub fn spawn(
+    callback: Callback,
+    work: impl FnOnce(&mut dyn Progress) -> sampan::Result<Reply> + Send + 'static,
+) -> Result<()> {
+    let run = move || {
+        let result = catch_unwind(AssertUnwindSafe(|| work(&mut Events(&callback))));
+        let reply = result.unwrap_or_else(|_| Err(Error::new(Kind::Panic, "run call", ""))).unwrap_or_else(failure);
+        callback.call(reply, ThreadsafeFunctionCallMode::NonBlocking);
+    };
+    let thread = std::thread::Builder::new().name("sampan".into()).spawn(run);
+    thread.map(drop).map_err(|e| napi::Error::from_reason(format!("start a thread: {e}")))
+}
+
+fn failure(error: Error) -> Reply {
+    let error = json!({
+        "message": error.to_string(),
+        "code": error.kind().word(),
+        "errno": error.errno(),
+        "operation": error.operation(),
+        "subject": error.subject(),
+        "hint": error.hint_text(),
+        "leftovers": error.leftovers(),
+        "retryable": error.retryable(),
+        "exitCode": error.exit_code(),
+    });
+    Reply { error: Some(error), ..Reply::default() }
+}
+
+/// A record from the fields that were given.
+pub fn record<T: DeserializeOwned>(what: &'static str, options: Value) -> sampan::Result<T> {
+    serde_json::from_value(options)
+        .map_err(|e| Error::new(Kind::InvalidArgument, "read options of", what).because(e.to_string()))
+}
+
+/// A reply with a record in it.
+pub fn value(record: impl Serialize) -> sampan::Result<Reply> {
+    let value = serde_json::to_value(record)
+        .map_err(|e| Error::new(Kind::Panic, "convert result", "").because(e.to_string()))?;
+    Ok(Reply { value: Some(value), ..Reply::default() })
+}

@@ -1,0 +1,84 @@
+//! `sampan::Container`, call by call.
+
+use napi::Result;
+use napi_derive::napi;
+use serde_json::Value;
+
+use crate::call::{Callback, Cancel, Reply, record, spawn, value};
+use crate::logs::LogStream;
+
+/// A container by id.
+#[napi]
+#[derive(Clone)]
+pub struct Container(pub(crate) sampan::Container);
+
+#[napi]
+impl Container {
+    #[napi]
+    pub fn start(&self, streams: Value, cancel: &Cancel, callback: Callback) -> Result<()> {
+        let (container, token) = (self.0.clone(), cancel.token());
+        spawn(callback, move |_| value(container.start(&record("stdio", streams)?, &token)?))
+    }
+
+    #[napi]
+    pub fn stop(&self, options: Value, cancel: &Cancel, callback: Callback) -> Result<()> {
+        let (container, token) = (self.0.clone(), cancel.token());
+        spawn(callback, move |_| value(container.stop(&record("stop", options)?, &token)?))
+    }
+
+    #[napi]
+    pub fn restart(&self, options: Value, cancel: &Cancel, callback: Callback) -> Result<()> {
+        let (container, token) = (self.0.clone(), cancel.token());
+        spawn(callback, move |_| value(container.restart(&record("restart", options)?, &token)?))
+    }
+
+    #[napi]
+    pub fn kill(&self, signal: String, callback: Callback) -> Result<()> {
+        let container = self.0.clone();
+        spawn(callback, move |_| value(container.kill(&signal)?))
+    }
+
+    #[napi]
+    pub fn wait(&self, timeout: Option<f64>, cancel: &Cancel, callback: Callback) -> Result<()> {
+        let (container, token) = (self.0.clone(), cancel.token());
+        spawn(callback, move |_| value(container.wait(timeout, &token)?))
+    }
+
+    #[napi]
+    pub fn logs(&self, options: Value, callback: Callback) -> Result<()> {
+        let container = self.0.clone();
+        spawn(callback, move |_| {
+            let options: sampan::LogOptions = record("logs", options)?;
+            let log = LogStream::new(container.logs(&options)?, container.id(), options.follow);
+            Ok(Reply { log: Some(log), ..Reply::default() })
+        })
+    }
+
+    #[napi]
+    pub fn inspect(&self, callback: Callback) -> Result<()> {
+        let container = self.0.clone();
+        spawn(callback, move |_| {
+            let mut info = container.inspect()?;
+            info.options.stdin = None;
+            value(info)
+        })
+    }
+
+    #[napi]
+    pub fn rename(&self, name: String, callback: Callback) -> Result<()> {
+        let container = self.0.clone();
+        spawn(callback, move |_| value(container.rename(&name)?))
+    }
+
+    #[napi]
+    pub fn remove(&self, options: Value, callback: Callback) -> Result<()> {
+        let container = self.0.clone();
+        spawn(callback, move |_| value(container.remove(&record("remove", options)?)?))
+    }
+
+    #[napi]
+    pub fn resize(&self, rows: u32, columns: u32, callback: Callback) -> Result<()> {
+        let container = self.0.clone();
+        spawn(callback, move |_| value(container.resize(rows, columns)?))
+    }
+}

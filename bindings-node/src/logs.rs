@@ -1,0 +1,58 @@
+//! A log, some entries at a time.
+
+use std::sync::{Arc, Mutex};
+
+use napi::Result;
+use napi::bindgen_prelude::Buffer;
+use napi_derive::napi;
+use sampan::{Error, Kind};
+use serde_json::json;
+
+use crate::call::{Callback, Cancel, Reply, spawn, value};
+
+/// An open log. One reader at a time.
+#[napi]
+#[derive(Clone)]
+pub struct LogStream {
+    stream: Arc<Mutex<sampan::LogStream>>,
+    container: String,
+    follow: bool,
+}
+
+/// Entries taken at once from a log that is not followed, where no read ever waits.
+const BATCH: usize = 256;
+
+impl LogStream {
+    pub(crate) fn new(stream: sampan::LogStream, container: &str, follow: bool) -> Self {
+        LogStream { stream: Arc::new(Mutex::new(stream)), container: container.to_owned(), follow }
+    }
+
+    fn read(&self, cancel: &sampan::Cancel) -> sampan::Result<Vec<sampan::LogEntry>> {
+        let mut stream = self.stream.try_lock().map_err(|_| {
+            Error::new(Kind::Conflict, "read log", &self.container).because("another call is reading it")
+        })?;
+        let most = if self.follow { 1 } else { BATCH };
+        let mut entries = Vec::new();
+        while entries.len() < most
+            && let Some(entry) = stream.next(cancel)?
+        {
+            entries.push(entry);
+        }
+        Ok(entries)
+    }
+}
+
+#[napi]
+impl LogStream {
+    /// The next entries: times and streams as the value, bytes beside it; none at the end.
+    #[napi]
+    pub fn next(&self, cancel: &Cancel, callback: Callback) -> Result<()> {
+        let (log, token) = (self.clone(), cancel.token());
+        spawn(callback, move |_| {
+            let entries = log.read(&token)?;
+            let heads: Vec<_> = entries.iter().map(|e| json!({ "time": e.time, "stream": e.stream.word() })).collect();
+            let bytes = entries.into_iter().map(|e| Buffer::from(e.data)).collect();
+            Ok(Reply { bytes: Some(bytes), ..value(heads)? })
+        })
+    }
+}

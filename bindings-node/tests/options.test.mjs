@@ -1,0 +1,86 @@
+// What is handy in JavaScript becomes what the engine takes; needs no image.
+import assert from 'node:assert/strict'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import sampan, { Engine, errorCodes, ExitError, SampanError } from '../index.mjs'
+
+const require = createRequire(import.meta.url)
+const { runFields, size } = require('../dist/options.js')
+const { fromFields, toFields } = require('../dist/convert.js')
+
+let directory
+before(() => (directory = mkdtempSync(join(tmpdir(), 'sampan-node-'))))
+after(() => rmSync(directory, { recursive: true }))
+
+test('both kinds of module share one copy', () => {
+  const required = require('../dist/index.js')
+  assert.equal(required.SampanError, SampanError)
+  assert.deepEqual(Object.keys(required).sort(), Object.keys(sampan).sort())
+})
+
+test('the module for import exports all of the one for require', async () => {
+  const named = Object.keys(await import('../index.mjs')).filter((name) => name !== 'default')
+  assert.deepEqual(named.sort(), Object.keys(sampan).sort())
+})
+
+test('sizes', () => {
+  for (const [given, bytes] of [[5, 5], ['5', 5], ['1k', 1024], ['64MiB', 64 << 20], ['1.5GB', 3 * 2 ** 29], ['-1', -1]]) {
+    assert.equal(size('memory', given), bytes)
+  }
+  for (const bad of ['', 'm', '5x', 'five']) assert.throws(() => size('memory', bad), { code: 'invalid_argument' })
+})
+
+test('volumes', () => {
+  const mounts = (volumes) => runFields('i', { volumes }).mounts
+  assert.deepEqual(mounts({ '/a': '/b:ro,nosuid' }), [
+    { kind: 'bind', source: '/a', target: '/b', read_only: true, options: ['nosuid'] },
+  ])
+  assert.equal(mounts(['data:/x'])[0].kind, 'volume')
+  assert.equal(mounts(['./x:/y'])[0].source, join(process.cwd(), 'x'))
+  assert.throws(() => mounts(['a:b:c:d']), SampanError)
+})
+
+test('ports are refused', () => {
+  assert.throws(() => runFields('i', { ports: { 80: 8080 } }), { code: 'unsupported' })
+})
+
+test("members change their case, a user's own words don't", () => {
+  assert.deepEqual(toFields({ capAdd: ['A'], labels: { aB: 'c' }, memory: null }), { cap_add: ['A'], labels: { aB: 'c' } })
+  assert.deepEqual(fromFields({ image_id: 'x', labels: { a_b: 'c' }, exit: null }), { imageId: 'x', labels: { a_b: 'c' }, exit: null })
+})
+
+test('every map of the facade keeps its keys', () => {
+  const maps = new Set(readFileSync(new URL('../lib/types.ts', import.meta.url), 'utf8').match(/\w+(?=\??: Record<string, string>)/g))
+  const words = { a_b: '1', aB: '2' }
+  for (const name of maps) assert.deepEqual(fromFields(toFields({ [name]: words }))[name], words, name)
+})
+
+test('an option that does not exist, and one of the wrong kind', async () => {
+  const engine = await Engine.open({ root: join(directory, 'root'), run: join(directory, 'run') })
+  await assert.rejects(engine.run('i', { noSuchOption: 1 }), (error) => {
+    assert.ok(error instanceof SampanError && error instanceof Error)
+    assert.equal(error.code, 'invalid_argument')
+    assert.match(error.message, /no_such_option/)
+    return true
+  })
+  await assert.rejects(engine.run('i', { tie: 'sometimes' }), { code: 'invalid_argument' })
+})
+
+test('a signal that fired before', async () => {
+  const engine = await Engine.open({ root: join(directory, 'root'), run: join(directory, 'run') })
+  const reason = new Error('enough')
+  await assert.rejects(engine.pull('i', { signal: AbortSignal.abort(reason) }), (error) => {
+    assert.equal(error.code, 'cancelled')
+    assert.equal(error.name, 'AbortError')
+    assert.equal(error.cause, reason)
+    return true
+  })
+})
+
+test('codes are those of C', () => {
+  assert.equal(errorCodes.not_found, 4)
+  assert.ok(ExitError.prototype instanceof SampanError)
+})

@@ -1,0 +1,186 @@
+// The main path, and what the host keeps.
+import assert from 'node:assert/strict'
+import { execFile, execFileSync } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdirSync, readdirSync, readFileSync, openSync, closeSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { Worker } from 'node:worker_threads'
+import { Engine, ExitError, SampanError } from '../index.mjs'
+import { setUp } from './fixtures.mjs'
+
+let at, engine, image
+before(async () => {
+  at = await setUp()
+  ;({ engine, image } = at)
+  await engine.pull(image)
+})
+after(() => at?.tearDown())
+
+const threads = () => readdirSync('/proc/self/task').length
+
+test('pull tells its progress', async () => {
+  const other = await Engine.open({ root: join(at.directory, 'pull'), run: join(at.directory, 'pull-run') })
+  const events = []
+  const pulled = await other.pull(image, { onProgress: (event) => events.push(event) })
+  assert.ok(pulled.tags.includes(image))
+  assert.equal(events[0].event, 'resolved')
+  assert.equal(events.at(-1).event, 'done')
+})
+
+test('what a listener throws ends the pull', async () => {
+  const other = await Engine.open({ root: join(at.directory, 'throw'), run: join(at.directory, 'throw-run') })
+  const refuse = () => {
+    throw new RangeError('enough')
+  }
+  await assert.rejects(other.pull(image, { onProgress: refuse }), RangeError)
+})
+
+test('run and its output', async () => {
+  const out = await engine.run(image, ['sh', '-c', 'echo out; echo err >&2; exit 3'])
+  assert.deepEqual([out.stdout, out.stderr, out.exitCode], ['out\n', 'err\n', 3])
+  const raw = await engine.run(image, ['printf', '\\377'], { text: false })
+  assert.deepEqual([...raw.stdout], [255])
+  assert.equal((await engine.run(image, { command: ['wc', '-c'], input: 'x'.repeat(1e5) })).stdout.trim(), '100000')
+  await assert.rejects(engine.run(image, ['sh', '-c', 'echo no >&2; exit 4'], { check: true }), (error) => {
+    assert.ok(error instanceof ExitError && error.output.exitCode === 4)
+    assert.match(error.message, /exited with 4: no/)
+    return true
+  })
+})
+
+test('env, workdir, user, volumes', async () => {
+  mkdirSync(join(at.directory, 'data'))
+  writeFileSync(join(at.directory, 'data/file'), 'hello')
+  const command = ['sh', '-c', 'echo $A; pwd; id -u; cat /data/file; touch /data/no']
+  const volumes = { [join(at.directory, 'data')]: '/data:ro' }
+  const out = await engine.run(image, command, { env: { A: 'b c' }, workdir: '/var/x', user: 'app', volumes })
+  assert.equal(out.stdout, 'b c\n/var/x\n1000\nhello')
+  assert.notEqual(out.exitCode, 0)
+})
+
+test('errors', async () => {
+  await assert.rejects(engine.run(image, ['/no/such']), { code: 'command_not_found', exitCode: 127 })
+  await assert.rejects(engine.run(image, ['/etc/passwd']), { code: 'command_not_executable', exitCode: 126 })
+  await assert.rejects(engine.run(`${at.address}/nothing:1`), { code: 'not_found' })
+  await assert.rejects(engine.containers.get('nobody'), SampanError)
+})
+
+test('a container from start to removal', async () => {
+  const c = await engine.containers.spawn(image, ['sleep', '60'], { name: 'node-life' })
+  assert.equal(await c.status(), 'running')
+  assert.equal((await engine.containers.get('node-life')).id, c.id)
+  assert.ok((await engine.containers.list()).some((other) => other.id === c.id))
+  await c.rename('node-life-2')
+  await c.stop({ timeout: 0 })
+  assert.equal((await c.wait()).code, 137)
+  await c.start()
+  await c.kill(9)
+  assert.equal((await c.wait({ timeout: 10 })).signal, 9)
+  assert.equal((await c.inspect()).name, 'node-life-2')
+  await c[Symbol.asyncDispose]()
+  await c.close()
+  await assert.rejects(engine.containers.get('node-life-2'), { code: 'not_found' })
+})
+
+test('logs', async () => {
+  const c = await engine.container(image, ['sh', '-c', 'echo ä; echo b >&2; echo ready; exec sleep 60'])
+  assert.equal(await c.waitReady({ log: /ready/, timeout: 10 }), 'ready\n')
+  await assert.rejects(c.waitReady({ log: 'never', timeout: 0.1 }), { code: 'timeout' })
+  assert.equal(await c.logs({ stderr: false }).read(), 'ä\nready\n')
+  assert.deepEqual(await c.logs({ stdout: false, text: false }).read(), Buffer.from('b\n'))
+  for await (const line of c.logs({ follow: true })) if (line === 'ready\n') break
+  const following = c.logs({ follow: true }).read()
+  await c.kill()
+  assert.match(await following, /ready/)
+  await c.close()
+})
+
+test('an abort ends a wait and a run, and leaves nothing', async () => {
+  const c = await engine.container(image, ['sleep', '60'])
+  await assert.rejects(c.wait({ signal: AbortSignal.timeout(50) }), { name: 'AbortError' })
+  await assert.rejects(c.wait({ timeout: 0.05 }), { code: 'timeout' })
+  assert.equal(await c.status(), 'running')
+  await c.close()
+  const labels = { of: 'abort' }
+  await assert.rejects(engine.run(image, ['sleep', '60'], { signal: AbortSignal.timeout(300), labels }), {
+    code: 'cancelled',
+  })
+  await assert.rejects(engine.run(image, ['sleep', '60'], { timeout: 0.3, labels }), { code: 'timeout' })
+  assert.deepEqual(await engine.containers.list({ all: true, filters: ['label=of=abort'] }), [])
+})
+
+test('more waits than libuv has threads', async () => {
+  const containers = await Promise.all(Array.from({ length: 8 }, () => engine.containers.spawn(image, ['sleep', '60'])))
+  const waits = containers.map((c) => c.wait())
+  // Were they on libuv's threads, this file would never be read.
+  await promisify(execFile)('true')
+  await Promise.all(containers.map((c) => c.kill()))
+  assert.deepEqual(new Set((await Promise.all(waits)).map((status) => status.code)), new Set([137]))
+  await Promise.all(containers.map((c) => c.close()))
+})
+
+test('child processes beside containers', async () => {
+  const child = (n) => promisify(execFile)('sh', ['-c', `exit ${n}`]).then(() => 0, (error) => error.code)
+  const run = async (n) => (await engine.run(image, ['sh', '-c', `exit ${n}`])).exitCode
+  const all = await Promise.all([0, 1, 2, 3].flatMap((n) => [child(n), run(n)]))
+  assert.deepEqual(all, [0, 0, 1, 1, 2, 2, 3, 3])
+})
+
+test('streams', async () => {
+  writeFileSync(join(at.directory, 'in'), 'abc')
+  const [stdin, stdout] = [openSync(join(at.directory, 'in'), 'r'), openSync(join(at.directory, 'out'), 'w')]
+  const c = await engine.containers.spawn(image, ['cat'], { stdin, stdout })
+  await c.wait({ timeout: 10 })
+  closeSync(stdin)
+  closeSync(stdout)
+  assert.equal(readFileSync(join(at.directory, 'out'), 'utf8'), 'abc')
+  await c.close()
+})
+
+test('worker threads', async () => {
+  const code = `
+    const { parentPort, workerData } = require('node:worker_threads')
+    const { Engine } = require(workerData.module)
+    Engine.open(workerData.options)
+      .then((engine) => engine.run(workerData.image, ['echo', 'worker']))
+      .then((out) => parentPort.postMessage(out.stdout))`
+  const module = fileURLToPath(new URL('../dist/index.js', import.meta.url))
+  const words = await Promise.all(
+    [1, 2].map(async () => {
+      const worker = new Worker(code, { eval: true, workerData: { module, options: at.options, image } })
+      const [word] = await once(worker, 'message')
+      await worker.terminate()
+      return word
+    }),
+  )
+  assert.deepEqual(words, ['worker\n', 'worker\n'])
+})
+
+test('images', async () => {
+  const pulled = await engine.images.get(image)
+  await pulled.tag('mine:1')
+  assert.ok(await engine.images.has('mine:1'))
+  assert.ok((await engine.images.remove('mine:1'))[0].untagged)
+  assert.equal(await engine.images.has('mine:1'), false)
+  assert.ok((await engine.images.list()).some((other) => other.id === pulled.id))
+})
+
+test('doctor, info, plan', async () => {
+  const report = await engine.doctor()
+  assert.ok(report.ok && report.checks.length > 0)
+  assert.equal((await engine.info()).rung, report.rung)
+  assert.equal(typeof (await engine.plan(image, ['true'])), 'object')
+})
+
+test('a handle keeps no process alive, and no thread stays', async () => {
+  const before = threads()
+  await engine.run(image, ['true'])
+  assert.ok(threads() <= before)
+  const module = fileURLToPath(new URL('../dist/index.js', import.meta.url))
+  const code = `const { Engine } = require(${JSON.stringify(module)})
+    Engine.open(${JSON.stringify(at.options)}).then((engine) => (globalThis.kept = engine))`
+  execFileSync(process.execPath, ['-e', code], { timeout: 20_000 })
+})
