@@ -1,12 +1,124 @@
-//! `create`.
+//! `create`: find or pull the image, resolve the options against it, write the record.
 
-use super::Context;
+use super::{Context, images, pull};
 use crate::api::*;
 use crate::cancel::Cancel;
 use crate::error::{Error, Kind, Result};
-use crate::id::ContainerId;
+use crate::id::{ContainerId, Digest, Name};
+use crate::plan::{cgroup, resolve};
 use crate::progress::Progress;
+use crate::spec::Spec;
+use crate::store::containers::{self, Record};
+use crate::{fs, lock, sys};
 
-pub fn create(_: &Context, _: &RunOptions, _: &mut dyn Progress, _: &Cancel) -> Result<ContainerId> {
-    Err(Error::new(Kind::Unsupported, "create", ""))
+/// Creates a container.
+pub fn create(
+    context: &Context,
+    options: &RunOptions,
+    progress: &mut dyn Progress,
+    cancel: &Cancel,
+) -> Result<ContainerId> {
+    create_with(context, options, |_| {}, progress, cancel).map(|record| record.id)
+}
+
+/// As [`create`], with a last word on the spec.
+pub(super) fn create_with(
+    context: &Context,
+    options: &RunOptions,
+    adjust: impl FnOnce(&mut Spec),
+    progress: &mut dyn Progress,
+    cancel: &Cancel,
+) -> Result<Record> {
+    let image = ensure_image(context, options, progress, cancel)?;
+    let mut record = record(context, options, &image)?;
+    adjust(&mut record.spec);
+    // Until the record names the layers, nothing else keeps garbage collection from them.
+    let _guard = lock::shared(&context.paths.gc_lock())?;
+    make_volumes(context, &record)?;
+    containers::create(&context.paths, &record).inspect_err(|_| drop_volumes(context, &record))?;
+    Ok(record)
+}
+
+/// The record of a container that is not written yet.
+pub(super) fn record(context: &Context, options: &RunOptions, image: &ImageInfo) -> Result<Record> {
+    let id = ContainerId::from_random(random()?);
+    let facts = context.facts()?;
+    let mut spec = resolve::resolve(options, image, &id)?;
+    spec.no_new_privs |= context.options.no_new_privileges;
+    let unenforced = cgroup::plan(&spec.limits, &id, &facts.cgroups)?.unenforced;
+    Ok(Record {
+        version: containers::VERSION,
+        name: name(options, &id)?,
+        created_at: jiff::Timestamp::now().to_string(),
+        image: options.image.clone(),
+        image_id: image.id.parse()?,
+        manifest: image.digest.parse()?,
+        layers: image.layers.iter().map(|l| l.parse()).collect::<Result<Vec<Digest>>>()?,
+        form: context.form()?,
+        rung: facts.rung,
+        unenforced,
+        options: RunOptions { stdin: None, ..options.clone() },
+        spec,
+        id,
+    })
+}
+
+fn random() -> Result<[u8; 32]> {
+    sys::random_bytes().map_err(|e| Error::errno_in(e as i32, "make id", ""))
+}
+
+/// Docker's names are an adjective and a person; ours must only be easy to say and unlikely to meet.
+fn name(options: &RunOptions, id: &ContainerId) -> Result<Name> {
+    const FIRST: [&str; 16] = [
+        "amber", "brisk", "calm", "deft", "eager", "fair", "gentle", "hardy", "keen", "lucid", "merry", "noble",
+        "proud", "quiet", "swift", "warm",
+    ];
+    const SECOND: [&str; 16] = [
+        "anchor", "bow", "cable", "deck", "eddy", "ferry", "gull", "harbour", "island", "jetty", "keel", "lantern",
+        "mast", "oar", "reef", "tide",
+    ];
+    if let Some(name) = options.name.as_deref().filter(|n| !n.is_empty()) {
+        return name.parse();
+    }
+    let digit = |at: usize| usize::from_str_radix(&id.as_str()[at..=at], 16).unwrap_or(0);
+    format!("{}_{}_{}", FIRST[digit(0)], SECOND[digit(1)], &id.as_str()[2..8]).parse()
+}
+
+fn ensure_image(
+    context: &Context,
+    options: &RunOptions,
+    progress: &mut dyn Progress,
+    cancel: &Cancel,
+) -> Result<ImageInfo> {
+    let pulled = |progress: &mut dyn Progress| {
+        let how = PullOptions { platform: options.platform.clone(), ..PullOptions::default() };
+        pull::pull(context, &options.image, &how, progress, cancel)
+    };
+    if options.image.is_empty() {
+        return Err(Error::new(Kind::InvalidArgument, "read option", "image").because("no image was named"));
+    }
+    if options.pull == PullPolicy::Always {
+        return pulled(progress);
+    }
+    match images::inspect(context, &options.image) {
+        Err(e) if e.kind() == Kind::NotFound && options.pull == PullPolicy::Missing => pulled(progress),
+        found => found,
+    }
+}
+
+fn make_volumes(context: &Context, record: &Record) -> Result<()> {
+    for mount in record.spec.mounts.iter().filter(|m| m.is_volume()) {
+        let volume = context.paths.volume(&mount.mount.source.parse()?);
+        fs::make_dirs(&volume.join("_data"))?;
+    }
+    Ok(())
+}
+
+/// Removes the volumes that belong to this container alone.
+pub(super) fn drop_volumes(context: &Context, record: &Record) {
+    for mount in record.spec.mounts.iter().filter(|m| m.anonymous) {
+        if let Ok(name) = mount.mount.source.parse() {
+            let _ = super::remove::remove_tree(context, &context.paths.volume(&name));
+        }
+    }
 }

@@ -1,9 +1,22 @@
 //! `info`.
 
-use super::Context;
+use super::{Context, images};
 use crate::api::*;
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
+use crate::store::containers;
+use crate::sys;
 
-pub fn info(_: &Context) -> Result<EngineInfo> {
-    Err(Error::new(Kind::Unsupported, "info", ""))
+/// Where this engine stands.
+pub fn info(context: &Context) -> Result<EngineInfo> {
+    let facts = context.facts()?;
+    Ok(EngineInfo {
+        version: Engine::version().to_owned(),
+        root: context.paths.root().display().to_string(),
+        run: context.paths.run().display().to_string(),
+        rung: facts.rung,
+        cgroup: facts.cgroups.mode.clone(),
+        kernel: sys::kernel_release(),
+        containers: containers::ids(&context.paths)?.len() as u64,
+        images: images::list(context)?.len() as u64,
+    })
 }

@@ -3,16 +3,152 @@
 use super::Context;
 use crate::api::*;
 use crate::error::{Error, Kind, Result};
-use crate::id::ContainerId;
+use crate::id::{ContainerId, Name};
+use crate::store::containers::{self, Container};
 
-pub fn list(_: &Context, _: &ListOptions) -> Result<Vec<ContainerInfo>> {
-    Err(Error::new(Kind::Unsupported, "list", ""))
+/// A container's records; an error of kind [`Kind::NotFound`] when it is gone.
+pub(super) fn load(context: &Context, id: &ContainerId) -> Result<Container> {
+    containers::load(&context.paths, id)?.ok_or_else(|| unknown(id.short()))
 }
 
-pub fn find(_: &Context, _: &str) -> Result<ContainerId> {
-    Err(Error::new(Kind::Unsupported, "list", ""))
+fn unknown(container: &str) -> Error {
+    Error::new(Kind::NotFound, "find container", container)
+        .because("there is no such container")
+        .hint("list all of them with their state: `ps -a`")
 }
 
-pub fn inspect(_: &Context, _: &ContainerId) -> Result<ContainerInfo> {
-    Err(Error::new(Kind::Unsupported, "list", ""))
+/// Finds a container by name, id or unique prefix of an id.
+pub fn find(context: &Context, container: &str) -> Result<ContainerId> {
+    if let Ok(name) = container.parse::<Name>()
+        && let Some(id) = containers::owner_of(&context.paths, &name)?
+    {
+        return Ok(id);
+    }
+    let hex = !container.is_empty() && container.bytes().all(|b| b.is_ascii_hexdigit());
+    let ids = if hex { containers::ids(&context.paths)? } else { Vec::new() };
+    let mut found = ids.into_iter().filter(|id| id.as_str().starts_with(container));
+    match (found.next(), found.next()) {
+        (Some(id), None) => Ok(id),
+        (Some(_), Some(_)) => Err(Error::new(Kind::InvalidArgument, "find container", container)
+            .because("several ids begin with that")
+            .hint("give more digits")),
+        _ => Err(unknown(container)),
+    }
+}
+
+/// All there is to know about one container.
+pub fn inspect(context: &Context, id: &ContainerId) -> Result<ContainerInfo> {
+    Ok(info(context, &load(context, id)?))
+}
+
+/// The containers that match, newest first.
+pub fn list(context: &Context, options: &ListOptions) -> Result<Vec<ContainerInfo>> {
+    let filters = options.filters.iter().map(|f| Filter::parse(f)).collect::<Result<Vec<_>>>()?;
+    let by_state = filters.iter().any(|f| matches!(f.key, "status" | "exited"));
+    let mut found = Vec::new();
+    for id in containers::ids(&context.paths)? {
+        // One that is removed between the listing and the look is not there, which is the truth.
+        let Some(container) = containers::load(&context.paths, &id)? else { continue };
+        let info = info(context, &container);
+        let shown = options.all || by_state || matches!(info.status, Status::Running | Status::Paused);
+        if shown && Filter::all_match(&filters, &info) {
+            found.push(info);
+        }
+    }
+    found.sort_by(|a, b| (&b.created_at, &b.id).cmp(&(&a.created_at, &a.id)));
+    Ok(found)
+}
+
+/// How a container ended; `None` when it never ran or runs.
+pub(super) fn exit_of(container: &Container) -> Option<ExitStatus> {
+    if let Some(exit) = &container.exit {
+        return Some(ExitStatus {
+            code: exit.code,
+            signal: exit.signal,
+            oom_killed: exit.oom_killed,
+            finished_at: exit.finished_at.clone(),
+            error: exit.log_error.map(|n| format!("the log is incomplete: {}", std::io::Error::from_raw_os_error(n))),
+        });
+    }
+    // A shim takes its container with it, so the process was killed; nobody was left to note when.
+    (container.status() == Status::Dead).then(|| ExitStatus {
+        code: 137,
+        signal: Some(libc::SIGKILL),
+        error: Some("the shim was killed, or the machine went down".into()),
+        ..ExitStatus::default()
+    })
+}
+
+fn info(context: &Context, container: &Container) -> ContainerInfo {
+    let Container { record, state, .. } = container;
+    let (spec, status) = (&record.spec, container.status());
+    let running = state.as_ref().filter(|_| status == Status::Running);
+    ContainerInfo {
+        id: record.id.to_string(),
+        name: record.name.to_string(),
+        image: record.image.clone(),
+        image_id: record.image_id.to_string(),
+        command: spec.args.clone(),
+        status,
+        pid: running.map(|s| s.pid),
+        shim_pid: running.map(|s| s.shim_pid),
+        created_at: record.created_at.clone(),
+        started_at: state.as_ref().map(|s| s.started_at.clone()),
+        exit: exit_of(container),
+        labels: spec.labels.clone(),
+        env: spec.env.clone(),
+        workdir: spec.workdir.clone(),
+        user: spec.user.clone(),
+        hostname: spec.hostname.clone(),
+        network: if spec.namespaces.host_net { "host" } else { "none" }.to_owned(),
+        mounts: spec.mounts.iter().map(|m| m.mount.clone()).collect(),
+        stop_signal: spec.stop_signal.to_string(),
+        rung: record.rung,
+        unenforced: record.unenforced.clone(),
+        log_path: context.paths.container(&record.id).log().display().to_string(),
+        options: record.options.clone(),
+    }
+}
+
+/// `key=value` of `ps --filter`.
+struct Filter<'a> {
+    key: &'a str,
+    value: &'a str,
+}
+
+impl<'a> Filter<'a> {
+    const KEYS: [&'static str; 6] = ["id", "name", "label", "status", "ancestor", "exited"];
+
+    fn parse(text: &'a str) -> Result<Self> {
+        match text.split_once('=') {
+            Some((key, value)) if Self::KEYS.contains(&key) => Ok(Filter { key, value }),
+            _ => Err(Error::new(Kind::InvalidArgument, "read filter", format!("{text:?}"))
+                .because(format!("a filter is key=value with a key of: {}", Self::KEYS.join(" ")))),
+        }
+    }
+
+    /// Those of one key are alternatives, except labels: a container must have all of them, as in Docker.
+    fn all_match(filters: &[Filter<'_>], info: &ContainerInfo) -> bool {
+        filters.iter().all(|f| match f.key {
+            "label" => f.matches(info),
+            key => filters.iter().filter(|g| g.key == key).any(|g| g.matches(info)),
+        })
+    }
+
+    fn matches(&self, info: &ContainerInfo) -> bool {
+        match self.key {
+            "id" => info.id.starts_with(self.value),
+            "name" => info.name.contains(self.value),
+            "label" => match self.value.split_once('=') {
+                Some((key, value)) => info.labels.get(key).is_some_and(|v| v == value),
+                None => info.labels.contains_key(self.value),
+            },
+            "status" => info.status.word() == self.value,
+            "ancestor" => {
+                info.image == self.value || info.image_id.trim_start_matches("sha256:").starts_with(self.value)
+            }
+            "exited" => info.exit.as_ref().is_some_and(|e| e.code.to_string() == self.value),
+            _ => false,
+        }
+    }
 }

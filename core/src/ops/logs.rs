@@ -1,22 +1,279 @@
-//! `logs`.
+//! `logs`: the shim's log file, read from byte 0 or from where the caller wants.
 
-use super::Context;
+use std::collections::VecDeque;
+use std::io::{Read, Seek, SeekFrom};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+
+use super::{Context, list, wait};
 use crate::api::*;
 use crate::cancel::Cancel;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Context as _, Error, Kind, Result};
+use crate::fs;
 use crate::id::ContainerId;
+use crate::store::liveness;
+use crate::sys::PidFd;
 
 /// Reads a log file.
 #[derive(Debug)]
-pub struct Reader;
+pub struct Reader {
+    file: Option<fs::File>,
+    /// What was read and is not given out yet.
+    buffer: VecDeque<u8>,
+    wanted: Wanted,
+    follow: Option<Follow>,
+}
+
+/// Which entries are given out. Times compare as text: RFC 3339 in UTC with nine digits sorts by time.
+#[derive(Debug, Default)]
+struct Wanted {
+    since: Option<String>,
+    until: Option<String>,
+    no_stdout: bool,
+    no_stderr: bool,
+}
+
+/// What is watched for more.
+#[derive(Debug)]
+struct Follow {
+    lock: PathBuf,
+    shim: Option<PidFd>,
+    /// `None` where the user's inotify instances are used up: then we look again every so often.
+    changes: Option<Inotify>,
+}
+
+/// Opens a container's log.
+pub fn open(context: &Context, id: &ContainerId, options: &LogOptions) -> Result<Reader> {
+    let container = list::load(context, id)?;
+    let paths = context.paths.container(id);
+    let follow = match options.follow && container.held {
+        true => Some(Follow::new(&paths.log(), paths.lock(), wait::shim(context, id)?)),
+        false => None,
+    };
+    let wanted = Wanted {
+        since: options.since.as_deref().map(|s| time("since", s)).transpose()?,
+        until: options.until.as_deref().map(|s| time("until", s)).transpose()?,
+        no_stdout: options.no_stdout,
+        no_stderr: options.no_stderr,
+    };
+    let file = match fs::open(&paths.log()) {
+        // Not started yet, or run without a log.
+        Err(e) if e.errno() == Some(libc::ENOENT) => None,
+        file => Some(file?),
+    };
+    let mut reader = Reader { file, buffer: VecDeque::new(), wanted, follow };
+    if let Some(lines) = options.tail {
+        reader.seek_to_last(lines)?;
+    }
+    Ok(reader)
+}
+
+/// RFC 3339, Unix seconds with a fraction, or a span back from now, as text that sorts.
+fn time(option: &'static str, text: &str) -> Result<String> {
+    let now = jiff::Timestamp::now();
+    let moment = match text.parse::<f64>() {
+        Ok(seconds) => jiff::Timestamp::from_nanosecond((seconds * 1e9) as i128).ok(),
+        Err(_) => match text.parse::<jiff::SignedDuration>() {
+            Ok(back) => now.checked_sub(back).ok(),
+            Err(_) => text.parse::<jiff::Timestamp>().ok(),
+        },
+    };
+    moment.map(|m| format!("{m:.9}")).ok_or_else(|| {
+        Error::new(Kind::InvalidArgument, "read option", option)
+            .because(format!("{text:?} is not a time"))
+            .hint("give RFC 3339 (2024-05-01T12:00:00Z), Unix seconds, or a span back from now (10m)")
+    })
+}
 
 impl Reader {
     /// The next entry.
-    pub fn next(&mut self, _: &Cancel) -> Result<Option<LogEntry>> {
-        Ok(None)
+    pub fn next(&mut self, cancel: &Cancel) -> Result<Option<LogEntry>> {
+        loop {
+            cancel.check("read log", "")?;
+            while let Some(line) = self.take_line() {
+                match parse(&line) {
+                    Some(entry) if self.wanted.is_past(&entry) => return Ok(None),
+                    Some(entry) if self.wanted.takes(&entry) => return Ok(Some(entry)),
+                    _ => {}
+                }
+            }
+            // Asked before the read: what an ended container wrote is all there by then.
+            let ended = self.follow.as_ref().is_none_or(|f| !f.is_alive());
+            if self.fill()? {
+                continue;
+            }
+            match &self.follow {
+                Some(follow) if !ended => follow.wait(cancel)?,
+                _ => return Ok(None),
+            }
+        }
+    }
+
+    fn take_line(&mut self) -> Option<Vec<u8>> {
+        let end = self.buffer.iter().position(|b| *b == b'\n')?;
+        Some(self.buffer.drain(..=end).collect())
+    }
+
+    fn fill(&mut self) -> Result<bool> {
+        let Some(file) = &mut self.file else { return Ok(false) };
+        let mut chunk = [0; 32 << 10];
+        let n = file.read(&mut chunk).context("read", "log")?;
+        self.buffer.extend(&chunk[..n]);
+        Ok(n > 0)
+    }
+
+    /// Moves to the beginning of the last so many whole lines among those wanted.
+    fn seek_to_last(&mut self, lines: u64) -> Result<()> {
+        let starts = self.starts_of_last(lines)?;
+        let Some(file) = &mut self.file else { return Ok(()) };
+        let end = file.seek(SeekFrom::End(0)).context("read", "log")?;
+        file.seek(SeekFrom::Start(starts.unwrap_or(end))).context("read", "log")?;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    fn starts_of_last(&mut self, lines: u64) -> Result<Option<u64>> {
+        let (mut starts, mut at, mut fresh) = (VecDeque::new(), 0u64, true);
+        loop {
+            while let Some(line) = self.take_line() {
+                let entry = parse(&line).filter(|e| self.wanted.takes(e));
+                if let Some(entry) = entry {
+                    if fresh {
+                        starts.push_back(at);
+                    }
+                    fresh = entry.data.ends_with(b"\n");
+                }
+                at += line.len() as u64;
+                if starts.len() as u64 > lines {
+                    starts.pop_front();
+                }
+            }
+            if !self.fill()? {
+                return Ok(starts.front().copied());
+            }
+        }
     }
 }
 
-pub fn open(_: &Context, _: &ContainerId, _: &LogOptions) -> Result<Reader> {
-    Err(Error::new(Kind::Unsupported, "logs", ""))
+impl Wanted {
+    fn takes(&self, entry: &LogEntry) -> bool {
+        let stream = match entry.stream {
+            Stream::Stdout => !self.no_stdout,
+            Stream::Stderr => !self.no_stderr,
+        };
+        stream && self.since.as_ref().is_none_or(|since| entry.time >= *since)
+    }
+
+    fn is_past(&self, entry: &LogEntry) -> bool {
+        self.until.as_ref().is_some_and(|until| entry.time >= *until)
+    }
+}
+
+/// `TIME STREAM TAG TEXT\n`, the tag `F` for a whole line and `P` for a part (Kubernetes' CRI logging).
+fn parse(line: &[u8]) -> Option<LogEntry> {
+    let mut fields = line.splitn(4, |b| *b == b' ');
+    let time = std::str::from_utf8(fields.next()?).ok()?.to_owned();
+    let stream = match fields.next()? {
+        b"stdout" => Stream::Stdout,
+        b"stderr" => Stream::Stderr,
+        _ => return None,
+    };
+    let whole = fields.next()? == b"F";
+    let text = fields.next()?;
+    let data = if whole { text } else { text.strip_suffix(b"\n").unwrap_or(text) };
+    Some(LogEntry { time, stream, data: data.to_vec() })
+}
+
+impl Follow {
+    fn new(log: &Path, lock: PathBuf, shim: Option<PidFd>) -> Self {
+        let watch = || {
+            let changes = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
+            changes.add_watch(log, AddWatchFlags::IN_MODIFY).map(|_| changes)
+        };
+        Follow { lock, shim, changes: watch().ok() }
+    }
+
+    fn is_alive(&self) -> bool {
+        liveness::is_held(&self.lock).unwrap_or(false)
+    }
+
+    fn wait(&self, cancel: &Cancel) -> Result<()> {
+        let mut fds: Vec<PollFd> = Vec::new();
+        fds.extend(cancel.fd().map(|c| PollFd::new(c, PollFlags::POLLIN)));
+        fds.extend(self.changes.as_ref().map(|c| PollFd::new(c.as_fd(), PollFlags::POLLIN)));
+        fds.extend(self.shim.as_ref().map(|s| PollFd::new(s.as_fd(), PollFlags::POLLIN)));
+        let watched = self.changes.is_some() && self.shim.is_some();
+        let timeout = PollTimeout::try_from(if watched { 5_000 } else { 50 }).unwrap_or(PollTimeout::ZERO);
+        let _ = poll(&mut fds, timeout);
+        if let Some(changes) = &self.changes {
+            while changes.read_events().is_ok_and(|events| !events.is_empty()) {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    const LOG: &str = "\
+2024-05-01T00:00:00.000000001Z stdout F one
+2024-05-01T00:00:01.000000000Z stderr F oops
+2024-05-01T00:00:02.000000000Z stdout P tw
+2024-05-01T00:00:02.000000001Z stdout F o
+2024-05-01T00:00:03.000000000Z stdout P no end
+";
+
+    fn reader(wanted: Wanted, tail: Option<u64>) -> Reader {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(LOG.as_bytes()).unwrap();
+        file.rewind().unwrap();
+        let mut reader = Reader { file: Some(file), buffer: VecDeque::new(), wanted, follow: None };
+        if let Some(lines) = tail {
+            reader.seek_to_last(lines).unwrap();
+        }
+        reader
+    }
+
+    fn text(mut reader: Reader) -> String {
+        let mut all = Vec::new();
+        while let Some(entry) = reader.next(&Cancel::new()).unwrap() {
+            all.extend(entry.data);
+        }
+        String::from_utf8(all).unwrap()
+    }
+
+    #[test]
+    fn lines_come_as_they_were_written() {
+        assert_eq!(text(reader(Wanted::default(), None)), "one\noops\ntwo\nno end");
+        assert_eq!(text(reader(Wanted { no_stderr: true, ..Wanted::default() }, None)), "one\ntwo\nno end");
+    }
+
+    #[test]
+    fn tail_counts_whole_lines_of_the_wanted_streams() {
+        assert_eq!(text(reader(Wanted::default(), Some(2))), "two\nno end");
+        assert_eq!(text(reader(Wanted { no_stdout: true, ..Wanted::default() }, Some(5))), "oops\n");
+        assert_eq!(text(reader(Wanted::default(), Some(0))), "");
+        assert_eq!(text(reader(Wanted::default(), Some(99))), "one\noops\ntwo\nno end");
+    }
+
+    #[test]
+    fn since_and_until_cut_by_time() {
+        let since = Some(time("since", "2024-05-01T00:00:01Z").unwrap());
+        let until = Some(time("until", "2024-05-01T00:00:02Z").unwrap());
+        let wanted = Wanted { since, until, ..Wanted::default() };
+        assert_eq!(text(reader(wanted, None)), "oops\n");
+    }
+
+    #[test]
+    fn times_are_read_as_docker_reads_them() {
+        assert_eq!(time("since", "0").unwrap(), "1970-01-01T00:00:00.000000000Z");
+        assert_eq!(time("since", "1.5").unwrap(), "1970-01-01T00:00:01.500000000Z");
+        assert!(time("since", "10m").unwrap() < format!("{:.9}", jiff::Timestamp::now()));
+        assert_eq!(time("since", "soon").unwrap_err().kind(), Kind::InvalidArgument);
+    }
 }

@@ -1,8 +1,10 @@
 //! One file a verb. Each gathers facts, asks `plan`, and works through the floors below, undoing on failure.
 
+mod capture;
 mod context;
 pub mod create;
 pub mod doctor;
+mod facts;
 pub mod images;
 pub mod info;
 pub mod list;

@@ -1,10 +1,60 @@
-//! `rm`.
+//! `rm`: out of sight first, then off the disk.
 
-use super::Context;
+use std::path::Path;
+
+use super::{Context, create, list, stop, wait};
 use crate::api::*;
+use crate::cancel::Cancel;
 use crate::error::{Error, Kind, Result};
+use crate::fs;
 use crate::id::ContainerId;
+use crate::launch;
+use crate::store::containers::{self, Record};
 
-pub fn remove(_: &Context, _: &ContainerId, _: &RemoveOptions) -> Result<()> {
-    Err(Error::new(Kind::Unsupported, "remove", ""))
+/// Removes a container.
+pub fn remove(context: &Context, id: &ContainerId, options: &RemoveOptions) -> Result<()> {
+    let container = list::load(context, id)?;
+    if container.held && !options.force {
+        return Err(Error::new(Kind::Conflict, "remove container", container.record.name.as_str())
+            .because("it is running")
+            .hint("stop it first, or force the removal"));
+    }
+    if container.held {
+        stop::send(&container, libc::SIGKILL)?;
+        wait::until_released(context, id, None, &Cancel::new())?;
+    }
+    // Its own shim, or a second caller, may have removed it meanwhile.
+    if containers::load(&context.paths, id)?.is_none() {
+        return Ok(());
+    }
+    delete(context, &container.record)?;
+    if options.volumes || container.record.spec.auto_remove {
+        create::drop_volumes(context, &container.record);
+    }
+    Ok(())
+}
+
+/// Removes a container whose start failed, with its anonymous volumes.
+pub(super) fn discard(context: &Context, record: &Record) -> Result<()> {
+    wait::until_released(context, &record.id, None, &Cancel::new())?;
+    if containers::load(&context.paths, &record.id)?.is_some() {
+        delete(context, record)?;
+    }
+    create::drop_volumes(context, record);
+    Ok(())
+}
+
+fn delete(context: &Context, record: &Record) -> Result<()> {
+    let trash = containers::unlist(&context.paths, record)?;
+    remove_tree(context, &trash).map_err(|e| e.within("remove container", record.name.as_str()))
+}
+
+/// Removes a tree of the store. What subordinate ids own only their own user namespace may remove.
+pub(super) fn remove_tree(context: &Context, path: &Path) -> Result<()> {
+    match (fs::remove_tree(path), &context.facts()?.id_map) {
+        (Err(e), Some(map)) if matches!(e.errno(), Some(libc::EACCES | libc::EPERM)) => {
+            launch::remove_tree_as(map, path, context.options.helper.as_deref())
+        }
+        (done, _) => done,
+    }
 }

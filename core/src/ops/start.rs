@@ -1,15 +1,98 @@
-//! `start`.
+//! `start`: plan the launch, make the cgroups, hand all to the shim.
+
+use std::os::fd::BorrowedFd;
 
 use super::Context;
 use crate::api::*;
 use crate::cancel::Cancel;
+use crate::cgroup as groups;
 use crate::error::{Error, Kind, Result};
 use crate::id::ContainerId;
+use crate::launch::{self, LaunchFds, Launched};
+use crate::plan::cgroup::{self, CgroupPlan};
+use crate::plan::launch::LaunchPlan;
+use crate::plan::start::{self, Places};
+use crate::store::containers::{self, Record};
+use crate::store::liveness;
 
-pub fn start(_: &Context, _: &ContainerId, _: &Stdio, _: &Cancel) -> Result<()> {
-    Err(Error::new(Kind::Unsupported, "start", ""))
+/// Starts a container.
+pub fn start(context: &Context, id: &ContainerId, stdio: &Stdio, cancel: &Cancel) -> Result<()> {
+    cancel.check("start container", id.short())?;
+    let record = super::list::load(context, id)?.record;
+    let launched = launch(context, &record, stdio).map_err(|e| e.within("start container", record.name.as_str()))?;
+    keep_terminal(context, &record, launched);
+    Ok(())
 }
 
-pub fn resize(_: &Context, _: &ContainerId, _: u32, _: u32) -> Result<()> {
-    Err(Error::new(Kind::Unsupported, "start", ""))
+/// Only a terminal needs its shim's ear later on.
+pub(super) fn keep_terminal(context: &Context, record: &Record, launched: Launched) {
+    if record.spec.tty
+        && let Ok(mut terminals) = context.terminals.lock()
+    {
+        terminals.insert(record.id.clone(), launched);
+    }
+}
+
+/// Starts a container and returns the connection to its shim.
+pub(super) fn launch(context: &Context, record: &Record, stdio: &Stdio) -> Result<Launched> {
+    let paths = context.paths.container(&record.id);
+    let lock = liveness::hold(&paths.lock(), record.name.as_str())?;
+    containers::clear_run(&context.paths, &record.id)?;
+    let (cgroup, plan) = plan(context, record)?;
+    let made = groups::make(&cgroup.dirs, &cgroup.enable)?;
+    let fds = LaunchFds {
+        lock,
+        stdin: borrowed("stdin", stdio.stdin)?,
+        stdout: borrowed("stdout", stdio.stdout)?,
+        stderr: borrowed("stderr", stdio.stderr)?,
+    };
+    let launched = launch::launch(&plan, fds, context.options.helper.as_deref())?;
+    made.keep();
+    Ok(launched)
+}
+
+/// What a start of this container does.
+pub(super) fn plan(context: &Context, record: &Record) -> Result<(CgroupPlan, LaunchPlan)> {
+    let facts = context.facts()?;
+    if facts.rung != record.rung {
+        return Err(Error::new(Kind::Conflict, "start container", record.name.as_str())
+            .because(format!("it was created on rung {:?} and this is {:?}", record.rung.word(), facts.rung.word()))
+            .hint("create it again here"));
+    }
+    let cgroup = cgroup::plan(&record.spec.limits, &record.id, &facts.cgroups)?;
+    let plan = start::plan(&record.spec, facts, &cgroup, &places(context, record))?;
+    Ok((cgroup, plan))
+}
+
+fn places(context: &Context, record: &Record) -> Places {
+    let paths = &context.paths;
+    let text = |path: std::path::PathBuf| path.display().to_string();
+    Places {
+        dir: text(paths.container(&record.id).dir().to_owned()),
+        lower: record.layers.iter().rev().map(|l| text(paths.layer(&record.form, l).join("fs"))).collect(),
+        volumes: text(paths.volumes()),
+        trash: text(paths.tmp().join(record.id.as_str())),
+        name_claim: text(paths.name(&record.name)),
+    }
+}
+
+fn borrowed(what: &'static str, fd: Option<i32>) -> Result<Option<BorrowedFd<'static>>> {
+    let Some(fd) = fd else { return Ok(None) };
+    // SAFETY: only asks about a number; any number is allowed.
+    if fd < 0 || unsafe { libc::fcntl(fd, libc::F_GETFD) } < 0 {
+        return Err(Error::new(Kind::InvalidArgument, "read option", what)
+            .because(format!("{fd} is not an open file descriptor")));
+    }
+    // SAFETY: it is open, and the caller has promised in `Stdio` to keep it so during the call.
+    Ok(Some(unsafe { BorrowedFd::borrow_raw(fd) }))
+}
+
+/// Sets the size of a container's terminal.
+pub fn resize(context: &Context, id: &ContainerId, rows: u32, columns: u32) -> Result<()> {
+    let terminals = context.terminals.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    match terminals.get(id) {
+        Some(launched) => launched.resize(rows, columns),
+        None => Err(Error::new(Kind::Conflict, "resize terminal", id.short())
+            .because("it has no terminal, or another engine started it")),
+    }
 }

@@ -1,19 +1,58 @@
 //! `stop`, `restart`, `kill`.
 
-use super::Context;
+use std::time::{Duration, Instant};
+
+use super::{Context, list, start, wait};
 use crate::api::*;
 use crate::cancel::Cancel;
 use crate::error::{Error, Kind, Result};
 use crate::id::ContainerId;
+use crate::plan::{names, resolve};
+use crate::store::containers::Container;
 
-pub fn stop(_: &Context, _: &ContainerId, _: &StopOptions, _: &Cancel) -> Result<()> {
-    Err(Error::new(Kind::Unsupported, "stop", ""))
+/// Sends the stop signal, waits, kills.
+pub fn stop(context: &Context, id: &ContainerId, options: &StopOptions, cancel: &Cancel) -> Result<()> {
+    let container = list::load(context, id)?;
+    let spec = &container.record.spec;
+    let signal = options.signal.as_deref().map_or(Ok(spec.stop_signal), names::signal)?;
+    let patience = options.timeout.map_or(Ok(spec.stop_timeout_ms), |t| resolve::milliseconds("timeout", t))?;
+    if !send(&container, signal)? {
+        // Not running: Docker's `stop` is content. A shim may still be writing its records.
+        return wait::until_released(context, id, None, cancel).map(drop);
+    }
+    let deadline = Instant::now().checked_add(Duration::from_millis(patience));
+    if !wait::until_released(context, id, deadline, cancel)? {
+        send(&list::load(context, id)?, libc::SIGKILL)?;
+        wait::until_released(context, id, None, cancel)?;
+    }
+    Ok(())
 }
 
-pub fn restart(_: &Context, _: &ContainerId, _: &StopOptions, _: &Cancel) -> Result<()> {
-    Err(Error::new(Kind::Unsupported, "stop", ""))
+/// Stops and starts.
+pub fn restart(context: &Context, id: &ContainerId, options: &StopOptions, cancel: &Cancel) -> Result<()> {
+    stop(context, id, options, cancel)?;
+    start::start(context, id, &Stdio::default(), cancel)
 }
 
-pub fn kill(_: &Context, _: &ContainerId, _: &str) -> Result<()> {
-    Err(Error::new(Kind::Unsupported, "stop", ""))
+/// Sends one signal.
+pub fn kill(context: &Context, id: &ContainerId, signal: &str) -> Result<()> {
+    let number = names::signal(signal)?;
+    let container = list::load(context, id)?;
+    match send(&container, number)? {
+        true => Ok(()),
+        false => {
+            Err(Error::new(Kind::Conflict, "kill container", container.record.name.as_str())
+                .because("it is not running"))
+        }
+    }
+}
+
+/// False when there is no process to send it to.
+pub(super) fn send(container: &Container, signal: i32) -> Result<bool> {
+    match wait::process(container)? {
+        Some(process) => {
+            process.signal(signal).map_err(|e| e.within("signal container", container.record.name.as_str()))
+        }
+        None => Ok(false),
+    }
 }

@@ -1,11 +1,98 @@
-//! `wait`.
+//! `wait`: the shim's lock, then the exit record, from any process.
 
-use super::Context;
+use std::time::{Duration, Instant};
+
+use super::{Context, list};
 use crate::api::*;
 use crate::cancel::Cancel;
 use crate::error::{Error, Kind, Result};
 use crate::id::ContainerId;
+use crate::launch::Launched;
+use crate::plan::resolve::milliseconds;
+use crate::store::containers::Container;
+use crate::store::liveness;
+use crate::sys::{self, PidFd};
 
-pub fn wait(_: &Context, _: &ContainerId, _: Option<f64>, _: &Cancel) -> Result<ExitStatus> {
-    Err(Error::new(Kind::Unsupported, "wait", ""))
+/// Waits until a container has ended.
+pub fn wait(context: &Context, id: &ContainerId, timeout: Option<f64>, cancel: &Cancel) -> Result<ExitStatus> {
+    let deadline = match timeout {
+        Some(seconds) => Instant::now().checked_add(Duration::from_millis(milliseconds("timeout", seconds)?)),
+        None => None,
+    };
+    match until_released(context, id, deadline, cancel)? {
+        true => exit_status(context, id),
+        false => Err(Error::new(Kind::Timeout, "wait for container", id.short())
+            .because(format!("it still runs after {} s", timeout.unwrap_or_default()))),
+    }
+}
+
+fn exit_status(context: &Context, id: &ContainerId) -> Result<ExitStatus> {
+    let container = list::load(context, id)?;
+    list::exit_of(&container)
+        .ok_or_else(|| Error::new(Kind::Conflict, "wait for container", id.short()).because("it has not been started"))
+}
+
+/// Waits until no shim holds the container's lock; false when the deadline came first.
+pub(super) fn until_released(
+    context: &Context,
+    id: &ContainerId,
+    deadline: Option<Instant>,
+    cancel: &Cancel,
+) -> Result<bool> {
+    let lock = context.paths.container(id).lock();
+    let mut pause = Duration::from_millis(1);
+    while liveness::is_held(&lock)? {
+        cancel.check("wait for container", id.short())?;
+        let left = deadline.map(|d| d.saturating_duration_since(Instant::now()));
+        if left.is_some_and(|l| l.is_zero()) {
+            return Ok(false);
+        }
+        match shim(context, id)? {
+            Some(shim) => drop(shim.wait(left, cancel)?),
+            // Being started, or run on another machine or in another pid namespace: nothing to wait on but the lock.
+            None => pause = nap(pause, left, cancel)?,
+        }
+    }
+    Ok(true)
+}
+
+/// The container's shim, when it can be seen from here.
+pub(super) fn shim(context: &Context, id: &ContainerId) -> Result<Option<PidFd>> {
+    let Some(container) = crate::store::containers::load(&context.paths, id)? else { return Ok(None) };
+    match container.state.filter(|s| s.boot_id == sys::boot_id()) {
+        Some(state) => PidFd::open_started(state.shim_pid, state.shim_start),
+        None => Ok(None),
+    }
+}
+
+fn nap(pause: Duration, left: Option<Duration>, cancel: &Cancel) -> Result<Duration> {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    let span = left.map_or(pause, |l| l.min(pause));
+    let mut fds: Vec<PollFd> = cancel.fd().map(|c| PollFd::new(c, PollFlags::POLLIN)).into_iter().collect();
+    let millis = i32::try_from(span.as_millis().max(1)).unwrap_or(i32::MAX);
+    let _ = poll(&mut fds, PollTimeout::try_from(millis).unwrap_or(PollTimeout::ZERO));
+    Ok((pause * 2).min(Duration::from_millis(250)))
+}
+
+/// Waits for a container of our own by its shim's status socket.
+pub(super) fn of_launched(launched: &Launched, cancel: &Cancel) -> Result<ExitStatus> {
+    let exited = launched.wait_exit(cancel, None)?;
+    Ok(ExitStatus {
+        code: exited.code,
+        signal: exited.signal,
+        oom_killed: exited.oom_killed,
+        finished_at: jiff::Timestamp::now().to_string(),
+        error: None,
+    })
+}
+
+/// The process that a container's record names, when it is that process still.
+pub(super) fn process(container: &Container) -> Result<Option<PidFd>> {
+    let Some(state) = container.state.as_ref().filter(|_| container.held) else { return Ok(None) };
+    if state.boot_id != sys::boot_id() || state.machine_id != sys::machine_id() {
+        return Err(Error::new(Kind::Unsupported, "signal container", container.record.name.as_str())
+            .because("it runs on another machine")
+            .hint("call from there"));
+    }
+    PidFd::open_started(state.pid, state.pid_start)
 }

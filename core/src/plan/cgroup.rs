@@ -4,32 +4,18 @@ use serde::Serialize;
 
 use super::facts::Cgroups;
 use super::launch::CgroupPlacement;
+use crate::cgroup::Directory;
 use crate::error::{Error, Kind, Result};
 use crate::id::ContainerId;
 use crate::spec::Limits;
 
-/// One file to write: a limit.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Write {
-    /// The container's cgroup directory.
-    pub dir: String,
-    /// The file in it.
-    pub file: String,
-    /// What is written.
-    pub value: String,
-}
-
 /// What `cgroup` does before the launch, and what the shim does with the result.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct CgroupPlan {
-    /// Directories to make, with their parents.
-    pub dirs: Vec<String>,
+    /// Directories to make, with their parents and their limits.
+    pub dirs: Vec<Directory>,
     /// v2: controllers to enable along the way down.
     pub enable: Vec<String>,
-    /// v1: a `cpuset` directory that must copy its parent's `mems` first.
-    pub cpuset: Option<String>,
-    /// Limits.
-    pub writes: Vec<Write>,
     /// For the shim.
     pub placement: CgroupPlacement,
     /// Limits that were asked for and can't be enforced, with `best_effort`.
@@ -87,7 +73,7 @@ pub fn plan(limits: &Limits, id: &ContainerId, facts: &Cgroups) -> Result<Cgroup
     let mut plan = CgroupPlan::default();
     let rules = rules(limits);
     match &facts.v2 {
-        Some(base) => place_v2(&mut plan, &below(base, limits, id), &rules, facts),
+        Some(base) => place_v2(&mut plan, base, limits, id, &rules, facts),
         None => place_v1(&mut plan, limits, id, &rules, facts),
     }
     for rule in &rules {
@@ -105,42 +91,42 @@ fn below(base: &str, limits: &Limits, id: &ContainerId) -> String {
     format!("{}/{}/{id}", base.trim_end_matches('/'), limits.parent.as_deref().unwrap_or("sampan"))
 }
 
-fn place_v2(plan: &mut CgroupPlan, dir: &str, rules: &[Rule], facts: &Cgroups) {
+fn place_v2(plan: &mut CgroupPlan, base: &str, limits: &Limits, id: &ContainerId, rules: &[Rule], facts: &Cgroups) {
+    let dir = below(base, limits, id);
     let wanted = ["memory", "cpu", "pids", "io"].into_iter().chain(rules.iter().map(|r| r.controller));
     for controller in wanted.filter(|c| facts.v2_controllers.iter().any(|have| have == c)) {
         if !plan.enable.iter().any(|e| e == controller) {
             plan.enable.push(controller.to_owned());
         }
     }
-    plan.placement.v2 = Some(dir.to_owned());
+    plan.placement.v2 = Some(dir.clone());
     if plan.enable.iter().any(|c| c == "memory") {
         plan.placement.oom = Some(format!("{dir}/memory.events"));
     }
-    add_dir(plan, dir.to_owned());
+    add_dir(plan, base, dir);
 }
 
 fn place_v1(plan: &mut CgroupPlan, limits: &Limits, id: &ContainerId, rules: &[Rule], facts: &Cgroups) {
     let wanted = PLACED_V1.into_iter().chain(rules.iter().map(|r| r.controller).filter(|c| *c == "cpuset"));
     for controller in wanted {
-        let Some(dir) = facts.v1.get(controller).map(|base| below(base, limits, id)) else { continue };
+        let Some(base) = facts.v1.get(controller) else { continue };
+        let dir = below(base, limits, id);
         // cpu and cpuacct are one directory on most systems.
-        if plan.dirs.contains(&dir) {
+        if plan.placement.v1.contains(&dir) {
             continue;
         }
         if controller == "memory" {
             plan.placement.oom = Some(format!("{dir}/memory.oom_control"));
         }
-        if controller == "cpuset" {
-            plan.cpuset = Some(dir.clone());
-        }
         plan.placement.v1.push(dir.clone());
-        add_dir(plan, dir);
+        add_dir(plan, base, dir).inherits_cpuset = controller == "cpuset";
     }
 }
 
-fn add_dir(plan: &mut CgroupPlan, dir: String) {
-    plan.placement.remove.push(dir.clone());
-    plan.dirs.push(dir);
+fn add_dir<'a>(plan: &'a mut CgroupPlan, base: &str, path: String) -> &'a mut Directory {
+    plan.placement.remove.push(path.clone());
+    plan.dirs.push(Directory { path, base: base.trim_end_matches('/').to_owned(), ..Directory::default() });
+    plan.dirs.last_mut().expect("one was just pushed")
 }
 
 /// False when no cgroup can enforce the rule.
@@ -151,12 +137,12 @@ fn add_write(plan: &mut CgroupPlan, rule: &Rule, limits: &Limits, id: &Container
         (None, Some(base)) if facts.v2.is_none() => (base, &rule.v1),
         _ => return false,
     };
-    let write =
-        |file: &str, value: &str| Write { dir: below(base, limits, id), file: file.into(), value: value.into() };
+    let path = below(base, limits, id);
+    let Some(dir) = plan.dirs.iter_mut().find(|d| d.path == path) else { return false };
     if *file == "cpu.cfs_quota_us" {
-        plan.writes.push(write("cpu.cfs_period_us", CPU_PERIOD));
+        dir.writes.push(("cpu.cfs_period_us".into(), CPU_PERIOD.into()));
     }
-    plan.writes.push(write(file, value));
+    dir.writes.push((file.to_string(), value.clone()));
     true
 }
 
@@ -205,6 +191,6 @@ mod tests {
         assert_eq!(error.kind(), Kind::UnenforceableLimit);
         let loose = plan(&Limits { best_effort: true, ..limits() }, &id(), &facts).unwrap();
         assert_eq!(loose.unenforced, ["memory", "cpus", "pids_limit"]);
-        assert!(loose.writes.is_empty() && loose.dirs.is_empty());
+        assert!(loose.dirs.is_empty());
     }
 }

@@ -5,11 +5,13 @@
 //! in view, and what it leaves in `tmp/` is told from what others work on by a lock that died with it.
 
 pub mod blobs;
+pub mod containers;
 mod crash;
 pub mod gc;
 pub mod image;
 pub mod layers;
 pub mod leases;
+pub mod liveness;
 mod record;
 pub mod refs;
 pub mod tmp;

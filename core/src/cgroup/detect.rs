@@ -1,0 +1,153 @@
+//! Which control groups this process may make: read off the mounts, not assumed.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::error::Result;
+use crate::fs;
+
+/// What was found. `v1` and `v2` name only directories that can be written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// `v1`, `hybrid`, `v2` or `none`.
+    pub mode: &'static str,
+    /// Controller to the directory that containers' cgroups go below.
+    pub v1: BTreeMap<String, String>,
+    /// The directory that containers' cgroups go below.
+    pub v2: Option<String>,
+    /// The controllers that can be had there.
+    pub v2_controllers: Vec<String>,
+}
+
+const CONTROLLERS: [&str; 10] =
+    ["memory", "cpu", "cpuacct", "pids", "freezer", "cpuset", "blkio", "devices", "hugetlb", "perf_event"];
+const MOST: u64 = 8 << 20;
+
+/// Reads `/proc/self/mountinfo` and `/proc/self/cgroup` and tries what is writable.
+pub fn detect() -> Result<Found> {
+    let text = |path: &str| {
+        Ok::<_, crate::error::Error>(String::from_utf8_lossy(&fs::read_bounded(Path::new(path), MOST)?).into_owned())
+    };
+    let mounts = parse_mounts(&text("/proc/self/mountinfo")?);
+    let own = text("/proc/self/cgroup")?;
+    let mut found = Found { mode: mode(&mounts), ..Found::default() };
+    match found.mode {
+        "v2" => v2(&mut found, &mounts, &own),
+        "none" => {}
+        _ => found.v1 = v1(&mounts),
+    }
+    Ok(found)
+}
+
+/// `(mount point, file system, super options)` of each cgroup mount.
+type Mounts = Vec<(String, String, String)>;
+
+fn parse_mounts(mountinfo: &str) -> Mounts {
+    let one = |line: &str| {
+        let (left, right) = line.split_once(" - ")?;
+        let (point, mut right) = (left.split(' ').nth(4)?, right.split(' '));
+        let (fstype, options) = (right.next()?, right.nth(1)?);
+        fstype.starts_with("cgroup").then(|| (unescape(point), fstype.to_owned(), options.to_owned()))
+    };
+    mountinfo.lines().filter_map(one).collect()
+}
+
+/// The kernel writes space, tab, newline and backslash as `\ooo`.
+fn unescape(text: &str) -> String {
+    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
+        .iter()
+        .fold(text.to_owned(), |text, (code, plain)| text.replace(code, plain))
+}
+
+fn mode(mounts: &Mounts) -> &'static str {
+    let has = |fstype: &str| mounts.iter().any(|(_, f, _)| f == fstype);
+    let controllers = mounts.iter().any(|(_, f, o)| f == "cgroup" && o.split(',').any(|c| CONTROLLERS.contains(&c)));
+    match (controllers, has("cgroup2")) {
+        (true, true) => "hybrid",
+        (true, false) => "v1",
+        (false, true) => "v2",
+        (false, false) => "none",
+    }
+}
+
+fn v1(mounts: &Mounts) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    for (point, _, options) in mounts.iter().filter(|(_, f, _)| f == "cgroup") {
+        if !fs::writable(Path::new(point)) {
+            continue;
+        }
+        for controller in options.split(',').filter(|c| CONTROLLERS.contains(c)) {
+            found.entry(controller.to_owned()).or_insert_with(|| point.clone());
+        }
+    }
+    found
+}
+
+/// Root takes the top. A plain user takes the highest directory above its own that was delegated to it:
+/// a process may only be moved where the common ancestor can be written (cgroup-v2.rst, "Delegation Containment").
+fn v2(found: &mut Found, mounts: &Mounts, own: &str) {
+    let Some((top, ..)) = mounts.iter().find(|(_, f, _)| f == "cgroup2") else { return };
+    let own = own.lines().find_map(|l| l.strip_prefix("0::")).unwrap_or("/");
+    let base = match nix::unistd::geteuid().is_root() && fs::writable(Path::new(top)) {
+        true => Some(top.clone()),
+        false => delegated(top, own),
+    };
+    if let Some(base) = base {
+        found.v2_controllers = controllers(&base);
+        found.v2 = Some(base);
+    }
+}
+
+fn delegated(top: &str, own: &str) -> Option<String> {
+    // A cgroup outside our namespace's root shows as `/../…`; nothing there is ours.
+    let parts: Vec<&str> = own.split('/').filter(|p| !p.is_empty()).collect();
+    let above = (0..=parts.len()).map(|n| format!("{top}/{}", parts[..n].join("/")));
+    above.filter(|_| !parts.contains(&"..")).map(|d| d.trim_end_matches('/').to_owned()).find(|dir| {
+        let dir = Path::new(dir);
+        fs::writable(dir)
+            && fs::writable(&dir.join("cgroup.procs"))
+            && fs::writable(&dir.join("cgroup.subtree_control"))
+    })
+}
+
+fn controllers(base: &str) -> Vec<String> {
+    let file = Path::new(base).join("cgroup.controllers");
+    let text = fs::read_bounded(&file, 4096).unwrap_or_default();
+    String::from_utf8_lossy(&text).split_whitespace().map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HYBRID: &str = "\
+30 23 0:26 / /sys/fs/cgroup rw - tmpfs tmpfs rw,mode=755
+31 30 0:27 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct
+32 30 0:28 / /sys/fs/cgroup/my\\040mem rw shared:1 master:2 - cgroup cgroup rw,memory
+33 30 0:29 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,name=systemd
+34 30 0:30 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw
+";
+
+    #[test]
+    fn modes_are_told_apart_by_what_is_mounted() {
+        let only = |word: &str| HYBRID.lines().filter(|l| l.contains(word)).collect::<Vec<_>>().join("\n");
+        assert_eq!(mode(&parse_mounts(HYBRID)), "hybrid");
+        assert_eq!(mode(&parse_mounts(&only("- cgroup2"))), "v2");
+        assert_eq!(mode(&parse_mounts(&only("cpuacct"))), "v1");
+        // systemd's own v1 hierarchy has no controller, so this is v2 in all that matters.
+        assert_eq!(mode(&parse_mounts(&(only("systemd") + "\n" + &only("- cgroup2")))), "v2");
+        assert_eq!(mode(&parse_mounts("1 2 0:3 / / rw - ext4 /dev/a rw")), "none");
+    }
+
+    #[test]
+    fn mount_points_are_unescaped() {
+        assert_eq!(parse_mounts(HYBRID)[1].0, "/sys/fs/cgroup/my mem");
+    }
+
+    #[test]
+    fn this_host_is_understood() {
+        let found = detect().unwrap();
+        assert!(["v1", "hybrid", "v2", "none"].contains(&found.mode));
+        assert!(found.v1.is_empty() || found.v2.is_none());
+    }
+}

@@ -1,0 +1,173 @@
+//! Makes a container's cgroups with their limits; what was made is removed again unless it is kept.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::error::{Error, Kind, Result};
+use crate::fs;
+
+/// One directory and what is written into it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Directory {
+    /// The directory.
+    pub path: String,
+    /// The directory above it that exists and is ours to write; v2 controllers are handed down from there.
+    pub base: String,
+    /// v1 cpuset: copy the parent's `cpuset.cpus` and `cpuset.mems` first, without which it holds no process.
+    pub inherits_cpuset: bool,
+    /// `(file, value)`.
+    pub writes: Vec<(String, String)>,
+}
+
+/// Cgroups that go away with this value, until [`Made::keep`].
+#[derive(Debug, Default)]
+pub struct Made(Vec<String>);
+
+impl Made {
+    /// Leaves them to the shim.
+    pub fn keep(mut self) {
+        self.0.clear();
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        for dir in self.0.iter().rev() {
+            // Not empty only when a process is in it, which then is the shim's to end.
+            let _ = fs::remove_dir(Path::new(dir));
+        }
+    }
+}
+
+/// Makes the directories in order. `enable` are the v2 controllers to hand down on the way.
+pub fn make(directories: &[Directory], enable: &[String]) -> Result<Made> {
+    let mut made = Made::default();
+    for directory in directories {
+        make_one(directory, enable)?;
+        made.0.push(directory.path.clone());
+        limit(directory)?;
+    }
+    Ok(made)
+}
+
+fn make_one(directory: &Directory, enable: &[String]) -> Result<()> {
+    let path = Path::new(&directory.path);
+    // The parents exist after the first container: one system call then.
+    if enable.is_empty() && !directory.inherits_cpuset && fs::make_dir(path).is_ok() {
+        return Ok(());
+    }
+    for parent in parents(directory) {
+        fs::make_dirs(parent)?;
+        match directory.inherits_cpuset {
+            true if parent != Path::new(&directory.base) => inherit_cpuset(parent)?,
+            true => {}
+            false => enable_all(parent, enable)?,
+        }
+    }
+    fs::make_dirs(path)?;
+    if directory.inherits_cpuset { inherit_cpuset(path) } else { Ok(()) }
+}
+
+/// From the base down to the directory's parent.
+fn parents(directory: &Directory) -> Vec<&Path> {
+    let base = Path::new(&directory.base);
+    let mut parents: Vec<&Path> =
+        Path::new(&directory.path).ancestors().skip(1).take_while(|p| p.starts_with(base)).collect();
+    parents.reverse();
+    parents
+}
+
+/// Hands controllers down, only those that aren't yet: the write takes a lock that all of the host shares.
+fn enable_all(parent: &Path, enable: &[String]) -> Result<()> {
+    if enable.is_empty() {
+        return Ok(());
+    }
+    let file = parent.join("cgroup.subtree_control");
+    let have = String::from_utf8_lossy(&fs::read_bounded(&file, 4096)?).into_owned();
+    let missing = enable.iter().filter(|c| !have.split_whitespace().any(|h| h == c.as_str()));
+    let words: Vec<String> = missing.map(|c| format!("+{c}")).collect();
+    match words.is_empty() {
+        true => Ok(()),
+        false => fs::write_kernel(&file, &words.join(" ")).map_err(|e| busy(e, parent)),
+    }
+}
+
+fn busy(error: Error, parent: &Path) -> Error {
+    match error.errno() {
+        Some(libc::EBUSY) => Error::new(Kind::UnenforceableLimit, "enable controllers", parent.display().to_string())
+            .because("processes are in that cgroup, so it can't hand its controllers down (no internal process rule)")
+            .hint("start Sampan in a cgroup below it, or name a cgroup_parent"),
+        _ => error,
+    }
+}
+
+fn inherit_cpuset(dir: &Path) -> Result<()> {
+    for file in ["cpuset.cpus", "cpuset.mems"] {
+        let own = dir.join(file);
+        if !fs::read_bounded(&own, 4096)?.trim_ascii().is_empty() {
+            continue;
+        }
+        let Some(above) = dir.parent() else { continue };
+        let value = fs::read_bounded(&above.join(file), 4096)?;
+        fs::write_kernel(&own, String::from_utf8_lossy(&value).trim())?;
+    }
+    Ok(())
+}
+
+fn limit(directory: &Directory) -> Result<()> {
+    for (file, value) in &directory.writes {
+        let path = Path::new(&directory.path).join(file);
+        fs::write_kernel(&path, value).map_err(|e| explain(e, file, value))?;
+    }
+    Ok(())
+}
+
+fn explain(error: Error, file: &str, value: &str) -> Error {
+    match error.errno() {
+        Some(libc::ENOENT | libc::EOPNOTSUPP) => Error::new(Kind::UnenforceableLimit, "set limit", file)
+            .because("this kernel does not have it")
+            .hint("leave the limit out (memory_swap needs swap accounting)"),
+        Some(libc::EINVAL | libc::ERANGE) => Error::new(Kind::InvalidArgument, "set limit", file)
+            .because(format!("the kernel does not take the value {value}")),
+        _ => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dir(base: &str, path: &str) -> Directory {
+        Directory { base: base.into(), path: path.into(), ..Directory::default() }
+    }
+
+    #[test]
+    fn parents_go_from_the_base_down() {
+        let directory = dir("/cg", "/cg/a/b/c");
+        let parents: Vec<_> = parents(&directory).iter().map(|p| p.display().to_string()).collect();
+        assert_eq!(parents, ["/cg", "/cg/a", "/cg/a/b"]);
+    }
+
+    #[test]
+    fn what_was_made_goes_unless_it_is_kept() {
+        let tmp = tempfile::tempdir().unwrap();
+        let base = tmp.path().display().to_string();
+        let path = format!("{base}/sampan/x");
+        drop(make(&[dir(&base, &path)], &[]).unwrap());
+        assert!(!Path::new(&path).exists());
+        make(&[dir(&base, &path)], &[]).unwrap().keep();
+        assert!(Path::new(&path).exists());
+    }
+
+    #[test]
+    fn a_limit_that_the_kernel_lacks_is_told_and_undone() {
+        let tmp = tempfile::tempdir().unwrap();
+        let base = tmp.path().display().to_string();
+        let path = format!("{base}/sampan/x");
+        let limited = Directory { writes: vec![("memory.max".into(), "1".into())], ..dir(&base, &path) };
+        let error = make(&[limited], &[]).unwrap_err();
+        assert_eq!(error.kind(), Kind::UnenforceableLimit);
+        assert!(error.to_string().contains("memory.max") && !Path::new(&path).exists());
+    }
+}

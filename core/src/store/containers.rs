@@ -1,0 +1,368 @@
+//! Containers on disk: what they were created as, which process runs them, how they ended.
+//!
+//! `record.json` is the host's, `state.json` and `exit.json` are the shim's. What a container is doing
+//! is derived, never stored: a shim holds `lock` for as long as it lives, so a `kill -9` of anything
+//! leaves nothing to repair.
+
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::liveness;
+use crate::api::{RunOptions, Rung, Status};
+use crate::error::{Error, Kind, Result};
+use crate::fs;
+use crate::id::{ContainerId, Digest, Name};
+use crate::lock;
+use crate::paths::{ContainerPaths, Paths};
+use crate::spec::Spec;
+
+/// The version of the three records that this library writes, and the newest that it reads.
+pub const VERSION: u32 = 1;
+const MOST: u64 = 16 << 20;
+
+/// `record.json`: what a container was created as.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Record {
+    /// See [`VERSION`].
+    pub version: u32,
+    /// Its id.
+    pub id: ContainerId,
+    /// Its name.
+    pub name: Name,
+    /// RFC 3339.
+    pub created_at: String,
+    /// The image as it was asked for.
+    pub image: String,
+    /// Digest of the image's config.
+    pub image_id: Digest,
+    /// Digest of the image's manifest.
+    pub manifest: Digest,
+    /// Diff ids of the image's layers, lowest first.
+    pub layers: Vec<Digest>,
+    /// The form that its layers are unpacked in.
+    pub form: Name,
+    /// The rung that it was created on.
+    pub rung: Rung,
+    /// Limits that could not be enforced when it was created.
+    pub unenforced: Vec<String>,
+    /// Options as given.
+    pub options: RunOptions,
+    /// As resolved.
+    pub spec: Spec,
+}
+
+/// `state.json`: which processes run it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct State {
+    /// See [`VERSION`].
+    pub version: u32,
+    /// The boot that the process ids belong to.
+    pub boot_id: String,
+    /// The machine that they belong to.
+    pub machine_id: String,
+    /// The container's first process.
+    pub pid: i32,
+    /// Its start time in clock ticks since boot.
+    pub pid_start: u64,
+    /// The shim.
+    pub shim_pid: i32,
+    /// The shim's start time.
+    pub shim_start: u64,
+    /// RFC 3339.
+    pub started_at: String,
+}
+
+/// `exit.json`: how it ended.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Exit {
+    /// See [`VERSION`].
+    pub version: u32,
+    /// Exit code; 128+n for signal n.
+    pub code: i32,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// The kernel killed it for want of memory.
+    #[serde(default)]
+    pub oom_killed: bool,
+    /// RFC 3339.
+    pub finished_at: String,
+    /// The errno that cut its log short.
+    #[serde(default)]
+    pub log_error: Option<i32>,
+}
+
+/// A container as it is on disk at one moment.
+#[derive(Clone, Debug)]
+pub struct Container {
+    /// What it was created as.
+    pub record: Record,
+    /// Who runs it, or ran it last.
+    pub state: Option<State>,
+    /// How it last ended.
+    pub exit: Option<Exit>,
+    /// A shim holds its lock.
+    pub held: bool,
+}
+
+impl Container {
+    /// Where it is in its life. (A frozen one is told apart by its cgroup, not here.)
+    pub fn status(&self) -> Status {
+        match (self.held, &self.state, &self.exit) {
+            (true, Some(_), None) => Status::Running,
+            (false, _, Some(_)) => Status::Exited,
+            (false, Some(_), None) => Status::Dead,
+            // Held without a state: being started. Held with an exit: its shim is about to go.
+            (true, _, Some(_)) => Status::Exited,
+            (_, None, None) => Status::Created,
+        }
+    }
+}
+
+/// Writes a new container; it appears whole, with its name, or not at all.
+pub fn create(paths: &Paths, record: &Record) -> Result<()> {
+    claim(paths, &record.name, &record.id)?;
+    write_whole(paths, record).inspect_err(|_| release(paths, &record.name))
+}
+
+fn write_whole(paths: &Paths, record: &Record) -> Result<()> {
+    let staged = ContainerPaths::at(paths.tmp().join(record.id.as_str()));
+    fs::make_dirs(staged.dir())?;
+    let done = fill(&staged, record).and_then(|()| {
+        // An id is 32 random bytes: nothing can be there.
+        fs::rename_noreplace(staged.dir(), paths.container(&record.id).dir()).map(drop)
+    });
+    if done.is_err() {
+        let _ = fs::remove_tree(staged.dir());
+    }
+    done
+}
+
+fn fill(staged: &ContainerPaths, record: &Record) -> Result<()> {
+    fs::make_dirs(&staged.upper())?;
+    fs::make_dirs(&staged.work())?;
+    fs::write_new(&staged.lock(), b"")?;
+    fs::write_new(&staged.record(), &encode(record, staged)?)
+}
+
+fn encode(record: &Record, at: &ContainerPaths) -> Result<Vec<u8>> {
+    serde_json::to_vec(record)
+        .map_err(|e| Error::new(Kind::Store, "write record", at.record().display().to_string()).caused_by(e))
+}
+
+/// Replaces a container's record.
+pub fn update(paths: &Paths, record: &Record) -> Result<()> {
+    let at = paths.container(&record.id);
+    let staged = at.dir().join(".record.json");
+    fs::replace(&at.record(), &staged, &encode(record, &at)?, fs::Sync::No)
+}
+
+/// A name is a symlink whose text is the id: made exclusively, and whole from the first instant.
+fn claim(paths: &Paths, name: &Name, id: &ContainerId) -> Result<()> {
+    if fs::symlink_new(id.as_str(), &paths.name(name))? {
+        return Ok(());
+    }
+    // Only under the lock may a claim be found stale, or two finders would each remove the other's new one.
+    let _guard = lock::exclusive(&paths.names_lock())?;
+    match owner_of(paths, name)? {
+        Some(owner) => Err(Error::new(Kind::AlreadyExists, "create container", name.as_str())
+            .because(format!("the name is in use by container {}", owner.short()))
+            .hint("remove or rename that container, or choose another name")),
+        None => {
+            fs::remove_file(&paths.name(name))?;
+            fs::symlink_new(id.as_str(), &paths.name(name)).map(drop)
+        }
+    }
+}
+
+fn release(paths: &Paths, name: &Name) {
+    let _ = fs::remove_file(&paths.name(name));
+}
+
+/// The container that has a name; `None` when none has, or its claim was left by a crash.
+pub fn owner_of(paths: &Paths, name: &Name) -> Result<Option<ContainerId>> {
+    let Some(Ok(id)) = fs::read_link(&paths.name(name))?.map(|text| text.parse::<ContainerId>()) else {
+        return Ok(None);
+    };
+    let alive = fs::exists(paths.container(&id).dir())? || fs::exists(&paths.tmp().join(id.as_str()))?;
+    Ok(alive.then_some(id))
+}
+
+/// Gives a container another name.
+pub fn rename(paths: &Paths, record: &mut Record, name: Name) -> Result<()> {
+    let old = std::mem::replace(&mut record.name, name);
+    if old == record.name {
+        return Ok(());
+    }
+    claim(paths, &record.name, &record.id)?;
+    update(paths, record).inspect_err(|_| release(paths, &record.name))?;
+    release(paths, &old);
+    Ok(())
+}
+
+/// All ids, unordered.
+pub fn ids(paths: &Paths) -> Result<Vec<ContainerId>> {
+    let names = fs::list(&paths.containers())?;
+    Ok(names.iter().filter_map(|n| n.to_str()?.parse().ok()).collect())
+}
+
+/// Reads a container; `None` when there is no such container.
+pub fn load(paths: &Paths, id: &ContainerId) -> Result<Option<Container>> {
+    let at = paths.container(id);
+    let Some(record) = read::<Record>(&at.record())? else { return Ok(None) };
+    // The lock first: a shim writes its records before it lets go, so what is then read is complete.
+    let held = liveness::is_held(&at.lock())?;
+    Ok(Some(Container { record, state: read(&at.state())?, exit: read(&at.exit())?, held }))
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    let Some(bytes) = fs::read_if_exists(path, MOST)? else { return Ok(None) };
+    let damaged = |why: String| Error::new(Kind::Store, "read record", path.display().to_string()).because(why);
+    check_version(&bytes).map_err(damaged)?;
+    serde_json::from_slice(&bytes).map(Some).map_err(|e| damaged(format!("it is damaged: {e}")))
+}
+
+/// A newer record is refused, never rewritten: its writer knew more than we do.
+fn check_version(bytes: &[u8]) -> std::result::Result<(), String> {
+    #[derive(Deserialize)]
+    struct Versioned {
+        version: u32,
+    }
+    match serde_json::from_slice::<Versioned>(bytes) {
+        Ok(v) if v.version <= VERSION => Ok(()),
+        Ok(v) => Err(format!("it has version {}, this Sampan reads up to {VERSION}; use a newer Sampan", v.version)),
+        Err(e) => Err(format!("it is damaged: {e}")),
+    }
+}
+
+/// Forgets the last run, before a new one.
+pub fn clear_run(paths: &Paths, id: &ContainerId) -> Result<()> {
+    let at = paths.container(id);
+    fs::remove_file(&at.exit())?;
+    fs::remove_file(&at.state()).map(drop)
+}
+
+/// What containers keep alive: manifests' digests, and `(form, diff id)` of layers.
+pub fn used(paths: &Paths) -> Result<Vec<Record>> {
+    let mut records = Vec::new();
+    for id in ids(paths)? {
+        records.extend(read::<Record>(&paths.container(&id).record())?);
+    }
+    Ok(records)
+}
+
+/// Takes a container out of sight: its directory goes to `tmp/`, where the caller deletes it, and its name is free.
+pub fn unlist(paths: &Paths, record: &Record) -> Result<std::path::PathBuf> {
+    let trash = paths.tmp().join(record.id.as_str());
+    fs::rename_noreplace(paths.container(&record.id).dir(), &trash)?;
+    release(paths, &record.name);
+    Ok(trash)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Store {
+        _dir: tempfile::TempDir,
+        paths: Paths,
+    }
+
+    fn store() -> Store {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |s: &str| dir.path().join(s).display().to_string();
+        let paths = Paths::new(Some(&at("root")), Some(&at("run"))).unwrap();
+        paths.make().unwrap();
+        Store { _dir: dir, paths }
+    }
+
+    fn record(seed: u8, name: &str) -> Record {
+        Record {
+            version: VERSION,
+            id: ContainerId::from_random([seed; 32]),
+            name: name.parse().unwrap(),
+            created_at: "2024-01-01T00:00:00Z".into(),
+            image: "busybox".into(),
+            image_id: Digest::from_sha256([1; 32]),
+            manifest: Digest::from_sha256([2; 32]),
+            layers: vec![Digest::from_sha256([3; 32])],
+            form: "root".parse().unwrap(),
+            rung: Rung::Root,
+            unenforced: Vec::new(),
+            options: RunOptions::default(),
+            spec: Spec::default(),
+        }
+    }
+
+    fn status(store: &Store, id: &ContainerId) -> Status {
+        load(&store.paths, id).unwrap().unwrap().status()
+    }
+
+    #[test]
+    fn a_name_has_one_owner() {
+        let store = store();
+        create(&store.paths, &record(1, "db")).unwrap();
+        let error = create(&store.paths, &record(2, "db")).unwrap_err();
+        assert_eq!(error.kind(), Kind::AlreadyExists);
+        assert!(error.to_string().contains("0101010101"), "{error}");
+        assert_eq!(ids(&store.paths).unwrap().len(), 1);
+        assert!(fs::list(&store.paths.tmp()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_claim_that_a_crash_left_is_taken_over() {
+        let store = store();
+        let dead = ContainerId::from_random([9; 32]);
+        fs::symlink_new(dead.as_str(), &store.paths.name(&"db".parse().unwrap())).unwrap();
+        create(&store.paths, &record(1, "db")).unwrap();
+        assert_eq!(owner_of(&store.paths, &"db".parse().unwrap()).unwrap(), Some(record(1, "db").id));
+    }
+
+    #[test]
+    fn a_rename_frees_the_old_name_and_keeps_it_when_the_new_one_is_taken() {
+        let store = store();
+        let (mut a, b) = (record(1, "a"), record(2, "b"));
+        create(&store.paths, &a).unwrap();
+        create(&store.paths, &b).unwrap();
+        assert!(rename(&store.paths, &mut a.clone(), "b".parse().unwrap()).is_err());
+        assert_eq!(owner_of(&store.paths, &"a".parse().unwrap()).unwrap(), Some(a.id.clone()));
+        rename(&store.paths, &mut a, "c".parse().unwrap()).unwrap();
+        assert_eq!(owner_of(&store.paths, &"a".parse().unwrap()).unwrap(), None);
+        assert_eq!(load(&store.paths, &a.id).unwrap().unwrap().record.name.as_str(), "c");
+    }
+
+    #[test]
+    fn status_is_derived_from_the_lock_and_the_shims_records() {
+        let store = store();
+        let id = record(1, "a").id;
+        create(&store.paths, &record(1, "a")).unwrap();
+        let at = store.paths.container(&id);
+        assert_eq!(status(&store, &id), Status::Created);
+        let held = liveness::hold(&at.lock(), "a").unwrap();
+        assert_eq!(status(&store, &id), Status::Created);
+        let state = r#"{"version":1,"boot_id":"b","machine_id":"m","pid":7,"pid_start":1,"shim_pid":6,"shim_start":1,"started_at":"t"}"#;
+        fs::write_new(&at.state(), state.as_bytes()).unwrap();
+        assert_eq!(status(&store, &id), Status::Running);
+        drop(held);
+        assert_eq!(status(&store, &id), Status::Dead);
+        fs::write_new(&at.exit(), br#"{"version":1,"code":3,"signal":null,"finished_at":"t"}"#).unwrap();
+        assert_eq!(status(&store, &id), Status::Exited);
+        clear_run(&store.paths, &id).unwrap();
+        assert_eq!(status(&store, &id), Status::Created);
+    }
+
+    #[test]
+    fn a_newer_record_is_refused_and_left_as_it_is() {
+        let store = store();
+        let id = record(1, "a").id;
+        create(&store.paths, &record(1, "a")).unwrap();
+        let at = store.paths.container(&id).record();
+        fs::remove_file(&at).unwrap();
+        fs::write_new(&at, br#"{"version":2,"new":true}"#).unwrap();
+        let error = load(&store.paths, &id).unwrap_err();
+        assert_eq!(error.kind(), Kind::Store);
+        assert!(error.to_string().contains("version 2"), "{error}");
+        assert_eq!(fs::read_bounded(&at, 100).unwrap(), br#"{"version":2,"new":true}"#);
+    }
+}
