@@ -143,6 +143,12 @@ pub fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
     file.write_all(bytes).context("write", path.display())
 }
 
+/// Writes a new file that may be executed, mode 0755.
+pub fn write_executable(path: &Path, bytes: &[u8]) -> Result<()> {
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o755).open(path);
+    made.and_then(|mut file| file.write_all(bytes)).context("write", path.display())
+}
+
 /// Puts a file in place whole or not at all: written as `staged`, then renamed over `path`.
 ///
 /// `staged` must be on the same file system and nobody else's; it is gone afterwards, also on failure.

@@ -7,10 +7,11 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::{read, write};
 
-use super::wait;
-use crate::api::ExitStatus;
+use super::{Context, remove, wait};
+use crate::api::{ExitStatus, RemoveOptions};
 use crate::cancel::Cancel;
 use crate::error::{Error, Result};
+use crate::id::ContainerId;
 use crate::launch::Launched;
 
 /// Our ends of the pipes.
@@ -25,6 +26,8 @@ pub struct Ends {
 
 /// Runs until both outputs have ended and the container with them.
 pub fn collect(
+    context: &Context,
+    id: &ContainerId,
     launched: Launched,
     mut ends: Ends,
     input: Vec<u8>,
@@ -34,23 +37,25 @@ pub fn collect(
     drop(ends);
     match pumped {
         Ok((stdout, stderr)) => {
-            let exit = wait::of_launched(&launched, cancel).inspect_err(|_| abandon(&launched))?;
+            let exit = wait::of_launched(&launched, cancel).inspect_err(|_| abandon(context, id))?;
             Ok((exit, stdout, stderr))
         }
         Err(error) => {
-            abandon(&launched);
+            abandon(context, id);
             Err(error)
         }
     }
 }
 
 /// Kills the container and sees it gone, whatever the caller's token says.
-fn abandon(launched: &Launched) {
-    launched.kill();
-    let _ = wait::of_launched(launched, &Cancel::new());
+fn abandon(context: &Context, id: &ContainerId) {
+    let force = RemoveOptions { force: true, volumes: true };
+    // One that has ended by itself meanwhile is gone already.
+    let _ = remove::remove(context, id, &force);
 }
 
-fn pump(ends: &mut Ends, input: &[u8], cancel: &Cancel) -> Result<(Vec<u8>, Vec<u8>)> {
+/// Feeds and drains until both outputs have ended.
+pub(super) fn pump(ends: &mut Ends, input: &[u8], cancel: &Cancel) -> Result<(Vec<u8>, Vec<u8>)> {
     let (mut stdout, mut stderr, mut written) = (Vec::new(), Vec::new(), 0);
     let mut buffer = vec![0; 64 << 10];
     for fd in [&ends.stdin, &ends.stdout, &ends.stderr].into_iter().flatten() {

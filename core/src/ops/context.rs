@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::sync::{Mutex, OnceLock};
 
 use super::facts;
+use super::probe::Found;
 use crate::api::{EngineOptions, Rung};
 use crate::error::Result;
 use crate::id::{ContainerId, Name};
-use crate::launch::Launched;
+use crate::launch::{HelperSource, Launched};
 use crate::paths::Paths;
 use crate::plan::facts::Facts;
 
@@ -19,7 +20,7 @@ pub struct Context {
     /// Where things are.
     pub paths: Paths,
     /// Gathered on first use: most calls need none.
-    facts: OnceLock<Facts>,
+    facts: OnceLock<Found>,
     /// Connections to the shims of containers with a terminal, for `resize`.
     pub(super) terminals: Mutex<HashMap<ContainerId, Launched>>,
 }
@@ -34,11 +35,22 @@ impl Context {
 
     /// What this host allows.
     pub fn facts(&self) -> Result<&Facts> {
-        if let Some(facts) = self.facts.get() {
-            return Ok(facts);
+        if let Some(found) = self.facts.get() {
+            return Ok(&found.facts);
         }
-        let facts = facts::gather(self.options.rung, &self.paths)?;
-        Ok(self.facts.get_or_init(|| facts))
+        let found = facts::gather(self.options.rung, &self.paths, &self.helper())?;
+        Ok(&self.facts.get_or_init(|| found).facts)
+    }
+
+    /// Why not a better rung.
+    pub fn rung_reason(&self) -> Result<&str> {
+        self.facts()?;
+        Ok(self.facts.get().map_or("", |found| &found.reason))
+    }
+
+    /// Where the shim is executed from.
+    pub fn helper(&self) -> HelperSource {
+        HelperSource { installed: self.options.helper.as_ref().map(Into::into), temp_dir: Some(self.paths.tmp()) }
     }
 
     /// The form that layers are unpacked in here: one per id map and dialect of overlay marks.

@@ -1,9 +1,134 @@
-//! `doctor`.
+//! `doctor`: what this host allows, found out by doing, with the cure for what it does not.
 
-use super::Context;
+use super::{Context, facts, probe};
 use crate::api::*;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
+use crate::sys;
 
-pub fn doctor(_: &Context) -> Result<DoctorReport> {
-    Err(Error::new(Kind::Unsupported, "doctor", ""))
+const NFS: i64 = 0x6969;
+const OVERLAYFS: i64 = 0x794c_7630;
+const TMPFS: i64 = 0x0102_1994;
+
+/// Looks at everything that has been seen to go wrong, and runs the self-test.
+pub fn doctor(context: &Context) -> Result<DoctorReport> {
+    let mut checks = vec![kernel(), ids(), cgroups(), run_dir(), store(context), host_process(), memfd()];
+    let (rung, reason, test) = match self_test(context) {
+        Ok((rung, reason, millis)) => (rung, reason, Ok(millis)),
+        Err(e) => (Rung::default(), e.to_string(), Err(e)),
+    };
+    checks.push(match &test {
+        Ok(millis) => check("self-test", CheckStatus::Ok, format!("a container ran in {millis:.1} ms"), None),
+        Err(e) => failed("self-test", e),
+    });
+    let ok = test.is_ok();
+    Ok(DoctorReport { ok, rung, reason, checks, self_test_ms: test.ok() })
+}
+
+fn self_test(context: &Context) -> Result<(Rung, String, f64)> {
+    let facts = context.facts()?;
+    let took = probe::self_test(&context.paths, facts, &context.helper())?;
+    Ok((facts.rung, context.rung_reason()?.to_owned(), took.as_secs_f64() * 1e3))
+}
+
+fn check(name: &str, status: CheckStatus, detail: impl Into<String>, hint: Option<&str>) -> Check {
+    Check { name: name.into(), status, detail: detail.into(), hint: hint.map(str::to_owned) }
+}
+
+fn failed(name: &str, error: &Error) -> Check {
+    Check { hint: error.hint_text().map(str::to_owned), ..check(name, CheckStatus::Fail, error.to_string(), None) }
+}
+
+fn kernel() -> Check {
+    let release = sys::kernel_release();
+    match sys::kernel_at_least(5, 11) {
+        true => check("kernel", CheckStatus::Ok, release, None),
+        false => check("kernel", CheckStatus::Warn, release, Some("overlays for plain users need Linux 5.11 or newer")),
+    }
+}
+
+fn ids() -> Check {
+    if nix::unistd::geteuid().is_root() {
+        return check("user ids", CheckStatus::Ok, "root: every id can be had", None);
+    }
+    match facts::subids() {
+        Ok(map) => check("user ids", CheckStatus::Ok, format!("{} subordinate ids", map.uids[1].length), None),
+        Err(e) => Check { status: CheckStatus::Warn, ..failed("user ids", &e) },
+    }
+}
+
+fn cgroups() -> Check {
+    let found = match crate::cgroup::detect() {
+        Ok(found) => found,
+        Err(e) => return failed("cgroup", &e),
+    };
+    let names: Vec<&str> = found.v1.keys().chain(&found.v2_controllers).map(String::as_str).collect();
+    match found.v1.is_empty() && found.v2.is_none() {
+        false => check("cgroup", CheckStatus::Ok, format!("{}: {}", found.mode, names.join(" ")), None),
+        true => check(
+            "cgroup",
+            CheckStatus::Warn,
+            format!("{}: none is writable, so memory, cpu and pids limits can't be enforced", found.mode),
+            Some("run in a systemd user session on cgroup v2 (loginctl enable-linger), or as root"),
+        ),
+    }
+}
+
+fn run_dir() -> Check {
+    let root = nix::unistd::geteuid().is_root();
+    match std::env::var_os("XDG_RUNTIME_DIR") {
+        _ if root => check("run directory", CheckStatus::Ok, "/run/sampan", None),
+        Some(dir) => check("run directory", CheckStatus::Ok, dir.to_string_lossy(), None),
+        None => check(
+            "run directory",
+            CheckStatus::Warn,
+            "XDG_RUNTIME_DIR is not set, so a directory in /tmp is used",
+            Some("log in through a session (loginctl enable-linger USER), or set XDG_RUNTIME_DIR"),
+        ),
+    }
+}
+
+fn store(context: &Context) -> Check {
+    let root = context.paths.root();
+    let place = root.display().to_string();
+    let warn = |what: &str, hint| check("store", CheckStatus::Warn, format!("{place}: {what}"), Some(hint));
+    match sys::fs_type(root) {
+        Ok(NFS) => warn("on NFS, where an overlay can't keep what a container writes", "give a root on a local disk"),
+        Ok(OVERLAYFS) => warn(
+            "on overlayfs, which can't hold another overlay",
+            "mount a volume or a tmpfs there, or give another root",
+        ),
+        Ok(TMPFS) if !sys::kernel_at_least(6, 6) => {
+            warn("on tmpfs, which keeps no user.* attributes before Linux 6.6", "give a root on a disk")
+        }
+        Ok(_) => check("store", CheckStatus::Ok, place, None),
+        Err(e) => failed("store", &Error::errno_in(e as i32, "look at store", place)),
+    }
+}
+
+/// Shims that lose their parent come to PID 1 or to a subreaper; when that is this process, it gets a
+/// SIGCHLD for each, which nothing can prevent.
+fn host_process() -> Check {
+    let mut subreaper: libc::c_int = 0;
+    // SAFETY: the kernel writes one int through the pointer, which outlives the call.
+    unsafe { libc::prctl(libc::PR_GET_CHILD_SUBREAPER, &mut subreaper) };
+    let what = match (std::process::id(), subreaper) {
+        (1, _) => "this process is PID 1",
+        (_, 0) => return check("host process", CheckStatus::Ok, "neither PID 1 nor a subreaper", None),
+        _ => "this process is a subreaper",
+    };
+    let hint = "run it below an init (docker run --init, tini), or expect SIGCHLD of containers' shims";
+    check("host process", CheckStatus::Warn, format!("{what}, so containers' shims become its children"), Some(hint))
+}
+
+fn memfd() -> Check {
+    let path = std::path::Path::new("/proc/sys/vm/memfd_noexec");
+    match crate::fs::read_bounded(path, 16).unwrap_or_default().trim_ascii() {
+        b"2" => check(
+            "helper",
+            CheckStatus::Warn,
+            "vm.memfd_noexec=2: memory files can't be executed, so a temporary file is used",
+            Some("sysctl vm.memfd_noexec=1"),
+        ),
+        _ => check("helper", CheckStatus::Ok, "executed from a sealed memory file", None),
+    }
 }

@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use super::probe::{self, Found};
 use crate::api::Rung;
 use crate::error::{Error, Kind, Result};
+use crate::launch::HelperSource;
 use crate::paths::Paths;
 use crate::plan::facts::{Cgroups, Facts};
 use crate::plan::launch::{Extent, IdMap};
@@ -12,16 +14,33 @@ use crate::{cgroup, fs, sys};
 
 const MOST: u64 = 4 << 20;
 
-/// Looks at the host once.
-pub fn gather(forced: Option<Rung>, _paths: &Paths) -> Result<Facts> {
-    let (rung, id_map) = rung(forced)?;
+/// Looks at the host once. A plain user's rung is found out by doing, once a boot.
+pub fn gather(forced: Option<Rung>, paths: &Paths, helper: &HelperSource) -> Result<Found> {
+    if forced.is_some() || nix::unistd::geteuid().is_root() {
+        return facts(rung(forced)?, true).map(|facts| Found { facts, reason: "it was asked for".into() });
+    }
+    let memory = paths.run().join("rung");
+    let text = fs::read_if_exists(&memory, 4096)?.unwrap_or_default();
+    if let Some((rung_word, fresh)) = probe::recall(&String::from_utf8_lossy(&text), &sys::boot_id())
+        && let Ok(found) = rung(Some(rung_word)).and_then(|r| facts(r, fresh))
+    {
+        return Ok(Found { facts: found, reason: "it worked before on this boot".into() });
+    }
+    let candidates = [Rung::SubIds, Rung::SingleId].map(|r| rung(Some(r)).and_then(|r| facts(r, true)));
+    let found = probe::climb(candidates.into(), paths, helper)?;
+    let staged = paths.run().join(format!(".rung-{}", std::process::id()));
+    fs::replace(&memory, &staged, probe::remember(&found.facts).as_bytes(), fs::Sync::No)?;
+    Ok(found)
+}
+
+fn facts((rung, id_map): (Rung, Option<IdMap>), fresh_proc: bool) -> Result<Facts> {
     Ok(Facts {
         rung,
         capabilities: if id_map.is_some() { ALL_CAPABILITIES } else { own_capabilities() },
         id_map,
         in_user_namespace: !is_initial_user_namespace(),
         cgroups: cgroups()?,
-        fresh_proc: true,
+        fresh_proc,
         boot_id: sys::boot_id(),
         machine_id: sys::machine_id(),
         hosts: text("/etc/hosts"),

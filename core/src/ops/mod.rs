@@ -9,6 +9,7 @@ pub mod images;
 pub mod info;
 pub mod list;
 pub mod logs;
+mod probe;
 pub mod pull;
 pub mod remove;
 pub mod rename;

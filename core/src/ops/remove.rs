@@ -53,7 +53,7 @@ fn delete(context: &Context, record: &Record) -> Result<()> {
 pub(super) fn remove_tree(context: &Context, path: &Path) -> Result<()> {
     match (fs::remove_tree(path), &context.facts()?.id_map) {
         (Err(e), Some(map)) if matches!(e.errno(), Some(libc::EACCES | libc::EPERM)) => {
-            launch::remove_tree_as(map, path, context.options.helper.as_deref())
+            launch::remove_trees(Some(map), &[path.display().to_string()], &context.helper())
         }
         (done, _) => done,
     }

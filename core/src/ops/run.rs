@@ -27,12 +27,8 @@ pub fn run(context: &Context, options: &RunOptions, progress: &mut dyn Progress,
     let launched = launch_or_remove(context, &record, &pipes.stdio())?;
     let (ours, theirs) = pipes.split();
     drop(theirs);
-    capture::collect(launched, ours, stdin.unwrap_or_default(), cancel).map(|(exit, stdout, stderr)| Output {
-        id: record.id.to_string(),
-        exit,
-        stdout,
-        stderr,
-    })
+    capture::collect(context, &record.id, launched, ours, stdin.unwrap_or_default(), cancel)
+        .map(|(exit, stdout, stderr)| Output { id: record.id.to_string(), exit, stdout, stderr })
 }
 
 /// Creates and starts a container.

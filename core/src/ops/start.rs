@@ -46,7 +46,7 @@ pub(super) fn launch(context: &Context, record: &Record, stdio: &Stdio) -> Resul
         stdout: borrowed("stdout", stdio.stdout)?,
         stderr: borrowed("stderr", stdio.stderr)?,
     };
-    let launched = launch::launch(&plan, fds, context.options.helper.as_deref())?;
+    let launched = launch::launch(&plan, fds, &context.helper())?;
     made.keep();
     Ok(launched)
 }
@@ -90,8 +90,9 @@ fn borrowed(what: &'static str, fd: Option<i32>) -> Result<Option<BorrowedFd<'st
 /// Sets the size of a container's terminal.
 pub fn resize(context: &Context, id: &ContainerId, rows: u32, columns: u32) -> Result<()> {
     let terminals = context.terminals.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let size = |n: u32| u16::try_from(n).unwrap_or(u16::MAX);
     match terminals.get(id) {
-        Some(launched) => launched.resize(rows, columns),
+        Some(launched) => launched.resize(size(rows), size(columns)),
         None => Err(Error::new(Kind::Conflict, "resize terminal", id.short())
             .because("it has no terminal, or another engine started it")),
     }

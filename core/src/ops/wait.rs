@@ -77,9 +77,11 @@ fn nap(pause: Duration, left: Option<Duration>, cancel: &Cancel) -> Result<Durat
 /// Waits for a container of our own by its shim's status socket.
 pub(super) fn of_launched(launched: &Launched, cancel: &Cancel) -> Result<ExitStatus> {
     let exited = launched.wait_exit(cancel, None)?;
+    // Its removal is a part of the run that the caller waits for.
+    launched.wait_gone(cancel)?;
     Ok(ExitStatus {
-        code: exited.code,
-        signal: exited.signal,
+        code: exited.status(),
+        signal: (exited.signal != 0).then_some(exited.signal),
         oom_killed: exited.oom_killed,
         finished_at: jiff::Timestamp::now().to_string(),
         error: None,
