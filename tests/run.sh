@@ -1,0 +1,117 @@
+#!/usr/bin/env bash
+# Runs every lane of the gate, or those named: bash tests/run.sh [lane...]. Stops at the first red.
+#
+# Installs what is missing by the ordinary clients (apt, pip, npm, cargo); run it as root. A lane that can't
+# run here says SKIPPED and why, in the summary too; nothing is skipped in silence.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+top=$PWD
+export CARGO_TERM_COLOR=never PIP_ROOT_USER_ACTION=ignore
+lanes=(fmt clippy deny unit gates c python node conformance rootless vm)
+[ $# -gt 0 ] && lanes=("$@")
+summary=()
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+
+say() { printf '\n== %s\n' "$*"; }
+skip() { echo "SKIPPED $1: $2"; summary+=("SKIPPED $1: $2"); }
+
+apt_need() {
+  local missing=() package
+  for package in "$@"; do
+    dpkg -s "$package" >/dev/null 2>&1 || missing+=("$package")
+  done
+  [ ${#missing[@]} -eq 0 ] && return
+  [ -n "${apt_updated:-}" ] || { apt-get update -q >/dev/null; apt_updated=1; }
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+lane_fmt() { cargo fmt --all --check; }
+
+lane_clippy() { cargo clippy --quiet --workspace --all-targets --all-features -- -D warnings; }
+
+lane_deny() {
+  command -v cargo-deny >/dev/null || cargo install --quiet --locked cargo-deny
+  cargo deny --log-level error check bans licenses sources
+}
+
+lane_unit() {
+  apt_need busybox-static docker-registry skopeo uidmap
+  if command -v cargo-nextest >/dev/null; then
+    cargo nextest run --workspace --all-features --no-fail-fast --status-level fail
+  else
+    cargo test --workspace --all-features
+  fi
+}
+
+lane_gates() {
+  apt_need abigail-tools gcc g++
+  cargo run --quiet -p xtask -- generate --check
+  cargo run --quiet -p xtask -- floors
+  cargo run --quiet -p xtask -- parity
+  cargo run --quiet -p xtask -- abi
+}
+
+# registry: sets $registry to a loopback registry with the busybox image, until the script ends.
+registry() {
+  [ -n "${registry:-}" ] && return
+  apt_need busybox-static docker-registry skopeo
+  mkdir -p "$scratch/registry"
+  coproc REGISTRY { exec bash tests/lib/images.sh serve "$scratch/registry" busybox; }
+  read -r registry <&"${REGISTRY[0]}"
+}
+
+install_c() {
+  [ -e "$scratch/prefix/include/sampan.h" ] || cargo run --quiet -p xtask -- install --prefix "$scratch/prefix"
+}
+
+lane_c() {
+  apt_need gcc make pkg-config valgrind
+  registry
+  install_c
+  bash tests/c/run.sh "$scratch/prefix" "$registry/busybox:latest"
+}
+
+lane_python() {
+  registry
+  python3 -m venv "$scratch/py"
+  "$scratch/py/bin/pip" install --quiet maturin pytest
+  (cd bindings-python && "$scratch/py/bin/maturin" build --quiet --release --out "$scratch/wheels")
+  "$scratch/py/bin/pip" install --quiet "$scratch"/wheels/*.whl
+  # From elsewhere, so that the installed package is tested and not the sources.
+  (cd "$scratch" && SAMPAN_TEST_IMAGE="$registry/busybox:latest" "$scratch/py/bin/pytest" -q "$top/bindings-python/tests")
+}
+
+lane_node() {
+  registry
+  bash bindings-node/pack.sh "$scratch/node"
+  (cd "$scratch/node" && npm install --silent --no-audit --no-fund ./*.tgz)
+  cp -r bindings-node/tests "$scratch/node/tests"
+  (cd "$scratch/node" && SAMPAN_TEST_IMAGE="$registry/busybox:latest" node --test tests/)
+}
+
+lane_conformance() {
+  registry
+  bash tests/conformance/run.sh "$registry/busybox:latest"
+}
+
+lane_rootless() {
+  apt_need uidmap
+  registry
+  bash tests/rootless/run.sh "$registry/busybox:latest"
+}
+
+lane_vm() {
+  apt_need qemu-system-x86 cpio busybox-static
+  bash tests/vm/run.sh
+}
+
+for lane in "${lanes[@]}"; do
+  say "$lane"
+  began=$SECONDS
+  "lane_$lane"
+  summary+=("ok $lane ($((SECONDS - began)) s)")
+done
+
+say summary
+printf '%s\n' "${summary[@]}"
