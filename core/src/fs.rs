@@ -1,5 +1,7 @@
 //! Files: atomic writes, safe opens beneath a root, removal. The only room (beside `layer`) that uses `std::fs`.
 
+#![allow(clippy::disallowed_methods)]
+
 use std::ffi::OsString;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{ErrorKind, Read, Write};

@@ -1,0 +1,84 @@
+//! What the integration tests share: a loopback registry with a busybox image, and engines of their own.
+
+#![allow(dead_code, missing_docs, clippy::disallowed_methods)]
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio as Process};
+use std::sync::{LazyLock, Mutex};
+
+use sampan::{Cancel, Container, Engine, EngineOptions, Output, Quiet, Result, RunOptions, Stdio};
+
+struct Registry {
+    /// Held for its standard input: the script ends when this process does.
+    _script: Mutex<Child>,
+    _data: tempfile::TempDir,
+    address: String,
+}
+
+static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
+    let data = tempfile::tempdir().unwrap();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/lib/images.sh");
+    let mut child = Command::new("bash")
+        .args([script, "serve", &data.path().display().to_string(), "busybox"])
+        .stdin(Process::piped())
+        .stdout(Process::piped())
+        .spawn()
+        .unwrap();
+    let mut address = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut address).unwrap();
+    assert!(!address.trim().is_empty(), "the registry did not start");
+    Registry { _script: Mutex::new(child), _data: data, address: address.trim().to_owned() }
+});
+
+pub fn image() -> String {
+    format!("{}/busybox:latest", REGISTRY.address)
+}
+
+/// An engine in a directory of its own, on tmpfs where there is one.
+pub struct Host {
+    pub engine: Engine,
+    pub dir: tempfile::TempDir,
+}
+
+impl Host {
+    pub fn new() -> Host {
+        let base = if std::path::Path::new("/dev/shm").is_dir() { "/dev/shm" } else { "/tmp" };
+        let dir = tempfile::tempdir_in(base).unwrap();
+        let engine = Engine::open(&Host::options(&dir)).unwrap();
+        Host { engine, dir }
+    }
+
+    pub fn options(dir: &tempfile::TempDir) -> EngineOptions {
+        let at = |name: &str| Some(dir.path().join(name).display().to_string());
+        EngineOptions { root: at("root"), run: at("run"), ..EngineOptions::default() }
+    }
+
+    pub fn run(&self, options: RunOptions) -> Result<Output> {
+        self.engine.run(&options, &mut Quiet, &Cancel::new())
+    }
+
+    pub fn sh(&self, script: &str) -> Output {
+        self.run(command(&["sh", "-c", script])).unwrap()
+    }
+
+    pub fn spawn(&self, options: RunOptions) -> Result<Container> {
+        self.engine.spawn(&options, &Stdio::default(), &mut Quiet, &Cancel::new())
+    }
+
+    /// The names below the store that a container could have left.
+    pub fn left(&self) -> Vec<String> {
+        let list = |name: &str| {
+            let entries = std::fs::read_dir(self.dir.path().join("root").join(name)).into_iter().flatten();
+            entries.map(|e| format!("{name}/{}", e.unwrap().file_name().display())).collect::<Vec<_>>()
+        };
+        ["containers", "names", "tmp", "volumes"].iter().flat_map(|n| list(n)).collect()
+    }
+}
+
+pub fn command(args: &[&str]) -> RunOptions {
+    RunOptions { image: image(), command: args.iter().map(|a| a.to_string()).collect(), ..RunOptions::default() }
+}
+
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

@@ -1,0 +1,333 @@
+//! Containers for real: a pulled image, the shim, the kernel.
+
+#![allow(missing_docs, clippy::disallowed_methods)]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::os::fd::AsRawFd;
+
+use common::{Host, command, image, text};
+use sampan::{
+    Cancel, Kind, ListOptions, LogOptions, Mount, MountKind, RemoveOptions, RunOptions, Status, Stdio, StopOptions,
+    Stream, Tie, Ulimit,
+};
+
+#[test]
+fn output_input_and_exit_code() {
+    let host = Host::new();
+    let out = host.sh("echo out; echo err >&2; exit 7");
+    assert_eq!((text(&out.stdout).as_str(), text(&out.stderr).as_str(), out.exit.code), ("out\n", "err\n", 7));
+    let big = vec![b'x'; 3 << 20];
+    let cat = RunOptions { stdin: Some(big.clone()), ..command(&["cat"]) };
+    assert!(host.run(cat).unwrap().stdout == big);
+    assert_eq!(host.sh("kill -9 $$").exit.code, 137);
+    assert_eq!(host.left(), Vec::<String>::new());
+}
+
+#[test]
+fn what_cannot_be_run_says_why_and_leaves_nothing() {
+    let host = Host::new();
+    let fails = |options: RunOptions, kind: Kind, code: i32| {
+        let error = host.run(options).unwrap_err();
+        assert_eq!((error.kind(), error.exit_code()), (kind, code), "{error}");
+    };
+    fails(command(&["nosuchcommand"]), Kind::CommandNotFound, 127);
+    fails(command(&["/etc/passwd"]), Kind::CommandNotExecutable, 126);
+    fails(RunOptions { user: Some("nobody-here".into()), ..command(&["true"]) }, Kind::UnknownUser, 125);
+    let missing = Mount { source: "/nonexistent-source".into(), target: "/x".into(), ..Mount::default() };
+    fails(RunOptions { mounts: vec![missing], ..command(&["true"]) }, Kind::NotFound, 125);
+    fails(RunOptions { network: Some("web".into()), ..command(&["true"]) }, Kind::Unsupported, 125);
+    assert_eq!(host.left(), Vec::<String>::new());
+}
+
+#[test]
+fn options_reach_the_process() {
+    let host = Host::new();
+    let options = RunOptions {
+        env: BTreeMap::from([("GREETING".into(), "hi there".into())]),
+        workdir: Some("/made/for/it".into()),
+        user: Some("app".into()),
+        group_add: vec!["extra".into()],
+        hostname: Some("box".into()),
+        ulimits: vec![Ulimit { name: "nofile".into(), soft: 100, hard: 200 }],
+        ..command(&["sh", "-c", "echo $GREETING; pwd; id -un; id -G; hostname; ulimit -n; echo $HOME"])
+    };
+    let out = host.run(options).unwrap();
+    let lines: Vec<String> = text(&out.stdout).lines().map(str::to_owned).collect();
+    assert_eq!(lines, ["hi there", "/made/for/it", "app", "1000 2000", "box", "100", "/home/app"]);
+}
+
+#[test]
+fn the_container_sees_only_itself() {
+    let host = Host::new();
+    let out = host.sh("ps | grep -vc PID; ls /sys/class/net; cat /proc/1/comm; ls -A /proc/acpi 2>/dev/null | wc -l; \
+                       touch /proc/sys/kernel/x 2>&1 | tail -1; grep CapBnd /proc/self/status; ls /dev | tr '\\n' ' '");
+    let lines: Vec<String> = text(&out.stdout).lines().map(str::to_owned).collect();
+    assert_eq!(lines[1], "lo", "{lines:?}");
+    assert_eq!(lines[3], "0");
+    assert!(lines.iter().any(|l| l.contains("a80425fb")), "{lines:?}");
+    assert_eq!(
+        lines.last().unwrap().trim(),
+        "core fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero"
+    );
+}
+
+#[test]
+fn a_device_made_inside_gives_nothing() {
+    let host = Host::new();
+    let out = host.sh("mknod /tmp/null c 1 3 && echo x > /tmp/null; mknod /dev/mine c 1 3 && echo x > /dev/mine; echo x > /dev/null && echo fine");
+    assert_eq!(text(&out.stdout), "fine\n", "{}", text(&out.stderr));
+    assert!(text(&out.stderr).contains("ermission denied"), "{}", text(&out.stderr));
+}
+
+#[test]
+fn mounts_of_each_kind() {
+    let host = Host::new();
+    let shared = tempfile::tempdir().unwrap();
+    std::fs::write(shared.path().join("in"), "from the host").unwrap();
+    let bind = |target: &str, read_only| Mount {
+        source: shared.path().display().to_string(),
+        target: target.into(),
+        read_only,
+        ..Mount::default()
+    };
+    let tmpfs = Mount {
+        kind: MountKind::Tmpfs,
+        target: "/scratch".into(),
+        options: vec!["size=1m".into()],
+        ..Mount::default()
+    };
+    let script = "cat /ro/in; echo back > /rw/out; touch /ro/no 2>/dev/null || echo ' read-only'; \
+                  head -c 2m /dev/zero > /scratch/big 2>/dev/null || echo full; grep -c ' /scratch tmpfs' /proc/mounts";
+    let mounts = vec![bind("/ro", true), bind("/rw", false), tmpfs];
+    let out = host.run(RunOptions { mounts, ..command(&["sh", "-c", script]) }).unwrap();
+    assert_eq!(text(&out.stdout), "from the host read-only\nfull\n1\n", "{}", text(&out.stderr));
+    assert_eq!(std::fs::read_to_string(shared.path().join("out")).unwrap(), "back\n");
+}
+
+#[test]
+fn a_read_only_root_and_a_new_volume() {
+    let host = Host::new();
+    let volume = Mount { kind: MountKind::Volume, target: "/etc".into(), ..Mount::default() };
+    let options = RunOptions {
+        read_only: true,
+        mounts: vec![volume],
+        ..command(&[
+            "sh",
+            "-c",
+            "touch /no 2>/dev/null || echo read-only; grep -c app /etc/passwd; touch /etc/new && echo writable",
+        ])
+    };
+    let out = host.run(options).unwrap();
+    assert_eq!(text(&out.stdout), "read-only\n1\nwritable\n", "{}", text(&out.stderr));
+    assert_eq!(host.left(), Vec::<String>::new());
+}
+
+#[test]
+fn a_life_in_the_background() {
+    let host = Host::new();
+    let script = "trap 'echo bye; exit 3' TERM; echo up; echo warn >&2; while :; do sleep 0.05; done";
+    let options = RunOptions { name: Some("life".into()), ..command(&["sh", "-c", script]) };
+    let container = host.spawn(options.clone()).unwrap();
+    let cancel = Cancel::new();
+    let mut log = container.logs(&LogOptions { follow: true, no_stderr: true, ..LogOptions::default() }).unwrap();
+    assert_eq!(log.next(&cancel).unwrap().unwrap().data, b"up\n");
+    let info = container.inspect().unwrap();
+    assert_eq!((info.status, info.name.as_str(), info.pid.is_some()), (Status::Running, "life", true));
+    assert_eq!(host.spawn(options).unwrap_err().kind(), Kind::AlreadyExists);
+    assert_eq!(container.remove(&RemoveOptions::default()).unwrap_err().kind(), Kind::Conflict);
+    assert_eq!(container.wait(Some(0.01), &cancel).unwrap_err().kind(), Kind::Timeout);
+    container.stop(&StopOptions::default(), &cancel).unwrap();
+    assert_eq!(log.next(&cancel).unwrap().unwrap().data, b"bye\n");
+    assert_eq!(log.next(&cancel).unwrap(), None);
+    assert_eq!(container.wait(None, &cancel).unwrap().code, 3);
+    container.stop(&StopOptions::default(), &cancel).unwrap();
+    assert_eq!(container.kill("KILL").unwrap_err().kind(), Kind::Conflict);
+
+    container.restart(&StopOptions::default(), &cancel).unwrap();
+    container.rename("other").unwrap();
+    assert_eq!(host.engine.container("other").unwrap().id(), container.id());
+    assert_eq!(host.engine.container("life").unwrap_err().kind(), Kind::NotFound);
+    container.remove(&RemoveOptions { force: true, volumes: true }).unwrap();
+    assert_eq!(container.inspect().unwrap_err().kind(), Kind::NotFound);
+    assert_eq!(host.left(), Vec::<String>::new());
+}
+
+#[test]
+fn logs_tell_streams_apart_and_keep_every_byte() {
+    let host = Host::new();
+    let container = host.spawn(command(&["sh", "-c", "echo one; echo two >&2; printf 'a\\0b'"])).unwrap();
+    container.wait(None, &Cancel::new()).unwrap();
+    let read = |options: LogOptions| {
+        let (mut log, mut all) = (container.logs(&options).unwrap(), Vec::new());
+        while let Some(entry) = log.next(&Cancel::new()).unwrap() {
+            all.push(entry);
+        }
+        all
+    };
+    let of = |stream| {
+        read(LogOptions::default())
+            .iter()
+            .filter(|e| e.stream == stream)
+            .flat_map(|e| e.data.clone())
+            .collect::<Vec<u8>>()
+    };
+    assert_eq!(of(Stream::Stdout), b"one\na\0b");
+    assert_eq!(of(Stream::Stderr), b"two\n");
+    assert_eq!(read(LogOptions { tail: Some(1), ..LogOptions::default() })[0].data, b"a\0b");
+    container.remove(&RemoveOptions::default()).unwrap();
+}
+
+#[test]
+fn a_term_that_is_ignored_becomes_a_kill() {
+    let host = Host::new();
+    let container = host.spawn(command(&["sh", "-c", "trap '' TERM; while :; do sleep 0.05; done"])).unwrap();
+    container.stop(&StopOptions { timeout: Some(0.05), signal: None }, &Cancel::new()).unwrap();
+    assert_eq!(container.wait(None, &Cancel::new()).unwrap().signal, Some(9));
+    container.remove(&RemoveOptions::default()).unwrap();
+}
+
+#[test]
+fn lists_filter_as_docker_does() {
+    let host = Host::new();
+    let labelled = |name: &str, value: &str, args: &[&str]| {
+        let labels = BTreeMap::from([("app".to_string(), value.to_string())]);
+        host.spawn(RunOptions { name: Some(name.into()), labels, ..command(args) }).unwrap()
+    };
+    let (web, job) = (labelled("web", "a", &["sleep", "1000"]), labelled("job", "b", &["true"]));
+    job.wait(None, &Cancel::new()).unwrap();
+    let names = |all, filters: &[&str]| {
+        let options = ListOptions { all, filters: filters.iter().map(|f| f.to_string()).collect() };
+        host.engine.containers(&options).unwrap().into_iter().map(|c| c.name).collect::<Vec<_>>()
+    };
+    assert_eq!(names(false, &[]), ["web"]);
+    assert_eq!(names(true, &[]), ["job", "web"]);
+    assert_eq!(names(true, &["label=app=b"]), ["job"]);
+    assert_eq!(names(false, &["status=exited"]), ["job"]);
+    assert_eq!(names(true, &["name=we", "name=jo"]).len(), 2);
+    assert!(host.engine.containers(&ListOptions { all: true, filters: vec!["color=red".into()] }).is_err());
+    for container in [web, job] {
+        container.remove(&RemoveOptions { force: true, volumes: false }).unwrap();
+    }
+}
+
+#[test]
+fn eight_threads_start_containers_at_once_and_no_descriptor_leaks() {
+    let host = Host::new();
+    host.sh("true");
+    let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let host = &host;
+            scope.spawn(move || {
+                for turn in 0..4 {
+                    let out = host.sh(&format!("echo {thread}-{turn}; ls /proc/self/fd | wc -l"));
+                    assert_eq!(text(&out.stdout), format!("{thread}-{turn}\n4\n"));
+                }
+            });
+        }
+    });
+    // Other tests share this process, so only a leak that grows with every run shows.
+    assert!(descriptors() < 400, "{} descriptors are open", descriptors());
+    assert_eq!(host.left(), Vec::<String>::new());
+}
+
+#[test]
+fn a_run_is_cancelled_at_once_and_leaves_nothing() {
+    let host = Host::new();
+    let cancel = Cancel::new();
+    let (read, write) = nix::unistd::pipe().unwrap();
+    let shared = Mount { source: host.dir.path().display().to_string(), target: "/host".into(), ..Mount::default() };
+    let options = RunOptions {
+        mounts: vec![shared],
+        ..command(&["sh", "-c", "mkfifo /host/up; echo up > /host/up; sleep 1000"])
+    };
+    drop((read, write));
+    std::thread::scope(|scope| {
+        let other = cancel.clone();
+        let fifo = host.dir.path().join("up");
+        scope.spawn(move || {
+            while !fifo.exists() {
+                std::thread::yield_now();
+            }
+            let mut text = String::new();
+            std::fs::File::open(&fifo).unwrap().read_to_string(&mut text).unwrap();
+            other.cancel();
+        });
+        let error = host.engine.run(&options, &mut sampan::Quiet, &cancel).unwrap_err();
+        assert_eq!(error.kind(), Kind::Cancelled, "{error}");
+    });
+    assert_eq!(host.left(), Vec::<String>::new());
+}
+
+#[test]
+fn streams_go_to_the_callers_descriptors() {
+    let host = Host::new();
+    let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
+    let stdio = Stdio { stdout: Some(write.as_raw_fd()), ..Stdio::default() };
+    let options = command(&["echo", "direct"]);
+    let container = host.engine.spawn(&options, &stdio, &mut sampan::Quiet, &Cancel::new()).unwrap();
+    drop(write);
+    let mut text = String::new();
+    std::fs::File::from(read).read_to_string(&mut text).unwrap();
+    assert_eq!(text, "direct\n");
+    container.wait(None, &Cancel::new()).unwrap();
+    container.remove(&RemoveOptions::default()).unwrap();
+}
+
+#[test]
+fn limits_are_the_cgroups() {
+    let host = Host::new();
+    let info = host.engine.info().unwrap();
+    let options = RunOptions {
+        memory: Some(64 << 20),
+        pids_limit: Some(32),
+        cpus: Some(0.5),
+        ..command(&[
+            "sh",
+            "-c",
+            "cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/pids/pids.max /sys/fs/cgroup/cpu/cpu.cfs_quota_us",
+        ])
+    };
+    match (host.run(options), info.cgroup.as_str()) {
+        (Ok(out), "v1" | "hybrid") => assert_eq!(text(&out.stdout), "67108864\n32\n50000\n", "{}", text(&out.stderr)),
+        (Ok(_), "v2") => {}
+        (Err(e), _) => assert_eq!(e.kind(), Kind::UnenforceableLimit, "{e}"),
+        (Ok(_), mode) => panic!("limits were not enforced in mode {mode}"),
+    }
+}
+
+#[test]
+fn out_of_memory_is_told() {
+    let host = Host::new();
+    let hog = RunOptions {
+        memory: Some(16 << 20),
+        memory_swap: None,
+        ..command(&["sh", "-c", "head -c 64m /dev/zero | tail -c 64m | wc -c"])
+    };
+    let options = RunOptions { mounts: vec![], tie: Tie::Host, ..hog };
+    match host.run(options) {
+        Ok(out) => assert!(out.exit.oom_killed, "{:?} {}", out.exit, text(&out.stderr)),
+        Err(e) => assert_eq!(e.kind(), Kind::UnenforceableLimit, "{e}"),
+    }
+}
+
+#[test]
+fn a_plan_is_printed_without_doing_anything() {
+    let host = Host::new();
+    host.engine.pull(&image(), &Default::default(), &mut sampan::Quiet, &Cancel::new()).unwrap();
+    let plan = host.engine.plan(&command(&["true"])).unwrap();
+    let plan: serde_json::Value = serde_json::from_str(&plan).unwrap();
+    assert_eq!(plan["launch"]["process"]["args"][0], "true");
+    assert_eq!(host.left(), Vec::<String>::new());
+}
+
+#[test]
+fn doctor_runs_its_own_container() {
+    let host = Host::new();
+    let report = host.engine.doctor().unwrap();
+    assert!(report.ok && report.self_test_ms.is_some(), "{report:#?}");
+    assert_eq!(host.left(), Vec::<String>::new());
+}
