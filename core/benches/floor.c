@@ -1,0 +1,184 @@
+/* The floor: the system calls that one `run` can't do without, and nothing else.
+ *
+ * floor LOWER BASE COUNT GAP_MS [CGROUP_BASE...]
+ *
+ * Each turn makes the cgroups, a directory with its records, a supervising process, namespaces, an overlay,
+ * Docker's default mounts, masks and read-only paths, runs /bin/true in it, and removes all again. It checks
+ * nothing a container runtime must check, resolves no path safely, and copies no output; a runtime's time is
+ * given as a ratio to it. Prints one time in milliseconds a line.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static void die(const char *what) { perror(what); _exit(1); }
+static void check(int r, const char *what) { if (r < 0) die(what); }
+
+static void put(const char *path, const char *text) {
+    int fd = open(path, O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, 0600);
+    check(fd, path);
+    check(write(fd, text, strlen(text)), path);
+    close(fd);
+}
+
+static void mount_fs(const char *type, const char *target, unsigned long flags, const char *data) {
+    mkdir(target, 0755);
+    check(mount(type, target, type, flags, data), target);
+}
+
+static void bind_file(const char *from, const char *to) {
+    int fd = open(to, O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
+    if (fd >= 0) close(fd);
+    check(mount(from, to, NULL, MS_BIND, NULL), to);
+}
+
+static const char *masked[] = {"proc/acpi", "proc/interrupts", "proc/kcore", "proc/keys", "proc/latency_stats",
+    "proc/sched_debug", "proc/scsi", "proc/timer_list", "proc/timer_stats", "sys/devices/virtual/powercap",
+    "sys/firmware", "proc/asound"};
+static const char *readonly[] = {"proc/bus", "proc/fs", "proc/irq", "proc/sys", "proc/sysrq-trigger"};
+static const char *devices[] = {"null", "zero", "full", "random", "urandom", "tty"};
+
+static void mounts(char **groups, int n, const char *id) {
+    char path[512], from[512];
+    mount_fs("proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+    mount_fs("tmpfs", "dev", MS_NOSUID, "mode=755,size=64m");
+    mount_fs("devpts", "dev/pts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5");
+    for (size_t i = 0; i < sizeof devices / sizeof *devices; i++) {
+        snprintf(from, sizeof from, "/dev/%s", devices[i]);
+        snprintf(path, sizeof path, "dev/%s", devices[i]);
+        bind_file(from, path);
+    }
+    mount_fs("tmpfs", "dev/shm", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=1777,size=64m");
+    mount_fs("mqueue", "dev/mqueue", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+    mount_fs("sysfs", "sys", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY, NULL);
+    mount_fs("tmpfs", "sys/fs/cgroup", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=755");
+    for (int i = 0; i < n; i++) {
+        snprintf(from, sizeof from, "%s/floor/%s", groups[i], id);
+        snprintf(path, sizeof path, "sys/fs/cgroup/%d", i);
+        mkdir(path, 0755);
+        check(mount(from, path, NULL, MS_BIND, NULL), path);
+    }
+    mount_fs("tmpfs", "dev/files", MS_NOSUID | MS_NODEV, "mode=755");
+    put("dev/files/hosts", "127.0.0.1 localhost\n"), put("dev/files/hostname", "floor\n"), put("dev/files/resolv.conf", "");
+    bind_file("dev/files/hosts", "etc/hosts"), bind_file("dev/files/hostname", "etc/hostname");
+    bind_file("dev/files/resolv.conf", "etc/resolv.conf");
+    symlink("/proc/self/fd", "dev/fd"), symlink("/proc/self/fd/0", "dev/stdin"), symlink("/proc/self/fd/1", "dev/stdout");
+    symlink("/proc/self/fd/2", "dev/stderr"), symlink("pts/ptmx", "dev/ptmx"), symlink("/proc/kcore", "dev/core");
+    for (size_t i = 0; i < sizeof masked / sizeof *masked; i++) {
+        struct stat st;
+        if (stat(masked[i], &st) < 0) continue;
+        mount(S_ISDIR(st.st_mode) ? "dev/mqueue" : "/dev/null", masked[i], NULL, MS_BIND, NULL);
+    }
+    for (size_t i = 0; i < sizeof readonly / sizeof *readonly; i++)
+        if (mount(readonly[i], readonly[i], NULL, MS_BIND | MS_REC, NULL) == 0)
+            mount(NULL, readonly[i], NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL);
+}
+
+static void init(const char *lower, const char *dir, char **groups, int n, const char *id) {
+    char text[1024], path[512];
+    for (int i = 0; i < n; i++) {
+        snprintf(path, sizeof path, "%s/floor/%s/tasks", groups[i], id);
+        put(path, "0");
+    }
+    check(unshare(CLONE_NEWCGROUP), "cgroup namespace");
+    check(mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL), "propagation");
+    snprintf(text, sizeof text, "lowerdir=%s,upperdir=%s/upper,workdir=%s/work", lower, dir, dir);
+    check(mount("overlay", dir, "overlay", MS_NODEV, text), "overlay");
+    check(chdir(dir), dir);
+    mounts(groups, n, id);
+    check(syscall(SYS_pivot_root, ".", "."), "pivot_root");
+    check(umount2(".", MNT_DETACH), "umount");
+    check(sethostname("floor", 5), "sethostname");
+    char *argv[] = {"true", NULL}, *envp[] = {NULL};
+    execve("/bin/true", argv, envp);
+    die("/bin/true");
+}
+
+static void supervise(const char *lower, const char *dir, char **groups, int n, const char *id) {
+    int out[2], err[2], status;
+    char path[512], byte;
+    setsid();
+    check(pipe2(out, O_CLOEXEC), "pipe"), check(pipe2(err, O_CLOEXEC), "pipe");
+    struct clone_args args = {.flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS, .exit_signal = SIGCHLD};
+    pid_t pid = syscall(SYS_clone3, &args, sizeof args);
+    check(pid, "clone3");
+    if (pid == 0) {
+        dup2(out[1], 1), dup2(err[1], 2);
+        init(lower, dir, groups, n, id);
+    }
+    close(out[1]), close(err[1]);
+    snprintf(path, sizeof path, "%s/state.json", dir);
+    put(path, "{}");
+    while (read(out[0], &byte, 1) > 0 || read(err[0], &byte, 1) > 0) {}
+    check(waitpid(pid, &status, 0), "waitpid");
+    for (int i = 0; i < n; i++) {
+        snprintf(path, sizeof path, "%s/floor/%s", groups[i], id);
+        while (rmdir(path) < 0 && errno == EBUSY) {}
+    }
+    snprintf(path, sizeof path, "%s/exit.json", dir);
+    put(path, "{}");
+    _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
+}
+
+static const char *files[] = {"record.json", "lock", "state.json", "exit.json"};
+
+static void turn(const char *lower, const char *base, char **groups, int n, int count) {
+    char id[32], dir[256], path[512];
+    int status;
+    snprintf(id, sizeof id, "%d-%d", getpid(), count);
+    snprintf(dir, sizeof dir, "%s/%s", base, id);
+    check(mkdir(dir, 0700), dir);
+    snprintf(path, sizeof path, "%s/upper", dir), mkdir(path, 0755);
+    snprintf(path, sizeof path, "%s/work", dir), mkdir(path, 0755);
+    for (int i = 0; i < 2; i++) snprintf(path, sizeof path, "%s/%s", dir, files[i]), put(path, "{}");
+    for (int i = 0; i < n; i++) {
+        snprintf(path, sizeof path, "%s/floor/%s", groups[i], id);
+        check(mkdir(path, 0755), path);
+    }
+    pid_t pid = fork();
+    if (pid == 0) supervise(lower, dir, groups, n, id);
+    check(waitpid(pid, &status, 0), "waitpid");
+    if (status) fprintf(stderr, "turn %d ended with %d\n", count, status), exit(1);
+    for (int i = 0; i < 4; i++) snprintf(path, sizeof path, "%s/%s", dir, files[i]), unlink(path);
+    const char *made[] = {"upper/etc/hosts", "upper/etc/hostname", "upper/etc/resolv.conf", NULL};
+    for (int i = 0; made[i]; i++) snprintf(path, sizeof path, "%s/%s", dir, made[i]), unlink(path);
+    const char *dirs[] = {"upper/etc", "upper/dev", "upper/proc", "upper/sys", "upper", "work/work", "work", NULL};
+    for (int i = 0; dirs[i]; i++) snprintf(path, sizeof path, "%s/%s", dir, dirs[i]), rmdir(path);
+    check(rmdir(dir), dir);
+}
+
+int main(int argc, char **argv) {
+    if (argc < 5) return 2;
+    for (int i = 5; i < argc; i++) {
+        char path[512];
+        snprintf(path, sizeof path, "%s/floor", argv[i]);
+        mkdir(path, 0755);
+    }
+    struct timespec gap = {0, atoi(argv[4]) * 1000000L}, a, b;
+    for (int i = 0; i < atoi(argv[3]); i++) {
+        nanosleep(&gap, NULL);
+        clock_gettime(CLOCK_MONOTONIC, &a);
+        turn(argv[1], argv[2], argv + 5, argc - 5, i);
+        clock_gettime(CLOCK_MONOTONIC, &b);
+        printf("%.3f\n", (b.tv_sec - a.tv_sec) * 1e3 + (b.tv_nsec - a.tv_nsec) / 1e6);
+    }
+    for (int i = 5; i < argc; i++) {
+        char path[512];
+        snprintf(path, sizeof path, "%s/floor", argv[i]);
+        rmdir(path);
+    }
+    return 0;
+}
