@@ -11,6 +11,11 @@ use crate::error::{Context, Error, Kind, Result};
 
 static SHIM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/sampan-shim"));
 
+/// The shim's program: also the payload of the self-test.
+pub fn shim_image() -> &'static [u8] {
+    SHIM
+}
+
 /// Where the shim may come from when the host refuses to execute a memfd.
 #[derive(Clone, Debug, Default)]
 pub struct HelperSource {

@@ -13,7 +13,7 @@ mod tie;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-pub use helper::HelperSource;
+pub use helper::{HelperSource, shim_image};
 pub use modes::{HostProgram, apply_owners, remove_trees, run_program};
 pub use status::{Exit, Launched};
 

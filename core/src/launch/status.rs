@@ -57,6 +57,20 @@ impl Launched {
         }
     }
 
+    /// Waits until the shim itself has ended: its records are written and what it was to remove is removed.
+    pub fn wait_gone(&self, cancel: &Cancel) -> Result<()> {
+        loop {
+            cancel.check("wait for container", "")?;
+            let mut fds = vec![PollFd::new(self.shim.pidfd.as_fd(), PollFlags::POLLIN)];
+            fds.extend(cancel.fd().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+            match poll(&mut fds, PollTimeout::NONE) {
+                Ok(_) if fds[0].any() == Some(true) => return Ok(()),
+                Ok(_) | Err(nix::Error::EINTR) => {}
+                Err(e) => return Err(e).context("wait for container", ""),
+            }
+        }
+    }
+
     /// Gives the container's terminal a new size.
     pub fn resize(&self, rows: u16, columns: u16) -> Result<()> {
         let mut packet = [0; PACKET_MAX];

@@ -17,18 +17,16 @@ use crate::plan::start::{self, Places};
 use crate::plan::{cgroup, names};
 use crate::spec::Spec;
 use crate::store::liveness;
+use crate::store::tmp::Temp;
 use crate::{fs, sys};
 
 /// Runs the self-test with these facts, and tells how long it took from start to removal.
 pub fn self_test(paths: &Paths, facts: &Facts, helper: &HelperSource) -> Result<Duration> {
     let random = sys::random_bytes().map_err(|e| Error::errno_in(e as i32, "make id", ""))?;
     let id = ContainerId::from_random(random);
-    let dir = paths.tmp().join(format!("self-test-{}", id.short()));
-    // Held for as long as the directory is in use, so that a sweep of `tmp/` leaves it alone.
-    let done = prepare(&dir).and_then(|()| run(&dir, &id, paths, facts, helper));
-    let removed = fs::remove_tree(&dir);
-    let took = done.map_err(|e| e.within("run self-test", facts.rung.word()))?;
-    removed.map(|()| took)
+    let temp = Temp::dir(paths)?;
+    let done = prepare(temp.path()).and_then(|()| run(temp.path(), &id, paths, facts, helper));
+    done.map_err(|e| e.within("run self-test", facts.rung.word()))
 }
 
 fn prepare(dir: &Path) -> Result<()> {
@@ -60,7 +58,7 @@ fn run(dir: &Path, id: &ContainerId, paths: &Paths, facts: &Facts, helper: &Help
         dir: text(dir),
         lower: vec![text(&dir.join("lower"))],
         volumes: text(&paths.volumes()),
-        trash: format!("{}-gone", text(dir)),
+        trash: text(&paths.tmp().join(format!("trash-{id}"))),
         name_claim: String::new(),
     };
     let plan = start::plan(&spec, facts, &groups_plan, &places)?;

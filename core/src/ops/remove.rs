@@ -45,8 +45,10 @@ pub(super) fn discard(context: &Context, record: &Record) -> Result<()> {
 }
 
 fn delete(context: &Context, record: &Record) -> Result<()> {
-    let trash = containers::unlist(&context.paths, record)?;
-    remove_tree(context, &trash).map_err(|e| e.within("remove container", record.name.as_str()))
+    match containers::unlist(&context.paths, record)? {
+        Some(trash) => remove_tree(context, &trash).map_err(|e| e.within("remove container", record.name.as_str())),
+        None => Ok(()),
+    }
 }
 
 /// Removes a tree of the store. What subordinate ids own only their own user namespace may remove.

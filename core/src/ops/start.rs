@@ -1,19 +1,20 @@
 //! `start`: plan the launch, make the cgroups, hand all to the shim.
 
 use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
 
 use super::Context;
 use crate::api::*;
 use crate::cancel::Cancel;
 use crate::cgroup as groups;
 use crate::error::{Error, Kind, Result};
-use crate::id::ContainerId;
+use crate::id::{ContainerId, Digest};
 use crate::launch::{self, LaunchFds, Launched};
 use crate::plan::cgroup::{self, CgroupPlan};
 use crate::plan::launch::LaunchPlan;
 use crate::plan::start::{self, Places};
 use crate::store::containers::{self, Record};
-use crate::store::liveness;
+use crate::store::{layers, liveness};
 
 /// Starts a container.
 pub fn start(context: &Context, id: &ContainerId, stdio: &Stdio, cancel: &Cancel) -> Result<()> {
@@ -60,19 +61,28 @@ pub(super) fn plan(context: &Context, record: &Record) -> Result<(CgroupPlan, La
             .hint("create it again here"));
     }
     let cgroup = cgroup::plan(&record.spec.limits, &record.id, &facts.cgroups)?;
-    let plan = start::plan(&record.spec, facts, &cgroup, &places(context, record))?;
+    let plan = start::plan(&record.spec, facts, &cgroup, &places(context, record)?)?;
     Ok((cgroup, plan))
 }
 
-fn places(context: &Context, record: &Record) -> Places {
+fn places(context: &Context, record: &Record) -> Result<Places> {
     let paths = &context.paths;
-    let text = |path: std::path::PathBuf| path.display().to_string();
-    Places {
+    let text = |path: PathBuf| path.display().to_string();
+    Ok(Places {
         dir: text(paths.container(&record.id).dir().to_owned()),
-        lower: record.layers.iter().rev().map(|l| text(paths.layer(&record.form, l).join("fs"))).collect(),
+        lower: record.layers.iter().rev().map(|l| layer(context, record, l).map(text)).collect::<Result<_>>()?,
         volumes: text(paths.volumes()),
-        trash: text(paths.tmp().join(record.id.as_str())),
+        trash: text(paths.tmp().join(format!("trash-{}", record.id))),
         name_claim: text(paths.name(&record.name)),
+    })
+}
+
+fn layer(context: &Context, record: &Record, diff_id: &Digest) -> Result<PathBuf> {
+    match layers::find(&context.paths, &record.form, diff_id)? {
+        Some(dir) => Ok(dir.join("fs")),
+        None => Err(Error::new(Kind::Store, "find layer", diff_id.as_str())
+            .because("it is not in the store any more")
+            .hint("pull the image again")),
     }
 }
 

@@ -4,12 +4,11 @@
 //! is derived, never stored: a shim holds `lock` for as long as it lives, so a `kill -9` of anything
 //! leaves nothing to repair.
 
-use std::path::Path;
+use std::path::PathBuf;
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::liveness;
+use super::{liveness, record, tmp};
 use crate::api::{RunOptions, Rung, Status};
 use crate::error::{Error, Kind, Result};
 use crate::fs;
@@ -19,8 +18,7 @@ use crate::paths::{ContainerPaths, Paths};
 use crate::spec::Spec;
 
 /// The version of the three records that this library writes, and the newest that it reads.
-pub const VERSION: u32 = 1;
-const MOST: u64 = 16 << 20;
+pub const VERSION: u32 = record::VERSION;
 
 /// `record.json`: what a container was created as.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -143,19 +141,14 @@ fn fill(staged: &ContainerPaths, record: &Record) -> Result<()> {
     fs::make_dirs(&staged.upper())?;
     fs::make_dirs(&staged.work())?;
     fs::write_new(&staged.lock(), b"")?;
-    fs::write_new(&staged.record(), &encode(record, staged)?)
-}
-
-fn encode(record: &Record, at: &ContainerPaths) -> Result<Vec<u8>> {
-    serde_json::to_vec(record)
-        .map_err(|e| Error::new(Kind::Store, "write record", at.record().display().to_string()).caused_by(e))
+    fs::write_new(&staged.record(), &record::encode(&staged.record(), record)?)
 }
 
 /// Replaces a container's record.
 pub fn update(paths: &Paths, record: &Record) -> Result<()> {
     let at = paths.container(&record.id);
     let staged = at.dir().join(".record.json");
-    fs::replace(&at.record(), &staged, &encode(record, &at)?, fs::Sync::No)
+    fs::replace(&at.record(), &staged, &record::encode(&at.record(), record)?, fs::Sync::No)
 }
 
 /// A name is a symlink whose text is the id: made exclusively, and whole from the first instant.
@@ -210,30 +203,10 @@ pub fn ids(paths: &Paths) -> Result<Vec<ContainerId>> {
 /// Reads a container; `None` when there is no such container.
 pub fn load(paths: &Paths, id: &ContainerId) -> Result<Option<Container>> {
     let at = paths.container(id);
-    let Some(record) = read::<Record>(&at.record())? else { return Ok(None) };
+    let Some(record) = record::read::<Record>(&at.record())? else { return Ok(None) };
     // The lock first: a shim writes its records before it lets go, so what is then read is complete.
     let held = liveness::is_held(&at.lock())?;
-    Ok(Some(Container { record, state: read(&at.state())?, exit: read(&at.exit())?, held }))
-}
-
-fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
-    let Some(bytes) = fs::read_if_exists(path, MOST)? else { return Ok(None) };
-    let damaged = |why: String| Error::new(Kind::Store, "read record", path.display().to_string()).because(why);
-    check_version(&bytes).map_err(damaged)?;
-    serde_json::from_slice(&bytes).map(Some).map_err(|e| damaged(format!("it is damaged: {e}")))
-}
-
-/// A newer record is refused, never rewritten: its writer knew more than we do.
-fn check_version(bytes: &[u8]) -> std::result::Result<(), String> {
-    #[derive(Deserialize)]
-    struct Versioned {
-        version: u32,
-    }
-    match serde_json::from_slice::<Versioned>(bytes) {
-        Ok(v) if v.version <= VERSION => Ok(()),
-        Ok(v) => Err(format!("it has version {}, this Sampan reads up to {VERSION}; use a newer Sampan", v.version)),
-        Err(e) => Err(format!("it is damaged: {e}")),
-    }
+    Ok(Some(Container { record, state: record::read(&at.state())?, exit: record::read(&at.exit())?, held }))
 }
 
 /// Forgets the last run, before a new one.
@@ -247,15 +220,15 @@ pub fn clear_run(paths: &Paths, id: &ContainerId) -> Result<()> {
 pub fn used(paths: &Paths) -> Result<Vec<Record>> {
     let mut records = Vec::new();
     for id in ids(paths)? {
-        records.extend(read::<Record>(&paths.container(&id).record())?);
+        records.extend(record::read::<Record>(&paths.container(&id).record())?);
     }
     Ok(records)
 }
 
-/// Takes a container out of sight: its directory goes to `tmp/`, where the caller deletes it, and its name is free.
-pub fn unlist(paths: &Paths, record: &Record) -> Result<std::path::PathBuf> {
-    let trash = paths.tmp().join(record.id.as_str());
-    fs::rename_noreplace(paths.container(&record.id).dir(), &trash)?;
+/// Takes a container out of sight and frees its name; what is returned is the caller's to delete, `None`
+/// when another took it.
+pub fn unlist(paths: &Paths, record: &Record) -> Result<Option<PathBuf>> {
+    let trash = tmp::trash(paths, paths.container(&record.id).dir())?;
     release(paths, &record.name);
     Ok(trash)
 }
