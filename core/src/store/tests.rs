@@ -2,6 +2,7 @@ mod crashes;
 mod faults;
 mod many;
 mod single;
+mod skopeo;
 
 use std::io::Write;
 use std::path::Path;
