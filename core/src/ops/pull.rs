@@ -1,11 +1,225 @@
-//! `pull`.
+//! `pull`: resolve, then config and layers, then the reference.
+//!
+//! Nothing is in view before it is whole: blobs and layers come by rename, the reference comes last. A
+//! lease keeps what is there already, and what has just come, from a collection in between.
 
-use super::Context;
+mod events;
+mod layers;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+use oci_spec::image::ImageConfiguration;
+
+use self::layers::Job;
+use super::{Context, images};
 use crate::api::*;
 use crate::cancel::Cancel;
 use crate::error::{Error, Kind, Result};
-use crate::progress::Progress;
+use crate::id::{Digest, Name};
+use crate::layer::{Form, UnpackOptions};
+use crate::paths::Paths;
+use crate::progress::{Event, Progress};
+use crate::reference::Reference;
+use crate::registry::{Client, Platform, RegistryOptions, Resolved};
+use crate::store::image::MAX_CONFIG;
+use crate::store::leases::Lease;
+use crate::store::refs::{self, Ref};
+use crate::store::{blobs, image};
 
-pub fn pull(_: &Context, _: &str, _: &PullOptions, _: &mut dyn Progress, _: &Cancel) -> Result<ImageInfo> {
-    Err(Error::new(Kind::Unsupported, "pull", ""))
+const DEFAULT_DOWNLOADS: u32 = 3;
+const MOST_DOWNLOADS: u32 = 32;
+const DEFAULT_MAX_BYTES: u64 = 64 << 30;
+const DEFAULT_MAX_ENTRIES: u64 = 4_000_000;
+
+/// Pulls an image into the store and returns what it is.
+pub fn pull(
+    context: &Context,
+    reference: &str,
+    options: &PullOptions,
+    progress: &mut dyn Progress,
+    cancel: &Cancel,
+) -> Result<ImageInfo> {
+    let reference: Reference = reference.parse()?;
+    let pull = Pull::new(context, options, cancel)?;
+    pull.run(&reference, progress).map_err(|e| e.within("pull image", reference.familiar()))?;
+    images::inspect(context, &reference.to_string())
+}
+
+/// One pull: where to, for whom, within which bounds.
+struct Pull<'a> {
+    paths: Paths,
+    form: Name,
+    unpack: UnpackOptions,
+    keep_blobs: bool,
+    downloads: usize,
+    platform: Platform,
+    registry: RegistryOptions,
+    cancel: &'a Cancel,
+}
+
+impl<'a> Pull<'a> {
+    fn new(context: &Context, options: &PullOptions, cancel: &'a Cancel) -> Result<Pull<'a>> {
+        let engine = &context.options;
+        let (paths, form) = place(context)?;
+        let downloads = options.max_downloads.unwrap_or(DEFAULT_DOWNLOADS).clamp(1, MOST_DOWNLOADS);
+        Ok(Pull {
+            paths,
+            unpack: UnpackOptions {
+                form: if form.as_str() == "root" { Form::Root } else { Form::User },
+                max_bytes: engine.max_unpacked_bytes.unwrap_or(DEFAULT_MAX_BYTES),
+                max_entries: engine.max_entries.unwrap_or(DEFAULT_MAX_ENTRIES),
+            },
+            form,
+            keep_blobs: engine.keep_blobs.unwrap_or(true),
+            downloads: downloads as usize,
+            platform: platform(options.platform.as_deref())?,
+            registry: RegistryOptions { insecure: engine.insecure_registries.clone(), ..RegistryOptions::default() },
+            cancel,
+        })
+    }
+
+    fn run(&self, reference: &Reference, progress: &mut dyn Progress) -> Result<Ref> {
+        let mut lease = Lease::new(&self.paths)?;
+        if let Some(have) = self.pinned(reference, &mut lease)? {
+            return Ok(have);
+        }
+        let client = Client::new(reference, &self.registry, self.cancel)?;
+        let resolved = client.resolve(&self.platform)?;
+        progress.event(&resolved_event(reference, &resolved));
+        lease.hold(&digests(&resolved))?;
+        let (config, jobs) = self.config(&client, &resolved)?;
+        lease.hold(&jobs.iter().map(|j| j.diff_id.clone()).collect::<Vec<_>>())?;
+        layers::fetch(self, &client, &jobs, progress)?;
+        self.commit(&resolved, &config)?;
+        let made = self.name(reference, &resolved)?;
+        progress.event(&done_event(reference, &made.manifest));
+        Ok(made)
+    }
+
+    /// The image that a digest names, when all of it is here: then nobody needs to be asked.
+    fn pinned(&self, reference: &Reference, lease: &mut Lease) -> Result<Option<Ref>> {
+        let Some(found) = reference.digest().and(refs::get(&self.paths, reference)?) else { return Ok(None) };
+        lease.hold(&[found.manifest.clone(), found.id.clone()])?;
+        let Ok(image) = image::load(&self.paths, &found.manifest) else { return Ok(None) };
+        lease.hold(&image.layers)?;
+        for diff_id in &image.layers {
+            if layers::find(self, diff_id)?.is_none() {
+                return Ok(None);
+            }
+        }
+        Ok(Some(found))
+    }
+
+    /// The config's bytes, and what is to be unpacked by it.
+    fn config(&self, client: &Client, resolved: &Resolved) -> Result<(Vec<u8>, Vec<Job>)> {
+        let blob = &resolved.image.config;
+        let bytes = match blobs::has(&self.paths, &blob.digest, blob.size)? {
+            true => blobs::read(&self.paths, &blob.digest, MAX_CONFIG)?,
+            false => client.read(blob, MAX_CONFIG)?,
+        };
+        let config: ImageConfiguration = serde_json::from_slice(&bytes)
+            .map_err(|e| refuse(Kind::InvalidImage, format!("its config is malformed ({e})")))?;
+        if resolved.index.is_none() {
+            self.check_platform(&config)?;
+        }
+        let diff_ids = image::diff_ids(&blob.digest, &config)?;
+        Ok((bytes, jobs(resolved, diff_ids)?))
+    }
+
+    /// An index was asked for the platform; a lone manifest tells only here what it is for.
+    fn check_platform(&self, config: &ImageConfiguration) -> Result<()> {
+        let (os, architecture) = (config.os().to_string(), config.architecture().to_string());
+        let made_for = Platform::new(&os, &architecture, None);
+        let unknown = os.is_empty() || architecture.is_empty();
+        match unknown || made_for.same_machine(&self.platform) {
+            true => Ok(()),
+            false => Err(refuse(Kind::Unsupported, format!("the image is for {made_for}, not for {}", self.platform))
+                .hint(format!("ask for platform {os}/{architecture} to pull it nevertheless"))),
+        }
+    }
+
+    fn commit(&self, resolved: &Resolved, config: &[u8]) -> Result<()> {
+        let index = resolved.index.as_ref().map(|i| i.raw.as_slice());
+        for bytes in [Some(config), index, Some(&resolved.raw)].into_iter().flatten() {
+            blobs::put(&self.paths, bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Points the reference to the image, unless it does.
+    fn name(&self, reference: &Reference, resolved: &Resolved) -> Result<Ref> {
+        let wanted = Ref {
+            version: refs::VERSION,
+            reference: reference.clone(),
+            manifest: resolved.digest.clone(),
+            media_type: resolved.image.media_type.clone(),
+            size: resolved.raw.len() as u64,
+            id: resolved.image.config.digest.clone(),
+            index: resolved.index.as_ref().map(|i| i.digest.clone()),
+        };
+        if refs::get(&self.paths, reference)?.as_ref() != Some(&wanted) {
+            refs::set(&self.paths, &wanted)?;
+        }
+        Ok(wanted)
+    }
+}
+
+/// Where to, and in which form.
+fn place(context: &Context) -> Result<(Paths, Name)> {
+    let paths = Paths::new(context.options.root.as_deref(), context.options.run.as_deref())?;
+    paths.make()?;
+    let form = if nix::unistd::geteuid().is_root() { "root" } else { "single" };
+    Ok((paths, form.parse()?))
+}
+
+fn refuse(kind: Kind, why: impl Into<String>) -> Error {
+    Error::new(kind, "read image", "").because(why)
+}
+
+fn platform(asked: Option<&str>) -> Result<Platform> {
+    let platform = asked.map_or_else(|| Ok(Platform::host()), str::parse::<Platform>)?;
+    match platform.os.as_str() {
+        "linux" => Ok(platform),
+        other => Err(Error::new(Kind::Unsupported, "pull image for", platform.to_string())
+            .because(format!("{other} images can't be unpacked here"))),
+    }
+}
+
+fn digests(resolved: &Resolved) -> Vec<Digest> {
+    let image = &resolved.image;
+    let mut all = vec![resolved.digest.clone(), image.config.digest.clone()];
+    all.extend(resolved.index.as_ref().map(|i| i.digest.clone()));
+    all.extend(image.layers.iter().map(|l| l.digest.clone()));
+    all
+}
+
+/// Each layer once: images that have one twice are legal.
+fn jobs(resolved: &Resolved, diff_ids: Vec<Digest>) -> Result<Vec<Job>> {
+    let layers = &resolved.image.layers;
+    if layers.len() != diff_ids.len() {
+        let why = format!("its manifest has {} layers and its config {}", layers.len(), diff_ids.len());
+        return Err(refuse(Kind::InvalidImage, why));
+    }
+    let mut jobs: Vec<Job> = Vec::with_capacity(layers.len());
+    for (blob, diff_id) in layers.iter().zip(diff_ids) {
+        let job = Job { blob: blob.clone(), diff_id };
+        if !jobs.contains(&job) {
+            jobs.push(job);
+        }
+    }
+    Ok(jobs)
+}
+
+fn resolved_event(reference: &Reference, resolved: &Resolved) -> Event {
+    Event::Resolved {
+        reference: reference.to_string(),
+        digest: resolved.digest.to_string(),
+        layers: resolved.image.layers.len() as u64,
+        bytes: resolved.bytes(),
+    }
+}
+
+fn done_event(reference: &Reference, manifest: &Digest) -> Event {
+    Event::Done { reference: reference.to_string(), digest: manifest.to_string() }
 }

@@ -12,7 +12,7 @@ use ureq::{Agent, Body, Proxy};
 
 use super::blob::BlobReader;
 use super::failure::{self, Failure};
-use super::manifest::{self, ACCEPT, Descriptor, Document, Image, MAX_MANIFEST};
+use super::manifest::{self, ACCEPT, Descriptor, Document, MAX_MANIFEST};
 use super::platform::Platform;
 use super::resolve::SystemResolver;
 use super::retry::retrying;
@@ -40,6 +40,15 @@ pub struct Client {
     reference: Reference,
     token: Mutex<Option<String>>,
     cancel: Cancel,
+    way: Way,
+}
+
+/// How requests are sent.
+#[derive(Clone, Debug)]
+struct Way {
+    options: RegistryOptions,
+    loopback: bool,
+    insecure: bool,
 }
 
 impl Client {
@@ -51,13 +60,27 @@ impl Client {
         };
         let (loopback, insecure) = (url::is_loopback(host), options.insecure.iter().any(|i| i == host));
         let base = base_url(if loopback { "http" } else { "https" }, host)?;
-        let agent = agent(options, loopback, insecure, cancel);
+        let way = Way { options: options.clone(), loopback, insecure };
+        let agent = agent(&way, cancel);
         let (reference, cancel) = (reference.clone(), cancel.clone());
-        let mut client = Client { agent, base, reference, token: Mutex::new(None), cancel };
+        let mut client = Client { agent, base, reference, token: Mutex::new(None), cancel, way };
         if insecure && !loopback && !client.speaks_tls()? {
             client.base = base_url("http", host)?;
         }
         Ok(client)
+    }
+
+    /// The same client, with what it has learnt, whose calls end by another token.
+    pub fn under(&self, cancel: &Cancel) -> Client {
+        let token = self.token.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Client {
+            agent: agent(&self.way, cancel),
+            base: self.base.clone(),
+            reference: self.reference.clone(),
+            token: Mutex::new(token),
+            cancel: cancel.clone(),
+            way: self.way.clone(),
+        }
     }
 
     /// The token that ends every call.
@@ -79,8 +102,7 @@ impl Client {
                 Document::Index(list) => {
                     let chosen = manifest::choose(&list, platform)?;
                     (wanted, size) = (Some(chosen.digest), Some(chosen.size));
-                    let media_type = list.media_type().as_ref().map_or(ACCEPT[0].into(), |m| m.to_string());
-                    index = index.or(Some(Index { digest, media_type, raw }));
+                    index = index.or(Some(Index { digest, raw }));
                 }
             }
         }
@@ -247,7 +269,8 @@ fn check(raw: &[u8], wanted: Option<&Digest>, size: Option<u64>) -> Result<Diges
     }
 }
 
-fn agent(options: &RegistryOptions, loopback: bool, insecure: bool, cancel: &Cancel) -> Agent {
+fn agent(way: &Way, cancel: &Cancel) -> Agent {
+    let options = &way.options;
     let config = Config::builder()
         .http_status_as_error(false)
         .max_redirects(0)
@@ -258,8 +281,8 @@ fn agent(options: &RegistryOptions, loopback: bool, insecure: bool, cancel: &Can
         .timeout_connect(Some(options.connect_timeout))
         .timeout_per_read(Some(options.idle_timeout))
         .timeout_per_write(Some(options.idle_timeout))
-        .proxy(if loopback { None } else { Proxy::try_from_env() })
-        .tls_config(TlsConfig::builder().disable_verification(insecure).build())
+        .proxy(if way.loopback { None } else { Proxy::try_from_env() })
+        .tls_config(TlsConfig::builder().disable_verification(way.insecure).build())
         .build();
     let connector =
         ().chain(ConnectProxyConnector::default())
@@ -272,10 +295,5 @@ impl Resolved {
     /// Bytes of all layers, compressed.
     pub fn bytes(&self) -> u64 {
         self.image.layers.iter().fold(0, |sum, l| sum.saturating_add(l.size))
-    }
-
-    /// The manifest's content.
-    pub fn image(&self) -> &Image {
-        &self.image
     }
 }

@@ -49,7 +49,7 @@ pub struct Image {
 #[derive(Clone, Debug)]
 pub enum Document {
     /// It leads to the manifests of several platforms.
-    Index(ImageIndex),
+    Index(Box<ImageIndex>),
     /// It is an image's.
     Image(Image),
 }
@@ -75,7 +75,9 @@ pub fn read(bytes: &[u8], content_type: Option<&str>) -> Result<Document> {
         refuse_contradiction(claim, index)?;
     }
     match (index, image) {
-        (true, _) => serde_json::from_slice(bytes).map(Document::Index).map_err(|e| malformed("index", &e)),
+        (true, _) => {
+            serde_json::from_slice(bytes).map(|i| Document::Index(Box::new(i))).map_err(|e| malformed("index", &e))
+        }
         (_, true) => read_image(bytes, said).map(Document::Image),
         _ => Err(refuse(Kind::InvalidImage, "it has neither 'manifests' nor 'layers'")),
     }

@@ -64,8 +64,6 @@ pub struct Resolved {
 pub struct Index {
     /// Digest of its bytes.
     pub digest: Digest,
-    /// Its media type.
-    pub media_type: String,
     /// Its bytes, unchanged.
     pub raw: Vec<u8>,
 }

@@ -33,9 +33,14 @@ impl Platform {
         Platform { os: os.to_ascii_lowercase(), architecture, variant }
     }
 
+    /// Whether operating system and architecture are the same.
+    pub fn same_machine(&self, other: &Platform) -> bool {
+        (&self.os, &self.architecture) == (&other.os, &other.architecture)
+    }
+
     /// How well an image for `other` runs here: 0 is best, `None` not at all.
     pub fn fit(&self, other: &Platform) -> Option<u32> {
-        if (&self.os, &self.architecture) != (&other.os, &other.architecture) {
+        if !self.same_machine(other) {
             return None;
         }
         let (mine, theirs) = (level(self), level(other));

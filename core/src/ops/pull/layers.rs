@@ -1,0 +1,207 @@
+//! Layers in parallel, each in one pass: network, blob digest, inflate, diff id, files.
+
+use std::panic::resume_unwind;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::thread::{self, ScopedJoinHandle};
+
+use nix::sys::signal::SigSet;
+
+use super::Pull;
+use super::events::{self, Post};
+use super::stream::Stream;
+use crate::cancel::Cancel;
+use crate::error::{Context, Error, Kind, Result};
+use crate::fs;
+use crate::id::Digest;
+use crate::layer::{self, Compression, UnpackOptions, Unpacked, Whiteouts};
+use crate::lock::Wait;
+use crate::progress::{Event, Progress};
+use crate::registry::{Client, Descriptor};
+use crate::store::layers;
+use crate::store::tmp::Temp;
+
+/// A layer to have: the blob that it comes as, and what must come out of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Job {
+    /// The compressed blob.
+    pub blob: Descriptor,
+    /// Digest of the tar in it.
+    pub diff_id: Digest,
+}
+
+/// What the workers of one pull share.
+struct Team<'a> {
+    pull: &'a Pull<'a>,
+    client: Client,
+    jobs: &'a [Job],
+    next: AtomicUsize,
+    abort: &'a Cancel,
+    // What is left of the image's bounds.
+    bytes: AtomicU64,
+    entries: AtomicU64,
+}
+
+/// The unpacked layer, here or in a store below.
+pub fn find(pull: &Pull<'_>, diff_id: &Digest) -> Result<Option<PathBuf>> {
+    layers::find(&pull.paths, &pull.form, diff_id)
+}
+
+/// Has all `jobs` done. The first error ends the others.
+pub fn fetch(pull: &Pull<'_>, client: &Client, jobs: &[Job], progress: &mut dyn Progress) -> Result<()> {
+    let abort = Cancel::new();
+    let (bytes, entries) = (AtomicU64::new(pull.unpack.max_bytes), AtomicU64::new(pull.unpack.max_entries));
+    let client = client.under(&abort);
+    let team = Team { pull, client, jobs, next: AtomicUsize::new(0), abort: &abort, bytes, entries };
+    let (post, mail) = events::channel()?;
+    let ended = thread::scope(|scope| {
+        // Also when `progress` panics: the scope waits for its threads.
+        let _ends_workers = AbortOnDrop(&abort);
+        let workers = (0..pull.downloads.min(jobs.len())).map(|_| {
+            let (team, post) = (&team, post.clone());
+            thread::Builder::new().name("sampan-pull".into()).spawn_scoped(scope, move || work(team, &post))
+        });
+        let workers: Vec<_> = workers.collect::<Result<_, _>>().context("start a thread to pull", "")?;
+        drop(post);
+        mail.deliver(progress, pull.cancel, &abort);
+        Ok(workers.into_iter().map(joined).collect::<Vec<_>>())
+    })?;
+    pull.cancel.check("fetch layers", "")?;
+    worst(ended)
+}
+
+struct AbortOnDrop<'a>(&'a Cancel);
+
+impl Drop for AbortOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+fn joined(worker: ScopedJoinHandle<'_, Result<()>>) -> Result<()> {
+    worker.join().unwrap_or_else(|panic| resume_unwind(panic))
+}
+
+/// The error that ended the others, not one of those that it ended.
+fn worst(ended: Vec<Result<()>>) -> Result<()> {
+    let errors = ended.into_iter().filter_map(Result::err);
+    errors.min_by_key(|e| e.kind() == Kind::Cancelled).map_or(Ok(()), Err)
+}
+
+fn work(team: &Team<'_>, post: &Post) -> Result<()> {
+    // Signals are the host's, and so are the threads that it handles them on.
+    let _ = SigSet::all().thread_block();
+    let _ends_others_on_panic = EndOthers(team.abort);
+    while let Some(job) = team.jobs.get(team.next.fetch_add(1, Ordering::Relaxed)) {
+        team.abort.check("fetch layer", job.blob.digest.as_str())?;
+        if let Err(e) = team.have(job, post) {
+            team.abort.cancel();
+            return Err(e);
+        }
+    }
+    Ok(())
+}
+
+struct EndOthers<'a>(&'a Cancel);
+
+impl Drop for EndOthers<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.cancel();
+        }
+    }
+}
+
+impl Team<'_> {
+    /// Makes sure of one layer; whoever else makes it is waited for.
+    fn have(&self, job: &Job, post: &Post) -> Result<()> {
+        let (digest, total) = (job.blob.digest.to_string(), job.blob.size);
+        if find(self.pull, &job.diff_id)?.is_some() {
+            post.send(Event::LayerSkipped { digest, total });
+            return Ok(());
+        }
+        let wait = Wait::cancellable(self.abort);
+        let _lock = layers::lock(&self.pull.paths, &self.pull.form, &job.diff_id, wait)?;
+        if find(self.pull, &job.diff_id)?.is_some() {
+            post.send(Event::LayerSkipped { digest, total });
+            return Ok(());
+        }
+        post.send(Event::LayerStarted { digest: digest.clone(), total });
+        let unpacked = self.make(job, post)?;
+        post.send(Event::LayerDone { digest, unpacked });
+        Ok(())
+    }
+
+    fn make(&self, job: &Job, post: &Post) -> Result<u64> {
+        let paths = &self.pull.paths;
+        let staged = layers::stage(paths)?;
+        let mut stream = Stream::open(paths, &self.client, &job.blob, self.pull.keep_blobs, post)?;
+        let unpacked = self.unpack(&mut stream, job, &staged);
+        let unpacked = unpacked.map_err(|e| stream.explain(e))?;
+        stream.drain()?;
+        check(job, &unpacked)?;
+        self.spend(&unpacked)?;
+        stream.commit()?;
+        layers::commit(paths, staged, &self.pull.form, &record(&unpacked))?;
+        Ok(unpacked.bytes)
+    }
+
+    fn unpack(&self, stream: &mut Stream<'_>, job: &Job, staged: &Temp) -> Result<Unpacked> {
+        let into = fs::open_dir(staged.path())?;
+        let options = UnpackOptions {
+            max_bytes: self.bytes.load(Ordering::Relaxed),
+            max_entries: self.entries.load(Ordering::Relaxed),
+            ..self.pull.unpack
+        };
+        use std::os::fd::AsFd;
+        layer::unpack(stream, compression(&job.blob.media_type), into.as_fd(), &options, self.abort)
+            .map_err(|e| e.within("unpack layer", job.blob.digest.as_str()))
+    }
+
+    /// Takes a layer off the image's bounds, which hold for all its layers together.
+    fn spend(&self, unpacked: &Unpacked) -> Result<()> {
+        let spent = |from: &AtomicU64, n: u64| {
+            from.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(n)).is_ok()
+        };
+        if spent(&self.bytes, unpacked.bytes) && spent(&self.entries, unpacked.entries) {
+            return Ok(());
+        }
+        Err(Error::new(Kind::LimitExceeded, "unpack layers", "")
+            .because("the image unpacks to more than allowed")
+            .hint("raise max_unpacked_bytes or max_entries if the image is trusted"))
+    }
+}
+
+/// By the media type's suffix: OCI's `+gzip` and Docker's `.gzip`.
+fn compression(media_type: &str) -> Compression {
+    match media_type {
+        t if t.ends_with("gzip") => Compression::Gzip,
+        t if t.ends_with("zstd") => Compression::Zstd,
+        _ => Compression::None,
+    }
+}
+
+fn check(job: &Job, unpacked: &Unpacked) -> Result<()> {
+    match unpacked.diff_id == job.diff_id {
+        true => Ok(()),
+        false => Err(Error::new(Kind::Integrity, "unpack layer", job.blob.digest.as_str())
+            .because(format!("its archive is {}, and {} by the image's config", unpacked.diff_id, job.diff_id))),
+    }
+}
+
+fn record(unpacked: &Unpacked) -> layers::Layer {
+    let whiteouts = match unpacked.whiteouts {
+        Whiteouts::Absent => "absent",
+        Whiteouts::Native => "native",
+        Whiteouts::Attributes => "attributes",
+        Whiteouts::RecordedOnly => "recorded",
+    };
+    layers::Layer {
+        version: layers::VERSION,
+        diff_id: unpacked.diff_id.clone(),
+        bytes: unpacked.bytes,
+        size: unpacked.size_on_disk,
+        opaque_root: unpacked.opaque_root,
+        whiteouts: whiteouts.into(),
+    }
+}
