@@ -9,7 +9,6 @@ import tempfile
 from collections.abc import Iterator
 
 import pytest
-
 import sampan
 
 IMAGES = pathlib.Path(__file__).resolve().parents[2] / "tests" / "lib" / "images.sh"

@@ -10,7 +10,6 @@ from collections.abc import Coroutine
 from typing import Any
 
 import pytest
-
 import sampan
 
 

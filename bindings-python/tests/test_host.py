@@ -13,7 +13,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-
 import sampan
 
 
@@ -87,7 +86,7 @@ def silent_registry():  # type: ignore[no-untyped-def]
     import socket
 
     with socket.create_server(("127.0.0.1", 0)) as server:
-        yield "127.0.0.1:%d" % server.getsockname()[1]
+        yield f"127.0.0.1:{server.getsockname()[1]}"
 
 
 def test_another_threads_call_is_cancelled_by_its_token(engine: sampan.Engine, image: str) -> None:
@@ -108,9 +107,12 @@ def test_the_gil_is_free_while_a_call_waits(engine: sampan.Engine, image: str) -
 
 
 def test_eight_threads_at_once(engine: sampan.Engine, image: str) -> None:
+    def echo(n: int) -> str:
+        return engine.run(image, ["echo", str(n)]).stdout
+
     threads, descriptors = _threads(), _descriptors()
     with ThreadPoolExecutor(8) as pool:
-        outputs = list(pool.map(lambda n: engine.run(image, ["echo", str(n)]).stdout, range(16)))
+        outputs = list(pool.map(echo, range(16)))
     assert outputs == [f"{n}\n" for n in range(16)]
     assert (_threads(), _descriptors()) == (threads, descriptors)
 

@@ -10,7 +10,6 @@ import sys
 from typing import Any, get_type_hints
 
 import pytest
-
 import sampan
 from sampan import _exceptions, _keywords, _logs, _options
 

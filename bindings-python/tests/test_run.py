@@ -8,7 +8,6 @@ import threading
 from typing import Any
 
 import pytest
-
 import sampan
 
 
@@ -103,7 +102,7 @@ def test_wait_has_a_timeout(engine: sampan.Engine, image: str) -> None:
 
 
 def test_run_has_a_timeout_and_leaves_nothing(engine: sampan.Engine, image: str) -> None:
-    with pytest.raises(sampan.TimeoutError, match="0.2 s"):
+    with pytest.raises(sampan.TimeoutError, match=r"0\.2 s"):
         engine.run(image, "sleep 60", timeout=0.2, labels={"of": "timeout"})
     assert not engine.containers.list(all=True, filters={"label": "of=timeout"})
 
@@ -135,9 +134,10 @@ def test_logs_followed_and_closed(engine: sampan.Engine, image: str) -> None:
 
 def test_streams(engine: sampan.Engine, image: str, tmp_path: pathlib.Path) -> None:
     (tmp_path / "in").write_text("abc")
-    with open(tmp_path / "in") as stdin, open(tmp_path / "out", "wb") as stdout:
-        with engine.containers.spawn(image, "cat", stdin=stdin, stdout=stdout) as c:
-            assert c.wait(10).code == 0
+    with (tmp_path / "in").open() as stdin, (tmp_path / "out").open("wb") as stdout:
+        c = engine.containers.spawn(image, "cat", stdin=stdin, stdout=stdout)
+    with c:
+        assert c.wait(10).code == 0
     assert (tmp_path / "out").read_text() == "abc"
 
 

@@ -1,10 +1,10 @@
 """Containers with no daemon: pull, run and watch OCI images in your own process.
 
-    import sampan
-    print(sampan.run("alpine", ["echo", "hello"]).stdout)
+import sampan
+print(sampan.run("alpine", ["echo", "hello"]).stdout)
 
-    with sampan.container("redis:7", network="host") as redis:
-        redis.wait_ready(log="Ready to accept connections")
+with sampan.container("redis:7", network="host") as redis:
+    redis.wait_ready(log="Ready to accept connections")
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from ._results import BytesOutput, ExitError, ExitStatus, LogEntry, Output
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Literal, Union, overload
+    from typing import Any, Literal, overload
 
     from typing_extensions import Unpack
 
@@ -72,12 +72,13 @@ if TYPE_CHECKING:
     ) -> BytesOutput: ...
 
 
-def run(image: object, command: Command = None, **options: Any) -> Union[Output, BytesOutput]:
+def run(image: object, command: Command = None, **options: Any) -> Any:
     """Runs a container to its end, removes it, and returns what it wrote and how it ended.
 
     Takes what `Engine.containers.run` takes.
     """
-    return _default.engine().containers.run(image, command, **options)
+    containers: Any = _default.engine().containers
+    return containers.run(image, command, **options)
 
 
 def container(

@@ -455,5 +455,7 @@ _check = check
 def _filters(filters: Any) -> Any:
     if not hasattr(filters, "items"):
         return list(filters)
-    values = ((key, v if isinstance(v, (list, tuple)) else [v]) for key, v in filters.items())
-    return [f"{key}={item}" for key, items in values for item in items]
+    alike: list[str] = []
+    for key, value in filters.items():
+        alike += [f"{key}={item}" for item in ([value] if isinstance(value, str) else value)]
+    return alike

@@ -20,14 +20,11 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 def bytes_text(count: int) -> str:
     """`1.5 MB`, in powers of ten as Docker writes them."""
-    number = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if number < 1000:
-            break
+    number, units = float(count), ["TB", "GB", "MB", "kB", "B"]
+    while number >= 1000 and len(units) > 1:
         number /= 1000
-    else:
-        unit = "TB"
-    return f"{number:.3g} {unit}"
+        units.pop()
+    return f"{number:.3g} {units[-1]}"
 
 
 def command_text(command: Sequence[str], width: int = 60) -> str:

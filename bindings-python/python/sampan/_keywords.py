@@ -6,12 +6,12 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any, Optional, Union
 
-from ._types import RunOptions
+from . import _types
 
 _Path = Union[str, "os.PathLike[str]"]
 
 
-class RunKeywords(RunOptions, total=False):
+class RunKeywords(_types.RunKeywords, total=False):
     """What `docker run` takes, and three words that are only ours.
 
     Attributes:

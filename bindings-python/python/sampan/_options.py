@@ -109,12 +109,12 @@ def _env(env: Any) -> dict[str, str]:
 def _volumes(volumes: Any) -> list[dict[str, Any]]:
     if hasattr(volumes, "items"):
         return [_volume_of(source, target) for source, target in volumes.items()]
-    return [_volume_from_text(os.fspath(text)) for text in volumes]
+    return [_volume_from_text(str(text)) for text in volumes]
 
 
 def _volume_of(source: Path, target: Any) -> dict[str, Any]:
-    if isinstance(target, (str, os.PathLike)):
-        path, _, mode = os.fspath(target).partition(":")
+    if not hasattr(target, "items"):
+        path, _, mode = str(target).partition(":")
         return _volume(source, path, mode)
     return _volume(source, target["bind"], target.get("mode", ""))
 

@@ -114,7 +114,9 @@ class _Plain:
         percent = min(100, done * 100 // self._total) if self._total else 0
         if percent != self._shown:
             self._shown = percent
-            print(f"\rpull {self._title}: {percent:3d} % of {self._total >> 20} MiB", end="", file=sys.stderr, flush=True)
+            print(
+                f"\rpull {self._title}: {percent:3d} % of {self._total >> 20} MiB", end="", file=sys.stderr, flush=True
+            )
 
     def close(self) -> None:
         print(file=sys.stderr)
