@@ -100,7 +100,7 @@ fn ensure_image(
     if options.pull == PullPolicy::Always {
         return pulled(progress);
     }
-    match images::inspect(context, &options.image) {
+    match images::for_container(context, &options.image) {
         Err(e) if e.kind() == Kind::NotFound && options.pull == PullPolicy::Missing => pulled(progress),
         found => found,
     }

@@ -63,7 +63,7 @@ fn launch_or_remove(context: &Context, record: &Record, stdio: &Stdio) -> Result
 
 /// What a run would do, as JSON.
 pub fn plan(context: &Context, options: &RunOptions) -> Result<String> {
-    let image = images::inspect(context, &options.image)?;
+    let image = images::for_container(context, &options.image)?;
     let record = create::record(context, options, &image)?;
     let (cgroup, launch) = start::plan(context, &record)?;
     let document = serde_json::json!({ "record": record, "cgroup": cgroup, "launch": launch });

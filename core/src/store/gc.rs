@@ -106,7 +106,8 @@ fn unless_damaged<T>(read: Result<T>) -> Result<Option<T>> {
     }
 }
 
-fn is_damage(e: &Error) -> bool {
+/// Whether an image can't be read because of what it holds, not because reading failed.
+pub fn is_damage(e: &Error) -> bool {
     matches!(e.kind(), Kind::NotFound | Kind::Integrity | Kind::InvalidImage | Kind::LimitExceeded)
 }
 

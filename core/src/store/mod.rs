@@ -18,4 +18,4 @@ pub mod tmp;
 pub mod volumes;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -40,10 +40,10 @@ fn form() -> Name {
 }
 
 /// An image of one layer; `seed` makes its bytes its own.
-struct Sample {
+pub(crate) struct Sample {
     layer_blob: Vec<u8>,
     config: Vec<u8>,
-    manifest: Vec<u8>,
+    pub(crate) manifest: Vec<u8>,
     diff_id: Digest,
 }
 
@@ -52,7 +52,7 @@ fn digest(bytes: &[u8]) -> Digest {
     Digest::from_sha256(sha2::Sha256::digest(bytes).into())
 }
 
-fn sample(seed: &str) -> Sample {
+pub(crate) fn sample(seed: &str) -> Sample {
     let layer_blob = format!("layer {seed}").into_bytes();
     let diff_id = digest(format!("tar {seed}").as_bytes());
     let config = serde_json::json!({
@@ -93,7 +93,7 @@ impl Sample {
 }
 
 /// As a pull does it, but for the network.
-fn pull(paths: &Paths, image: &Sample, reference: &str) {
+pub(crate) fn pull(paths: &Paths, image: &Sample, reference: &str) {
     let mut lease = super::leases::Lease::new(paths).unwrap();
     lease.hold(&image.digests()).unwrap();
     let mut writer = blobs::Writer::new(paths, blobs::Check::Digest).unwrap();

@@ -1,0 +1,171 @@
+use super::*;
+use crate::id::ContainerId;
+use crate::store::containers::Record;
+use crate::store::tests::{Sample, pull, sample};
+
+struct Home {
+    _dir: tempfile::TempDir,
+    context: Context,
+}
+
+fn home() -> Home {
+    let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    let at = |s: &str| Some(dir.path().join(s).display().to_string());
+    let options = EngineOptions { root: at("root"), run: at("run"), ..EngineOptions::default() };
+    let context = Context::open(&options).unwrap();
+    Home { _dir: dir, context }
+}
+
+impl Home {
+    fn pull(&self, seed: &str, reference: &str) -> Sample {
+        let image = sample(seed);
+        pull(&self.context.paths, &image, reference);
+        image
+    }
+
+    fn remove(&self, text: &str, force: bool) -> Result<Vec<RemovedImage>> {
+        remove(&self.context, text, &RemoveImageOptions { force })
+    }
+
+    /// A container that was created, and not started.
+    fn container(&self, name: &str, image: &ImageInfo) -> Record {
+        let record = Record {
+            version: containers::VERSION,
+            id: ContainerId::from_random([7; 32]),
+            name: name.parse().unwrap(),
+            created_at: "2024-01-01T00:00:00Z".into(),
+            image: image.tags[0].clone(),
+            image_id: image.id.parse().unwrap(),
+            manifest: image.digest.parse().unwrap(),
+            layers: image.layers.iter().map(|l| l.parse().unwrap()).collect(),
+            form: "root".parse().unwrap(),
+            rung: Rung::Root,
+            unenforced: Vec::new(),
+            options: RunOptions::default(),
+            spec: crate::spec::Spec::default(),
+        };
+        containers::create(&self.context.paths, &record).unwrap();
+        record
+    }
+}
+
+fn untagged(reference: &str) -> RemovedImage {
+    RemovedImage { untagged: Some(reference.into()), deleted: None }
+}
+
+fn deleted(info: &ImageInfo) -> RemovedImage {
+    RemovedImage { untagged: None, deleted: Some(info.id.clone()) }
+}
+
+#[test]
+fn an_image_is_found_by_reference_id_prefix_and_digest() {
+    let h = home();
+    h.pull("1", "alpine");
+    let info = inspect(&h.context, "alpine").unwrap();
+    assert_eq!(info.tags, ["docker.io/library/alpine:latest"]);
+    assert_eq!((info.size, &info.env[0][..], &info.command[0][..]), (7, "A=b", "1"));
+    let hex = info.id.strip_prefix("sha256:").unwrap();
+    let by_digest = format!("alpine@{}", info.digest);
+    for text in ["docker.io/library/alpine:latest", &info.id, hex, &hex[..12], &info.id[..20], &by_digest] {
+        assert_eq!(inspect(&h.context, text).unwrap(), info, "{text}");
+        assert_eq!(for_container(&h.context, text).unwrap().id, info.id, "{text}");
+    }
+    for text in ["alpine:9", "debian", &"0".repeat(64), &format!("debian@{}", info.digest)] {
+        assert_eq!(inspect(&h.context, text).unwrap_err().kind(), Kind::NotFound, "{text}");
+        assert_eq!(for_container(&h.context, text).unwrap_err().kind(), Kind::NotFound, "{text}");
+    }
+    assert_eq!(inspect(&h.context, "UPPER").unwrap_err().kind(), Kind::InvalidArgument);
+}
+
+#[test]
+fn a_prefix_of_several_ids_is_refused() {
+    let h = home();
+    // Among seventeen images two begin with the same digit.
+    for n in 0..17 {
+        h.pull(&n.to_string(), &format!("many:{n}"));
+    }
+    let firsts: Vec<String> = list(&h.context).unwrap().iter().map(|i| i.id[7..8].to_owned()).collect();
+    let twice = firsts.iter().find(|f| firsts.iter().filter(|g| g == f).count() > 1).unwrap();
+    assert!(inspect(&h.context, twice).unwrap_err().to_string().contains("several ids begin with that"));
+}
+
+#[test]
+fn removing_a_tag_removes_the_image_with_the_last() {
+    let h = home();
+    h.pull("1", "a:1");
+    let info = inspect(&h.context, "a:1").unwrap();
+    tag(&h.context, "a:1", "other/b").unwrap();
+    assert_eq!(inspect(&h.context, "a:1").unwrap().tags.len(), 2);
+    let e = h.remove(&info.id, false).unwrap_err();
+    assert!(e.kind() == Kind::Conflict && e.to_string().contains("several tags"), "{e}");
+    assert_eq!(h.remove("a:1", false).unwrap(), [untagged("docker.io/library/a:1")]);
+    assert_eq!(h.remove("other/b", false).unwrap(), [untagged("docker.io/other/b:latest"), deleted(&info)]);
+    assert_eq!(list(&h.context).unwrap(), []);
+    assert_eq!(gc(&h.context).unwrap(), PruneReport::default());
+    assert_eq!(h.remove("a:1", true).unwrap_err().kind(), Kind::NotFound);
+}
+
+#[test]
+fn force_removes_all_tags_at_once() {
+    let h = home();
+    h.pull("1", "a:1");
+    tag(&h.context, "a:1", "a:2").unwrap();
+    let info = inspect(&h.context, "a:1").unwrap();
+    assert_eq!(h.remove(&info.id[7..19], true).unwrap().len(), 3);
+}
+
+#[test]
+fn containers_keep_their_image() {
+    let h = home();
+    h.pull("1", "a:1");
+    let info = inspect(&h.context, "a:1").unwrap();
+    let record = h.container("web", &info);
+    let e = h.remove("a:1", false).unwrap_err();
+    assert!(e.kind() == Kind::Conflict && e.to_string().contains("container web"), "{e}");
+    assert_eq!(h.remove("a:1", true).unwrap(), [untagged("docker.io/library/a:1")]);
+    assert_eq!(gc(&h.context).unwrap(), PruneReport::default());
+    assert_eq!(inspect(&h.context, &info.id).unwrap().tags, Vec::<String>::new());
+    assert_eq!(tag(&h.context, &info.id, "again").unwrap_err().kind(), Kind::NotFound);
+    let trash = containers::unlist(&h.context.paths, &record).unwrap();
+    crate::fs::remove_tree(&trash).unwrap();
+    assert_eq!(gc(&h.context).unwrap().removed.len(), 4);
+    assert_eq!(list(&h.context).unwrap(), []);
+}
+
+#[test]
+fn a_running_container_keeps_its_image_even_from_force() {
+    let h = home();
+    h.pull("1", "a:1");
+    let record = h.container("web", &inspect(&h.context, "a:1").unwrap());
+    let lock = h.context.paths.container(&record.id).lock();
+    let _shim = crate::store::liveness::hold(&lock, "web").unwrap();
+    let e = h.remove("a:1", true).unwrap_err();
+    assert!(e.kind() == Kind::Conflict && e.to_string().contains("runs from it"), "{e}");
+}
+
+#[test]
+fn a_tag_moves_and_a_digest_is_no_tag() {
+    let h = home();
+    h.pull("1", "a:1");
+    h.pull("2", "a:2");
+    tag(&h.context, "a:2", "a:1").unwrap();
+    assert_eq!(inspect(&h.context, "a:1").unwrap().command, ["2"]);
+    let digest = inspect(&h.context, "a:2").unwrap().digest;
+    assert_eq!(tag(&h.context, "a:2", &format!("a@{digest}")).unwrap_err().kind(), Kind::InvalidArgument);
+    // The first image has no tag any more: collected.
+    assert_eq!(gc(&h.context).unwrap().removed.len(), 4);
+}
+
+#[test]
+fn a_damaged_image_is_listed_and_can_be_removed() {
+    let h = home();
+    let image = h.pull("1", "a:1");
+    let info = inspect(&h.context, "a:1").unwrap();
+    let blob = h.context.paths.blob(&info.digest.parse().unwrap());
+    crate::fs::remove_file(&blob).unwrap();
+    assert!(!image.manifest.is_empty());
+    assert_eq!(list(&h.context).unwrap()[0].tags, ["docker.io/library/a:1"]);
+    assert_eq!(inspect(&h.context, "a:1").unwrap_err().kind(), Kind::NotFound);
+    h.remove("a:1", false).unwrap();
+    assert_eq!(list(&h.context).unwrap(), []);
+}
