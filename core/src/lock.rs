@@ -1,9 +1,9 @@
 //! Locks by `flock`: they die with the process.
 //!
-//! A lock belongs to the open file, not to the process: a descriptor that a child inherits or is passed
-//! keeps it after we have closed ours. The shim holds a container's lock in that way.
+//! A lock belongs to the open file, not to the process: a descriptor that a child has inherited keeps it
+//! after we have closed ours. Ours are close-on-exec, so only a fork without exec can do that.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -43,21 +43,9 @@ impl<'a> Wait<'a> {
     }
 }
 
-/// A lock held; dropping it lets go, unless another process got the descriptor.
+/// A lock held; dropping it lets go.
 #[derive(Debug)]
-pub struct Lock(File);
-
-impl AsFd for Lock {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
-}
-
-impl From<Lock> for OwnedFd {
-    fn from(lock: Lock) -> OwnedFd {
-        lock.0.into()
-    }
-}
+pub struct Lock(#[allow(dead_code)] File);
 
 impl Lock {
     /// Takes the lock file at `path`, making it when missing.
@@ -91,11 +79,6 @@ impl Lock {
         let got = flock_now(&file, mode).context("lock", path.display())?;
         Ok((got && is_still(&file, path)?).then_some(Lock(file)))
     }
-
-    /// Lets go now, also when another process holds the same descriptor.
-    pub fn release(self) {
-        let _ = flock(&self.0, libc::LOCK_UN);
-    }
 }
 
 /// Takes the lock file at `path` alone, waiting until it is free.
@@ -106,33 +89,6 @@ pub fn exclusive(path: &Path) -> Result<Lock> {
 /// Takes the lock file at `path` beside others who share it, waiting until it is free.
 pub fn shared(path: &Path) -> Result<Lock> {
     Lock::take(path, Mode::Shared, Wait::FOREVER)
-}
-
-/// Whether anyone holds the lock file exclusively; false when it is missing.
-///
-/// It takes the lock shared for a moment. So one who wants it exclusively uses [`take_idle`], which is
-/// not fooled by that.
-pub fn is_held(path: &Path) -> Result<bool> {
-    match fs::open(path) {
-        Ok(file) => Ok(!flock_now(&file, Mode::Shared).context("lock", path.display())?),
-        Err(e) if e.kind() == Kind::NotFound => Ok(false),
-        Err(e) => Err(e),
-    }
-}
-
-/// Takes an existing lock file exclusively; `None` when someone holds it exclusively. Those who only
-/// look, by [`is_held`], are waited out.
-pub fn take_idle(path: &Path) -> Result<Option<Lock>> {
-    loop {
-        let file = fs::open(path)?;
-        if let Some(lock) = Lock::try_open(file, path, Mode::Exclusive)? {
-            return Ok(Some(lock));
-        }
-        if is_held(path)? {
-            return Ok(None);
-        }
-        std::thread::yield_now();
-    }
 }
 
 fn flock(file: &File, operation: i32) -> nix::Result<()> {
@@ -205,29 +161,32 @@ mod tests {
         (dir, path)
     }
 
+    fn is_free(path: &Path) -> bool {
+        Lock::try_take(path, Mode::Exclusive).unwrap().is_some()
+    }
+
     #[test]
     fn exclusive_excludes_and_shared_shares() {
         let (_dir, path) = lock_file();
-        let one = Lock::try_take(&path, Mode::Shared).unwrap().unwrap();
+        let one = shared(&path).unwrap();
         let two = Lock::try_take(&path, Mode::Shared).unwrap().unwrap();
-        assert!(Lock::try_take(&path, Mode::Exclusive).unwrap().is_none());
-        assert!(!is_held(&path).unwrap());
+        assert!(!is_free(&path));
         drop((one, two));
-        let alone = take_idle(&path).unwrap().unwrap();
-        assert!(is_held(&path).unwrap() && take_idle(&path).unwrap().is_none());
-        alone.release();
-        assert!(!is_held(&path).unwrap());
+        let alone = exclusive(&path).unwrap();
+        assert!(Lock::try_take(&path, Mode::Shared).unwrap().is_none());
+        drop(alone);
+        assert!(is_free(&path));
     }
 
     #[test]
     fn a_passed_descriptor_keeps_the_lock() {
         let (_dir, path) = lock_file();
-        let lock = Lock::take(&path, Mode::Exclusive, Wait::FOREVER).unwrap();
-        let passed = lock.as_fd().try_clone_to_owned().unwrap();
+        let lock = exclusive(&path).unwrap();
+        let passed = lock.0.try_clone().unwrap();
         drop(lock);
-        assert!(is_held(&path).unwrap());
+        assert!(!is_free(&path));
         drop(passed);
-        assert!(!is_held(&path).unwrap());
+        assert!(is_free(&path));
     }
 
     #[test]
@@ -248,7 +207,5 @@ mod tests {
         let file = fs::open_or_create(&path).unwrap();
         fs::remove_file(&path).unwrap();
         assert!(Lock::try_open(file, &path, Mode::Exclusive).unwrap().is_none());
-        assert!(!is_held(&path).unwrap());
-        assert!(take_idle(&path).is_err());
     }
 }
