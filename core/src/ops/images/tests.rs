@@ -126,7 +126,7 @@ fn containers_keep_their_image() {
     assert_eq!(gc(&h.context).unwrap(), PruneReport::default());
     assert_eq!(inspect(&h.context, &info.id).unwrap().tags, Vec::<String>::new());
     assert_eq!(tag(&h.context, &info.id, "again").unwrap_err().kind(), Kind::NotFound);
-    let trash = containers::unlist(&h.context.paths, &record).unwrap();
+    let trash = containers::unlist(&h.context.paths, &record).unwrap().unwrap();
     crate::fs::remove_tree(&trash).unwrap();
     assert_eq!(gc(&h.context).unwrap().removed.len(), 4);
     assert_eq!(list(&h.context).unwrap(), []);
