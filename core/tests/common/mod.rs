@@ -30,8 +30,9 @@ static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
     Registry { _script: Mutex::new(child), _data: data, address: address.trim().to_owned() }
 });
 
+/// The image to test with: the one that a lane serves, or one of our own.
 pub fn image() -> String {
-    format!("{}/busybox:latest", REGISTRY.address)
+    std::env::var("SAMPAN_TEST_IMAGE").unwrap_or_else(|_| format!("{}/busybox:latest", REGISTRY.address))
 }
 
 /// An engine in a directory of its own, on tmpfs where there is one.
@@ -50,7 +51,8 @@ impl Host {
 
     pub fn options(dir: &tempfile::TempDir) -> EngineOptions {
         let at = |name: &str| Some(dir.path().join(name).display().to_string());
-        EngineOptions { root: at("root"), run: at("run"), ..EngineOptions::default() }
+        let rung = std::env::var("SAMPAN_TEST_RUNG").ok().map(|rung| rung.parse().unwrap());
+        EngineOptions { root: at("root"), run: at("run"), rung, ..EngineOptions::default() }
     }
 
     pub fn run(&self, options: RunOptions) -> Result<Output> {

@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# The rootless lane: the tests of containers, run by a real unprivileged user, on each rung that it can have.
+#
+# bash tests/rootless/run.sh IMAGE. As root; makes the user sampan-test with subordinate ids when it is missing.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+user=sampan-test
+id "$user" >/dev/null 2>&1 || useradd --create-home --shell /bin/bash "$user"
+grep -q "^$user:" /etc/subuid || usermod --add-subuids 300000-365535 --add-subgids 300000-365535 "$user"
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+chmod 755 "$scratch"
+
+# The tests are built by whoever owns the tree, and run by the user from a copy: the tree need not be readable.
+binary=$(cargo test --quiet -p sampan --test containers --no-run --message-format=json 2>/dev/null |
+  sed -n 's/.*"executable":"\([^"]*containers-[^"]*\)".*/\1/p' | tail -1)
+install -m 755 "$binary" "$scratch/containers"
+
+for rung in subids single-id; do
+  echo "-- rung $rung"
+  runuser -u "$user" -- env -i HOME="$(getent passwd "$user" | cut -d: -f6)" PATH=/usr/bin:/bin:/usr/sbin:/sbin \
+    SAMPAN_TEST_IMAGE="$1" SAMPAN_TEST_RUNG="$rung" "$scratch/containers" --test-threads=2
+done
+left=$(pgrep -u "$user" -f sampan || true)
+[ -z "$left" ] || { echo "processes were left behind: $left" >&2; exit 1; }
