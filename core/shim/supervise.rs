@@ -42,13 +42,14 @@ pub struct Running {
 /// Before the init is made: its standard streams, the log, no signal that could end the shim.
 pub fn prepare(launch: &Launch<'static>, header: &Header) -> Outcome<Streams> {
     let _ = sys::set_signal_mask(u64::MAX);
+    fill_low()?;
     let log = open_log(launch)?;
     if launch.process.tty {
         return Ok(Streams { init: [-1; 3], ours: [-1; 3], log });
     }
     let (stdin, ours) = match header.has(fd::STDIN) {
         true => pipe()?,
-        false => (high(sys::openat(AT_FDCWD, c"/dev/null", sys::O_RDONLY, 0))?, -1),
+        false => (open_null()?, -1),
     };
     let ((stdout_read, stdout), (stderr_read, stderr)) = (pipe()?, pipe()?);
     for end in [ours, stdout_read, stderr_read] {
@@ -57,21 +58,24 @@ pub fn prepare(launch: &Launch<'static>, header: &Header) -> Outcome<Streams> {
     Ok(Streams { init: [stdin, stdout, stderr], ours: [ours, stdout_read, stderr_read], log })
 }
 
-/// Read end, write end.
-fn pipe() -> Outcome<(Fd, Fd)> {
-    let (read, write) = sys::pipe(0).step(Step::Streams)?;
-    Ok((high(Ok(read))?, high(Ok(write))?))
+/// The low descriptors have fixed meanings: those that the host left empty must not be taken by chance.
+fn fill_low() -> Outcome {
+    loop {
+        let null = open_null()?;
+        if null >= fd::FIRST_FREE {
+            let _ = sys::close(null);
+            return Ok(());
+        }
+    }
 }
 
-/// The low descriptors have fixed meanings, and the host may have left them empty.
-fn high(opened: sys::Result<Fd>) -> Outcome<Fd> {
-    let low = opened.step(Step::Streams)?;
-    if low >= fd::FIRST_FREE {
-        return Ok(low);
-    }
-    let moved = sys::dup_above(low, fd::FIRST_FREE).step(Step::Streams);
-    let _ = sys::close(low);
-    moved
+fn open_null() -> Outcome<Fd> {
+    sys::openat(AT_FDCWD, c"/dev/null", sys::O_RDWR, 0).at(Step::Streams, c"/dev/null")
+}
+
+/// Read end, write end.
+fn pipe() -> Outcome<(Fd, Fd)> {
+    sys::pipe(0).step(Step::Streams)
 }
 
 fn set_nonblocking(fd: Fd) {
@@ -86,8 +90,7 @@ fn open_log(launch: &Launch<'static>) -> Outcome<Option<Fd>> {
         return Ok(None);
     }
     let flags = sys::O_WRONLY | sys::O_APPEND | sys::O_CREAT | sys::O_NOFOLLOW;
-    let file = sys::openat(AT_FDCWD, path, flags, 0o600).at(Step::Streams, path)?;
-    high(Ok(file)).map(Some)
+    sys::openat(AT_FDCWD, path, flags, 0o600).at(Step::Streams, path).map(Some)
 }
 
 /// The init exists and waits: the record that makes the container visible.
