@@ -11,6 +11,7 @@
 mod wire;
 
 mod arch;
+mod copy;
 mod dirs;
 mod ending;
 mod entry;

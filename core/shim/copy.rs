@@ -1,0 +1,167 @@
+//! Copying what an image has at a mount point into a new volume: modes, owners, times, extended
+//! attributes; hard links become files of their own.
+
+use core::ffi::CStr;
+
+use crate::dirs::Entries;
+use crate::sys::{self, AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, Errno, Fd, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, Stat};
+
+/// Two descriptors a level must fit into the usual limit of 1024.
+const DEPTH_MAX: u32 = 256;
+
+/// Copies all that is in the directory `from` into the directory `to`, and its own attributes, when `to` is
+/// empty. Both may have been opened as mere paths.
+pub fn fill(to: Fd, from: Fd) -> sys::Result {
+    let flags = O_RDONLY | O_DIRECTORY;
+    with(sys::openat(from, c".", flags, 0)?, |from| {
+        with(sys::openat(to, c".", flags, 0)?, |to| match Entries::new().next(to)? {
+            None => copy_dir(from, to, DEPTH_MAX),
+            Some(_) => Ok(()),
+        })
+    })
+}
+
+fn copy_dir(from: Fd, to: Fd, depth: u32) -> sys::Result {
+    let stat = sys::fstat(from)?;
+    let mut entries = Entries::new();
+    while let Some(entry) = entries.next(from)? {
+        copy_entry(from, to, entry.name, depth)?;
+    }
+    // At the end: what is written into a directory changes its time, and it may be read-only.
+    dress(from, to, &stat)
+}
+
+fn copy_entry(from: Fd, to: Fd, name: &CStr, depth: u32) -> sys::Result {
+    let stat = sys::statx(from, name, AT_SYMLINK_NOFOLLOW)?;
+    match stat.kind() {
+        sys::S_IFDIR => copy_child(from, to, name, depth),
+        sys::S_IFREG => copy_file(from, to, name, &stat),
+        sys::S_IFLNK => copy_link(from, to, name, &stat),
+        _ => copy_node(to, name, &stat),
+    }
+}
+
+fn copy_child(from: Fd, to: Fd, name: &CStr, depth: u32) -> sys::Result {
+    let deeper = depth.checked_sub(1).ok_or(Errno::ELOOP)?;
+    sys::mkdirat(to, name, 0o700)?;
+    let flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
+    with(sys::openat(from, name, flags, 0)?, |source| {
+        with(sys::openat(to, name, flags, 0)?, |target| copy_dir(source, target, deeper))
+    })
+}
+
+fn copy_file(from: Fd, to: Fd, name: &CStr, stat: &Stat) -> sys::Result {
+    let create = sys::O_WRONLY | sys::O_CREAT | sys::O_EXCL | O_NOFOLLOW;
+    with(sys::openat(from, name, O_RDONLY | O_NOFOLLOW | sys::O_NONBLOCK, 0)?, |source| {
+        with(sys::openat(to, name, create, 0o600)?, |target| {
+            copy_content(source, target, stat.size)?;
+            dress(source, target, stat)
+        })
+    })
+}
+
+/// Data by data, so that holes stay holes.
+fn copy_content(from: Fd, to: Fd, size: u64) -> sys::Result {
+    const SEEK_DATA: i32 = 3;
+    const SEEK_HOLE: i32 = 4;
+    let mut at = 0;
+    while at < size {
+        let data = match sys::lseek(from, at as i64, SEEK_DATA) {
+            Ok(data) => data,
+            // Nothing but a hole up to the end.
+            Err(Errno::ENXIO) => break,
+            Err(_) => at,
+        };
+        let end = sys::lseek(from, data as i64, SEEK_HOLE).unwrap_or(size).max(data + 1);
+        copy_range(from, to, data, end)?;
+        at = end;
+    }
+    sys::ftruncate(to, size)
+}
+
+fn copy_range(from: Fd, to: Fd, start: u64, end: u64) -> sys::Result {
+    const SEEK_SET: i32 = 0;
+    for fd in [from, to] {
+        sys::lseek(fd, start as i64, SEEK_SET)?;
+    }
+    let mut left = end - start;
+    while left > 0 {
+        let n = match sys::copy_file_range(from, to, left.min(1 << 30) as usize) {
+            Ok(n @ 1..) => n,
+            // Not between these file systems, or not on this kernel; or the end.
+            _ => copy_piece(from, to, left)?,
+        };
+        if n == 0 {
+            break;
+        }
+        left -= n as u64;
+    }
+    Ok(())
+}
+
+fn copy_piece(from: Fd, to: Fd, most: u64) -> sys::Result<usize> {
+    let mut buffer = [0; 16 * 1024];
+    let most = most.min(buffer.len() as u64) as usize;
+    let n = sys::read(from, &mut buffer[..most])?;
+    sys::write_all(to, &buffer[..n])?;
+    Ok(n)
+}
+
+fn copy_link(from: Fd, to: Fd, name: &CStr, stat: &Stat) -> sys::Result {
+    let mut target = [0; 4097];
+    let n = sys::readlinkat(from, name, &mut target[..4096])?;
+    target[n] = 0;
+    let target = CStr::from_bytes_until_nul(&target).map_err(|_| Errno::EINVAL)?;
+    sys::symlinkat(target, to, name)?;
+    sys::fchownat(to, name, stat.uid, stat.gid, AT_SYMLINK_NOFOLLOW)?;
+    sys::utimensat(to, name, [stat.atime, stat.mtime], AT_SYMLINK_NOFOLLOW)
+}
+
+/// A fifo, socket or device. A user namespace may not make devices; a volume does without them.
+fn copy_node(to: Fd, name: &CStr, stat: &Stat) -> sys::Result {
+    match sys::mknodat(to, name, stat.mode, sys::makedev(stat.rdev)) {
+        Err(Errno::EPERM) if matches!(stat.kind(), sys::S_IFCHR | sys::S_IFBLK) => return Ok(()),
+        other => other?,
+    }
+    sys::fchownat(to, name, stat.uid, stat.gid, AT_SYMLINK_NOFOLLOW)?;
+    sys::fchmodat(to, name, stat.mode & 0o7777)?;
+    sys::utimensat(to, name, [stat.atime, stat.mtime], AT_SYMLINK_NOFOLLOW)
+}
+
+/// Owner first, since a change of owner takes set-user-id bits and file capabilities away; times last.
+fn dress(from: Fd, to: Fd, stat: &Stat) -> sys::Result {
+    sys::fchownat(to, c"", stat.uid, stat.gid, AT_EMPTY_PATH)?;
+    sys::fchmod(to, stat.mode & 0o7777)?;
+    copy_attributes(from, to)?;
+    sys::utimensat(to, c"", [stat.atime, stat.mtime], AT_EMPTY_PATH)
+}
+
+/// Those that the target takes: a file system may have none, and some names are the system's.
+fn copy_attributes(from: Fd, to: Fd) -> sys::Result {
+    let mut names = [0; 4096];
+    let n = match sys::flistxattr(from, &mut names) {
+        Ok(n) => n,
+        Err(_) => return Ok(()),
+    };
+    for name in names[..n].split_inclusive(|b| *b == 0) {
+        let name = CStr::from_bytes_with_nul(name).map_err(|_| Errno::EINVAL)?;
+        match copy_attribute(from, to, name) {
+            Err(Errno::ENOSPC | Errno::EDQUOT) => return Err(Errno::ENOSPC),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn copy_attribute(from: Fd, to: Fd, name: &CStr) -> sys::Result {
+    let mut value = [0; 4096];
+    let n = sys::fgetxattr(from, name, &mut value)?;
+    sys::fsetxattr(to, name, &value[..n])
+}
+
+/// Closes what it was given after the work.
+fn with<T>(fd: Fd, work: impl FnOnce(Fd) -> sys::Result<T>) -> sys::Result<T> {
+    let done = work(fd);
+    let _ = sys::close(fd);
+    done
+}
