@@ -1,4 +1,5 @@
-// Builds the addon and compiles lib/ into dist/. `--release` for a small and fast one; `--no-native` for dist/ alone.
+// Builds the addon and compiles lib/ into dist/. `--release` for a small and fast one, `--debug` for a quick build;
+// `--no-native` for dist/ alone.
 import { spawnSync } from 'node:child_process'
 import { copyFileSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'

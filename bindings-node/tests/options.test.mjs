@@ -3,26 +3,27 @@ import assert from 'node:assert/strict'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { after, before, test } from 'node:test'
-import sampan, { Engine, errorCodes, ExitError, SampanError } from '../index.mjs'
+import sampan, { Engine, errorCodes, ExitError, SampanError } from 'sampan'
 
 const require = createRequire(import.meta.url)
-const { runFields, size } = require('../dist/options.js')
-const { fromFields, toFields } = require('../dist/convert.js')
+const dist = dirname(require.resolve('sampan'))
+const { runFields, size } = require(join(dist, 'options.js'))
+const { fromFields, toFields } = require(join(dist, 'convert.js'))
 
 let directory
 before(() => (directory = mkdtempSync(join(tmpdir(), 'sampan-node-'))))
 after(() => rmSync(directory, { recursive: true }))
 
 test('both kinds of module share one copy', () => {
-  const required = require('../dist/index.js')
+  const required = require('sampan')
   assert.equal(required.SampanError, SampanError)
   assert.deepEqual(Object.keys(required).sort(), Object.keys(sampan).sort())
 })
 
 test('the module for import exports all of the one for require', async () => {
-  const named = Object.keys(await import('../index.mjs')).filter((name) => name !== 'default')
+  const named = Object.keys(await import('sampan')).filter((name) => name !== 'default')
   assert.deepEqual(named.sort(), Object.keys(sampan).sort())
 })
 
@@ -53,7 +54,7 @@ test("members change their case, a user's own words don't", () => {
 })
 
 test('every map of the facade keeps its keys', () => {
-  const maps = new Set(readFileSync(new URL('../lib/types.ts', import.meta.url), 'utf8').match(/\w+(?=\??: Record<string, string>)/g))
+  const maps = new Set(readFileSync(join(dist, 'types.d.ts'), 'utf8').match(/\w+(?=\??: Record<string, string>)/g))
   const words = { a_b: '1', aB: '2' }
   for (const name of maps) assert.deepEqual(fromFields(toFields({ [name]: words }))[name], words, name)
 })

@@ -3,14 +3,15 @@ import assert from 'node:assert/strict'
 import { execFile, execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, readdirSync, readFileSync, openSync, closeSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { Worker } from 'node:worker_threads'
-import { Engine, ExitError, SampanError } from '../index.mjs'
+import { Engine, ExitError, SampanError } from 'sampan'
 import { setUp } from './fixtures.mjs'
 
+const module = createRequire(import.meta.url).resolve('sampan')
 let at, engine, image
 before(async () => {
   at = await setUp()
@@ -147,7 +148,6 @@ test('worker threads', async () => {
     Engine.open(workerData.options)
       .then((engine) => engine.run(workerData.image, ['echo', 'worker']))
       .then((out) => parentPort.postMessage(out.stdout))`
-  const module = fileURLToPath(new URL('../dist/index.js', import.meta.url))
   const words = await Promise.all(
     [1, 2].map(async () => {
       const worker = new Worker(code, { eval: true, workerData: { module, options: at.options, image } })
@@ -179,7 +179,6 @@ test('a handle keeps no process alive, and no thread stays', async () => {
   const before = threads()
   await engine.run(image, ['true'])
   assert.ok(threads() <= before)
-  const module = fileURLToPath(new URL('../dist/index.js', import.meta.url))
   const code = `const { Engine } = require(${JSON.stringify(module)})
     Engine.open(${JSON.stringify(at.options)}).then((engine) => (globalThis.kept = engine))`
   execFileSync(process.execPath, ['-e', code], { timeout: 20_000 })

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import shutil
 import subprocess
@@ -15,23 +16,29 @@ IMAGES = pathlib.Path(__file__).resolve().parents[2] / "tests" / "lib" / "images
 
 
 @pytest.fixture(scope="session")
-def registry() -> Iterator[str]:
-    """`127.0.0.1:PORT`; ends when its standard input closes."""
+def image() -> Iterator[str]:
+    """The image of `SAMPAN_TEST_IMAGE`, or one that a registry of our own serves."""
+    given = os.environ.get("SAMPAN_TEST_IMAGE")
+    if given:
+        yield given
+        return
     directory = tempfile.mkdtemp(prefix="sampan-registry-")
+    # It ends when its standard input closes.
     command = ["bash", str(IMAGES), "serve", directory, "busybox"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None and server.stdin is not None
         address = server.stdout.readline().strip()
         assert address, "the registry did not start"
-        yield address
+        yield f"{address}/busybox:latest"
         server.stdin.close()
         server.wait()
     shutil.rmtree(directory)
 
 
 @pytest.fixture(scope="session")
-def image(registry: str) -> str:
-    return f"{registry}/busybox:latest"
+def registry(image: str) -> str:
+    """`127.0.0.1:PORT`."""
+    return image.partition("/")[0]
 
 
 @pytest.fixture(scope="session")
