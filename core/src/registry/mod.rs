@@ -12,7 +12,7 @@ mod platform;
 mod resolve;
 mod retry;
 #[cfg(test)]
-mod tests;
+pub mod tests;
 mod transport;
 mod url;
 

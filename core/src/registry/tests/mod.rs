@@ -244,7 +244,7 @@ fn a_silent_registry_ends_in_time() {
 }
 
 /// Sockets of this process to `host`, by the kernel's table: other tests have sockets too.
-fn connections_to(host: &str) -> usize {
+pub fn connections_to(host: &str) -> usize {
     let port: u16 = host.rsplit(':').next().unwrap().parse().unwrap();
     let remote = format!("0100007F:{port:04X}");
     let table = crate::fs::read_bounded(std::path::Path::new("/proc/self/net/tcp"), 16 << 20).unwrap();

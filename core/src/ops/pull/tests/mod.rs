@@ -1,0 +1,280 @@
+//! Pulls into a store in a temporary directory, from registries good and bad.
+
+mod image;
+mod real;
+
+use std::path::Path;
+use std::sync::Mutex;
+
+use self::image::{Image, Pack, tar};
+use super::*;
+use crate::fs;
+use crate::registry::tests::connections_to;
+use crate::registry::tests::server::{Answer, Request, Server, digest};
+use crate::store::layers as stored;
+
+/// A store of its own.
+struct Store {
+    paths: Paths,
+    _dir: tempfile::TempDir,
+}
+
+impl Store {
+    fn new() -> Store {
+        let dir = tempfile::tempdir().unwrap();
+        let sub = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+        let paths = Paths::new(Some(&sub("root")), Some(&sub("run"))).unwrap();
+        paths.make().unwrap();
+        Store { paths, _dir: dir }
+    }
+
+    fn pull<'a>(&self, cancel: &'a Cancel) -> Pull<'a> {
+        let form = if nix::unistd::geteuid().is_root() { Form::Root } else { Form::User };
+        Pull {
+            paths: self.paths.clone(),
+            form: "test".parse().unwrap(),
+            unpack: UnpackOptions { form, max_bytes: 1 << 30, max_entries: 1000 },
+            keep_blobs: true,
+            downloads: 3,
+            platform: Platform::host(),
+            registry: RegistryOptions::default(),
+            cancel,
+        }
+    }
+
+    fn layer(&self, diff_id: &Digest) -> Option<std::path::PathBuf> {
+        stored::find(&self.paths, &"test".parse().unwrap(), diff_id).unwrap()
+    }
+
+    fn file(&self, diff_id: &Digest, name: &str) -> Vec<u8> {
+        fs::read_bounded(&self.layer(diff_id).unwrap().join(crate::layer::FILES).join(name), 1 << 20).unwrap()
+    }
+
+    /// Nothing that a failed pull could have left: no layer, no reference, no lease, nothing half-made.
+    fn assert_clean(&self) {
+        let entries = |dir: &Path| fs::list(dir).unwrap_or_default();
+        for dir in [self.paths.tmp(), self.paths.leases(), self.paths.refs(), self.paths.layers().join("test")] {
+            assert!(entries(&dir).is_empty(), "{}: {:?}", dir.display(), entries(&dir));
+        }
+    }
+}
+
+fn name(server: &Server) -> Reference {
+    format!("{}/team/app:1", server.host).parse().unwrap()
+}
+
+fn run(store: &Store, server: &Server) -> Result<Ref> {
+    store.pull(&Cancel::new()).run(&name(server), &mut crate::Quiet)
+}
+
+fn serve(image: &Image) -> Server {
+    let image = image.clone();
+    Server::start(move |r| image.answer(r))
+}
+
+fn three_layers() -> Image {
+    Image::new(&[
+        (Pack::Gzip, tar(&[("a", b"gzip")])),
+        (Pack::Zstd, tar(&[("b", b"zstd")])),
+        (Pack::Plain, tar(&[("c", b"plain")])),
+    ])
+}
+
+#[test]
+fn an_image_is_pulled_once() {
+    let (store, image) = (Store::new(), three_layers());
+    let server = serve(&image);
+    let mut events = Vec::new();
+    let made = store.pull(&Cancel::new()).run(&name(&server), &mut |e: &Event| events.push(e.clone())).unwrap();
+    assert_eq!(made.manifest, digest(&image.manifest));
+    for (diff_id, file, content) in [(0, "a", "gzip"), (1, "b", "zstd"), (2, "c", "plain")] {
+        assert_eq!(store.file(&image.diff_ids[diff_id], file), content.as_bytes());
+    }
+    for (digest, blob) in &image.blobs {
+        assert_eq!(&blobs::read(&store.paths, &digest.parse().unwrap(), 1 << 20).unwrap(), blob);
+    }
+    assert!(matches!(&events[0], Event::Resolved { layers: 3, .. }));
+    assert!(matches!(events.last(), Some(Event::Done { .. })));
+    let done = events.iter().filter(|e| matches!(e, Event::LayerDone { unpacked, .. } if *unpacked > 0));
+    assert_eq!(done.count(), 3);
+
+    let (before, mut again) = (server.paths().len(), Vec::new());
+    let same = store.pull(&Cancel::new()).run(&name(&server), &mut |e: &Event| again.push(e.clone())).unwrap();
+    assert_eq!((same, server.paths().len()), (made, before + 1));
+    assert_eq!(again.iter().filter(|e| matches!(e, Event::LayerSkipped { .. })).count(), 3);
+}
+
+#[test]
+fn a_digest_that_is_here_needs_no_registry() {
+    let (store, image) = (Store::new(), three_layers());
+    let server = serve(&image);
+    let pinned = name(&server).with_digest(digest(&image.manifest));
+    let pull = || store.pull(&Cancel::new()).run(&pinned, &mut crate::Quiet);
+    let made = pull().unwrap();
+    drop(server);
+    assert_eq!(pull().unwrap(), made);
+}
+
+#[test]
+fn blobs_are_dropped_when_asked_and_used_when_there() {
+    let (store, image) = (Store::new(), three_layers());
+    let server = serve(&image);
+    let cancel = Cancel::new();
+    let pull = Pull { keep_blobs: false, ..store.pull(&cancel) };
+    pull.run(&name(&server), &mut crate::Quiet).unwrap();
+    assert!(image.layers.iter().all(|l| blobs::find(&store.paths, l).unwrap().is_none()));
+
+    let store = Store::new();
+    run(&store, &server).unwrap();
+    fs::remove_tree(&store.paths.layers()).unwrap();
+    let before = server.paths().len();
+    run(&store, &server).unwrap();
+    assert_eq!(server.paths().len(), before + 1);
+    assert_eq!(store.file(&image.diff_ids[1], "b"), b"zstd");
+}
+
+#[test]
+fn odd_but_legal_images_are_pulled() {
+    let twice = tar(&[("a", b"x")]);
+    let image = Image::new(&[(Pack::Gzip, twice.clone()), (Pack::Plain, tar(&[])), (Pack::Gzip, twice)]);
+    for image in [image, Image::new(&[])] {
+        let (store, server) = (Store::new(), serve(&image));
+        run(&store, &server).unwrap();
+        assert!(image.diff_ids.iter().all(|d| store.layer(d).is_some()));
+        let blobs = server.paths().iter().filter(|p| p.contains("/blobs/")).count();
+        assert_eq!(blobs, image.blobs.len());
+    }
+}
+
+/// The error of pulling what `answer` serves; the store must be as before.
+fn refused(answer: impl FnMut(&Request) -> Answer + Send + 'static) -> (Error, Vec<String>) {
+    let (store, server) = (Store::new(), Server::start(answer));
+    let error = run(&store, &server).unwrap_err();
+    store.assert_clean();
+    (error, server.paths())
+}
+
+#[test]
+fn a_config_that_contradicts_is_refused() {
+    let mut short = three_layers();
+    short.diff_ids.pop();
+    let short = short.sealed();
+    let (error, paths) = refused(move |r| short.answer(r));
+    assert_eq!((error.kind(), paths.len()), (Kind::InvalidImage, 2));
+    assert!(error.to_string().contains("its manifest has 3 layers and its config 2"), "{error}");
+    let mut wrong = three_layers();
+    wrong.diff_ids[2] = digest(b"other");
+    let wrong = wrong.sealed();
+    assert_eq!(refused(move |r| wrong.answer(r)).0.kind(), Kind::Integrity);
+}
+
+#[test]
+fn a_flipped_byte_is_told_as_such_and_not_asked_for_again() {
+    for pack in [Pack::Plain, Pack::Gzip, Pack::Zstd] {
+        let mut image = Image::new(&[(pack, tar(&[("a", &[7; 5000])]))]);
+        let layer = image.layers[0].to_string();
+        let blob = image.blobs.get_mut(&layer).unwrap();
+        let at = blob.len() / 2;
+        blob[at] ^= 0x10;
+        let (error, paths) = refused(move |r| image.answer(r));
+        assert_eq!(error.kind(), Kind::Integrity, "{pack:?}: {error}");
+        assert!(error.to_string().contains(&layer), "{error}");
+        assert_eq!(paths.iter().filter(|p| p.ends_with(&layer)).count(), 1);
+    }
+}
+
+#[test]
+fn bombs_are_bounded() {
+    let (store, image) = (Store::new(), Image::new(&[(Pack::Zstd, tar(&[("zeros", &[0; 1 << 20])]))]));
+    let (server, cancel) = (serve(&image), Cancel::new());
+    for (max_bytes, max_entries) in [(1 << 19, 1000), (1 << 30, 0)] {
+        let mut pull = store.pull(&cancel);
+        pull.unpack = UnpackOptions { max_bytes, max_entries, ..pull.unpack };
+        let error = pull.run(&name(&server), &mut crate::Quiet).unwrap_err();
+        assert_eq!(error.kind(), Kind::LimitExceeded, "{error}");
+        store.assert_clean();
+    }
+}
+
+#[test]
+fn the_bounds_hold_for_all_layers_together() {
+    let layer = |name: &str| (Pack::Plain, tar(&[(name, &[0; 1 << 16])]));
+    let (store, image) = (Store::new(), Image::new(&[layer("a"), layer("b"), layer("c"), layer("d")]));
+    let (server, cancel) = (serve(&image), Cancel::new());
+    let mut pull = store.pull(&cancel);
+    pull.unpack.max_bytes = 3 << 16;
+    assert_eq!(pull.run(&name(&server), &mut crate::Quiet).unwrap_err().kind(), Kind::LimitExceeded);
+    assert!(refs::list(&store.paths).unwrap().is_empty());
+}
+
+#[test]
+fn one_failing_layer_ends_the_others_at_once() {
+    let image = three_layers();
+    let (missing, silent) = (image.layers[0].to_string(), image.layers[1].to_string());
+    // The failure is told only once the other layer hangs.
+    let hung = Mutex::new(std::sync::mpsc::channel());
+    let (error, _) = refused(move |r| match &r.path {
+        p if p.ends_with(&silent) => {
+            let _ = hung.lock().unwrap().0.send(());
+            Answer::hang(0, b"")
+        }
+        p if p.ends_with(&missing) => Answer::new(404, ""),
+        _ => image.answer(r),
+    });
+    assert_eq!(error.kind(), Kind::NotFound);
+    assert!(error.to_string().contains("not this part of the image"), "{error}");
+}
+
+#[test]
+fn a_cancel_in_the_middle_of_a_layer_leaves_nothing() {
+    let (store, image) = (Store::new(), Image::new(&[(Pack::Plain, tar(&[("a", &[1; 1 << 20])]))]));
+    let (cancel, layer) = (Cancel::new(), image.layers[0].to_string());
+    let half = image.blobs[&layer][..600 << 10].to_vec();
+    let length = image.blobs[&layer].len().to_string();
+    let server = Server::start(move |r| match r.path.ends_with(&layer) {
+        true => Answer::hang(200, &half).header("content-length", length.clone()),
+        false => image.answer(r),
+    });
+    let mut ring = |e: &Event| {
+        if matches!(e, Event::LayerBytes { .. }) {
+            cancel.cancel();
+        }
+    };
+    let error = store.pull(&cancel).run(&name(&server), &mut ring).unwrap_err();
+    assert_eq!(error.kind(), Kind::Cancelled);
+    assert_eq!(connections_to(&server.host), 0);
+    store.assert_clean();
+}
+
+#[test]
+fn two_pulls_of_one_image_do_the_work_once() {
+    let (store, image) = (Store::new(), three_layers());
+    let server = serve(&image);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| run(&store, &server).unwrap());
+        }
+    });
+    for layer in &image.layers {
+        assert_eq!(server.paths().iter().filter(|p| p.ends_with(layer.as_str())).count(), 1);
+    }
+}
+
+#[test]
+fn an_image_for_another_machine_is_refused() {
+    let (store, server, cancel) = (Store::new(), serve(&three_layers()), Cancel::new());
+    let pull = Pull { platform: "linux/s390x".parse().unwrap(), ..store.pull(&cancel) };
+    let error = pull.run(&name(&server), &mut crate::Quiet).unwrap_err();
+    assert_eq!(error.kind(), Kind::Unsupported);
+    store.assert_clean();
+    assert_eq!(platform(Some("windows/amd64")).unwrap_err().kind(), Kind::Unsupported);
+}
+
+#[test]
+fn the_media_type_tells_the_compression() {
+    for (pack, expected) in [(Pack::Gzip, "a"), (Pack::Zstd, "b"), (Pack::Plain, "c")] {
+        let (store, image) = (Store::new(), Image::new(&[(pack, tar(&[(expected, b"x")]))]));
+        run(&store, &serve(&image)).unwrap();
+        assert_eq!(store.file(&image.diff_ids[0], expected), b"x");
+    }
+}
