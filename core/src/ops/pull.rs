@@ -61,10 +61,10 @@ struct Pull<'a> {
 impl<'a> Pull<'a> {
     fn new(context: &Context, options: &PullOptions, cancel: &'a Cancel) -> Result<Pull<'a>> {
         let engine = &context.options;
-        let (paths, form) = place(context)?;
+        let form = context.form()?;
         let downloads = options.max_downloads.unwrap_or(DEFAULT_DOWNLOADS).clamp(1, MOST_DOWNLOADS);
         Ok(Pull {
-            paths,
+            paths: context.paths.clone(),
             unpack: UnpackOptions {
                 form: if form.as_str() == "root" { Form::Root } else { Form::User },
                 max_bytes: engine.max_unpacked_bytes.unwrap_or(DEFAULT_MAX_BYTES),
@@ -163,14 +163,6 @@ impl<'a> Pull<'a> {
         }
         Ok(wanted)
     }
-}
-
-/// Where to, and in which form.
-fn place(context: &Context) -> Result<(Paths, Name)> {
-    let paths = Paths::new(context.options.root.as_deref(), context.options.run.as_deref())?;
-    paths.make()?;
-    let form = if nix::unistd::geteuid().is_root() { "root" } else { "single" };
-    Ok((paths, form.parse()?))
 }
 
 fn refuse(kind: Kind, why: impl Into<String>) -> Error {

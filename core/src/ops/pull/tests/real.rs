@@ -27,7 +27,8 @@ impl Registry {
         fs::write_new(&file, config.to_string().as_bytes()).unwrap();
         Command::new("skopeo").arg("--version").stdout(Stdio::null()).status().ok()?;
         let mut command = Command::new("docker-registry");
-        let mut process = command.arg("serve").arg(&file).env_remove("PORT").stderr(Stdio::piped()).spawn().ok()?;
+        command.arg("serve").arg(&file).env_remove("PORT");
+        let mut process = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().ok()?;
         let mut log = BufReader::new(process.stderr.take().unwrap());
         let host = loop {
             let mut line = String::new();
@@ -69,7 +70,7 @@ fn write_layout(dir: &Path, images: &[(&str, &Image)]) {
         let _ = fs::write_new(&blobs.join(digest(bytes).hex()), bytes);
         json!({"digest": digest(bytes), "size": bytes.len()})
     };
-    let entries: Vec<_> = images.iter().map(|(architecture, image)| {
+    let entries = images.iter().map(|(architecture, image)| {
         image.blobs.values().for_each(|b| drop(put(b)));
         let mut entry = put(&image.manifest);
         entry["mediaType"] = MANIFEST.into();
@@ -79,7 +80,7 @@ fn write_layout(dir: &Path, images: &[(&str, &Image)]) {
     let index = |entries: serde_json::Value| {
         json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}).to_string().into_bytes()
     };
-    let mut list = put(&index(entries.collect()));
+    let mut list = put(&index(entries.collect::<Vec<_>>().into()));
     list["mediaType"] = INDEX.into();
     fs::write_new(&dir.join("index.json"), &index(json!([list]))).unwrap();
     fs::write_new(&dir.join("oci-layout"), br#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
@@ -107,8 +108,7 @@ fn an_index_with_layers_of_every_kind_is_pulled() {
     let error = store.pull(&cancel).run(&named("2"), &mut crate::Quiet).unwrap_err();
     assert_eq!(error.kind(), Kind::NotFound, "{error}");
 
-    let seen =
-        Command::new("skopeo").arg("inspect").arg(format!("oci:{}:{}", store.paths.root().display(), named("1")));
-    let seen = { seen }.output().unwrap();
+    let view = format!("oci:{}:{}", store.paths.root().display(), named("1"));
+    let seen = Command::new("skopeo").args(["inspect", &view]).output().unwrap();
     assert!(seen.status.success(), "{}", String::from_utf8_lossy(&seen.stderr));
 }
