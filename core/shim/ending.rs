@@ -48,11 +48,30 @@ fn remove(launch: &Launch<'static>, users: Option<Fd>) {
         let _ = sys::setns(users, sys::CLONE_NEWUSER);
     }
     let s = &launch.supervise;
-    let renamed = !s.trash.is_empty() && sys::renameat2(AT_FDCWD, s.dir, AT_FDCWD, s.trash, 0).is_ok();
+    // The name first: once the directory is gone, its claim may be taken over at any time.
     for path in s.remove_also.iter() {
+        release_claim(path, s.dir);
+    }
+    let renamed = !s.trash.is_empty() && sys::renameat2(AT_FDCWD, s.dir, AT_FDCWD, s.trash, 0).is_ok();
+    for path in s.remove_also.iter().filter(|path| link(path, &mut [0; 256]).is_none()) {
         let _ = tree::remove(AT_FDCWD, path);
     }
     let _ = tree::remove(AT_FDCWD, if renamed { s.trash } else { s.dir });
+}
+
+/// A claim of a name is a symlink whose text is the container's id, the last part of its directory's
+/// path. One that tells another id is another's: this container was renamed meanwhile.
+fn release_claim(path: &CStr, dir: &CStr) {
+    let id = dir.to_bytes().rsplit(|b| *b == b'/').next();
+    if id.is_some() && link(path, &mut [0; 256]) == id {
+        let _ = sys::unlinkat(AT_FDCWD, path, 0);
+    }
+}
+
+/// The text of a symlink; `None` when it is none.
+fn link<'a>(path: &CStr, buf: &'a mut [u8; 256]) -> Option<&'a [u8]> {
+    let n = sys::readlinkat(AT_FDCWD, path, buf).ok()?;
+    Some(&buf[..n])
 }
 
 /// A container's own user namespace, kept for the removal.

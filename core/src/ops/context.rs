@@ -11,6 +11,7 @@ use crate::id::{ContainerId, Name};
 use crate::launch::{HelperSource, Launched};
 use crate::paths::Paths;
 use crate::plan::facts::Facts;
+use crate::store::gc;
 
 /// Shared by all operations of one engine.
 #[derive(Debug)]
@@ -29,7 +30,10 @@ impl Context {
     /// Opens the store, making it when it is missing.
     pub fn open(options: &EngineOptions) -> Result<Self> {
         let paths = Paths::new(options.root.as_deref(), options.run.as_deref())?;
+        let paths = paths.with_below(&options.additional_stores)?;
         paths.make()?;
+        // What killed processes left; what only a user namespace can delete is left to `gc`.
+        let _ = gc::tidy(&paths, &crate::fs::remove_tree);
         Ok(Context { options: options.clone(), paths, facts: OnceLock::new(), terminals: Mutex::default() })
     }
 

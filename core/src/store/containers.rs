@@ -8,7 +8,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{liveness, record, tmp};
+use super::tmp::{self, Temp};
+use super::{crash, liveness, record};
 use crate::api::{RunOptions, Rung, Status};
 use crate::error::{Error, Kind, Result};
 use crate::fs;
@@ -120,21 +121,16 @@ impl Container {
 
 /// Writes a new container; it appears whole, with its name, or not at all.
 pub fn create(paths: &Paths, record: &Record) -> Result<()> {
+    let staged = Temp::dir_named(paths, record.id.as_str())?;
+    crash::point("container staged");
+    fill(&ContainerPaths::at(staged.path().to_owned()), record)?;
+    // The directory is locked by now, which tells others that the claim's owner lives.
     claim(paths, &record.name, &record.id)?;
-    write_whole(paths, record).inspect_err(|_| release(paths, &record.name))
-}
-
-fn write_whole(paths: &Paths, record: &Record) -> Result<()> {
-    let staged = ContainerPaths::at(paths.tmp().join(record.id.as_str()));
-    fs::make_dirs(staged.dir())?;
-    let done = fill(&staged, record).and_then(|()| {
-        // An id is 32 random bytes: nothing can be there.
-        fs::rename_noreplace(staged.dir(), paths.container(&record.id).dir()).map(drop)
-    });
-    if done.is_err() {
-        let _ = fs::remove_tree(staged.dir());
-    }
-    done
+    crash::point("name claimed");
+    // An id is 32 random bytes: nothing can be there.
+    staged.place(paths.container(&record.id).dir()).inspect_err(|_| release(paths, record))?;
+    crash::point("container placed");
+    Ok(())
 }
 
 fn fill(staged: &ContainerPaths, record: &Record) -> Result<()> {
@@ -158,19 +154,32 @@ fn claim(paths: &Paths, name: &Name, id: &ContainerId) -> Result<()> {
     }
     // Only under the lock may a claim be found stale, or two finders would each remove the other's new one.
     let _guard = lock::exclusive(&paths.names_lock())?;
-    match owner_of(paths, name)? {
-        Some(owner) => Err(Error::new(Kind::AlreadyExists, "create container", name.as_str())
-            .because(format!("the name is in use by container {}", owner.short()))
-            .hint("remove or rename that container, or choose another name")),
-        None => {
-            fs::remove_file(&paths.name(name))?;
-            fs::symlink_new(id.as_str(), &paths.name(name)).map(drop)
+    loop {
+        if let Some(owner) = owner_of(paths, name)? {
+            return Err(Error::new(Kind::AlreadyExists, "create container", name.as_str())
+                .because(format!("the name is in use by container {}", owner.short()))
+                .hint("remove or rename that container, or choose another name"));
+        }
+        fs::remove_file(&paths.name(name))?;
+        // Whoever finds no claim makes one without the lock, and may have come first.
+        if fs::symlink_new(id.as_str(), &paths.name(name))? {
+            return Ok(());
         }
     }
 }
 
-fn release(paths: &Paths, name: &Name) {
-    let _ = fs::remove_file(&paths.name(name));
+fn release(paths: &Paths, record: &Record) {
+    let _ = release_name(paths, &record.name, &record.id);
+}
+
+/// Removes the claim if it is still this container's; under the lock, so that it does not become another's
+/// between the look and the removal.
+fn release_name(paths: &Paths, name: &Name, id: &ContainerId) -> Result<()> {
+    let _guard = lock::exclusive(&paths.names_lock())?;
+    match fs::read_link(&paths.name(name))?.as_deref() == Some(id.as_str()) {
+        true => fs::remove_file(&paths.name(name)).map(drop),
+        false => Ok(()),
+    }
 }
 
 /// The container that has a name; `None` when none has, or its claim was left by a crash.
@@ -178,8 +187,9 @@ pub fn owner_of(paths: &Paths, name: &Name) -> Result<Option<ContainerId>> {
     let Some(Ok(id)) = fs::read_link(&paths.name(name))?.map(|text| text.parse::<ContainerId>()) else {
         return Ok(None);
     };
-    let alive = fs::exists(paths.container(&id).dir())? || fs::exists(&paths.tmp().join(id.as_str()))?;
-    Ok(alive.then_some(id))
+    // In this order: one that is put in place between the two looks is seen by the second.
+    let making = tmp::is_busy(&paths.tmp().join(id.as_str()))?;
+    Ok((making || fs::exists(paths.container(&id).dir())?).then_some(id))
 }
 
 /// Gives a container another name.
@@ -189,9 +199,8 @@ pub fn rename(paths: &Paths, record: &mut Record, name: Name) -> Result<()> {
         return Ok(());
     }
     claim(paths, &record.name, &record.id)?;
-    update(paths, record).inspect_err(|_| release(paths, &record.name))?;
-    release(paths, &old);
-    Ok(())
+    update(paths, record).inspect_err(|_| release(paths, record))?;
+    release_name(paths, &old, &record.id)
 }
 
 /// All ids, unordered.
@@ -228,13 +237,16 @@ pub fn used(paths: &Paths) -> Result<Vec<Record>> {
 /// Takes a container out of sight and frees its name; what is returned is the caller's to delete, `None`
 /// when another took it.
 pub fn unlist(paths: &Paths, record: &Record) -> Result<Option<PathBuf>> {
-    let trash = tmp::trash(paths, paths.container(&record.id).dir())?;
-    release(paths, &record.name);
-    Ok(trash)
+    // The name first: once the directory is gone, its claim may be taken over at any time.
+    release_name(paths, &record.name, &record.id)?;
+    crash::point("name released");
+    let trash = tmp::trash(paths, paths.container(&record.id).dir());
+    crash::point("container unlinked");
+    trash
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     struct Store {
@@ -250,7 +262,7 @@ mod tests {
         Store { _dir: dir, paths }
     }
 
-    fn record(seed: u8, name: &str) -> Record {
+    pub(crate) fn record(seed: u8, name: &str) -> Record {
         Record {
             version: VERSION,
             id: ContainerId::from_random([seed; 32]),
@@ -290,6 +302,41 @@ mod tests {
         fs::symlink_new(dead.as_str(), &store.paths.name(&"db".parse().unwrap())).unwrap();
         create(&store.paths, &record(1, "db")).unwrap();
         assert_eq!(owner_of(&store.paths, &"db".parse().unwrap()).unwrap(), Some(record(1, "db").id));
+    }
+
+    #[test]
+    fn a_claim_of_a_container_in_the_making_holds_until_its_maker_dies() {
+        let store = store();
+        let making = record(9, "db");
+        let staged = Temp::dir_named(&store.paths, making.id.as_str()).unwrap();
+        claim(&store.paths, &making.name, &making.id).unwrap();
+        assert_eq!(create(&store.paths, &record(1, "db")).unwrap_err().kind(), Kind::AlreadyExists);
+        std::mem::forget(fs::rename(staged.path(), &store.paths.tmp().join("elsewhere")));
+        create(&store.paths, &record(1, "db")).unwrap();
+        // What the dead one's removal releases is no longer its own.
+        unlist(&store.paths, &making).unwrap();
+        assert_eq!(owner_of(&store.paths, &making.name).unwrap(), Some(record(1, "db").id));
+    }
+
+    #[test]
+    fn one_of_many_gets_a_name() {
+        let store = store();
+        let paths = &store.paths;
+        let dead = ContainerId::from_random([250; 32]);
+        for round in 0..20 {
+            // Each round begins with a stale claim, which all of them find.
+            let name: Name = format!("n{round}").parse().unwrap();
+            fs::symlink_new(dead.as_str(), &store.paths.name(&name)).unwrap();
+            let makers = (1..=6u8).map(|seed| (seed + round * 6, name.as_str()));
+            let won = std::thread::scope(|scope| {
+                let threads: Vec<_> = makers
+                    .map(|(seed, name)| scope.spawn(move || create(paths, &record(seed, name)).is_ok()))
+                    .collect();
+                threads.into_iter().map(|t| t.join().unwrap()).filter(|won| *won).count()
+            });
+            assert_eq!(won, 1);
+        }
+        assert_eq!(ids(&store.paths).unwrap().len(), 20);
     }
 
     #[test]

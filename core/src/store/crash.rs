@@ -1,6 +1,6 @@
 //! Where a test may kill the process. Nothing is left of it outside this crate's own tests.
 
-/// Every point, in the order that a pull and a removal pass them.
+/// Every point, in the order of a pull, a container's life and a removal.
 #[cfg(test)]
 pub const POINTS: &[&str] = &[
     "lease made",
@@ -13,6 +13,11 @@ pub const POINTS: &[&str] = &[
     "ref staged",
     "ref committed",
     "index written",
+    "container staged",
+    "name claimed",
+    "container placed",
+    "name released",
+    "container unlinked",
     "volume made",
     "volume unlinked",
     "ref removed",

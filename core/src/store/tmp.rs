@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::fs::{self, File};
 use crate::lock::{Lock, Mode};
 use crate::paths::Paths;
@@ -37,17 +37,31 @@ impl Temp {
     pub fn dir(paths: &Paths) -> Result<Temp> {
         loop {
             let path = fresh(paths, "dir")?;
-            if !fs::make_dir(&path)? {
-                continue;
-            }
-            // A sweep between the making and the lock took it for a leftover: then another.
-            let opened = match fs::open_dir(&path) {
-                Err(e) if e.errno() == Some(libc::ENOENT) => continue,
-                opened => opened?,
-            };
-            if let Some(temp) = Temp::locked(path, opened.into())? {
+            if let Some(temp) = Temp::try_dir(path)? {
                 return Ok(temp);
             }
+        }
+    }
+
+    /// A new empty directory of that name, which nothing else uses: an id.
+    pub fn dir_named(paths: &Paths, name: &str) -> Result<Temp> {
+        let path = paths.tmp().join(name);
+        for _ in 0..16 {
+            if let Some(temp) = Temp::try_dir(path.clone())? {
+                return Ok(temp);
+            }
+        }
+        Err(Error::errno_in(libc::EEXIST, "make directory", path.display().to_string()))
+    }
+
+    /// `None` when the name is taken, or a sweep between the making and the lock took it for a leftover.
+    fn try_dir(path: PathBuf) -> Result<Option<Temp>> {
+        if !fs::make_dir(&path)? {
+            return Ok(None);
+        }
+        match fs::open_dir(&path) {
+            Err(e) if e.errno() == Some(libc::ENOENT) => Ok(None),
+            opened => Temp::locked(path, opened?.into()),
         }
     }
 
@@ -73,6 +87,15 @@ impl Drop for Temp {
         if !self.placed {
             let _ = fs::remove_tree(&self.path);
         }
+    }
+}
+
+/// Whether an entry is there and being worked on.
+pub fn is_busy(path: &Path) -> Result<bool> {
+    match fs::open_dir(path) {
+        Ok(dir) => Ok(Lock::try_open(dir.into(), path, Mode::Shared)?.is_none()),
+        Err(e) if e.errno() == Some(libc::ENOENT) => Ok(false),
+        Err(e) => Err(e),
     }
 }
 
