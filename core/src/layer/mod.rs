@@ -4,12 +4,40 @@
 //! *converted* to what overlayfs reads, never applied. So layers unpack in parallel and in any order,
 //! and one unpacked layer serves every image that has it.
 
+mod dirs;
+mod entry;
+mod extract;
+mod header;
+mod inflate;
+mod name;
+mod pax;
+mod pipe;
+mod reader;
+mod sidecar;
+mod sparse;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod xattr;
+
 use std::io::Read;
 use std::os::fd::BorrowedFd;
+use std::thread;
 
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::signal::SigSet;
+use nix::sys::stat::{Mode, umask};
+
+use self::entry::Entry;
+use self::extract::{Extractor, Outcome};
+use self::inflate::Decoder;
+use self::pipe::TarStream;
+use self::reader::TarReader;
 use crate::cancel::Cancel;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Context, Error, Kind, Result};
 use crate::id::Digest;
+
+pub use self::sidecar::SIDECAR;
 
 /// The directory of the layer's files, within the staging directory; overlayfs's `lowerdir`.
 pub const FILES: &str = "fs";
@@ -48,7 +76,7 @@ pub struct UnpackOptions {
 }
 
 /// How the layer's whiteouts and opaque directories are there on disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Whiteouts {
     /// There are none.
     Absent,
@@ -78,16 +106,65 @@ pub struct Unpacked {
     pub opaque_root: bool,
 }
 
-/// Unpacks one layer's blob into the empty directory `into`: makes [`FILES`] and the sidecar in it.
+/// Unpacks one layer's blob into the empty directory `into`: makes [`FILES`] and the [`SIDECAR`] in it.
 ///
 /// Reads `reader` to its end, so that whoever hashes the blob sees all of it. Nothing outside `into` is
 /// touched whatever the archive holds; on an error `into` is left half-made for the caller to remove.
+/// Files are written by a second thread, which has ended when this returns; `reader` stays on this one.
+///
+/// What the layer doesn't hold can't be known here: a hard link to a file of a layer below is an error,
+/// and a directory that only a path of this layer implies is made as root's with mode 755.
 pub fn unpack(
-    _reader: impl Read,
-    _compression: Compression,
-    _into: BorrowedFd<'_>,
-    _options: &UnpackOptions,
-    _cancel: &Cancel,
+    reader: impl Read,
+    compression: Compression,
+    into: BorrowedFd<'_>,
+    options: &UnpackOptions,
+    cancel: &Cancel,
 ) -> Result<Unpacked> {
-    Err(Error::new(Kind::Unsupported, "unpack layer", ""))
+    let mut decoder = Decoder::new(reader, compression)?;
+    let (feeder, stream) = pipe::pipe();
+    thread::scope(|scope| {
+        let writer = thread::Builder::new()
+            .name("sampan-unpack".into())
+            .spawn_scoped(scope, || write(stream, into, options, cancel))
+            .context("start a thread to unpack a layer", "")?;
+        feeder.pump(&mut decoder, options.max_bytes, cancel);
+        writer.join().unwrap_or_else(|_| Err(Error::new(Kind::Panic, "unpack layer", "")))
+    })
+}
+
+fn write(stream: TarStream, into: BorrowedFd<'_>, options: &UnpackOptions, cancel: &Cancel) -> Result<Unpacked> {
+    // No signal of the host's is handled here, and a file beyond RLIMIT_FSIZE is an error, not a SIGXFSZ.
+    let _ = SigSet::all().thread_block();
+    let mut extractor = Extractor::new(into, options, own_umask())?;
+    let mut reader = TarReader::new(stream);
+    let (mut entry, mut name, mut entries) = (Entry::default(), Vec::new(), 0);
+    while reader.next(&mut entry)? {
+        cancel.check("unpack layer", "")?;
+        entries += 1;
+        if entries > options.max_entries {
+            return Err(too_many());
+        }
+        extractor.extract(&entry, &mut reader, &mut name)?;
+    }
+    let outcome = extractor.finish()?;
+    let (diff_id, bytes) = reader.finish()?;
+    let Outcome { size_on_disk, whiteouts, opaque_root } = outcome;
+    Ok(Unpacked { diff_id, bytes, entries, size_on_disk, whiteouts, opaque_root })
+}
+
+/// Gives this thread a umask of its own and sets it to 0, so that no file needs a chmod; false where a
+/// sandbox forbids it. The process's umask is never touched.
+fn own_umask() -> bool {
+    let own = unshare(CloneFlags::CLONE_FS).is_ok();
+    if own {
+        umask(Mode::empty());
+    }
+    own
+}
+
+fn too_many() -> Error {
+    Error::new(Kind::LimitExceeded, "unpack layer", "")
+        .because("the layer has more entries than allowed")
+        .hint("raise max_entries if the image is trusted")
 }

@@ -1,0 +1,550 @@
+//! Makes files of entries. Every name is used relative to a directory's descriptor, every last part
+//! without following it, so nothing outside the layer's root can be touched.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::rc::Rc;
+
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, openat};
+use nix::sys::stat::{
+    FchmodatFlags, Mode, SFlag, UtimensatFlags, fchmod, fchmodat, fstat, futimens, makedev, mkdirat, mknodat, utimensat,
+};
+use nix::sys::time::TimeSpec;
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fchownat, getegid, geteuid, linkat, symlinkat, unlinkat};
+
+use super::dirs::{Final, Note, Notes};
+use super::entry::{Entry, EntryKind, Meta, invalid, shown};
+use super::name::{self, Meaning};
+use super::pipe::too_large;
+use super::reader::TarReader;
+use super::sidecar::Sidecar;
+use super::tree::{self, Dir, Failure, Implied, Missing, Tree, WORKING_MODE, is_a, is_whiteout};
+use super::{FILES, Form, UnpackOptions, Whiteouts, xattr};
+use crate::error::{Context, Error, Result};
+
+/// Blocks of the usual file systems.
+const DISK_BLOCK: u64 = 4096;
+
+/// Takes the entries of one layer.
+pub struct Extractor {
+    tree: Tree,
+    notes: Notes,
+    sidecar: Sidecar,
+    form: Form,
+    /// Owner and group of what this process makes.
+    own: (u32, u32),
+    /// Modes come out as asked, since this thread has a umask of its own: 0.
+    exact_modes: bool,
+    /// Something was replaced, so every owner must be told: an earlier record may name the path.
+    replaced: bool,
+    sparse_left: u64,
+    outcome: Outcome,
+}
+
+/// What there is to tell besides the files.
+#[derive(Clone, Copy, Debug)]
+pub struct Outcome {
+    /// Estimate of the bytes on disk.
+    pub size_on_disk: u64,
+    /// How whiteouts were made.
+    pub whiteouts: Whiteouts,
+    /// The root itself is opaque.
+    pub opaque_root: bool,
+}
+
+/// Where an entry goes.
+struct Place<'a> {
+    dir: &'a Dir,
+    name: &'a [u8],
+}
+
+impl Place<'_> {
+    fn path(&self) -> Vec<u8> {
+        name::join(&self.dir.path, self.name)
+    }
+
+    fn failed(&self, errno: Errno) -> Error {
+        failed(&self.path(), errno)
+    }
+}
+
+fn failed(path: &[u8], errno: Errno) -> Error {
+    match errno {
+        Errno::ENAMETOOLONG => invalid(path, "the name is too long for the file system"),
+        errno => Error::errno_in(errno as i32, "unpack layer", shown(path)),
+    }
+}
+
+fn refused(path: &[u8], failure: Failure) -> Error {
+    match failure {
+        Failure::Refused(why) => invalid(path, why),
+        Failure::System(errno) => failed(path, errno),
+    }
+}
+
+impl Extractor {
+    /// Makes the layer's root and sidecar in `into`.
+    pub fn new(into: BorrowedFd<'_>, options: &UnpackOptions, exact_modes: bool) -> Result<Self> {
+        let own = (geteuid().as_raw(), getegid().as_raw());
+        let root = make_root(into, own.1).context("unpack layer", "")?;
+        let mut notes = Notes::default();
+        notes.push(b"", Note::Implied);
+        Ok(Extractor {
+            tree: Tree::new(root),
+            notes,
+            sidecar: Sidecar::create(into).context("unpack layer", "")?,
+            form: options.form,
+            own,
+            exact_modes,
+            replaced: false,
+            sparse_left: options.max_bytes,
+            outcome: Outcome { size_on_disk: DISK_BLOCK, whiteouts: Whiteouts::Absent, opaque_root: false },
+        })
+    }
+
+    /// Makes one entry; `clean` is a buffer for its name.
+    pub fn extract(&mut self, entry: &Entry, reader: &mut TarReader, clean: &mut Vec<u8>) -> Result<()> {
+        name::clean(&entry.name, clean).map_err(|why| invalid(&entry.name, why))?;
+        let (parent, last) = name::split(clean);
+        match name::meaning(clean).map_err(|why| invalid(&entry.name, why))? {
+            Meaning::Bookkeeping => Ok(()),
+            Meaning::Opaque => self.opaque(parent),
+            Meaning::Whiteout(hidden) => {
+                let dir = self.parent(parent)?;
+                self.whiteout(&Place { dir: &dir, name: &clean[hidden] })
+            }
+            Meaning::File if clean.is_empty() => self.root(entry),
+            Meaning::File => {
+                let dir = self.parent(parent)?;
+                self.file(&Place { dir: &dir, name: last }, entry, reader)
+            }
+        }
+    }
+
+    fn parent(&mut self, path: &[u8]) -> Result<Rc<Dir>> {
+        let mut implied: Vec<Implied> = Vec::new();
+        let dir = self.tree.dir(path, Missing::Make, &mut implied).map_err(|e| refused(path, e))?;
+        for new in implied {
+            self.made_directory(&new.path, Note::Implied);
+            if new.opaque {
+                self.mark_opaque(&new.path)?;
+            }
+        }
+        Ok(dir)
+    }
+
+    fn root(&mut self, entry: &Entry) -> Result<()> {
+        match entry.kind {
+            EntryKind::Directory => {
+                self.notes.push(b"", Note::Changed(entry.meta));
+                self.tell_owner(b"", entry)
+            }
+            _ => Err(invalid(&entry.name, "the root would become something else than a directory")),
+        }
+    }
+
+    fn file(&mut self, at: &Place<'_>, entry: &Entry, reader: &mut TarReader) -> Result<()> {
+        match entry.kind {
+            EntryKind::File => self.regular(at, entry, reader),
+            EntryKind::Directory => self.directory(at, entry),
+            EntryKind::Symlink => self.symlink(at, entry),
+            EntryKind::HardLink => return self.hard_link(at, entry),
+            EntryKind::Fifo => self.node(at, entry, SFlag::S_IFIFO),
+            EntryKind::CharDevice => return self.device(at, entry, SFlag::S_IFCHR),
+            EntryKind::BlockDevice => return self.device(at, entry, SFlag::S_IFBLK),
+        }?;
+        match self.form == Form::User {
+            true => self.tell_owner(&at.path(), entry),
+            false => Ok(()),
+        }
+    }
+
+    // ── What is there already ────────────────────────────────────────────────────────────────────
+
+    /// Makes something new at a place, taking away what is there: the last entry of a name wins.
+    fn make<T>(&mut self, at: &Place<'_>, mut make: impl FnMut(BorrowedFd<'_>, &[u8]) -> nix::Result<T>) -> Result<T> {
+        let result = match make(at.dir.fd.as_fd(), at.name) {
+            Err(Errno::EEXIST) => {
+                self.clear(at)?;
+                make(at.dir.fd.as_fd(), at.name)
+            }
+            result => result,
+        };
+        result.map_err(|e| at.failed(e))
+    }
+
+    fn clear(&mut self, at: &Place<'_>) -> Result<()> {
+        tree::remove(at.dir.fd.as_fd(), at.name).map_err(|e| at.failed(e))?;
+        self.tree.forget();
+        self.replaced = true;
+        Ok(())
+    }
+
+    // ── Files ────────────────────────────────────────────────────────────────────────────────────
+
+    fn regular(&mut self, at: &Place<'_>, entry: &Entry, reader: &mut TarReader) -> Result<()> {
+        // An attribute can be set only on what its owner may write.
+        let mode = if entry.xattrs.is_empty() { entry.meta.mode & 0o777 } else { 0o600 };
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let fd = self.make(at, |dir, name| openat(dir, name, flags, Mode::from_bits_truncate(mode)))?;
+        let file = File::from(fd);
+        match &entry.sparse {
+            Some(_) => self.write_sparse(&file, at, entry, reader)?,
+            None => write_data(&file, at, reader)?,
+        }
+        self.outcome.size_on_disk += entry.stored.next_multiple_of(DISK_BLOCK);
+        self.dress(&file, at, entry, mode)
+    }
+
+    fn write_sparse(&mut self, file: &File, at: &Place<'_>, entry: &Entry, reader: &mut TarReader) -> Result<()> {
+        let Some(sparse) = &entry.sparse else { return Ok(()) };
+        self.sparse_left = self.sparse_left.checked_sub(sparse.size).ok_or_else(too_large)?;
+        let failed = |e: std::io::Error| at.failed(errno_of(&e));
+        file.set_len(sparse.size).map_err(failed)?;
+        for (mut offset, mut length) in sparse.map.iter().copied() {
+            while length > 0 {
+                let data = reader.data()?;
+                let n = data.len().min(usize::try_from(length).unwrap_or(data.len()));
+                file.write_all_at(&data[..n], offset).map_err(failed)?;
+                reader.consume(n);
+                (offset, length) = (offset + n as u64, length - n as u64);
+            }
+        }
+        Ok(())
+    }
+
+    /// Owner, mode, attributes, times; in this order, as a chown clears setuid bits and capabilities.
+    fn dress(&mut self, file: &File, at: &Place<'_>, entry: &Entry, made_with: u32) -> Result<()> {
+        let meta = &entry.meta;
+        if self.must_chown(meta) {
+            fchown(file, Some(Uid::from_raw(meta.uid)), Some(Gid::from_raw(meta.gid)))
+                .map_err(|e| chown_failed(at, meta, e))?;
+        }
+        self.attributes(file.as_fd(), &at.path(), entry)?;
+        if !self.exact_modes || meta.mode != made_with {
+            fchmod(file, Mode::from_bits_truncate(meta.mode)).map_err(|e| at.failed(e))?;
+        }
+        let time = timespec(meta);
+        futimens(file, &time, &time).map_err(|e| at.failed(e))
+    }
+
+    fn must_chown(&self, meta: &Meta) -> bool {
+        self.form == Form::Root && (meta.uid, meta.gid) != self.own
+    }
+
+    fn symlink(&mut self, at: &Place<'_>, entry: &Entry) -> Result<()> {
+        if entry.link.is_empty() {
+            return Err(invalid(&entry.name, "the symlink has no target"));
+        }
+        self.make(at, |dir, name| symlinkat(entry.link.as_slice(), dir, name))?;
+        self.dress_node(at, &entry.meta)
+    }
+
+    fn dress_node(&mut self, at: &Place<'_>, meta: &Meta) -> Result<()> {
+        if self.must_chown(meta) {
+            let (uid, gid) = (Some(Uid::from_raw(meta.uid)), Some(Gid::from_raw(meta.gid)));
+            fchownat(&at.dir.fd, at.name, uid, gid, AtFlags::AT_SYMLINK_NOFOLLOW)
+                .map_err(|e| chown_failed(at, meta, e))?;
+        }
+        let time = timespec(meta);
+        utimensat(&at.dir.fd, at.name, &time, &time, UtimensatFlags::NoFollowSymlink).map_err(|e| at.failed(e))
+    }
+
+    fn hard_link(&mut self, at: &Place<'_>, entry: &Entry) -> Result<()> {
+        let mut target = Vec::new();
+        name::clean(&entry.link, &mut target).map_err(|why| invalid(&entry.link, why))?;
+        let (parent, last) = name::split(&target);
+        let absent =
+            || invalid(&entry.name, format!("it is a hard link to {}, which is not in this layer", shown(&entry.link)));
+        let dir = match self.tree.dir(parent, Missing::Fail, &mut Vec::new()) {
+            Err(Failure::System(Errno::ENOENT)) => return Err(absent()),
+            other => other.map_err(|e| refused(&entry.link, e))?,
+        };
+        match tree::stat(dir.fd.as_fd(), last) {
+            _ if last.is_empty() => return Err(invalid(&entry.name, "it is a hard link to the root")),
+            Ok(stat) if is_a(&stat, SFlag::S_IFDIR) => {
+                return Err(invalid(&entry.name, "it is a hard link to a directory"));
+            }
+            Ok(stat) if !is_whiteout(&stat) => {}
+            Ok(_) | Err(Errno::ENOENT) => return Err(absent()),
+            Err(errno) => return Err(failed(&target, errno)),
+        }
+        if dir.path == at.dir.path && last == at.name {
+            return Err(invalid(&entry.name, "it is a hard link to itself"));
+        }
+        // Without AT_SYMLINK_FOLLOW a symlink gets a second name itself.
+        self.make(at, |new, name| linkat(&dir.fd, last, new, name, AtFlags::empty()))
+    }
+
+    // ── Devices and pipes ────────────────────────────────────────────────────────────────────────
+
+    fn device(&mut self, at: &Place<'_>, entry: &Entry, kind: SFlag) -> Result<()> {
+        if kind == SFlag::S_IFCHR && entry.device == (0, 0) {
+            return Err(invalid(&entry.name, "a 0/0 device in an archive would hide files of the layers below"));
+        }
+        if self.form == Form::Root {
+            match self.node(at, entry, kind) {
+                // Root of a container or of a user namespace, which may make none.
+                Err(e) if e.errno() == Some(libc::EPERM) => {}
+                other => return other,
+            }
+        }
+        self.sidecar.device(&at.path(), entry).context("unpack layer", "")
+    }
+
+    fn node(&mut self, at: &Place<'_>, entry: &Entry, kind: SFlag) -> Result<()> {
+        let mode = Mode::from_bits_truncate(entry.meta.mode);
+        let (major, minor) = entry.device;
+        let device = makedev(major.into(), minor.into());
+        self.make(at, |dir, name| mknodat(dir, name, kind, mode, device))?;
+        if !self.exact_modes {
+            // Follows symlinks, but this name is the node just made, in a directory that is ours alone.
+            fchmodat(&at.dir.fd, at.name, mode, FchmodatFlags::FollowSymlink).map_err(|e| at.failed(e))?;
+        }
+        self.dress_node(at, &entry.meta)
+    }
+
+    // ── Directories ──────────────────────────────────────────────────────────────────────────────
+
+    fn directory(&mut self, at: &Place<'_>, entry: &Entry) -> Result<()> {
+        let path = at.path();
+        match mkdirat(&at.dir.fd, at.name, WORKING_MODE) {
+            Ok(()) => self.made_directory(&path, Note::Made(entry.meta)),
+            Err(Errno::EEXIST) => self.directory_again(at, &path, entry)?,
+            Err(errno) => return Err(at.failed(errno)),
+        }
+        match entry.xattrs.is_empty() {
+            true => Ok(()),
+            false => {
+                let fd = self.tree.reopen(&path).map_err(|e| at.failed(e))?;
+                self.attributes(fd.as_fd(), &path, entry)
+            }
+        }
+    }
+
+    fn directory_again(&mut self, at: &Place<'_>, path: &[u8], entry: &Entry) -> Result<()> {
+        let there = tree::stat(at.dir.fd.as_fd(), at.name).map_err(|e| at.failed(e))?;
+        if is_a(&there, SFlag::S_IFDIR) {
+            self.notes.push(path, Note::Changed(entry.meta));
+            return Ok(());
+        }
+        self.clear(at)?;
+        mkdirat(&at.dir.fd, at.name, WORKING_MODE).map_err(|e| at.failed(e))?;
+        self.made_directory(path, Note::Made(entry.meta));
+        match is_whiteout(&there) {
+            true => self.mark_opaque(path),
+            false => Ok(()),
+        }
+    }
+
+    fn made_directory(&mut self, path: &[u8], note: Note) {
+        self.notes.push(path, note);
+        self.outcome.size_on_disk += DISK_BLOCK;
+    }
+
+    // ── Whiteouts ────────────────────────────────────────────────────────────────────────────────
+
+    fn whiteout(&mut self, at: &Place<'_>) -> Result<()> {
+        match mknodat(&at.dir.fd, at.name, SFlag::S_IFCHR, Mode::empty(), 0) {
+            Ok(()) => self.whiteouts_are(Whiteouts::Native),
+            Err(Errno::EEXIST) => return self.whiteout_of_own(at),
+            Err(errno) if xattr::impossible(errno) || errno == Errno::EINVAL => self.whiteout_by_attribute(at)?,
+            Err(errno) => return Err(at.failed(errno)),
+        }
+        self.sidecar.whiteout(&at.path()).context("unpack layer", "")
+    }
+
+    /// A whiteout hides only what is below, whichever comes first: a file of this layer stays, and hides it
+    /// anyway; a directory must not be merged.
+    fn whiteout_of_own(&mut self, at: &Place<'_>) -> Result<()> {
+        let there = tree::stat(at.dir.fd.as_fd(), at.name).map_err(|e| at.failed(e))?;
+        match is_a(&there, SFlag::S_IFDIR) {
+            true => self.mark_opaque(&at.path()),
+            false => Ok(()),
+        }
+    }
+
+    fn whiteout_by_attribute(&mut self, at: &Place<'_>) -> Result<()> {
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let mode = Mode::S_IRUSR | Mode::S_IWUSR;
+        let fd = openat(&at.dir.fd, at.name, flags, mode).map_err(|e| at.failed(e))?;
+        match xattr::set(fd.as_fd(), &self.overlay("whiteout"), b"y") {
+            Ok(()) => {
+                self.notes.push(&at.dir.path, Note::HoldsWhiteouts);
+                self.whiteouts_are(Whiteouts::Attributes);
+                Ok(())
+            }
+            Err(errno) if xattr::impossible(errno) => {
+                self.whiteouts_are(Whiteouts::RecordedOnly);
+                unlinkat(&at.dir.fd, at.name, UnlinkatFlags::NoRemoveDir).map_err(|e| at.failed(e))
+            }
+            Err(errno) => Err(at.failed(errno)),
+        }
+    }
+
+    fn opaque(&mut self, path: &[u8]) -> Result<()> {
+        let dir = self.parent(path)?;
+        self.mark_opaque(&dir.path)
+    }
+
+    fn mark_opaque(&mut self, path: &[u8]) -> Result<()> {
+        self.notes.push(path, Note::Opaque);
+        self.outcome.opaque_root |= path.is_empty();
+        self.sidecar.opaque(path).context("unpack layer", "")
+    }
+
+    fn whiteouts_are(&mut self, how: Whiteouts) {
+        self.outcome.whiteouts = self.outcome.whiteouts.max(how);
+    }
+
+    fn overlay(&self, what: &str) -> CString {
+        let class = if self.form == Form::Root { "trusted" } else { "user" };
+        CString::new(format!("{class}.overlay.{what}")).unwrap_or_default()
+    }
+
+    // ── Attributes and owners ────────────────────────────────────────────────────────────────────
+
+    /// Sets what an image may set. The rest is dropped: labels of another host's policy, ACLs in its ids,
+    /// and above all overlay's own attributes.
+    fn attributes(&mut self, fd: BorrowedFd<'_>, path: &[u8], entry: &Entry) -> Result<()> {
+        for (name, value) in &entry.xattrs {
+            match name.as_slice() {
+                b"security.capability" => self.capability(fd, path, value)?,
+                name if name.starts_with(b"user.") && !name.starts_with(b"user.overlay.") => {
+                    self.attribute(fd, path, name, value)?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn attribute(&self, fd: BorrowedFd<'_>, path: &[u8], name: &[u8], value: &[u8]) -> Result<()> {
+        let name = CString::new(name).map_err(|_| invalid(path, "an attribute's name contains a NUL byte"))?;
+        match xattr::set(fd, &name, value) {
+            // The file system has none (NFS, an older tmpfs): as in Docker, the image does without.
+            Err(errno) if !xattr::impossible(errno) => Err(failed(path, errno)),
+            _ => Ok(()),
+        }
+    }
+
+    fn capability(&mut self, fd: BorrowedFd<'_>, path: &[u8], value: &[u8]) -> Result<()> {
+        if self.form == Form::Root {
+            match xattr::set(fd, c"security.capability", value) {
+                Ok(()) => return Ok(()),
+                Err(errno) if xattr::impossible(errno) => {}
+                Err(errno) => return Err(failed(path, errno)),
+            }
+        }
+        self.sidecar.capability(path, value).context("unpack layer", "")
+    }
+
+    fn tell_owner(&mut self, path: &[u8], entry: &Entry) -> Result<()> {
+        let told = (entry.meta.uid, entry.meta.gid) != (0, 0) || self.replaced;
+        match told && self.form == Form::User {
+            true => self.sidecar.owner(path, entry.kind, &entry.meta).context("unpack layer", ""),
+            false => Ok(()),
+        }
+    }
+
+    // ── The end ──────────────────────────────────────────────────────────────────────────────────
+
+    /// Finishes directories and sidecar.
+    pub fn finish(mut self) -> Result<Outcome> {
+        let notes = std::mem::take(&mut self.notes);
+        notes.finish(|dir| self.finish_directory(&dir))?;
+        self.sidecar.finish().context("unpack layer", "")?;
+        Ok(self.outcome)
+    }
+
+    fn finish_directory(&mut self, dir: &Final<'_>) -> Result<()> {
+        let fd = match self.tree.reopen(dir.path) {
+            // Replaced by a later entry.
+            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => return Ok(()),
+            other => other.map_err(|e| failed(dir.path, e))?,
+        };
+        self.mark(fd.as_fd(), dir)?;
+        self.dress_directory(fd.as_fd(), dir)
+    }
+
+    fn mark(&mut self, fd: BorrowedFd<'_>, dir: &Final<'_>) -> Result<()> {
+        let value: &[u8] = match (dir.opaque, dir.holds_whiteouts) {
+            // Overlayfs reads no such mark on a layer's root.
+            (true, _) if dir.path.is_empty() => return Ok(()),
+            (true, _) => b"y",
+            (false, true) => b"x",
+            (false, false) => return Ok(()),
+        };
+        match xattr::set(fd, &self.overlay("opaque"), value) {
+            Ok(()) => self.whiteouts_are(Whiteouts::Native),
+            Err(errno) if xattr::impossible(errno) => self.whiteouts_are(Whiteouts::RecordedOnly),
+            Err(errno) => return Err(failed(dir.path, errno)),
+        }
+        Ok(())
+    }
+
+    fn dress_directory(&self, fd: BorrowedFd<'_>, dir: &Final<'_>) -> Result<()> {
+        let place = |e| failed(dir.path, e);
+        let meta = dir.meta.unwrap_or(Meta { mode: 0o755, ..Meta::default() });
+        if self.must_chown(&meta) {
+            let ids = (Uid::from_raw(meta.uid), Gid::from_raw(meta.gid));
+            fchown(fd, Some(ids.0), Some(ids.1)).map_err(|e| place(e).because(owner_words(&meta)))?;
+        }
+        fchmod(fd, Mode::from_bits_truncate(meta.mode)).map_err(place)?;
+        match dir.meta {
+            Some(meta) => futimens(fd, &timespec(&meta), &timespec(&meta)).map_err(place),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The layer's root, free of what a store's directory may hand down: group, setgid bit, default ACL.
+fn make_root(into: BorrowedFd<'_>, own_group: u32) -> nix::Result<OwnedFd> {
+    mkdirat(into, FILES, WORKING_MODE)?;
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let root = openat(into, FILES, flags, Mode::empty())?;
+    for acl in [c"system.posix_acl_default", c"system.posix_acl_access"] {
+        match xattr::remove(root.as_fd(), acl) {
+            Ok(()) | Err(Errno::ENODATA) => {}
+            Err(errno) if xattr::impossible(errno) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    if fstat(&root)?.st_gid != own_group {
+        fchown(&root, None, Some(Gid::from_raw(own_group)))?;
+    }
+    fchmod(&root, WORKING_MODE)?;
+    Ok(root)
+}
+
+fn write_data(mut file: &File, at: &Place<'_>, reader: &mut TarReader) -> Result<()> {
+    loop {
+        let data = reader.data()?;
+        let n = data.len();
+        if n == 0 {
+            return Ok(());
+        }
+        file.write_all(data).map_err(|e| at.failed(errno_of(&e)))?;
+        reader.consume(n);
+    }
+}
+
+fn errno_of(e: &std::io::Error) -> Errno {
+    e.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+}
+
+fn owner_words(meta: &Meta) -> String {
+    format!("it can't be given to owner {}:{}", meta.uid, meta.gid)
+}
+
+fn chown_failed(at: &Place<'_>, meta: &Meta, errno: Errno) -> Error {
+    at.failed(errno).because(owner_words(meta))
+}
+
+fn timespec(meta: &Meta) -> TimeSpec {
+    TimeSpec::new(meta.mtime.seconds, meta.mtime.nanoseconds.into())
+}
