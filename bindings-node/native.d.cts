@@ -29,6 +29,7 @@ export function version(): string
 
 export class Cancel {
   cancel(): void
+  end(): void
 }
 
 export class Engine {

@@ -44,6 +44,8 @@ export async function long(
     throw thrown ? thrown.error : error
   } finally {
     signal?.removeEventListener('abort', abort)
+    // Were it collected earlier, the call would end with it.
+    cancel.end()
   }
 }
 

@@ -34,9 +34,17 @@ pub struct Reply {
 pub type Callback = ThreadsafeFunction<Reply, (), Reply, Status, false>;
 
 /// Ends the calls it was given to.
+///
+/// Its end is a cancel too: when a worker thread is terminated its objects go, and with them its calls.
 #[napi]
 #[derive(Default)]
 pub struct Cancel(sampan::Cancel);
+
+impl Drop for Cancel {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
 
 #[napi]
 impl Cancel {
@@ -49,6 +57,10 @@ impl Cancel {
     pub fn cancel(&self) {
         self.0.cancel();
     }
+
+    /// Does nothing, after the call: until then whoever means to say it keeps the object alive.
+    #[napi]
+    pub fn end(&self) {}
 
     pub fn token(&self) -> sampan::Cancel {
         self.0.clone()

@@ -159,6 +159,26 @@ test('worker threads', async () => {
   assert.deepEqual(words, ['worker\n', 'worker\n'])
 })
 
+test('a terminated worker leaves no thread', async () => {
+  const before = threads()
+  const code = `
+    const { parentPort, workerData } = require('node:worker_threads')
+    const { Engine } = require(workerData.module)
+    Engine.open(workerData.options)
+      .then((engine) => engine.containers.get(workerData.id))
+      .then((c) => (c.wait(), parentPort.postMessage('waiting')))`
+  const c = await engine.container(image, ['sleep', '60'])
+  const worker = new Worker(code, { eval: true, workerData: { module, options: at.options, id: c.id } })
+  await once(worker, 'message')
+  await worker.terminate()
+  for (const end = Date.now() + 10_000; threads() > before; ) {
+    assert.ok(Date.now() < end, 'its call goes on')
+    await new Promise(setImmediate)
+  }
+  assert.equal(await c.status(), 'running')
+  await c.close()
+})
+
 test('images', async () => {
   const pulled = await engine.images.get(image)
   await pulled.tag('mine:1')
