@@ -74,3 +74,11 @@ fn failed(process: &Process<'static>, errno: Errno) -> Fail {
     let detail = process.args.iter().next().map_or(&b""[..], CStr::to_bytes);
     Fail { step: Step::Exec, errno, detail }
 }
+
+/// Default actions and no blocked signals: an exec keeps what the host ignores, as Python does SIGPIPE.
+pub fn reset_signals() {
+    for signal in 1..=64 {
+        let _ = sys::set_signal_action(signal, false);
+    }
+    let _ = sys::set_signal_mask(0);
+}

@@ -2,15 +2,18 @@
 
 use core::ffi::CStr;
 
-use crate::exec;
 use crate::fail::{At, Fail, Outcome};
 use crate::launch::word;
+use crate::scratch::Scratch;
 use crate::sys::{self, AT_FDCWD, Errno, Fd};
-use crate::wire::{Launch, Step};
+use crate::target::{self, Missing};
+use crate::text::Text;
+use crate::wire::{Launch, Namespace, Process, Step, fd};
+use crate::{credentials, exec, mounts, rootfs, terminal, user};
 
-/// Everything between the clone and the exec, in the only order that works.
-pub fn run(launch: &Launch<'static>, streams: [Fd; 3], sync: Fd, _cgroup: Option<Fd>) -> ! {
-    let failed = match set_up(launch, streams, sync) {
+/// Everything between the clone and the exec. `cgroup` is a v2 directory that the kernel did not put it into.
+pub fn run(launch: &Launch<'static>, streams: [Fd; 3], sync: Fd, cgroup: Option<Fd>) -> ! {
+    let failed = match set_up(launch, streams, sync, cgroup) {
         Ok(home) => exec::run(&launch.process, home),
         Err(failed) => failed,
     };
@@ -19,12 +22,29 @@ pub fn run(launch: &Launch<'static>, streams: [Fd; 3], sync: Fd, _cgroup: Option
     sys::exit(1)
 }
 
-fn set_up(launch: &Launch<'static>, _streams: [Fd; 3], sync: Fd) -> Outcome<&'static CStr> {
-    if launch.id_map.is_some() {
-        expect(sync, word::MAPPED)?;
-    }
+/// The only order that works; each line leans on those above it.
+fn set_up(launch: &Launch<'static>, streams: [Fd; 3], sync: Fd, cgroup: Option<Fd>) -> Outcome<&'static CStr> {
+    enter_cgroups(launch, cgroup)?;
+    become_root(launch, sync)?;
+    // From here on nobody of the container may look into this process, which still knows the host.
+    let _ = sys::prctl(sys::PR_SET_DUMPABLE, 0, 0);
+    let _ = sys::setsid();
+    leave_keyring();
+    enter_namespaces(launch)?;
+    set_score(&launch.process)?;
+    let slave = make_root(launch, sync)?;
+    let user = user::find(&launch.process)?;
+    enter_directory(&launch.process)?;
+    connect(streams, slave, user.uid)?;
+    set_limits(&launch.process)?;
+    credentials::drop_to(launch, &user)?;
+    sys::umask(launch.process.umask);
+    close_on_exec().step(Step::CloseFds)?;
+    exec::reset_signals();
+    // After the last change of credentials, which would clear it; then a look whether the shim still lives.
+    let _ = sys::prctl(sys::PR_SET_PDEATHSIG, sys::SIGKILL as usize, 0);
     expect(sync, word::GO)?;
-    Ok(c"HOME=/")
+    Ok(user.home)
 }
 
 /// Waits for the shim's word; a shim that has died says nothing, and then nothing is run.
@@ -36,10 +56,190 @@ fn expect(sync: Fd, wanted: u8) -> Outcome {
     }
 }
 
-/// Joins the namespace at a host path, after a look that it is of the wanted kind (`CLONE_NEW*`).
+fn enter_cgroups(launch: &Launch<'static>, v2: Option<Fd>) -> Outcome {
+    for dir in launch.cgroup.v1.iter() {
+        let mut tasks: Text<4096> = Text::of(&[dir.to_bytes(), b"/tasks"]);
+        // By `tasks` and 0: a pid written into cgroup.procs waits for an RCU grace period.
+        sys::put(AT_FDCWD, tasks.c(), b"0").at(Step::CgroupEnter, dir)?;
+    }
+    match (v2, launch.cgroup.v2) {
+        (Some(fd), Some(dir)) => sys::put(fd, c"cgroup.procs", b"0").at(Step::CgroupEnter, dir),
+        _ => Ok(()),
+    }
+}
+
+fn become_root(launch: &Launch<'static>, sync: Fd) -> Outcome {
+    if launch.id_map.is_none() {
+        return Ok(());
+    }
+    expect(sync, word::MAPPED)?;
+    // Denied with a map of one id; then there is no group to lose.
+    let _ = sys::setgroups(&[]);
+    sys::setresgid(0).step(Step::BecomeRoot)?;
+    sys::setresuid(0).step(Step::BecomeRoot)
+}
+
+/// The host's session keyring is not the container's. A kernel without keyrings has none to leave.
+fn leave_keyring() {
+    let _ = sys::new_session_keyring();
+}
+
+fn enter_namespaces(launch: &Launch<'static>) -> Outcome {
+    let n = &launch.namespaces;
+    for (namespace, kind) in [(&n.net, sys::CLONE_NEWNET), (&n.ipc, sys::CLONE_NEWIPC), (&n.uts, sys::CLONE_NEWUTS)] {
+        if let Namespace::Join(path) = namespace {
+            join(path, kind)?;
+        }
+    }
+    match n.cgroup {
+        Namespace::Host => {}
+        // Only now, so that the cgroup it is in becomes the root of what it sees.
+        Namespace::New => sys::unshare(sys::CLONE_NEWCGROUP).step(Step::CgroupNamespace)?,
+        Namespace::Join(path) => join(path, sys::CLONE_NEWCGROUP)?,
+    }
+    if n.net == Namespace::New {
+        raise_loopback().step(Step::Loopback)?;
+    }
+    match launch.hostname {
+        Some(name) => sys::sethostname(name.to_bytes()).at(Step::Hostname, name),
+        None => Ok(()),
+    }
+}
+
+/// Joins the namespace at a host path; the kernel checks that it is of the wanted kind (`CLONE_NEW*`).
 pub fn join(path: &'static CStr, kind: u64) -> Outcome {
     let fd = sys::openat(AT_FDCWD, path, sys::O_RDONLY, 0).at(Step::JoinNamespace, path)?;
     let joined = sys::setns(fd, kind).at(Step::JoinNamespace, path);
     let _ = sys::close(fd);
     joined
+}
+
+fn raise_loopback() -> sys::Result {
+    const SIOCSIFFLAGS: usize = 0x8914;
+    const IFF_UP: u16 = 1;
+    #[repr(C)]
+    struct Request {
+        name: [u8; 16],
+        flags: u16,
+        rest: [u8; 22],
+    }
+    let mut request = Request { name: *b"lo\0\0\0\0\0\0\0\0\0\0\0\0\0\0", flags: IFF_UP, rest: [0; 22] };
+    let socket = sys::socket(sys::AF_INET, sys::SOCK_DGRAM)?;
+    let raised = sys::ioctl_with(socket, SIOCSIFFLAGS, &mut request);
+    let _ = sys::close(socket);
+    raised.map(drop)
+}
+
+/// By the host's /proc, which nothing of the container can have touched.
+fn set_score(process: &Process<'static>) -> Outcome {
+    let Some(score) = process.oom_score_adj else { return Ok(()) };
+    let mut text: Text<16> = Text::new();
+    text.signed(score as i64);
+    sys::put(AT_FDCWD, c"/proc/self/oom_score_adj", text.bytes()).step(Step::OomScore)
+}
+
+/// Builds the container's tree and enters it; returns the terminal's slave, if it has one.
+fn make_root(launch: &Launch<'static>, sync: Fd) -> Outcome<Option<Fd>> {
+    rootfs::detach_from_host()?;
+    let mut scratch = Scratch::new(launch)?;
+    let root = rootfs::attach(&launch.rootfs)?;
+    for mount in launch.mounts.iter() {
+        mounts::apply(root, &mount, &mut scratch)?;
+    }
+    for (path, target) in launch.symlinks.iter() {
+        mounts::symlink(root, path, target)?;
+    }
+    let slave = if launch.process.tty { Some(terminal::make(root, sync)?) } else { None };
+    set_sysctls(launch)?;
+    for path in launch.readonly_paths.iter() {
+        mounts::make_readonly(root, path)?;
+    }
+    for path in launch.masked_paths.iter() {
+        mounts::mask(root, path, &mut scratch)?;
+    }
+    make_working_directory(root, &launch.process)?;
+    if launch.rootfs.readonly {
+        rootfs::make_readonly(root)?;
+    }
+    rootfs::enter(root)?;
+    Ok(slave)
+}
+
+/// By a /proc of our own, on which nothing can be mounted.
+fn set_sysctls(launch: &Launch<'static>) -> Outcome {
+    let Some((first, _)) = launch.sysctls.iter().next() else { return Ok(()) };
+    let proc = private_proc().at(Step::Sysctl, first)?;
+    for (key, value) in launch.sysctls.iter() {
+        let mut path: Text<512> = Text::of(&[b"sys/", key.to_bytes()]);
+        sys::put(proc, path.c(), value.to_bytes()).at(Step::Sysctl, key)?;
+    }
+    let _ = sys::close(proc);
+    Ok(())
+}
+
+fn private_proc() -> sys::Result<Fd> {
+    let context = sys::fsopen(c"proc")?;
+    sys::fsconfig_create(context)?;
+    let mount = sys::fsmount(context, 0);
+    let _ = sys::close(context);
+    mount
+}
+
+fn make_working_directory(root: Fd, process: &Process<'static>) -> Outcome {
+    if process.cwd.is_empty() {
+        return Ok(());
+    }
+    let fd = target::require(root, process.cwd, Missing::Directory, Step::Cwd)?;
+    let _ = sys::close(fd);
+    Ok(())
+}
+
+fn enter_directory(process: &Process<'static>) -> Outcome {
+    let cwd = if process.cwd.is_empty() { c"/" } else { process.cwd };
+    let flags = sys::O_PATH | sys::O_DIRECTORY;
+    let fd = sys::openat2(AT_FDCWD, cwd, flags, 0, sys::RESOLVE_NO_MAGICLINKS).at(Step::Cwd, cwd)?;
+    sys::fchdir(fd).at(Step::Cwd, cwd)?;
+    let _ = sys::close(fd);
+    // A directory outside of the root has no path in it.
+    let mut path = [0; 4096];
+    match sys::getcwd(&mut path) {
+        Ok(_) if path[0] == b'/' => Ok(()),
+        _ => Err(Fail { step: Step::Cwd, errno: Errno::EPERM, detail: cwd.to_bytes() }),
+    }
+}
+
+/// Standard streams in place; pipes and terminal belong to the user, who may want to open /dev/stdout anew.
+fn connect(streams: [Fd; 3], slave: Option<Fd>, uid: u32) -> Outcome {
+    if let Some(slave) = slave {
+        terminal::control(slave)?;
+    }
+    for (to, from) in (fd::STDIN..).zip(slave.map_or(streams, |slave| [slave; 3])) {
+        sys::dup_to(from, to).step(Step::Streams)?;
+        let kind = sys::fstat(to).step(Step::Streams)?.kind();
+        if uid != 0 && (kind == sys::S_IFIFO || slave.is_some()) {
+            let _ = sys::fchownat(to, c"", uid, u32::MAX, sys::AT_EMPTY_PATH);
+        }
+    }
+    Ok(())
+}
+
+fn set_limits(process: &Process<'static>) -> Outcome {
+    process
+        .rlimits
+        .iter()
+        .try_for_each(|(resource, soft, hard)| sys::setrlimit(resource, soft, hard).step(Step::Rlimit))
+}
+
+/// All but the standard streams; closed by the exec only, so that its failure can still be told.
+fn close_on_exec() -> sys::Result {
+    match sys::cloexec_from(fd::STDERR + 1) {
+        // Before Linux 5.11. All others were opened that way.
+        Err(Errno::EINVAL | Errno::ENOSYS) => {
+            for inherited in [fd::STATUS, fd::LOCK, fd::TIE, fd::HOST] {
+                let _ = sys::set_cloexec(inherited, true);
+            }
+            Ok(())
+        }
+        other => other,
+    }
 }

@@ -29,8 +29,8 @@ pub fn run(header: &Header, launch: Launch<'static>) -> Outcome {
     let cgroup = launch.cgroup.v2.map(|dir| open_cgroup(dir)).transpose()?;
     join_pid_namespace(&launch)?;
     let (pid, pidfd) = match fork(&launch, cgroup)? {
-        Forked::Child => init::run(&launch, streams.init, theirs, cgroup),
-        Forked::Parent { pid, pidfd } => (pid, pidfd),
+        (Forked::Child, entered) => init::run(&launch, streams.init, theirs, cgroup.filter(|_| !entered)),
+        (Forked::Parent { pid, pidfd }, _) => (pid, pidfd),
     };
     close_all(&[theirs, cgroup.unwrap_or(-1), streams.init[0], streams.init[1], streams.init[2]]);
     let started = release(&launch, ours, pid);
@@ -76,7 +76,8 @@ fn abandon(launch: &Launch<'static>, pidfd: Fd, pid: i32, failed: Option<Fail>) 
     supervise::forget(launch);
     match failed {
         Some(fail) => Err(fail),
-        None => Ok(()),
+        // The init has told it.
+        None => sys::exit(1),
     }
 }
 
@@ -101,14 +102,20 @@ fn join_pid_namespace(launch: &Launch<'static>) -> Outcome {
     }
 }
 
-fn fork(launch: &Launch<'static>, cgroup: Option<Fd>) -> Outcome<Forked> {
+/// The init, and whether it was born in its v2 cgroup.
+fn fork(launch: &Launch<'static>, cgroup: Option<Fd>) -> Outcome<(Forked, bool)> {
     let flags = namespaces(launch);
-    match sys::fork(flags, cgroup) {
-        // Hidden by a seccomp filter, or a kernel without CLONE_INTO_CGROUP: the init enters by itself.
-        Err(Errno::ENOSYS | Errno::E2BIG) => sys::fork_by_clone(flags),
+    if let Ok(forked) = sys::fork(flags, cgroup) {
+        return Ok((forked, cgroup.is_some()));
+    }
+    // The kernel may be too old for the cgroup or refuse it: the init enters by itself, and says so when it can't.
+    match sys::fork(flags, None) {
+        // Hidden by a seccomp filter.
+        Err(Errno::ENOSYS) => sys::fork_by_clone(flags),
         other => other,
     }
     .step(Step::Clone)
+    .map(|forked| (forked, false))
 }
 
 fn namespaces(launch: &Launch<'static>) -> u64 {

@@ -160,6 +160,12 @@ pub fn close_from(first: Fd) -> Result {
     syscall!(CLOSE_RANGE, first, u32::MAX, 0).map(drop)
 }
 
+/// Makes `first` and everything above close on exec.
+pub fn cloexec_from(first: Fd) -> Result {
+    const CLOSE_RANGE_CLOEXEC: u32 = 4;
+    syscall!(CLOSE_RANGE, first, u32::MAX, CLOSE_RANGE_CLOEXEC).map(drop)
+}
+
 pub fn read(fd: Fd, buf: &mut [u8]) -> Result<usize> {
     loop {
         match syscall!(READ, fd, buf.as_mut_ptr(), buf.len()) {

@@ -11,7 +11,7 @@ use crate::error::{Context, Error, Kind, Result};
 
 static SHIM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/sampan-shim"));
 
-/// The shim's program: also the payload of the self-test.
+/// The shim as bytes: run as `/selftest` in an image of its own it writes `ok` and ends.
 pub fn shim_image() -> &'static [u8] {
     SHIM
 }

@@ -21,7 +21,7 @@ pub(super) fn of(step: u32, errno: i32, detail: &[u8]) -> Error {
             .because("its first process was killed before the command ran")
             .hint("a memory limit of a few hundred KiB kills it; raise the limit"),
         Step::Hostile => Error::new(Kind::InvalidImage, "start container", detail)
-            .because("the image has a symbolic link where the container's own file system belongs"),
+            .because("the image has a symbolic link where a mount of the container belongs"),
         step => with_errno(Error::new(kind(step, errno), step.words(), detail), errno),
     }
 }

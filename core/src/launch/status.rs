@@ -43,10 +43,14 @@ pub struct Launched {
 impl Launched {
     /// Waits until the payload runs, or says why it doesn't.
     pub(super) fn await_ready(shim: Shim) -> Result<Launched> {
-        match shim.next(&Cancel::new(), None)? {
-            Answer::Ready { init, shim: shim_pid } => Ok(Launched { init_pid: init, shim_pid, shim }),
-            Answer::Exited(_) => Err(died()),
-        }
+        let failed = match shim.next(&Cancel::new(), None) {
+            Ok(Answer::Ready { init, shim: shim_pid }) => return Ok(Launched { init_pid: init, shim_pid, shim }),
+            Ok(Answer::Exited(_)) => died(),
+            Err(failed) => failed,
+        };
+        // The init speaks before the shim has cleaned up behind it.
+        shim.wait_gone(&Cancel::new())?;
+        Err(failed)
     }
 
     /// Waits for the end. [`Kind::Timeout`] at the deadline; [`Kind::Launch`] when the shim was killed.
@@ -57,18 +61,9 @@ impl Launched {
         }
     }
 
-    /// Waits until the shim itself has ended: its records are written and what it was to remove is removed.
+    /// Waits until the shim itself has ended, and with it what it does after an exit: the record, the removal.
     pub fn wait_gone(&self, cancel: &Cancel) -> Result<()> {
-        loop {
-            cancel.check("wait for container", "")?;
-            let mut fds = vec![PollFd::new(self.shim.pidfd.as_fd(), PollFlags::POLLIN)];
-            fds.extend(cancel.fd().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
-            match poll(&mut fds, PollTimeout::NONE) {
-                Ok(_) if fds[0].any() == Some(true) => return Ok(()),
-                Ok(_) | Err(nix::Error::EINTR) => {}
-                Err(e) => return Err(e).context("wait for container", ""),
-            }
-        }
+        self.shim.wait_gone(cancel)
     }
 
     /// Gives the container's terminal a new size.
@@ -92,6 +87,20 @@ pub(super) enum Answer {
 }
 
 impl Shim {
+    /// Waits until it has ended.
+    fn wait_gone(&self, cancel: &Cancel) -> Result<()> {
+        loop {
+            cancel.check("wait for container", "")?;
+            let mut fds = vec![PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN)];
+            fds.extend(cancel.fd().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+            match poll(&mut fds, PollTimeout::NONE) {
+                Ok(_) if fds[0].any() == Some(true) => return Ok(()),
+                Ok(_) | Err(nix::Error::EINTR) => {}
+                Err(e) => return Err(e).context("wait for container", ""),
+            }
+        }
+    }
+
     /// The next answer.
     pub fn next(&self, cancel: &Cancel, deadline: Option<Instant>) -> Result<Answer> {
         loop {

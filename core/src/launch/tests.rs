@@ -1,1 +1,315 @@
-//! Real launches.
+//! Real launches of a busybox, as root or as whatever user runs the tests.
+#![allow(clippy::disallowed_methods)]
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::cancel::Cancel;
+use crate::error::{Error, Kind};
+use crate::plan::launch::*;
+
+const DEFAULT_CAPABILITIES: u64 = 0xa80425fb;
+
+struct Box_ {
+    dir: TempDir,
+}
+
+impl Box_ {
+    fn new() -> Box_ {
+        let dir = TempDir::new().unwrap();
+        for sub in
+            ["rootfs/bin", "rootfs/etc", "rootfs/proc", "rootfs/dev", "rootfs/sys", "at", "upper", "work", "state"]
+        {
+            fs::create_dir_all(dir.path().join(sub)).unwrap();
+        }
+        let bin = dir.path().join("rootfs/bin");
+        fs::copy("/bin/busybox", bin.join("busybox")).unwrap();
+        for name in
+            ["sh", "true", "echo", "cat", "id", "ls", "hostname", "test", "mount", "stat", "sleep", "touch", "grep"]
+        {
+            symlink("busybox", bin.join(name)).unwrap();
+        }
+        fs::write(bin.join("text"), "no program").unwrap();
+        fs::write(
+            dir.path().join("rootfs/etc/passwd"),
+            "root:x:0:0:root:/root:/bin/sh\nu:x:1000:1000::/home/u:/bin/sh\n",
+        )
+        .unwrap();
+        fs::write(dir.path().join("rootfs/etc/group"), "root:x:0:\nu:x:1000:\nextra:x:77:u,root\n").unwrap();
+        Box_ { dir }
+    }
+
+    fn path(&self, sub: &str) -> String {
+        self.dir.path().join(sub).to_str().unwrap().to_owned()
+    }
+
+    fn plan(&self, args: &[&str]) -> LaunchPlan {
+        let root = nix::unistd::geteuid().is_root();
+        let one = |outside| vec![Extent { inside: 0, outside, length: 1 }];
+        LaunchPlan {
+            namespaces: Namespaces {
+                user: !root,
+                pid: Namespace::New,
+                net: Namespace::New,
+                ipc: Namespace::New,
+                uts: Namespace::New,
+                cgroup: Namespace::New,
+            },
+            id_map: (!root).then(|| IdMap {
+                uids: one(nix::unistd::geteuid().as_raw()),
+                gids: one(nix::unistd::getegid().as_raw()),
+                helpers: None,
+            }),
+            rootfs: Rootfs {
+                kind: RootfsKind::Overlay {
+                    lower: vec![self.path("rootfs")],
+                    upper: self.path("upper"),
+                    work: self.path("work"),
+                    userxattr: !root,
+                },
+                attach_at: self.path("at"),
+                readonly: false,
+                nodev: true,
+            },
+            mounts: vec![mount_fs("proc", "/proc", &[]), mount_fs("tmpfs", "/dev", &[("mode", "755")])],
+            hostname: Some("boxed".into()),
+            process: Process {
+                args: args.iter().map(|s| s.to_string()).collect(),
+                env: vec!["PATH=/bin".into()],
+                cwd: "/".into(),
+                umask: 0o022,
+                capabilities: Capabilities {
+                    bounding: DEFAULT_CAPABILITIES,
+                    effective: DEFAULT_CAPABILITIES,
+                    permitted: DEFAULT_CAPABILITIES,
+                    ..Capabilities::default()
+                },
+                ..Process::default()
+            },
+            supervise: Supervise {
+                dir: self.path("state"),
+                state_prefix: "\"version\":1".into(),
+                stop_signal: 15,
+                stop_timeout_ms: 1000,
+                ..Supervise::default()
+            },
+            ..LaunchPlan::default()
+        }
+    }
+
+    fn start(&self, plan: &LaunchPlan) -> Result<(Launched, File)> {
+        let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
+        let lock: OwnedFd = File::create(self.dir.path().join("lock")).unwrap().into();
+        let fds = LaunchFds { lock, stdin: None, stdout: Some(write.as_fd()), stderr: Some(write.as_fd()) };
+        launch(plan, fds, &HelperSource::default()).map(|launched| (launched, File::from(read)))
+    }
+
+    /// Exit status and what was written.
+    fn run(&self, plan: &LaunchPlan) -> Result<(i32, String)> {
+        let (launched, mut output) = self.start(plan)?;
+        let mut text = String::new();
+        output.read_to_string(&mut text).unwrap();
+        let exit = launched.wait_exit(&Cancel::new(), None)?;
+        launched.wait_gone(&Cancel::new())?;
+        Ok((exit.status(), text))
+    }
+
+    fn sh(&self, script: &str, change: impl FnOnce(&mut LaunchPlan)) -> (i32, String) {
+        // In one stream: the order between two pipes is nobody's promise.
+        let mut plan = self.plan(&["sh", "-c", &format!("exec 2>&1; {script}")]);
+        change(&mut plan);
+        self.run(&plan).unwrap()
+    }
+
+    fn fails(&self, args: &[&str], change: impl FnOnce(&mut LaunchPlan)) -> Error {
+        let mut plan = self.plan(args);
+        change(&mut plan);
+        self.run(&plan).unwrap_err()
+    }
+}
+
+fn step(source: MountSource, target: &str, attributes: u64) -> MountStep {
+    MountStep {
+        source,
+        target: target.into(),
+        attributes,
+        recursive_attributes: false,
+        propagation: 0,
+        optional: false,
+        fallback: None,
+        copy_up: false,
+    }
+}
+
+fn mount_fs(fstype: &str, target: &str, options: &[(&str, &str)]) -> MountStep {
+    let options = options.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+    step(MountSource::Fs { fstype: fstype.into(), options }, target, 14)
+}
+
+fn bind(path: impl Into<String>, target: &str, attributes: u64) -> MountStep {
+    step(MountSource::Bind { path: path.into(), recursive: false }, target, attributes)
+}
+
+#[test]
+fn output_and_exit_codes_come_back() {
+    let b = Box_::new();
+    assert_eq!(b.run(&b.plan(&["echo", "a  b"])).unwrap(), (0, "a  b\n".into()));
+    assert_eq!(b.sh("exit 7", |_| ()).0, 7);
+    assert_eq!(b.sh("kill -9 $$", |p| p.namespaces.pid = Namespace::Host).0, 137);
+}
+
+#[test]
+fn what_cannot_start_is_one_error_each() {
+    let b = Box_::new();
+    let missing = b.fails(&["nonesuch"], |_| ());
+    assert_eq!((missing.kind(), missing.exit_code()), (Kind::CommandNotFound, 127), "{missing}");
+    let text = b.fails(&["/bin/text"], |_| ());
+    assert_eq!((text.kind(), text.exit_code()), (Kind::CommandNotExecutable, 126), "{text}");
+    let user = b.fails(&["true"], |p| p.process.user = "nobody-here".into());
+    assert_eq!(user.kind(), Kind::UnknownUser, "{user}");
+    let source = b.fails(&["true"], |p| p.mounts.push(bind("/nonesuch", "/mnt", 0)));
+    assert_eq!((source.kind(), source.subject()), (Kind::NotFound, "/nonesuch"), "{source}");
+    assert!(!Path::new(&b.path("state/state.json")).exists());
+}
+
+#[test]
+fn the_container_sees_its_own_world() {
+    let b = Box_::new();
+    let (status, text) = b.sh("hostname; echo $$; cat /proc/self/comm; echo $HOME; id -u", |_| ());
+    assert_eq!((status, text.as_str()), (0, "boxed\n1\ncat\n/root\n0\n"));
+    let (_, links) = b.sh("ls /; ls /proc/self/fd", |_| ());
+    assert!(links.ends_with("0\n1\n2\n3\n"), "{links}");
+}
+
+#[test]
+fn writes_land_in_the_upper_directory_only() {
+    let b = Box_::new();
+    assert_eq!(b.sh("echo new > /etc/new; rm -f /etc/x", |_| ()).0, 0);
+    assert_eq!(fs::read_to_string(b.path("upper/etc/new")).unwrap(), "new\n");
+    assert!(!Path::new(&b.path("rootfs/etc/new")).exists());
+}
+
+#[test]
+fn mounts_masks_and_readonly_paths_hold() {
+    let b = Box_::new();
+    fs::write(b.path("data"), "host\n").unwrap();
+    let script = "cat /data; echo x > /data; cat /deep/er/file; ls /proc/acpi | grep -c .; cat /etc/group; \
+                  echo 1 > /proc/sys/kernel/panic; echo x > /dev/null && test -c /dev/null && echo null; echo $?";
+    let (_, text) = b.sh(script, |p| {
+        p.mounts.push(bind("/dev/null", "/dev/null", 10));
+        p.mounts.push(bind(b.path("data"), "/data", 1));
+        p.mounts.push(step(MountSource::File { content: "given\n".into(), mode: 0o644 }, "/deep/er/file", 0));
+        p.masked_paths = vec!["/proc/acpi".into(), "/etc/group".into(), "/nonesuch".into()];
+        p.readonly_paths = vec!["/proc/sys".into()];
+    });
+    let expected = "host\nsh: can't create /data: Read-only file system\ngiven\n0\n\
+                    sh: can't create /proc/sys/kernel/panic: Read-only file system\nnull\n0\n";
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn a_readonly_root_takes_no_writes() {
+    let b = Box_::new();
+    let (_, text) = b.sh("echo x > /x; echo y > /tmp/y && echo ok", |p| {
+        p.rootfs.readonly = true;
+        p.mounts.push(mount_fs("tmpfs", "/tmp", &[]));
+    });
+    assert_eq!(text, "sh: can't create /x: Read-only file system\nok\n");
+}
+
+#[test]
+fn a_hostile_image_cannot_lead_mounts_away() {
+    let b = Box_::new();
+    fs::remove_dir(b.path("rootfs/proc")).unwrap();
+    symlink("/etc", b.path("rootfs/proc")).unwrap();
+    let refused = b.fails(&["true"], |_| ());
+    assert_eq!(refused.kind(), Kind::InvalidImage, "{refused}");
+
+    let b = Box_::new();
+    fs::create_dir(b.path("outside")).unwrap();
+    symlink(b.path("outside"), b.path("rootfs/mnt")).unwrap();
+    let (status, _) = b.sh("exit 0", |p| p.mounts.push(bind(b.path("state"), "/mnt/inner", 0)));
+    // The link was followed inside the container's root: nothing was made outside.
+    assert_eq!((status, fs::read_dir(b.path("outside")).unwrap().count()), (0, 0));
+}
+
+#[test]
+fn users_groups_and_limits() {
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let b = Box_::new();
+    let ids = |user: &str| {
+        b.sh("id; echo $HOME; grep -E 'Cap(Prm|Eff|Amb)' /proc/self/status", |p| p.process.user = user.into()).1
+    };
+    assert!(ids("u").starts_with("uid=1000(u) gid=1000(u) groups=77(extra),1000(u)\n/home/u\n"), "{}", ids("u"));
+    assert!(ids("1000:77").starts_with("uid=1000(u) gid=77(extra)"), "{}", ids("1000:77"));
+    assert!(ids("4321").starts_with("uid=4321 gid=0(root)"), "{}", ids("4321"));
+    assert!(ids("u").contains("CapPrm:\t0000000000000000\nCapEff:\t0000000000000000"), "{}", ids("u"));
+    assert!(ids("").contains("CapEff:\t00000000a80425fb"), "{}", ids(""));
+    let (_, limit) = b.sh("ulimit -n; pwd", |p| {
+        p.process.rlimits = vec![(libc::RLIMIT_NOFILE as u32, 100, 200)];
+        p.process.cwd = "/made/here".into();
+    });
+    assert_eq!(limit, "100\n/made/here\n");
+}
+
+#[test]
+fn a_terminal_is_its_own() {
+    let b = Box_::new();
+    let mut plan = b.plan(&["sh", "-c", "test -t 0 && test -t 1 && test -c /dev/console && echo tty"]);
+    plan.process.tty = true;
+    plan.mounts.push(mount_fs("devpts", "/dev/pts", &[("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620")]));
+    plan.mounts.last_mut().unwrap().attributes = 10;
+    assert_eq!(b.run(&plan).unwrap(), (0, "tty\r\n".into()));
+}
+
+/// No descriptor stays, no child is left, whatever happens in how many threads.
+#[test]
+fn threads_at_once_leave_nothing() {
+    let round = || {
+        let b = Box_::new();
+        for _ in 0..3 {
+            assert_eq!(b.run(&b.plan(&["echo", "x"])).unwrap(), (0, "x\n".into()));
+            assert_eq!(b.fails(&["nonesuch"], |_| ()).kind(), Kind::CommandNotFound);
+        }
+    };
+    std::thread::scope(|s| (0..8).for_each(|_| drop(s.spawn(round))));
+    // As any host would ask; the short-lived clones of other tests' threads are no children to this call.
+    // SAFETY: a null status is allowed.
+    let child = unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) };
+    assert_eq!(child, -1, "a child is left");
+}
+
+#[test]
+fn a_host_program_runs_and_ends() {
+    let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
+    let program = HostProgram {
+        path: "/bin/busybox".into(),
+        args: vec!["sh".into(), "-c".into(), "echo $A; exit 3".into()],
+        env: vec!["A=b".into()],
+    };
+    fn run(program: &HostProgram, out: Option<BorrowedFd<'_>>) -> Result<Exit> {
+        run_program(program, [None, out, None], &HelperSource::default(), &Cancel::new())
+    }
+    assert_eq!(run(&program, Some(write.as_fd())).unwrap().code, 3);
+    drop(write);
+    let mut text = String::new();
+    File::from(read).read_to_string(&mut text).unwrap();
+    assert_eq!(text, "b\n");
+    let missing = run(&HostProgram { path: "/nonesuch".into(), ..program }, None).unwrap_err();
+    assert_eq!((missing.kind(), missing.subject()), (Kind::NotFound, "/nonesuch"), "{missing}");
+}
+
+#[test]
+fn a_file_that_is_not_executable_is_told_apart() {
+    let b = Box_::new();
+    fs::set_permissions(b.path("rootfs/bin/text"), fs::Permissions::from_mode(0o755)).unwrap();
+    assert_eq!(b.fails(&["text"], |_| ()).kind(), Kind::CommandNotExecutable);
+}

@@ -1,0 +1,143 @@
+//! The plan's mounts: each source becomes a detached mount, which is moved onto the resolved target.
+
+use core::ffi::CStr;
+
+use crate::fail::{At, Fail, Outcome};
+use crate::scratch::Scratch;
+use crate::sys::{self, AT_EMPTY_PATH, AT_FDCWD, AT_RECURSIVE, Errno, Fd, MountAttr};
+use crate::target::{self, Missing};
+use crate::volume;
+use crate::wire::{List, Mount, MountSource, Step};
+
+/// One mount; an optional one that fails is skipped, one with a fallback is replaced by it.
+pub fn apply(root: Fd, mount: &Mount<'static>, scratch: &mut Scratch) -> Outcome {
+    let failed = match source(mount, scratch).and_then(|tree| attach(root, mount, tree)) {
+        Ok(()) => return Ok(()),
+        Err(fail) => fail,
+    };
+    match mount.fallback {
+        // A hostile target stays hostile whatever is to be mounted there.
+        Some(path) if failed.step != Step::Hostile => {
+            let bind = Mount { source: MountSource::Bind(path, true), recursive_attributes: true, ..*mount };
+            source(&bind, scratch).and_then(|tree| attach(root, &bind, tree)).or(skip(mount, failed))
+        }
+        _ => skip(mount, failed),
+    }
+}
+
+fn skip(mount: &Mount<'static>, failed: Fail) -> Outcome {
+    if mount.optional && failed.step != Step::Hostile { Ok(()) } else { Err(failed) }
+}
+
+fn source(mount: &Mount<'static>, scratch: &mut Scratch) -> Outcome<Fd> {
+    match mount.source {
+        MountSource::Fs(fstype, options) => new_fs(fstype, &options, mount.attributes).at(Step::MountFs, mount.target),
+        MountSource::Bind(path, recursive) => bind(mount, path, recursive),
+        MountSource::File(content, mode) => {
+            let tree = scratch.file(content, mode).at(Step::Scratch, mount.target)?;
+            set_attributes(tree, mount, false)?;
+            Ok(tree)
+        }
+    }
+}
+
+fn new_fs(fstype: &CStr, options: &List<'static, (&'static CStr, &'static CStr)>, attributes: u64) -> sys::Result<Fd> {
+    let context = sys::fsopen(fstype)?;
+    let made = (|| {
+        // Else the mount table shows "none".
+        sys::fsconfig_set(context, c"source", fstype)?;
+        options.iter().try_for_each(|(key, value)| sys::fsconfig_set(context, key, value))?;
+        sys::fsconfig_create(context)?;
+        sys::fsmount(context, attributes)
+    })();
+    let _ = sys::close(context);
+    made
+}
+
+fn bind(mount: &Mount<'static>, path: &'static CStr, recursive: bool) -> Outcome<Fd> {
+    let tree = sys::open_tree_clone(AT_FDCWD, path, recursive, 0).at(Step::MountSource, path)?;
+    set_attributes(tree, mount, recursive)?;
+    Ok(tree)
+}
+
+fn set_attributes(tree: Fd, mount: &Mount<'static>, recursive: bool) -> Outcome {
+    let propagation = if mount.propagation == 0 { sys::MS_PRIVATE } else { mount.propagation };
+    let atime = mount.attributes & sys::MOUNT_ATTR_ATIME != 0;
+    let clear = if atime { sys::MOUNT_ATTR_ATIME } else { 0 };
+    let attr = MountAttr { set: mount.attributes, clear, propagation, userns_fd: 0 };
+    let all = if recursive && mount.recursive_attributes { AT_RECURSIVE } else { 0 };
+    sys::mount_setattr(tree, c"", AT_EMPTY_PATH | all, &attr).at(Step::MountAttributes, mount.target)?;
+    if recursive && all == 0 {
+        let attr = MountAttr { propagation, ..MountAttr::default() };
+        sys::mount_setattr(tree, c"", AT_EMPTY_PATH | AT_RECURSIVE, &attr).at(Step::MountAttributes, mount.target)?;
+    }
+    Ok(())
+}
+
+fn attach(root: Fd, mount: &Mount<'static>, tree: Fd) -> Outcome {
+    let missing = if is_directory(mount, tree)? { Missing::Directory } else { Missing::File };
+    let target = target::require(root, mount.target, missing, Step::MountTarget)?;
+    if mount.copy_up {
+        volume::fill(target, tree).at(Step::CopyUp, mount.target)?;
+    }
+    let moved = sys::move_mount_onto(tree, target).at(Step::MountAttach, mount.target);
+    let _ = sys::close(target);
+    let _ = sys::close(tree);
+    moved
+}
+
+fn is_directory(mount: &Mount<'static>, tree: Fd) -> Outcome<bool> {
+    match mount.source {
+        MountSource::Fs(..) => Ok(true),
+        MountSource::File(..) => Ok(false),
+        MountSource::Bind(path, _) => Ok(sys::fstat(tree).at(Step::MountSource, path)?.is_dir()),
+    }
+}
+
+/// Hides a path: a directory under an empty one, anything else under /dev/null.
+pub fn mask(root: Fd, path: &'static CStr, scratch: &mut Scratch) -> Outcome {
+    let Some(target) = target::open(root, path, Missing::Nothing, Step::Mask)? else { return Ok(()) };
+    let cover = match sys::fstat(target).at(Step::Mask, path)?.is_dir() {
+        true => scratch.empty_directory(),
+        false => scratch.null(),
+    }
+    .at(Step::Mask, path)?;
+    let moved = sys::move_mount_onto(cover, target).at(Step::Mask, path);
+    let _ = sys::close(target);
+    if !scratch.keeps(cover) {
+        let _ = sys::close(cover);
+    }
+    moved
+}
+
+/// Makes a path and everything mounted below it read-only.
+pub fn make_readonly(root: Fd, path: &'static CStr) -> Outcome {
+    let Some(target) = target::open(root, path, Missing::Nothing, Step::ReadonlyPath)? else { return Ok(()) };
+    let attr = MountAttr { set: sys::MOUNT_ATTR_RDONLY, ..MountAttr::default() };
+    let covered = sys::open_tree_clone(target, c"", true, AT_EMPTY_PATH).and_then(|tree| {
+        sys::mount_setattr(tree, c"", AT_EMPTY_PATH | AT_RECURSIVE, &attr)?;
+        sys::move_mount_onto(tree, target)?;
+        sys::close(tree)
+    });
+    let _ = sys::close(target);
+    covered.at(Step::ReadonlyPath, path)
+}
+
+/// A link in the container; one that is there already stays.
+pub fn symlink(root: Fd, path: &'static CStr, target: &'static CStr) -> Outcome {
+    let inside = target::relative(path).to_bytes();
+    let slash = inside.iter().rposition(|b| *b == b'/');
+    let mut name = crate::text::Text::<256>::of(&[&inside[slash.map_or(0, |i| i + 1)..]]);
+    let parent = match slash {
+        None => root,
+        Some(slash) => {
+            let mut parent = crate::text::Text::<4096>::of(&[&inside[..slash]]);
+            sys::openat2(root, parent.c(), sys::O_PATH | sys::O_DIRECTORY, 0, sys::RESOLVE_IN_ROOT)
+                .at(Step::Symlink, path)?
+        }
+    };
+    match sys::symlinkat(target, parent, name.c()) {
+        Err(Errno::EEXIST) => Ok(()),
+        other => other.at(Step::Symlink, path),
+    }
+}

@@ -1,0 +1,50 @@
+//! The container's terminal, made in its own devpts, so that its name there is true.
+
+use crate::fail::{At, Fail, Outcome};
+use crate::launch::word;
+use crate::sys::{self, AT_EMPTY_PATH, Errno, Fd};
+use crate::target::{self, Missing};
+use crate::wire::Step;
+
+/// Makes one, sends its master to the shim and binds its slave on /dev/console. Returns the slave.
+pub fn make(root: Fd, sync: Fd) -> Outcome<Fd> {
+    let master = open_master(root).step(Step::Terminal)?;
+    let slave = open_slave(master).step(Step::Terminal)?;
+    bind_console(root, slave)?;
+    sys::send_fd(sync, &[word::TERMINAL], master).step(Step::Terminal)?;
+    let _ = sys::close(master);
+    Ok(slave)
+}
+
+/// Makes it the controlling terminal of this process, which leads a session without one.
+pub fn control(slave: Fd) -> Outcome {
+    const TIOCSCTTY: usize = 0x540e;
+    sys::ioctl(slave, TIOCSCTTY, 0).step(Step::Terminal).map(drop)
+}
+
+/// Not through /dev/ptmx, which the image may have made, and only when it is a devpts.
+fn open_master(root: Fd) -> sys::Result<Fd> {
+    const DEVPTS_SUPER_MAGIC: u64 = 0x1cd1;
+    let how = sys::RESOLVE_IN_ROOT | sys::RESOLVE_NO_SYMLINKS;
+    let master = sys::openat2(root, c"dev/pts/ptmx", sys::O_RDWR | sys::O_NOCTTY, 0, how)?;
+    match sys::fs_magic(master)? {
+        DEVPTS_SUPER_MAGIC => Ok(master),
+        _ => Err(Errno::ENODEV),
+    }
+}
+
+fn open_slave(master: Fd) -> sys::Result<Fd> {
+    const TIOCSPTLCK: usize = 0x40045431;
+    const TIOCGPTPEER: usize = 0x5441;
+    sys::ioctl_with(master, TIOCSPTLCK, &mut 0i32)?;
+    let flags = sys::O_RDWR | sys::O_NOCTTY | sys::O_CLOEXEC;
+    sys::ioctl(master, TIOCGPTPEER, flags as usize).map(|fd| fd as Fd)
+}
+
+fn bind_console(root: Fd, slave: Fd) -> Outcome {
+    let target = target::require(root, c"/dev/console", Missing::File, Step::Terminal)?;
+    let bound = sys::open_tree_clone(slave, c"", false, AT_EMPTY_PATH)
+        .and_then(|tree| sys::move_mount_onto(tree, target).and_then(|()| sys::close(tree)));
+    let _ = sys::close(target);
+    bound.map_err(|errno| Fail { step: Step::Terminal, errno, detail: b"/dev/console" })
+}
