@@ -39,4 +39,3 @@ mod tie;
 mod time;
 mod tree;
 mod user;
-mod volume;

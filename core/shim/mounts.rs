@@ -2,11 +2,11 @@
 
 use core::ffi::CStr;
 
+use crate::copy;
 use crate::fail::{At, Fail, Outcome};
 use crate::scratch::Scratch;
 use crate::sys::{self, AT_EMPTY_PATH, AT_FDCWD, AT_RECURSIVE, Errno, Fd, MountAttr};
 use crate::target::{self, Missing};
-use crate::volume;
 use crate::wire::{List, Mount, MountSource, Step};
 
 /// One mount; an optional one that fails is skipped, one with a fallback is replaced by it.
@@ -78,7 +78,7 @@ fn attach(root: Fd, mount: &Mount<'static>, tree: Fd) -> Outcome {
     let missing = if is_directory(mount, tree)? { Missing::Directory } else { Missing::File };
     let target = target::require(root, mount.target, missing, Step::MountTarget)?;
     if mount.copy_up {
-        volume::fill(target, tree).at(Step::CopyUp, mount.target)?;
+        copy::fill(tree, target).at(Step::CopyUp, mount.target)?;
     }
     let moved = sys::move_mount_onto(tree, target).at(Step::MountAttach, mount.target);
     let _ = sys::close(target);
