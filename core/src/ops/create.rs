@@ -9,7 +9,8 @@ use crate::plan::{cgroup, resolve};
 use crate::progress::Progress;
 use crate::spec::Spec;
 use crate::store::containers::{self, Record};
-use crate::{fs, lock, sys};
+use crate::store::volumes;
+use crate::{lock, sys};
 
 /// Creates a container.
 pub fn create(
@@ -108,8 +109,7 @@ fn ensure_image(
 
 fn make_volumes(context: &Context, record: &Record) -> Result<()> {
     for mount in record.spec.mounts.iter().filter(|m| m.is_volume()) {
-        let volume = context.paths.volume(&mount.mount.source.parse()?);
-        fs::make_dirs(&volume.join("_data"))?;
+        volumes::make(&context.paths, &mount.mount.source.parse()?)?;
     }
     Ok(())
 }
@@ -117,8 +117,9 @@ fn make_volumes(context: &Context, record: &Record) -> Result<()> {
 /// Removes the volumes that belong to this container alone.
 pub(super) fn drop_volumes(context: &Context, record: &Record) {
     for mount in record.spec.mounts.iter().filter(|m| m.anonymous) {
-        if let Ok(name) = mount.mount.source.parse() {
-            let _ = super::remove::remove_tree(context, &context.paths.volume(&name));
+        let trash = mount.mount.source.parse().and_then(|name| volumes::unlist(&context.paths, &name));
+        if let Ok(Some(trash)) = trash {
+            let _ = super::remove::remove_tree(context, &trash);
         }
     }
 }

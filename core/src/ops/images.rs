@@ -58,7 +58,22 @@ pub(super) fn for_container(context: &Context, text: &str) -> Result<ImageInfo> 
         Some(found) if !is_full_id(text) => found.manifest,
         _ => find_known(&context.paths, text)?.known.manifest,
     };
-    Ok(info(&image::load(&context.paths, &manifest)?))
+    let image = image::load(&context.paths, &manifest)?;
+    check_unpacked(context, text, &image)?;
+    Ok(info(&image))
+}
+
+/// A store whose user has got another id map meanwhile has its images' layers in another form.
+fn check_unpacked(context: &Context, text: &str, image: &Image) -> Result<()> {
+    let form = context.form()?;
+    for layer in &image.layers {
+        if layers::find(&context.paths, &form, layer)?.is_none() {
+            return Err(Error::new(Kind::NotFound, "find image", text)
+                .because(format!("it is not unpacked in the form {:?} that is needed here", form.as_str()))
+                .hint("pull it again"));
+        }
+    }
+    Ok(())
 }
 
 /// Gives an image a further reference; one that has the reference loses it.

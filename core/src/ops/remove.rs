@@ -53,10 +53,11 @@ fn delete(context: &Context, record: &Record) -> Result<()> {
 
 /// Removes a tree of the store. What subordinate ids own only their own user namespace may remove.
 pub(super) fn remove_tree(context: &Context, path: &Path) -> Result<()> {
-    match (fs::remove_tree(path), &context.facts()?.id_map) {
-        (Err(e), Some(map)) if matches!(e.errno(), Some(libc::EACCES | libc::EPERM)) => {
-            launch::remove_trees(Some(map), &[path.display().to_string()], &context.helper())
-        }
-        (done, _) => done,
+    match fs::remove_tree(path) {
+        Err(e) if matches!(e.errno(), Some(libc::EACCES | libc::EPERM)) => match &context.facts()?.id_map {
+            Some(map) => launch::remove_trees(Some(map), &[path.display().to_string()], &context.helper()),
+            None => Err(e),
+        },
+        done => done,
     }
 }

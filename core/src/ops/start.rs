@@ -70,11 +70,25 @@ fn places(context: &Context, record: &Record) -> Result<Places> {
     let text = |path: PathBuf| path.display().to_string();
     Ok(Places {
         dir: text(paths.container(&record.id).dir().to_owned()),
-        lower: record.layers.iter().rev().map(|l| layer(context, record, l).map(text)).collect::<Result<_>>()?,
+        lower: lower(context, record)?,
         volumes: text(paths.volumes()),
         trash: text(paths.tmp().join(format!("trash-{}", record.id))),
         name_claim: text(paths.name(&record.name)),
     })
+}
+
+/// The layers' directories, topmost first, down to one that hides all below it: overlayfs ignores that
+/// mark on a layer's own root.
+fn lower(context: &Context, record: &Record) -> Result<Vec<String>> {
+    let mut dirs = Vec::with_capacity(record.layers.len());
+    for (below, diff_id) in record.layers.iter().enumerate().rev() {
+        dirs.push(layer(context, record, diff_id)?.display().to_string());
+        let hides = below > 0 && layers::read(&context.paths, &record.form, diff_id)?.is_some_and(|l| l.opaque_root);
+        if hides {
+            break;
+        }
+    }
+    Ok(dirs)
 }
 
 fn layer(context: &Context, record: &Record, diff_id: &Digest) -> Result<PathBuf> {

@@ -44,7 +44,7 @@ pub(crate) struct Sample {
     layer_blob: Vec<u8>,
     config: Vec<u8>,
     pub(crate) manifest: Vec<u8>,
-    diff_id: Digest,
+    pub(crate) diff_id: Digest,
 }
 
 fn digest(bytes: &[u8]) -> Digest {

@@ -68,13 +68,29 @@ fn an_image_is_found_by_reference_id_prefix_and_digest() {
     let by_digest = format!("alpine@{}", info.digest);
     for text in ["docker.io/library/alpine:latest", &info.id, hex, &hex[..12], &info.id[..20], &by_digest] {
         assert_eq!(inspect(&h.context, text).unwrap(), info, "{text}");
-        assert_eq!(for_container(&h.context, text).unwrap().id, info.id, "{text}");
     }
     for text in ["alpine:9", "debian", &"0".repeat(64), &format!("debian@{}", info.digest)] {
         assert_eq!(inspect(&h.context, text).unwrap_err().kind(), Kind::NotFound, "{text}");
-        assert_eq!(for_container(&h.context, text).unwrap_err().kind(), Kind::NotFound, "{text}");
     }
     assert_eq!(inspect(&h.context, "UPPER").unwrap_err().kind(), Kind::InvalidArgument);
+}
+
+#[test]
+fn a_container_gets_an_image_that_is_unpacked_for_it() {
+    if !nix::unistd::geteuid().is_root() {
+        return; // The samples are unpacked for root.
+    }
+    let h = home();
+    let image = h.pull("1", "alpine");
+    let id = inspect(&h.context, "alpine").unwrap().id;
+    for text in ["alpine", &id, &id[7..19]] {
+        assert_eq!(for_container(&h.context, text).unwrap().id, id, "{text}");
+    }
+    let form = h.context.form().unwrap();
+    let layer = h.context.paths.layer(&form, &image.diff_id);
+    crate::fs::remove_tree(&layer).unwrap();
+    let e = for_container(&h.context, "alpine").unwrap_err();
+    assert!(e.kind() == Kind::NotFound && e.to_string().contains("not unpacked in the form"), "{e}");
 }
 
 #[test]
