@@ -77,8 +77,8 @@ fn set_attributes(tree: Fd, mount: &Mount<'static>, recursive: bool) -> Outcome 
 fn attach(root: Fd, mount: &Mount<'static>, tree: Fd) -> Outcome {
     let missing = if is_directory(mount, tree)? { Missing::Directory } else { Missing::File };
     let target = target::require(root, mount.target, missing, Step::MountTarget)?;
-    if mount.copy_up {
-        copy::fill(tree, target).at(Step::CopyUp, mount.target)?;
+    if let (true, MountSource::Bind(path, _)) = (mount.copy_up, mount.source) {
+        fill(path, target).at(Step::CopyUp, path)?;
     }
     let moved = sys::move_mount_onto(tree, target).at(Step::MountAttach, mount.target);
     let _ = sys::close(target);
@@ -92,6 +92,14 @@ fn is_directory(mount: &Mount<'static>, tree: Fd) -> Outcome<bool> {
         MountSource::File(..) => Ok(false),
         MountSource::Bind(path, _) => Ok(sys::fstat(tree).at(Step::MountSource, path)?.is_dir()),
     }
+}
+
+/// By the volume's own path: the mount may be read-only already.
+fn fill(volume: &CStr, target: Fd) -> sys::Result {
+    let to = sys::openat(AT_FDCWD, volume, sys::O_RDONLY | sys::O_DIRECTORY, 0)?;
+    let filled = copy::fill(to, target);
+    let _ = sys::close(to);
+    filled
 }
 
 /// Hides a path: a directory under an empty one, anything else under /dev/null.
