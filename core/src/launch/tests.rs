@@ -325,3 +325,62 @@ fn a_file_that_is_not_executable_is_told_apart() {
     fs::set_permissions(b.path("rootfs/bin/text"), fs::Permissions::from_mode(0o755)).unwrap();
     assert_eq!(b.fails(&["text"], |_| ()).kind(), Kind::CommandNotExecutable);
 }
+
+/// What a running container costs of ours, in memory.
+#[test]
+fn a_shim_is_small() {
+    let b = Box_::new();
+    let (launched, _output) = b.start(&b.plan(&["sleep", "100"])).unwrap();
+    let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", launched.shim_pid));
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(launched.init_pid), nix::sys::signal::SIGKILL).unwrap();
+    assert_eq!(launched.wait_exit(&Cancel::new(), None).unwrap().status(), 137);
+    launched.wait_gone(&Cancel::new()).unwrap();
+    // A plain user may not look: the shim is not dumpable.
+    let Ok(rollup) = rollup else { return };
+    let pss = rollup.lines().find_map(|l| l.strip_prefix("Pss:")?.trim().strip_suffix(" kB")?.parse::<u32>().ok());
+    assert!(pss.unwrap() <= 200, "{rollup}");
+}
+
+#[test]
+fn a_new_volume_gets_the_images_files() {
+    let b = Box_::new();
+    fs::create_dir(b.path("volume")).unwrap();
+    let (_, text) = b.sh("cat /etc/passwd > /dev/null && ls /etc", |p| {
+        p.mounts.push(MountStep { copy_up: true, ..bind(b.path("volume"), "/etc", 1) });
+    });
+    assert_eq!(text, "group\npasswd\n");
+    assert!(Path::new(&b.path("volume/group")).exists());
+}
+
+/// The ranges of /etc/subuid and /etc/subgid, given by newuidmap and newgidmap.
+#[test]
+fn a_plain_user_gets_his_ranges() {
+    let uid = nix::unistd::geteuid();
+    let Some(user) = nix::unistd::User::from_uid(uid).unwrap().filter(|_| !uid.is_root()) else { return };
+    let range = |file: &str, first: u32| {
+        let text = fs::read_to_string(file).unwrap_or_default();
+        let mut fields = text.lines().find_map(|l| l.strip_prefix(&format!("{}:", user.name)))?.split(':');
+        let outside = fields.next()?.parse().ok()?;
+        let length = fields.next()?.parse().ok()?;
+        Some(vec![Extent { inside: 0, outside: first, length: 1 }, Extent { inside: 1, outside, length }])
+    };
+    let maps = (range("/etc/subuid", uid.as_raw()), range("/etc/subgid", user.gid.as_raw()));
+    let (Some(uids), Some(gids)) = maps else { return };
+    let b = Box_::new();
+    let helpers = Some(("/usr/bin/newuidmap".to_owned(), "/usr/bin/newgidmap".to_owned()));
+    let map = IdMap { uids, gids, helpers };
+    let (status, text) = b.sh("id -u; touch /tmp/mine; stat -c %u:%g /tmp/mine", |p| {
+        p.id_map = Some(map.clone());
+        p.mounts.push(mount_fs("tmpfs", "/tmp", &[]));
+        p.process.user = "u".into();
+    });
+    assert_eq!((status, text.as_str()), (0, "1000\n1000:1000\n"));
+    let refused = b.fails(&["true"], |p| {
+        let mut map = map.clone();
+        map.uids[1].outside = 1;
+        p.id_map = Some(map);
+    });
+    assert_eq!(refused.kind(), Kind::PermissionDenied, "{refused}");
+    remove_trees(Some(&map), &[b.path("upper"), b.path("work")], &HelperSource::default()).unwrap();
+    assert!(!Path::new(&b.path("upper")).exists());
+}
