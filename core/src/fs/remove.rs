@@ -66,7 +66,11 @@ impl Removal {
     fn remove_children(&mut self, opened: &OwnedFd, depth: usize) -> nix::Result<()> {
         let mut entries = Dir::from_fd(opened.try_clone().map_err(|_| Errno::EMFILE)?)?;
         for entry in entries.iter() {
-            let entry = entry?;
+            let entry = match entry {
+                // The directory itself was removed by someone else while we read it.
+                Err(Errno::ENOENT) => return Ok(()),
+                entry => entry?,
+            };
             let name = entry.file_name();
             if !matches!(name.to_bytes(), b"." | b"..") {
                 self.remove_at(opened.as_fd(), name, depth + 1)?;

@@ -2,7 +2,8 @@ use super::*;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 fn dir() -> tempfile::TempDir {
-    tempfile::tempdir().unwrap()
+    // In memory where that is possible: thousands of files are made here.
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
 #[test]
@@ -89,6 +90,24 @@ fn remove_tree_goes_as_deep_as_the_tree() {
     }
     remove_tree(&tree).unwrap();
     assert_eq!(list(d.path()).unwrap().len(), 0);
+}
+
+#[test]
+fn two_may_remove_one_tree() {
+    let d = dir();
+    for round in 0..20 {
+        let tree = d.path().join(round.to_string());
+        for n in 0..60 {
+            let sub = tree.join(format!("{}/{}/{n}", n % 3, n % 5));
+            make_dirs(&sub).unwrap();
+            write_new(&sub.join("f"), b"").unwrap();
+        }
+        std::thread::scope(|scope| {
+            let removers: Vec<_> = (0..4).map(|_| scope.spawn(|| remove_tree(&tree))).collect();
+            removers.into_iter().for_each(|r| r.join().unwrap().unwrap());
+        });
+        assert!(!tree.exists());
+    }
 }
 
 #[test]
