@@ -5,7 +5,7 @@
 use std::ffi::OsString;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -76,7 +76,7 @@ pub fn exists(path: &Path) -> Result<bool> {
 /// The size of a regular file; `None` when it is missing or of another kind.
 pub fn file_size(path: &Path) -> Result<Option<u64>> {
     match std::fs::symlink_metadata(path) {
-        Ok(meta) => Ok(meta.is_file().then(|| meta.len())),
+        Ok(meta) => Ok(meta.is_file().then_some(meta.len())),
         Err(e) if is_missing(&e) => Ok(None),
         Err(e) => Err(e).context("look at", path.display()),
     }
@@ -286,22 +286,6 @@ pub fn open_dir(dir: &Path) -> Result<OwnedFd> {
     let flags = libc::O_DIRECTORY | libc::O_NOFOLLOW;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(dir).context("open", dir.display())?;
     Ok(file.into())
-}
-
-/// Opens `path` beneath `dir` for reading; neither `..` nor a symlink leads out, and nothing blocks.
-pub fn open_beneath(dir: impl AsFd, path: &Path) -> Result<File> {
-    let flags = libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY;
-    let fd = sys::openat2(dir.as_fd(), path, flags, 0, sys::Resolve::BENEATH).context("open", path.display())?;
-    Ok(fd.into())
-}
-
-/// Reads `path` as it stands in the tree at `root`, as a process would that has its root there.
-pub fn read_in_root(root: &Path, path: &Path, max: u64) -> Result<Vec<u8>> {
-    let dir = open_dir(root)?;
-    let relative = path.strip_prefix("/").unwrap_or(path);
-    let flags = libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY;
-    let fd = sys::openat2(dir.as_fd(), relative, flags, 0, sys::Resolve::IN_ROOT).context("open", path.display())?;
-    read_open(fd.into(), path, max)
 }
 
 #[cfg(test)]

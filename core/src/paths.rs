@@ -36,11 +36,6 @@ impl ContainerPaths {
         self.0.join("record.json")
     }
 
-    /// The OCI runtime config.
-    pub fn config(&self) -> PathBuf {
-        self.0.join("config.json")
-    }
-
     /// Which process runs it; written by the shim.
     pub fn state(&self) -> PathBuf {
         self.0.join("state.json")

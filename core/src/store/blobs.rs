@@ -98,11 +98,6 @@ impl Writer {
         Ok(Writer { paths: paths.clone(), temp, file, hasher, written: 0 })
     }
 
-    /// Bytes written so far.
-    pub fn written(&self) -> u64 {
-        self.written
-    }
-
     /// Puts the blob in its place under `digest`. Another process having done so first is success.
     pub fn commit(mut self, digest: &Digest, size: u64, sync: Sync) -> Result<()> {
         self.verify(digest, size)?;

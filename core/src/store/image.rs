@@ -20,8 +20,6 @@ pub struct Image {
     pub manifest: Digest,
     /// Digest of its config: its id.
     pub id: Digest,
-    /// Digests of its layers' blobs, lowest first.
-    pub blobs: Vec<Digest>,
     /// Diff ids of its layers, lowest first.
     pub layers: Vec<Digest>,
     /// Its config.
@@ -64,7 +62,7 @@ pub fn load(paths: &Paths, manifest: &Digest) -> Result<Image> {
     let id = contents.config().clone();
     let config = read_config(paths, &id)?;
     let layers = diff_ids(&id, &config)?;
-    Ok(Image { manifest: manifest.clone(), blobs: contents.layers().cloned().collect(), id, layers, config })
+    Ok(Image { manifest: manifest.clone(), id, layers, config })
 }
 
 /// Reads a config.

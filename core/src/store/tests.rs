@@ -143,8 +143,7 @@ fn assert_empty(paths: &Paths) {
 fn assert_whole(paths: &Paths, image: &Sample) {
     let loaded = super::image::load(paths, &digest(&image.manifest)).unwrap();
     assert_eq!((&loaded.id, &loaded.layers[..]), (&digest(&image.config), &[image.diff_id.clone()][..]));
-    let blob = &loaded.blobs[0];
-    assert_eq!(blobs::read(paths, blob, 99).unwrap(), image.layer_blob);
+    assert_eq!(blobs::read(paths, &digest(&image.layer_blob), 99).unwrap(), image.layer_blob);
     let dir = layers::find(paths, &form(), &image.diff_id).unwrap().unwrap();
     assert_eq!(fs::read_bounded(&dir.join("fs/etc/f"), 99).unwrap(), b"content");
 }

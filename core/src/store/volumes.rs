@@ -27,9 +27,3 @@ pub fn unlist(paths: &Paths, name: &Name) -> Result<Option<PathBuf>> {
     crash::point("volume unlinked");
     trash
 }
-
-/// All volumes.
-pub fn list(paths: &Paths) -> Result<Vec<Name>> {
-    let names = fs::list(&paths.volumes())?;
-    Ok(names.iter().filter_map(|n| n.to_str()?.parse().ok()).collect())
-}

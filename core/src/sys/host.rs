@@ -24,11 +24,6 @@ pub fn machine_id() -> String {
     read_small("/etc/machine-id").unwrap_or_default()
 }
 
-/// The inode of our pid namespace: pids in a record mean nothing in another one. 0 when unknown.
-pub fn pid_namespace() -> u64 {
-    nix::sys::stat::stat("/proc/self/ns/pid").map_or(0, |s| s.st_ino)
-}
-
 /// `uname -r`.
 pub fn kernel_release() -> String {
     let uname = nix::sys::utsname::uname();
@@ -61,6 +56,5 @@ mod tests {
     fn a_boot_has_an_id() {
         assert_eq!(boot_id().len(), 36);
         assert_eq!(boot_id(), boot_id());
-        assert_ne!(pid_namespace(), 0);
     }
 }

@@ -5,7 +5,7 @@ mod pidfd;
 mod process;
 mod raw;
 
-pub use host::{boot_id, kernel_at_least, kernel_release, machine_id, pid_namespace};
+pub use host::{boot_id, kernel_at_least, kernel_release, machine_id};
 pub use pidfd::PidFd;
 pub use process::start_time;
-pub use raw::{Resolve, fs_type, openat2, random_bytes, rename_noreplace_at};
+pub use raw::{fs_type, random_bytes, rename_noreplace_at};

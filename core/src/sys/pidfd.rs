@@ -66,12 +66,6 @@ impl PidFd {
         }
     }
 
-    /// Whether the process has ended.
-    pub fn has_ended(&self) -> bool {
-        let mut fds = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
-        matches!(poll(&mut fds, PollTimeout::ZERO), Ok(1))
-    }
-
     /// Waits for the process to end: true when it has, false when `timeout` ran out first.
     pub fn wait(&self, timeout: Option<Duration>, cancel: &Cancel) -> Result<bool> {
         let deadline = timeout.and_then(|t| Instant::now().checked_add(t));
@@ -109,7 +103,6 @@ mod tests {
         let pid = child.id() as i32;
         let held = PidFd::open_started(pid, start_time(pid).unwrap()).unwrap().unwrap();
         assert!(PidFd::open_started(pid, 1).unwrap().is_none());
-        assert!(!held.has_ended());
         assert!(!held.wait(Some(Duration::ZERO), &Cancel::new()).unwrap());
         assert!(held.signal(libc::SIGKILL).unwrap());
         assert!(held.wait(None, &Cancel::new()).unwrap());

@@ -32,7 +32,7 @@ fn work(paths: &Paths, me: usize, round: usize) {
     // By now the tag alone keeps it.
     assert_whole(paths, &image);
     refs::remove(paths, &format!("image:{which}").parse().unwrap()).unwrap();
-    if round % 4 == 0 {
+    if round.is_multiple_of(4) {
         collect(paths);
     }
     assert_whole(paths, &image);
