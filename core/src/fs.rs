@@ -47,6 +47,12 @@ pub fn make_dir(dir: &Path) -> Result<bool> {
     }
 }
 
+/// Opens a directory of ours to everyone for reading, whatever the umask.
+pub fn open_to_all(dir: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o755)).context("set mode of", dir.display())
+}
+
 /// The owner of a directory; `None` for a symlink or a file.
 pub fn owner(dir: &Path) -> Result<Option<u32>> {
     let meta = std::fs::symlink_metadata(dir).context("look at", dir.display())?;

@@ -63,6 +63,7 @@ make_busybox_image() {
   local busybox tree applet
   busybox=$(command -v busybox) || { echo "busybox is missing: apt-get install busybox-static" >&2; return 1; }
   tree=$(mktemp -d)
+  chmod 755 "$tree"
   mkdir -p "$tree"/{bin,etc,root,home/app,var,usr/bin,dev,proc,sys} "$(dirname "$1")"
   install -d -m 1777 "$tree/tmp"
   install -m 755 "$busybox" "$tree/bin/busybox"

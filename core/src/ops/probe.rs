@@ -56,6 +56,7 @@ fn run(dir: &Path, id: &ContainerId, paths: &Paths, facts: &Facts, helper: &Help
     let text = |path: &Path| path.display().to_string();
     let places = Places {
         dir: text(dir),
+        attach_at: text(paths.run()),
         lower: vec![text(&dir.join("lower"))],
         volumes: text(&paths.volumes()),
         trash: text(&paths.tmp().join(format!("trash-{id}"))),

@@ -70,6 +70,7 @@ fn places(context: &Context, record: &Record) -> Result<Places> {
     let text = |path: PathBuf| path.display().to_string();
     Ok(Places {
         dir: text(paths.container(&record.id).dir().to_owned()),
+        attach_at: text(paths.run().to_owned()),
         lower: lower(context, record)?,
         volumes: text(paths.volumes()),
         trash: text(paths.tmp().join(format!("trash-{}", record.id))),

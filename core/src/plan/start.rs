@@ -13,6 +13,8 @@ use crate::spec::Spec;
 pub struct Places {
     /// The container's directory.
     pub dir: String,
+    /// A directory to attach the root at, in the container's mount namespace: what is below it is hidden there.
+    pub attach_at: String,
     /// Its layers' file systems, topmost first.
     pub lower: Vec<String>,
     /// The store's volumes.
@@ -76,7 +78,7 @@ fn rootfs(spec: &Spec, facts: &Facts, places: &Places) -> Rootfs {
         work: format!("{}/work", places.dir),
         userxattr: facts.id_map.is_some() || facts.in_user_namespace,
     };
-    Rootfs { kind, attach_at: places.dir.clone(), readonly: spec.read_only, nodev: true }
+    Rootfs { kind, attach_at: places.attach_at.clone(), readonly: spec.read_only, nodev: true }
 }
 
 fn process(spec: &Spec, facts: &Facts) -> Process {
@@ -147,6 +149,7 @@ mod tests {
     fn places() -> Places {
         Places {
             dir: "/store/containers/abab".into(),
+            attach_at: "/run/sampan".into(),
             lower: vec!["/store/layers/root/2/fs".into(), "/store/layers/root/1/fs".into()],
             volumes: "/store/volumes".into(),
             trash: "/store/tmp/abab".into(),

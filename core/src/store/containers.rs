@@ -135,6 +135,8 @@ pub fn create(paths: &Paths, record: &Record) -> Result<()> {
 
 fn fill(staged: &ContainerPaths, record: &Record) -> Result<()> {
     fs::make_dirs(&staged.upper())?;
+    // Its mode is the mode of the container's root: closed, it would keep out every user but root.
+    fs::open_to_all(&staged.upper())?;
     fs::make_dirs(&staged.work())?;
     fs::write_new(&staged.lock(), b"")?;
     fs::write_new(&staged.record(), &record::encode(&staged.record(), record)?)
