@@ -31,14 +31,14 @@ pub fn conclude(launch: &Launch<'static>, dir: Fd, end: &End, orphaned: bool, us
     for cgroup in launch.cgroup.remove.iter() {
         remove_cgroup(cgroup);
     }
-    let Ended { code, signal, .. } = end.init;
-    let code = if signal != 0 { 128 + signal } else { code };
+    let Ended { code: plain, signal, .. } = end.init;
+    let code = if signal != 0 { 128 + signal } else { plain };
     let End { started_at, finished_at, log_error, .. } = *end;
     let _ = records::write_exit(dir, &Exit { code, signal, oom_killed, started_at, finished_at, log_error });
     if launch.supervise.auto_remove || orphaned {
         remove(launch, users);
     }
-    send(&Status::Exited { code, signal, oom_killed });
+    send(&Status::Exited { code: plain, signal, oom_killed });
 }
 
 /// The directory vanishes at once, by a rename; then comes what takes time.
