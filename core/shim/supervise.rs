@@ -156,7 +156,7 @@ impl Watch {
             pid: running.pid,
             pidfd: running.pidfd,
             children: sys::signalfd(SIGCHLD_BIT)?,
-            status: given(fd::STATUS).unwrap_or(-1),
+            status: fd::STATUS,
             terminal: master,
             outputs: [
                 Output::new(b"stdout", stdout, given(fd::STDOUT))?,

@@ -50,4 +50,6 @@ pub fn launch(plan: &LaunchPlan, fds: LaunchFds<'_>, helper: &HelperSource) -> R
 }
 
 #[cfg(test)]
+mod supervise_tests;
+#[cfg(test)]
 mod tests;
