@@ -6,6 +6,7 @@
 use crate::log::{LINE_MAX, Log};
 use crate::sys::{self, Errno, Fd, POLLIN, POLLOUT, Poll};
 use crate::text::Text;
+use crate::wire;
 
 /// Room for what was read and is not yet written; only the pages in use cost memory.
 const BUFFER: usize = 64 * 1024;
@@ -20,8 +21,8 @@ struct Sink {
 }
 
 enum How {
-    /// A file of our own making, which never blocks.
-    Own,
+    /// It says so when it would block; mostly an open file of our own.
+    NonBlocking,
     /// A socket: each send says that it won't wait.
     Socket,
     /// A file or a device, which takes all and doesn't wait for a reader.
@@ -32,23 +33,19 @@ enum How {
 
 impl Sink {
     fn new(fd: Fd) -> Sink {
-        let kind = sys::fstat(fd).map_or(0, |s| s.kind());
-        if kind == sys::S_IFSOCK {
-            return Sink { fd, how: How::Socket };
-        }
-        if kind == sys::S_IFREG {
-            return Sink { fd, how: How::File };
-        }
-        match open_anew(fd, sys::O_WRONLY) {
-            Some(own) => Sink { fd: own, how: How::Own },
-            None => Sink { fd, how: How::Shared },
-        }
+        let how = match sys::fstat(fd).map_or(0, |s| s.kind()) {
+            sys::S_IFSOCK => How::Socket,
+            sys::S_IFREG => How::File,
+            _ if sys::status_flags(fd).is_ok_and(|flags| flags & sys::O_NONBLOCK != 0) => How::NonBlocking,
+            _ => How::Shared,
+        };
+        Sink { fd, how }
     }
 
     /// Writes what it takes now; `ready` when a poll has said that it takes something.
     fn write(&self, bytes: &[u8], ready: bool) -> sys::Result<usize> {
         match self.how {
-            How::Own | How::File => sys::write(self.fd, bytes),
+            How::NonBlocking | How::File => sys::write(self.fd, bytes),
             How::Socket => sys::send_no_wait(self.fd, bytes),
             How::Shared if ready => sys::write(self.fd, &bytes[..bytes.len().min(PAGE)]),
             How::Shared => Err(Errno::EAGAIN),
@@ -56,13 +53,22 @@ impl Sink {
     }
 }
 
-/// Another open file on the same pipe or device, non-blocking without a change to the first.
-fn open_anew(fd: Fd, access: i32) -> Option<Fd> {
+/// Puts open files of our own, which are non-blocking, in the place of the host's pipes and terminals. That
+/// fails for a pipe of another user, and once this process has made itself undumpable, which takes its
+/// `/proc/self/fd` away.
+pub fn open_anew(fd: Fd) {
+    let Ok(kind) = sys::fstat(fd).map(|s| s.kind()) else { return };
+    let access = if fd == wire::fd::STDIN { sys::O_RDONLY } else { sys::O_WRONLY };
+    // Opening a terminal for reading would only be to no purpose: one reads when a poll says so.
+    if !(kind == sys::S_IFIFO || (kind == sys::S_IFCHR && access == sys::O_WRONLY)) {
+        return;
+    }
     let mut path = Text::<32>::new();
     path.push(b"/proc/self/fd/").signed(fd.into());
-    let own = sys::openat(sys::AT_FDCWD, path.c(), access | sys::O_NONBLOCK | sys::O_NOCTTY, 0).ok()?;
-    let _ = sys::close(fd);
-    Some(own)
+    if let Ok(own) = sys::openat(sys::AT_FDCWD, path.c(), access | sys::O_NONBLOCK | sys::O_NOCTTY, 0) {
+        let _ = sys::dup_to(own, fd);
+        let _ = sys::close(own);
+    }
 }
 
 /// One of the container's output streams, on its way into the log and to the host.
@@ -227,7 +233,7 @@ impl Input {
     /// stays open after the end of the host's input.
     pub fn new(source: Option<Fd>, target: Fd, terminal: bool, keep: bool) -> sys::Result<Input> {
         let buffer = sys::map_anonymous(PAGE)?;
-        let source = source.map_or(-1, |fd| open_pipe_anew(fd));
+        let source = source.unwrap_or(-1);
         Ok(Input { source, target, terminal, keep, buffer, sent: 0, end: 0, last: b'\n' })
     }
 
@@ -292,14 +298,6 @@ impl Input {
         if !self.terminal {
             close(&mut self.target);
         }
-    }
-}
-
-/// Only a pipe: opening a terminal or a device for reading has effects.
-fn open_pipe_anew(fd: Fd) -> Fd {
-    match sys::fstat(fd) {
-        Ok(s) if s.kind() == sys::S_IFIFO => open_anew(fd, sys::O_RDONLY).unwrap_or(fd),
-        _ => fd,
     }
 }
 

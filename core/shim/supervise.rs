@@ -5,7 +5,7 @@ use crate::ending::{self, End};
 use crate::fail::{At, Outcome};
 use crate::log::Log;
 use crate::records::{self, Moment};
-use crate::relay::{Input, Output};
+use crate::relay::{Input, Output, open_anew};
 use crate::sys::{self, AT_FDCWD, Ended, Errno, Fd, POLLIN, Poll};
 use crate::tie::Tie;
 use crate::time;
@@ -42,6 +42,7 @@ pub struct Running {
 /// Before the init is made: its standard streams, the log, no signal that could end the shim.
 pub fn prepare(launch: &Launch<'static>, header: &Header) -> Outcome<Streams> {
     let _ = sys::set_signal_mask(u64::MAX);
+    [fd::STDIN, fd::STDOUT, fd::STDERR].into_iter().filter(|fd| header.has(*fd)).for_each(open_anew);
     fill_low()?;
     let log = open_log(launch)?;
     if launch.process.tty {
