@@ -394,9 +394,7 @@ fn trees_of_any_depth_are_deleted_and_links_not_followed() {
 #[test]
 fn owners_are_given_beneath_the_tree_only() {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
-    if !nix::unistd::geteuid().is_root() {
-        return;
-    }
+    let Some(map) = many_ids() else { return };
     let temp = tempfile::tempdir().unwrap();
     let (root, file) = (temp.path().join("root"), temp.path().join("root/file"));
     fs::create_dir(&root).unwrap();
@@ -404,8 +402,6 @@ fn owners_are_given_beneath_the_tree_only() {
     fs::write(temp.path().join("outside"), "").unwrap();
     fs::set_permissions(&file, fs::Permissions::from_mode(0o4755)).unwrap();
     std::os::unix::fs::symlink("../outside", root.join("link")).unwrap();
-    let ids = vec![Extent { inside: 0, outside: 0, length: 1 }, Extent { inside: 1, outside: 100_000, length: 65_535 }];
-    let map = IdMap { uids: ids.clone(), gids: ids, helpers: None };
     let give = |path: &str| {
         let owners = [(path.to_owned(), 33, 34)];
         apply_owners(Some(&map), root.to_str().unwrap(), &owners, &HelperSource::default())
@@ -414,9 +410,38 @@ fn owners_are_given_beneath_the_tree_only() {
     give("link").unwrap();
     give("../outside").unwrap_err();
     let file = fs::metadata(&file).unwrap();
-    assert_eq!((file.uid(), file.gid(), file.mode() & 0o7777), (100_032, 100_033, 0o4755));
-    assert_eq!(fs::symlink_metadata(root.join("link")).unwrap().uid(), 100_032);
-    assert_eq!(fs::metadata(temp.path().join("outside")).unwrap().uid(), 0);
+    let (uid, gid) = (map.uids[1].outside + 32, map.gids[1].outside + 33);
+    assert_eq!((file.uid(), file.gid(), file.mode() & 0o7777), (uid, gid, 0o4755));
+    assert_eq!(fs::symlink_metadata(root.join("link")).unwrap().uid(), uid);
+    assert_eq!(fs::metadata(temp.path().join("outside")).unwrap().uid(), nix::unistd::geteuid().as_raw());
+}
+
+/// Root's or a plain user's map of more than one id.
+fn many_ids() -> Option<IdMap> {
+    if !nix::unistd::geteuid().is_root() {
+        return super::tests::subordinate_ids();
+    }
+    let ids = vec![Extent { inside: 0, outside: 0, length: 1 }, Extent { inside: 1, outside: 100_000, length: 65_535 }];
+    Some(IdMap { uids: ids.clone(), gids: ids, helpers: None })
+}
+
+#[test]
+fn removal_takes_what_the_containers_users_own() {
+    let Some(map) = many_ids() else { return };
+    let place = Place::new();
+    fs::rename(place.path("root"), place.path("c/root")).unwrap();
+    let script =
+        "b=/bin/busybox; $b mkdir -p /a/b && echo > /a/b/f && $b chown -R 33:33 /a && $b chmod 0 /a/b && exit 4";
+    let mut plan = place.plan(script);
+    plan.rootfs.kind = RootfsKind::Directory { path: place.text("c/root") };
+    plan.rootfs.attach_at = place.text("c/root");
+    plan.process.capabilities.bounding = u64::MAX >> 23;
+    (plan.process.capabilities.permitted, plan.process.capabilities.effective) = (u64::MAX >> 23, u64::MAX >> 23);
+    plan.namespaces.user = true;
+    plan.id_map = Some(map);
+    plan.supervise.auto_remove = true;
+    assert_eq!(end(&place.start(&plan, [None, None, None])).code, 4);
+    assert!(!place.path("c").exists() && !place.path("trash").exists());
 }
 
 #[test]

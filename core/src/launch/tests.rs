@@ -352,11 +352,10 @@ fn a_new_volume_gets_the_images_files() {
     assert!(Path::new(&b.path("volume/group")).exists());
 }
 
-/// The ranges of /etc/subuid and /etc/subgid, given by newuidmap and newgidmap.
-#[test]
-fn a_plain_user_gets_his_ranges() {
+/// A plain user's ranges of /etc/subuid and /etc/subgid, given by newuidmap and newgidmap.
+pub(super) fn subordinate_ids() -> Option<IdMap> {
     let uid = nix::unistd::geteuid();
-    let Some(user) = nix::unistd::User::from_uid(uid).unwrap().filter(|_| !uid.is_root()) else { return };
+    let user = nix::unistd::User::from_uid(uid).unwrap().filter(|_| !uid.is_root())?;
     let range = |file: &str, first: u32| {
         let text = fs::read_to_string(file).unwrap_or_default();
         let mut fields = text.lines().find_map(|l| l.strip_prefix(&format!("{}:", user.name)))?.split(':');
@@ -364,11 +363,14 @@ fn a_plain_user_gets_his_ranges() {
         let length = fields.next()?.parse().ok()?;
         Some(vec![Extent { inside: 0, outside: first, length: 1 }, Extent { inside: 1, outside, length }])
     };
-    let maps = (range("/etc/subuid", uid.as_raw()), range("/etc/subgid", user.gid.as_raw()));
-    let (Some(uids), Some(gids)) = maps else { return };
-    let b = Box_::new();
     let helpers = Some(("/usr/bin/newuidmap".to_owned(), "/usr/bin/newgidmap".to_owned()));
-    let map = IdMap { uids, gids, helpers };
+    Some(IdMap { uids: range("/etc/subuid", uid.as_raw())?, gids: range("/etc/subgid", user.gid.as_raw())?, helpers })
+}
+
+#[test]
+fn a_plain_user_gets_his_ranges() {
+    let Some(map) = subordinate_ids() else { return };
+    let b = Box_::new();
     let (status, text) = b.sh("id -u; touch /tmp/mine; stat -c %u:%g /tmp/mine", |p| {
         p.id_map = Some(map.clone());
         p.mounts.push(mount_fs("tmpfs", "/tmp", &[]));
