@@ -203,6 +203,33 @@ fn a_reader_that_goes_away_costs_nothing_but_itself() {
 }
 
 #[test]
+fn nothing_is_lost_to_a_reader_that_comes_late() {
+    let place = Place::new();
+    let (ours, stdout) = pipe().unwrap();
+    let plan = place.plan("/bin/busybox yes 0123456 | /bin/busybox head -c 120000");
+    let launched = place.start(&plan, [None, Some(stdout), None]);
+    // Less than two pipes' worth: the payload ends without a reader, the shim does not.
+    until_dead(launched.init_pid);
+    assert!(!place.path("c/exit.json").exists());
+    let mut got = Vec::new();
+    File::from(ours).read_to_end(&mut got).unwrap();
+    end(&launched);
+    assert!(got.len() == 120_000 && place.logged("stdout") == got);
+}
+
+#[test]
+fn a_reader_that_never_comes_is_given_up_once_the_host_has_let_go() {
+    let place = Place::new();
+    let (_ours, stdout) = pipe().unwrap();
+    let plan = place.plan("/bin/busybox yes 0123456 | /bin/busybox head -c 120000");
+    let launched = place.start(&plan, [None, Some(stdout), None]);
+    until_dead(launched.init_pid);
+    drop(launched);
+    until("the exit record", || place.path("c/exit.json").exists());
+    assert_eq!(place.logged("stdout").len(), 120_000);
+}
+
+#[test]
 fn input_flows_and_a_prompt_is_seen_at_once() {
     let place = Place::new();
     let ((stdin, to), (from, stdout)) = (pipe().unwrap(), pipe().unwrap());
@@ -311,6 +338,24 @@ fn cgroups_are_removed_with_what_was_made_and_left_in_them() {
     plan.cgroup.v1 = vec![path.clone()];
     plan.cgroup.remove = vec![path];
     fs::create_dir_all(cgroup.join("made/inside")).unwrap();
+    place.run(&plan);
+    assert!(!cgroup.exists());
+}
+
+#[test]
+fn a_v2_cgroup_is_removed_with_what_was_made_and_left_in_it() {
+    let mounts = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"].map(Path::new);
+    let Some(mount) = mounts.into_iter().find(|m| m.join("cgroup.procs").exists()) else { return };
+    let cgroup = mount.join(format!("sampan-test-{}-v2", std::process::id()));
+    if fs::create_dir_all(cgroup.join("made/inside")).is_err() {
+        return;
+    }
+    let place = Place::new();
+    let path = cgroup.to_str().unwrap().to_owned();
+    let mut plan = place.plan("/bin/busybox setsid /bin/busybox sleep 1000 & exit 0");
+    plan.namespaces.pid = Namespace::Host;
+    plan.cgroup.v2 = Some(path.clone());
+    plan.cgroup.remove = vec![path];
     place.run(&plan);
     assert!(!cgroup.exists());
 }
