@@ -145,9 +145,8 @@ fn copy_attributes(from: Fd, to: Fd) -> sys::Result {
     };
     for name in names[..n].split_inclusive(|b| *b == 0) {
         let name = CStr::from_bytes_with_nul(name).map_err(|_| Errno::EINVAL)?;
-        match copy_attribute(from, to, name) {
-            Err(Errno::ENOSPC | Errno::EDQUOT) => return Err(Errno::ENOSPC),
-            _ => {}
+        if let Err(Errno::ENOSPC | Errno::EDQUOT) = copy_attribute(from, to, name) {
+            return Err(Errno::ENOSPC);
         }
     }
     Ok(())

@@ -43,7 +43,7 @@ fn chmod_opened(file: Fd, mode: u32) -> sys::Result {
 pub fn remove(request: RemoveTrees<'static>) -> Outcome {
     within(request.id_map, || {
         let delete = |path| tree::remove(AT_FDCWD, path).at(Step::Remove, path);
-        request.paths.iter().map(delete).fold(Ok(()), |first: Outcome, next| first.and(next))
+        request.paths.iter().map(delete).reduce(Outcome::and).unwrap_or(Ok(()))
     })
 }
 

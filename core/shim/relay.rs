@@ -114,7 +114,7 @@ impl Output {
         self.compact();
     }
 
-    /// True when the stream has ended, or holds nothing just now.
+    /// Reads what there is; true when that was something.
     fn fill(&mut self) -> bool {
         match sys::read(self.source, &mut self.buffer[self.end..]) {
             Ok(n @ 1..) => {

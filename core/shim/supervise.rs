@@ -253,35 +253,35 @@ impl Watch {
         ending::conclude(&running.launch, self.dir, &end, self.tie.is_cut(), self.users);
     }
 
-    /// Nothing is lost on the way to a host that still listens, however slow it is. One that has let go of
-    /// the socket but holds the pipe gets a last chance.
+    /// Nothing is lost on the way to a host that still listens, however slow it is.
     fn drain(&mut self) {
-        const PATIENCE_MS: u64 = 2000;
-        loop {
-            let waiting = self.outputs.iter_mut().fold(false, |w, output| output.drain(&mut self.log) | w);
-            if !waiting {
-                break;
-            }
-            let mut polls = self.polls();
-            // Only what ends the waiting is of interest now.
-            for i in [0, 2, 4, 5, 6, 7] {
-                polls[i].fd = -1;
-            }
-            let patience = (self.status < 0 || self.tie.is_cut()).then_some(PATIENCE_MS);
-            if sys::poll(&mut polls, patience) == Ok(0) {
-                self.outputs.iter_mut().for_each(Output::drop_sink);
-            }
-            for (i, output) in self.outputs.iter_mut().enumerate() {
-                output.pump(&mut self.log, false, polls[2 * i + 1].revents != 0);
-            }
-            if polls[8].revents != 0 {
-                self.hear();
-            }
-            if polls[9].revents != 0 || polls[10].revents != 0 {
-                self.tie.lose();
-            }
+        while self.outputs.iter_mut().fold(false, |waiting, output| output.drain(&mut self.log) | waiting) {
+            self.await_readers();
         }
         self.outputs.iter_mut().for_each(|output| output.finish(&mut self.log));
+    }
+
+    /// A host that has let go of the socket, or is gone, but left a pipe open gets a last chance.
+    fn await_readers(&mut self) {
+        const PATIENCE_MS: u64 = 2000;
+        let mut polls = self.polls();
+        // Only what ends the waiting is of interest now: not the sources, the input and the processes.
+        for i in [0, 2, 4, 5, 6, 7] {
+            polls[i].fd = -1;
+        }
+        let patience = (self.status < 0 || self.tie.is_cut()).then_some(PATIENCE_MS);
+        if sys::poll(&mut polls, patience) == Ok(0) {
+            self.outputs.iter_mut().for_each(Output::drop_sink);
+        }
+        for (i, output) in self.outputs.iter_mut().enumerate() {
+            output.pump(&mut self.log, false, polls[2 * i + 1].revents != 0);
+        }
+        if polls[8].revents != 0 {
+            self.hear();
+        }
+        if polls[9].revents != 0 || polls[10].revents != 0 {
+            self.tie.lose();
+        }
     }
 }
 

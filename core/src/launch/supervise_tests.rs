@@ -1,5 +1,7 @@
 //! What the shim does besides: relay, log, records, owner tie, removal. Each test runs the real thing.
 
+#![allow(clippy::disallowed_methods)]
+
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -396,7 +398,6 @@ fn owner() {
 }
 
 #[test]
-#[allow(clippy::disallowed_methods)]
 fn a_container_ends_with_its_owner() {
     let dir = tempfile::tempdir().unwrap();
     let mut owner = std::process::Command::new(std::env::current_exe().unwrap())
