@@ -537,3 +537,44 @@ fn the_hosts_descriptors_keep_their_flags() {
     end(&launched);
     assert_eq!((flags(&in_copy), flags(&out_copy)), before);
 }
+
+#[test]
+fn a_new_volume_is_the_images_directory_to_the_bit() {
+    use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+    let place = Place::new();
+    fs::create_dir_all(place.path("root/data/closed/below")).unwrap();
+    fs::create_dir(place.path("volume")).unwrap();
+    let image = File::create(place.path("root/data/holes")).unwrap();
+    image.set_len(8 << 20).unwrap();
+    std::os::unix::fs::FileExt::write_at(&image, b"data", 4 << 20).unwrap();
+    image.set_permissions(fs::Permissions::from_mode(0o4751)).unwrap();
+    image.set_modified(std::time::UNIX_EPOCH + Duration::new(1_000_000_000, 123_456_789)).unwrap();
+    std::os::unix::fs::symlink("/nowhere", place.path("root/data/link")).unwrap();
+    nix::unistd::mkfifo(&place.path("root/data/fifo"), Mode::from_bits_truncate(0o620)).unwrap();
+    fs::set_permissions(place.path("root/data/closed"), fs::Permissions::from_mode(0o555)).unwrap();
+    let mut plan = place.plan("exit 0");
+    plan.mounts.push(MountStep {
+        source: MountSource::Bind { path: place.text("volume"), recursive: true },
+        target: "/data".into(),
+        attributes: 0,
+        recursive_attributes: false,
+        propagation: 0,
+        optional: false,
+        fallback: None,
+        copy_up: true,
+    });
+    place.run(&plan);
+    for name in ["", "holes", "link", "fifo", "closed", "closed/below"] {
+        let stat = |dir: &str| fs::symlink_metadata(place.path(dir).join(name)).unwrap();
+        let (was, is) = (stat("root/data"), stat("volume"));
+        let same = |m: &fs::Metadata| (m.mode(), m.uid(), m.gid(), m.mtime(), m.mtime_nsec());
+        assert_eq!(same(&is), same(&was), "{name}");
+    }
+    let copy = fs::metadata(place.path("volume/holes")).unwrap();
+    assert!(copy.len() == 8 << 20 && copy.blocks() <= image.metadata().unwrap().blocks());
+    assert!(fs::read(place.path("volume/holes")).unwrap()[4 << 20..].starts_with(b"data"));
+    assert!(fs::symlink_metadata(place.path("volume/fifo")).unwrap().file_type().is_fifo());
+    for closed in ["root/data/closed", "volume/closed"] {
+        fs::set_permissions(place.path(closed), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+}
