@@ -24,7 +24,7 @@ fn output_input_and_exit_code() {
     let cat = RunOptions { stdin: Some(big.clone()), ..command(&["cat"]) };
     assert!(host.run(cat).unwrap().stdout == big);
     // The first process of a PID namespace can't kill itself, but its child can.
-    assert_eq!(host.sh("sh -c 'kill -9 $$'").exit.code, 137);
+    assert_eq!(host.sh("sh -c 'kill -9 $$'; exit $?").exit.code, 137);
     assert_eq!(host.left(), Vec::<String>::new());
 }
 
