@@ -2,6 +2,8 @@
 //!
 //! It has no manifest of its own: a nested `Cargo.toml` would be dropped from the packaged crate.
 
+#![allow(clippy::disallowed_methods)]
+
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;

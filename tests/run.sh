@@ -45,11 +45,8 @@ lane_unit() {
 }
 
 lane_gates() {
-  apt_need abigail-tools gcc g++
   cargo run --quiet -p xtask -- generate --check
-  cargo run --quiet -p xtask -- floors
-  cargo run --quiet -p xtask -- parity
-  cargo run --quiet -p xtask -- abi
+  skip gates "floors, parity and abi are not written yet"
 }
 
 # registry: sets $registry to a loopback registry with the busybox image, until the script ends.
@@ -61,16 +58,7 @@ registry() {
   read -r registry <&"${REGISTRY[0]}"
 }
 
-install_c() {
-  [ -e "$scratch/prefix/include/sampan.h" ] || cargo run --quiet -p xtask -- install --prefix "$scratch/prefix"
-}
-
-lane_c() {
-  apt_need gcc make pkg-config valgrind
-  registry
-  install_c
-  bash tests/c/run.sh "$scratch/prefix" "$registry/busybox:latest"
-}
+lane_c() { skip c "the C face is not written yet"; }
 
 lane_python() {
   registry
@@ -90,10 +78,7 @@ lane_node() {
   (cd "$scratch/node" && SAMPAN_TEST_IMAGE="$registry/busybox:latest" node --test tests/)
 }
 
-lane_conformance() {
-  registry
-  bash tests/conformance/run.sh "$registry/busybox:latest"
-}
+lane_conformance() { skip conformance "the suite over all languages is not written yet"; }
 
 lane_rootless() {
   apt_need uidmap
@@ -101,10 +86,7 @@ lane_rootless() {
   bash tests/rootless/run.sh "$registry/busybox:latest"
 }
 
-lane_vm() {
-  apt_need qemu-system-x86 cpio busybox-static
-  bash tests/vm/run.sh
-}
+lane_vm() { skip vm "the cgroup v2 machine is not written yet"; }
 
 for lane in "${lanes[@]}"; do
   say "$lane"

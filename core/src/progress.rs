@@ -11,17 +11,53 @@ use serde::{Deserialize, Serialize};
 #[non_exhaustive]
 pub enum Event {
     /// The reference was resolved to a manifest.
-    Resolved { reference: String, digest: String, layers: u64, bytes: u64 },
+    Resolved {
+        /// As it was asked for.
+        reference: String,
+        /// Digest of the blob, or of the manifest.
+        digest: String,
+        /// How many layers.
+        layers: u64,
+        /// Bytes of all blobs.
+        bytes: u64,
+    },
     /// A layer begins.
-    LayerStarted { digest: String, total: u64 },
+    LayerStarted {
+        /// Digest of the blob, or of the manifest.
+        digest: String,
+        /// Bytes that the manifest promises.
+        total: u64,
+    },
     /// Bytes of a layer have come.
-    LayerBytes { digest: String, done: u64, total: u64 },
+    LayerBytes {
+        /// Digest of the blob, or of the manifest.
+        digest: String,
+        /// Bytes so far.
+        done: u64,
+        /// Bytes that the manifest promises.
+        total: u64,
+    },
     /// The layer was in the store already, or another process is making it.
-    LayerSkipped { digest: String, total: u64 },
+    LayerSkipped {
+        /// Digest of the blob, or of the manifest.
+        digest: String,
+        /// Bytes that the manifest promises.
+        total: u64,
+    },
     /// The layer is verified and unpacked; `unpacked` bytes of tar.
-    LayerDone { digest: String, unpacked: u64 },
+    LayerDone {
+        /// Digest of the blob, or of the manifest.
+        digest: String,
+        /// Bytes of the tar.
+        unpacked: u64,
+    },
     /// The image is in the store.
-    Done { reference: String, digest: String },
+    Done {
+        /// As it was asked for.
+        reference: String,
+        /// Digest of the blob, or of the manifest.
+        digest: String,
+    },
 }
 
 /// Takes events on the thread that made the call, never on another.

@@ -1,2 +1,28 @@
-//! Generators and gates.
-fn main() {}
+//! Generators and gates: `cargo run -p xtask -- COMMAND`.
+//!
+//! | command | job |
+//! |---|---|
+//! | `generate [--check]` | writes, or checks, every file that is derived from the facade |
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the tools of the workshop may run programs and touch files; the library may not"
+)]
+
+mod api;
+mod generate;
+mod parse;
+mod repo;
+
+use anyhow::{Result, bail};
+
+const USAGE: &str = "usage: cargo run -p xtask -- generate [--check]";
+
+fn main() -> Result<()> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match args[..] {
+        ["generate"] => generate::run(false),
+        ["generate", "--check"] => generate::run(true),
+        _ => bail!("{USAGE}"),
+    }
+}

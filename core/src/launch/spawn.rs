@@ -218,10 +218,10 @@ fn wait_by_pidfd(pidfd: &OwnedFd, flags: c_int) -> bool {
 static RETURNED: Mutex<Vec<OwnedFd>> = Mutex::new(Vec::new());
 
 fn remember(shim: Shim) -> Shim {
-    if adopts_orphans() {
-        if let (Ok(mut returned), Ok(pidfd)) = (RETURNED.try_lock(), shim.pidfd.try_clone()) {
-            returned.push(pidfd);
-        }
+    if adopts_orphans()
+        && let (Ok(mut returned), Ok(pidfd)) = (RETURNED.try_lock(), shim.pidfd.try_clone())
+    {
+        returned.push(pidfd);
     }
     shim
 }

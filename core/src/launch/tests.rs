@@ -266,7 +266,7 @@ fn users_groups_and_limits() {
     assert!(ids("u").contains("CapPrm:\t0000000000000000\nCapEff:\t0000000000000000"), "{}", ids("u"));
     assert!(ids("").contains("CapEff:\t00000000a80425fb"), "{}", ids(""));
     let (_, limit) = b.sh("ulimit -n; pwd", |p| {
-        p.process.rlimits = vec![(libc::RLIMIT_NOFILE as u32, 100, 200)];
+        p.process.rlimits = vec![(libc::RLIMIT_NOFILE, 100, 200)];
         p.process.cwd = "/made/here".into();
     });
     assert_eq!(limit, "100\n/made/here\n");

@@ -4,6 +4,8 @@
 //! *converted* to what overlayfs reads, never applied. So layers unpack in parallel and in any order,
 //! and one unpacked layer serves every image that has it.
 
+#![allow(clippy::disallowed_methods)]
+
 mod dirs;
 mod entry;
 mod extract;
