@@ -141,8 +141,10 @@ fn set_score(process: &Process<'static>) -> Outcome {
 /// Builds the container's tree and enters it; returns the terminal's slave, if it has one.
 fn make_root(launch: &Launch<'static>, sync: Fd) -> Outcome<Option<Fd>> {
     rootfs::detach_from_host()?;
+    // Made before anything is attached there: the place to attach at may be the parent of its directories.
+    let root = rootfs::make(&launch.rootfs)?;
     let mut scratch = Scratch::new(launch)?;
-    let root = rootfs::attach(&launch.rootfs)?;
+    rootfs::attach(root, &launch.rootfs)?;
     for mount in launch.mounts.iter() {
         mounts::apply(root, &mount, &mut scratch)?;
     }

@@ -12,21 +12,21 @@ pub fn detach_from_host() -> Outcome {
     sys::mount(c"", c"/", c"", sys::MS_SLAVE | sys::MS_REC, c"").step(Step::Propagation)
 }
 
-/// Mounts and attaches it; the descriptor is its root directory.
-pub fn attach(rootfs: &Rootfs<'static>) -> Outcome<Fd> {
+/// A detached mount of it; the descriptor is its root directory.
+pub fn make(rootfs: &Rootfs<'static>) -> Outcome<Fd> {
     let nodev = if rootfs.nodev { sys::MOUNT_ATTR_NODEV } else { 0 };
-    let mount = match rootfs.kind {
-        RootfsKind::Overlay(lower, upper, work, userxattr) => overlay(&lower, upper, work, userxattr, nodev, rootfs)?,
-        RootfsKind::Directory(path) => directory(path, nodev)?,
-    };
-    match mount {
-        Some(detached) => {
-            sys::move_mount_at(detached, rootfs.attach_at).at(Step::AttachRoot, rootfs.attach_at)?;
-            Ok(detached)
+    match rootfs.kind {
+        RootfsKind::Overlay(lower, upper, work, userxattr) => {
+            let overlay = Overlay { lower, upper, work, userxattr, nodev };
+            overlay.mount(rootfs.attach_at).at(Step::Overlay, upper)
         }
-        None => sys::openat(AT_FDCWD, rootfs.attach_at, sys::O_PATH | sys::O_DIRECTORY, 0)
-            .at(Step::AttachRoot, rootfs.attach_at),
+        RootfsKind::Directory(path) => directory(path, nodev).at(Step::RootDirectory, path),
     }
+}
+
+/// Attaches it where it can become the root. What the host has there is out of sight then.
+pub fn attach(root: Fd, rootfs: &Rootfs<'static>) -> Outcome {
+    sys::move_mount_at(root, rootfs.attach_at).at(Step::AttachRoot, rootfs.attach_at)
 }
 
 /// Makes it read-only, once everything in it is in place.
@@ -53,73 +53,76 @@ pub fn enter(root: Fd) -> Outcome {
     sys::chdir(c"/").step(Step::Pivot)
 }
 
-fn directory(path: &'static CStr, nodev: u64) -> Outcome<Option<Fd>> {
-    let tree = sys::open_tree_clone(AT_FDCWD, path, true, 0).at(Step::RootDirectory, path)?;
+fn directory(path: &CStr, nodev: u64) -> sys::Result<Fd> {
+    let tree = sys::open_tree_clone(AT_FDCWD, path, true, 0)?;
     let attr = MountAttr { set: nodev, propagation: sys::MS_PRIVATE, ..MountAttr::default() };
-    sys::mount_setattr(tree, c"", AT_EMPTY_PATH | AT_RECURSIVE, &attr).at(Step::RootDirectory, path)?;
-    Ok(Some(tree))
+    sys::mount_setattr(tree, c"", AT_EMPTY_PATH | AT_RECURSIVE, &attr)?;
+    Ok(tree)
 }
 
-type Lower = List<'static, &'static CStr>;
-
-fn overlay(
-    lower: &Lower,
+struct Overlay {
+    lower: List<'static, &'static CStr>,
     upper: &'static CStr,
     work: &'static CStr,
     userxattr: bool,
     nodev: u64,
-    rootfs: &Rootfs<'static>,
-) -> Outcome<Option<Fd>> {
-    match by_options(lower, upper, work, userxattr, nodev) {
-        Ok(mount) => Ok(Some(mount)),
-        // A kernel without `lowerdir+`, or a path too long for one option.
-        Err(Errno::EINVAL) => by_descriptors(lower, upper, work, userxattr, nodev, rootfs.attach_at)
-            .at(Step::Overlay, upper)
-            .map(|()| None),
-        Err(errno) => Err(errno).at(Step::Overlay, upper),
-    }
 }
 
-fn by_options(lower: &Lower, upper: &CStr, work: &CStr, userxattr: bool, nodev: u64) -> sys::Result<Fd> {
-    let context = sys::fsopen(c"overlay")?;
-    let configured = (|| {
+impl Overlay {
+    fn mount(&self, spare: &CStr) -> sys::Result<Fd> {
+        match self.by_options() {
+            // A kernel without `lowerdir+`, or a path too long for one option.
+            Err(Errno::EINVAL) => self.by_descriptors(spare),
+            other => other,
+        }
+    }
+
+    fn by_options(&self) -> sys::Result<Fd> {
+        let context = sys::fsopen(c"overlay")?;
+        let mount = self.configure(context).and_then(|()| sys::fsmount(context, self.nodev));
+        let _ = sys::close(context);
+        mount
+    }
+
+    fn configure(&self, context: Fd) -> sys::Result {
         sys::fsconfig_set(context, c"source", c"overlay")?;
-        for dir in lower.iter() {
+        for dir in self.lower.iter() {
             sys::fsconfig_set(context, c"lowerdir+", dir)?;
         }
-        sys::fsconfig_set(context, c"upperdir", upper)?;
-        sys::fsconfig_set(context, c"workdir", work)?;
-        if userxattr {
+        sys::fsconfig_set(context, c"upperdir", self.upper)?;
+        sys::fsconfig_set(context, c"workdir", self.work)?;
+        if self.userxattr {
             sys::fsconfig_set(context, c"userxattr", c"")?;
         }
-        sys::fsconfig_create(context)?;
-        sys::fsmount(context, nodev)
-    })();
-    let _ = sys::close(context);
-    configured
+        sys::fsconfig_create(context)
+    }
+
+    /// By the older call, which can only mount at a path: it is taken from there again.
+    fn by_descriptors(&self, spare: &CStr) -> sys::Result<Fd> {
+        let flags = if self.nodev != 0 { sys::MS_NODEV } else { 0 };
+        sys::mount(c"overlay", spare, c"overlay", flags, self.options()?.c())?;
+        let tree = sys::open_tree_clone(AT_FDCWD, spare, false, 0)?;
+        sys::umount2(spare, sys::MNT_DETACH)?;
+        Ok(tree)
+    }
+
+    /// All options share one page: directories are named by short links to descriptors.
+    fn options(&self) -> sys::Result<Text<4096>> {
+        let mut options: Text<4096> = Text::new();
+        for (i, dir) in self.lower.iter().enumerate() {
+            push_directory(&mut options, if i == 0 { b"lowerdir=" } else { b":" }, dir)?;
+        }
+        push_directory(&mut options, b",upperdir=", self.upper)?;
+        push_directory(&mut options, b",workdir=", self.work)?;
+        if self.userxattr {
+            options.push(b",userxattr");
+        }
+        if options.is_cut() { Err(Errno::E2BIG) } else { Ok(options) }
+    }
 }
 
-/// All of an older mount's options share one page: directories are named by short links to descriptors.
-fn by_descriptors(lower: &Lower, upper: &CStr, work: &CStr, userxattr: bool, nodev: u64, at: &CStr) -> sys::Result {
-    let mut options: Text<4096> = Text::new();
-    let name = |options: &mut Text<4096>, dir: &CStr| -> sys::Result {
-        let fd = sys::openat(AT_FDCWD, dir, sys::O_PATH | sys::O_DIRECTORY, 0)?;
-        options.push(b"/proc/self/fd/").dec(fd as u64);
-        Ok(())
-    };
-    for (i, dir) in lower.iter().enumerate() {
-        options.push(if i == 0 { b"lowerdir=" } else { b":" });
-        name(&mut options, dir)?;
-    }
-    options.push(b",upperdir=");
-    name(&mut options, upper)?;
-    options.push(b",workdir=");
-    name(&mut options, work)?;
-    if userxattr {
-        options.push(b",userxattr");
-    }
-    if options.is_cut() {
-        return Err(Errno::E2BIG);
-    }
-    sys::mount(c"overlay", at, c"overlay", if nodev != 0 { sys::MS_NODEV } else { 0 }, options.c())
+fn push_directory(options: &mut Text<4096>, key: &[u8], dir: &CStr) -> sys::Result {
+    let fd = sys::openat(AT_FDCWD, dir, sys::O_PATH | sys::O_DIRECTORY, 0)?;
+    options.push(key).push(b"/proc/self/fd/").dec(fd as u64);
+    Ok(())
 }

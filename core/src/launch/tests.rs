@@ -23,15 +23,14 @@ struct Box_ {
 impl Drop for Box_ {
     /// The kernel leaves a directory without any permission, which a plain user's removal stumbles on.
     fn drop(&mut self) {
-        let _ = fs::remove_dir(self.dir.path().join("work/work"));
+        let _ = fs::remove_dir(self.dir.path().join("c/work/work"));
     }
 }
 
 impl Box_ {
     fn new() -> Box_ {
         let dir = TempDir::new().unwrap();
-        for sub in
-            ["rootfs/bin", "rootfs/etc", "rootfs/proc", "rootfs/dev", "rootfs/sys", "at", "upper", "work", "state"]
+        for sub in ["rootfs/bin", "rootfs/etc", "rootfs/proc", "rootfs/dev", "rootfs/sys", "c/upper", "c/work", "state"]
         {
             fs::create_dir_all(dir.path().join(sub)).unwrap();
         }
@@ -76,11 +75,12 @@ impl Box_ {
             rootfs: Rootfs {
                 kind: RootfsKind::Overlay {
                     lower: vec![self.path("rootfs")],
-                    upper: self.path("upper"),
-                    work: self.path("work"),
+                    upper: self.path("c/upper"),
+                    work: self.path("c/work"),
                     userxattr: !root,
                 },
-                attach_at: self.path("at"),
+                // As planned: the directory that holds the two below.
+                attach_at: self.path("c"),
                 readonly: false,
                 nodev: true,
             },
@@ -203,7 +203,7 @@ fn the_container_sees_its_own_world() {
 fn writes_land_in_the_upper_directory_only() {
     let b = Box_::new();
     assert_eq!(b.sh("echo new > /etc/new; rm -f /etc/x", |_| ()).0, 0);
-    assert_eq!(fs::read_to_string(b.path("upper/etc/new")).unwrap(), "new\n");
+    assert_eq!(fs::read_to_string(b.path("c/upper/etc/new")).unwrap(), "new\n");
     assert!(!Path::new(&b.path("rootfs/etc/new")).exists());
 }
 
@@ -383,6 +383,24 @@ fn a_plain_user_gets_his_ranges() {
         p.id_map = Some(map);
     });
     assert_eq!(refused.kind(), Kind::PermissionDenied, "{refused}");
-    remove_trees(Some(&map), &[b.path("upper"), b.path("work")], &HelperSource::default()).unwrap();
-    assert!(!Path::new(&b.path("upper")).exists());
+    remove_trees(Some(&map), &[b.path("c/upper"), b.path("c/work")], &HelperSource::default()).unwrap();
+    assert!(!Path::new(&b.path("c/upper")).exists());
+}
+
+/// Paths longer than one option of the mount API may be go by the older call.
+#[test]
+fn layers_with_long_paths_are_mounted_too() {
+    let b = Box_::new();
+    let (first, second) = (b.path(&format!("{}/a", "d".repeat(200))), b.path(&"e".repeat(250)));
+    fs::create_dir_all(&first).unwrap();
+    fs::create_dir_all(&second).unwrap();
+    fs::write(format!("{first}/one"), "1").unwrap();
+    fs::write(format!("{second}/two"), "2").unwrap();
+    let (_, text) = b.sh("cat /one /two; echo x > /three; grep -c acpi /proc/mounts", |p| {
+        let RootfsKind::Overlay { lower, .. } = &mut p.rootfs.kind else { unreachable!() };
+        lower.splice(0..0, [first, second]);
+        p.masked_paths = vec!["/proc/acpi".into()];
+    });
+    assert_eq!(text, "121\n");
+    assert!(Path::new(&b.path("c/upper/three")).exists());
 }
