@@ -89,7 +89,6 @@ impl Archive {
         self.0
     }
 
-    /// Unpacks it in both forms where that is possible, and checks that the outcome is the same.
     pub fn unpack(self, form: Form) -> Outcome {
         unpack_bytes(&self.end(), form)
     }
@@ -141,6 +140,10 @@ impl Outcome {
 
     pub fn done(&self) -> &Unpacked {
         self.result.as_ref().unwrap()
+    }
+
+    pub fn failed(&self) -> bool {
+        self.result.is_err()
     }
 
     pub fn path(&self, below: &str) -> PathBuf {

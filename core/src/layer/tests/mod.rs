@@ -1,5 +1,8 @@
-//! Tests of the room as a whole: faithful unpacking, hostile archives, damage.
+//! Tests of the room as a whole: faithful unpacking, hostile archives, damage, and what others make.
 
 mod archive;
 mod compressed;
+mod damage;
 mod faithful;
+mod hostile;
+mod peers;
