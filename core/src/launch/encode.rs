@@ -51,6 +51,15 @@ impl Writer {
         self.bytes.push(0);
     }
 
+    /// A path of an image, whose names may be any bytes.
+    pub fn path(&mut self, path: &[u8]) {
+        if path.contains(&0) {
+            self.with_nul.get_or_insert_with(|| path.escape_ascii().to_string());
+        }
+        self.raw(path);
+        self.bytes.push(0);
+    }
+
     pub fn list<T>(&mut self, items: &[T], mut put: impl FnMut(&mut Self, &T)) {
         self.u32(items.len() as u32);
         let at = self.bytes.len();

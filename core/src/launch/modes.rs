@@ -45,14 +45,14 @@ pub fn run_program(
 pub fn apply_owners(
     id_map: Option<&IdMap>,
     root: &str,
-    owners: &[(String, u32, u32)],
+    owners: &[(Vec<u8>, u32, u32)],
     helper: &HelperSource,
 ) -> Result<()> {
     let mut w = Writer::default();
     w.option(&id_map, |w, map| encode::id_map(w, map));
     w.text(root);
     w.list(owners, |w, (path, uid, gid)| {
-        w.text(path);
+        w.path(path);
         w.u32(*uid);
         w.u32(*gid);
     });

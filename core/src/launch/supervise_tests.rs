@@ -449,7 +449,7 @@ fn owners_are_given_beneath_the_tree_only() {
     fs::set_permissions(&file, fs::Permissions::from_mode(0o4755)).unwrap();
     std::os::unix::fs::symlink("../outside", root.join("link")).unwrap();
     let give = |path: &str| {
-        let owners = [(path.to_owned(), 33, 34)];
+        let owners = [(path.into(), 33, 34)];
         apply_owners(Some(&map), root.to_str().unwrap(), &owners, &HelperSource::default())
     };
     give("file").unwrap();

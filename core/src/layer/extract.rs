@@ -277,7 +277,12 @@ impl Extractor {
             return Err(invalid(&entry.name, "it is a hard link to itself"));
         }
         // Without AT_SYMLINK_FOLLOW a symlink gets a second name itself.
-        self.make(at, |new, name| linkat(&dir.fd, last, new, name, AtFlags::empty()))
+        self.make(at, |new, name| linkat(&dir.fd, last, new, name, AtFlags::empty()))?;
+        // The name may have belonged to a file of another owner.
+        match self.replaced {
+            true => self.tell_owner(&at.path(), entry),
+            false => Ok(()),
+        }
     }
 
     // ── Devices and pipes ────────────────────────────────────────────────────────────────────────

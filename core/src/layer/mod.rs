@@ -12,6 +12,7 @@ mod extract;
 mod header;
 mod inflate;
 mod name;
+mod owners;
 mod pax;
 mod pipe;
 mod reader;
@@ -39,6 +40,7 @@ use crate::cancel::Cancel;
 use crate::error::{Context, Error, Kind, Result};
 use crate::id::Digest;
 
+pub use self::owners::{Owner, owners};
 pub use self::sidecar::SIDECAR;
 
 /// The directory of the layer's files, within the staging directory; overlayfs's `lowerdir`.

@@ -17,8 +17,10 @@ use crate::api::*;
 use crate::cancel::Cancel;
 use crate::error::{Error, Kind, Result};
 use crate::id::{Digest, Name};
+use crate::launch::HelperSource;
 use crate::layer::{Form, UnpackOptions};
 use crate::paths::Paths;
+use crate::plan::launch::IdMap;
 use crate::progress::{Event, Progress};
 use crate::reference::Reference;
 use crate::registry::{Client, Platform, RegistryOptions, Resolved};
@@ -46,11 +48,19 @@ pub fn pull(
     images::inspect(context, &reference.to_string())
 }
 
+fn owners_by(context: &Context) -> Result<Option<(IdMap, HelperSource)>> {
+    let facts = context.facts()?;
+    let map = facts.id_map.clone().filter(|_| facts.rung == Rung::SubIds);
+    Ok(map.map(|map| (map, context.helper())))
+}
+
 /// One pull: where to, for whom, within which bounds.
 struct Pull<'a> {
     paths: Paths,
     form: Name,
     unpack: UnpackOptions,
+    // Files get the image's owners as ids of this map, where the user has more than one id.
+    owners: Option<(IdMap, HelperSource)>,
     keep_blobs: bool,
     downloads: usize,
     platform: Platform,
@@ -70,6 +80,7 @@ impl<'a> Pull<'a> {
                 max_bytes: engine.max_unpacked_bytes.unwrap_or(DEFAULT_MAX_BYTES),
                 max_entries: engine.max_entries.unwrap_or(DEFAULT_MAX_ENTRIES),
             },
+            owners: owners_by(context)?,
             form,
             keep_blobs: engine.keep_blobs.unwrap_or(true),
             downloads: downloads as usize,

@@ -8,7 +8,7 @@ use tar::{EntryType, Header};
 
 use crate::cancel::Cancel;
 use crate::error::{Error, Result};
-use crate::layer::{Compression, FILES, Form, SIDECAR, UnpackOptions, Unpacked, unpack};
+use crate::layer::{Compression, FILES, Form, Owner, SIDECAR, UnpackOptions, Unpacked, owners, unpack};
 
 pub const MTIME: u64 = 1_000_000_007;
 
@@ -152,6 +152,10 @@ impl Outcome {
 
     pub fn read(&self, below: &str) -> String {
         std::fs::read_to_string(self.path(below)).unwrap()
+    }
+
+    pub fn owners(&self) -> Vec<Owner> {
+        owners(std::fs::File::open(self.outer.path().join("staging")).unwrap().as_fd()).unwrap()
     }
 
     pub fn sidecar(&self) -> Vec<String> {

@@ -210,6 +210,27 @@ fn what_a_plain_user_cant_make_is_in_the_sidecar() {
 }
 
 #[test]
+fn owners_to_give_are_those_of_files_that_are_there() {
+    let (file, dir) = (EntryType::Regular, EntryType::Directory);
+    let archive = Archive::new()
+        .with("./", dir, |h| h.set_uid(4))
+        .dir("real")
+        .with("real/f", file, |h| h.set_uid(5))
+        .symlink("l", "real")
+        .with("l/through", file, |h| h.set_uid(6))
+        .with("gone", dir, |h| h.set_uid(7))
+        .with("gone/f", file, |h| h.set_uid(7))
+        .symlink("gone", "real")
+        .with("linked", file, |h| h.set_uid(8))
+        .file("roots", b"")
+        .hard_link("linked", "roots");
+    let out = archive.unpack(Form::User);
+    out.done();
+    let owners = out.owners().into_iter().map(|o| (String::from_utf8(o.path).unwrap(), o.uid)).collect::<Vec<_>>();
+    assert_eq!(owners, [(".".into(), 4), ("real/f".into(), 5), ("real/through".into(), 6)]);
+}
+
+#[test]
 fn root_makes_it_all() {
     if !nix::unistd::geteuid().is_root() {
         return;

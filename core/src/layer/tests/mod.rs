@@ -5,4 +5,5 @@ mod compressed;
 mod damage;
 mod faithful;
 mod hostile;
+mod measure;
 mod peers;

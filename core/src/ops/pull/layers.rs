@@ -14,6 +14,7 @@ use crate::cancel::Cancel;
 use crate::error::{Context, Error, Kind, Result};
 use crate::fs;
 use crate::id::Digest;
+use crate::launch;
 use crate::layer::{self, Compression, UnpackOptions, Unpacked, Whiteouts};
 use crate::lock::Wait;
 use crate::progress::{Event, Progress};
@@ -141,6 +142,7 @@ impl Team<'_> {
         stream.drain()?;
         check(job, &unpacked)?;
         self.spend(&unpacked)?;
+        self.give_owners(&staged, job)?;
         stream.commit()?;
         layers::commit(paths, staged, &self.pull.form, &record(&unpacked))?;
         Ok(unpacked.bytes)
@@ -156,6 +158,24 @@ impl Team<'_> {
         use std::os::fd::AsFd;
         layer::unpack(stream, compression(&job.blob.media_type), into.as_fd(), &options, self.abort)
             .map_err(|e| e.within("unpack layer", job.blob.digest.as_str()))
+    }
+
+    /// What a plain user's process could not do while it unpacked.
+    fn give_owners(&self, staged: &Temp, job: &Job) -> Result<()> {
+        let Some((map, helper)) = &self.pull.owners else { return Ok(()) };
+        use std::os::fd::AsFd;
+        let owners = layer::owners(fs::open_dir(staged.path())?.as_fd())?;
+        if owners.is_empty() {
+            return Ok(());
+        }
+        let owners: Vec<_> = owners.into_iter().map(|o| (o.path, o.uid, o.gid)).collect();
+        let root = staged.path().join(layer::FILES).display().to_string();
+        launch::apply_owners(Some(map), &root, &owners, helper).map_err(|e| match e.errno() {
+            Some(libc::EINVAL) => e.within("give files their owners", job.blob.digest.as_str()).hint(
+                "the image has owners beyond the range in /etc/subuid or /etc/subgid: give this user a larger one",
+            ),
+            _ => e.within("give files their owners", job.blob.digest.as_str()),
+        })
     }
 
     /// Takes a layer off the image's bounds, which hold for all its layers together.

@@ -33,6 +33,7 @@ impl Store {
             paths: self.paths.clone(),
             form: "test".parse().unwrap(),
             unpack: UnpackOptions { form, max_bytes: 1 << 30, max_entries: 1000 },
+            owners: None,
             keep_blobs: true,
             downloads: 3,
             platform: Platform::host(),
