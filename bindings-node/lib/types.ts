@@ -416,45 +416,60 @@ export interface DoctorReport {
 /** The reference was resolved to a manifest. */
 export interface ResolvedEvent {
   event: 'resolved'
+  /** As it was asked for. */
   reference: string
+  /** Digest of the blob, or of the manifest. */
   digest: string
+  /** How many layers. */
   layers: number
+  /** Bytes of all blobs. */
   bytes: number
 }
 
 /** A layer begins. */
 export interface LayerStartedEvent {
   event: 'layer_started'
+  /** Digest of the blob, or of the manifest. */
   digest: string
+  /** Bytes that the manifest promises. */
   total: number
 }
 
 /** Bytes of a layer have come. */
 export interface LayerBytesEvent {
   event: 'layer_bytes'
+  /** Digest of the blob, or of the manifest. */
   digest: string
+  /** Bytes so far. */
   done: number
+  /** Bytes that the manifest promises. */
   total: number
 }
 
 /** The layer was in the store already, or another process is making it. */
 export interface LayerSkippedEvent {
   event: 'layer_skipped'
+  /** Digest of the blob, or of the manifest. */
   digest: string
+  /** Bytes that the manifest promises. */
   total: number
 }
 
 /** The layer is verified and unpacked; `unpacked` bytes of tar. */
 export interface LayerDoneEvent {
   event: 'layer_done'
+  /** Digest of the blob, or of the manifest. */
   digest: string
+  /** Bytes of the tar. */
   unpacked: number
 }
 
 /** The image is in the store. */
 export interface DoneEvent {
   event: 'done'
+  /** As it was asked for. */
   reference: string
+  /** Digest of the blob, or of the manifest. */
   digest: string
 }
 

@@ -106,7 +106,9 @@ log: {level: info, formatter: json}
 storage: {filesystem: {rootdirectory: "$dir/data"}, delete: {enabled: true}}
 http: {addr: "127.0.0.1:0"}
 YAML
-  env -u PORT docker-registry serve "$dir/config.yml" >"$dir/log" 2>&1 </dev/null &
+  # Made here: the loop below may look before the background shell has opened it.
+  : >"$dir/log"
+  env -u PORT docker-registry serve "$dir/config.yml" >>"$dir/log" 2>&1 </dev/null &
   REGISTRY_PID=$!
   # The kernel chooses the port and the registry's log names it: two runs can't collide.
   REGISTRY=

@@ -535,6 +535,12 @@ class DoctorReport(TypedDict):
 
 class ResolvedEvent(TypedDict):
     """The reference was resolved to a manifest. 
+
+    Attributes:
+        reference: As it was asked for.
+        digest: Digest of the blob, or of the manifest.
+        layers: How many layers.
+        bytes: Bytes of all blobs.
     """
 
     event: Literal["resolved"]
@@ -546,6 +552,10 @@ class ResolvedEvent(TypedDict):
 
 class LayerStartedEvent(TypedDict):
     """A layer begins. 
+
+    Attributes:
+        digest: Digest of the blob, or of the manifest.
+        total: Bytes that the manifest promises.
     """
 
     event: Literal["layer_started"]
@@ -555,6 +565,11 @@ class LayerStartedEvent(TypedDict):
 
 class LayerBytesEvent(TypedDict):
     """Bytes of a layer have come. 
+
+    Attributes:
+        digest: Digest of the blob, or of the manifest.
+        done: Bytes so far.
+        total: Bytes that the manifest promises.
     """
 
     event: Literal["layer_bytes"]
@@ -565,6 +580,10 @@ class LayerBytesEvent(TypedDict):
 
 class LayerSkippedEvent(TypedDict):
     """The layer was in the store already, or another process is making it. 
+
+    Attributes:
+        digest: Digest of the blob, or of the manifest.
+        total: Bytes that the manifest promises.
     """
 
     event: Literal["layer_skipped"]
@@ -574,6 +593,10 @@ class LayerSkippedEvent(TypedDict):
 
 class LayerDoneEvent(TypedDict):
     """The layer is verified and unpacked; `unpacked` bytes of tar. 
+
+    Attributes:
+        digest: Digest of the blob, or of the manifest.
+        unpacked: Bytes of the tar.
     """
 
     event: Literal["layer_done"]
@@ -583,6 +606,10 @@ class LayerDoneEvent(TypedDict):
 
 class DoneEvent(TypedDict):
     """The image is in the store. 
+
+    Attributes:
+        reference: As it was asked for.
+        digest: Digest of the blob, or of the manifest.
     """
 
     event: Literal["done"]
