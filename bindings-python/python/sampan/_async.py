@@ -45,9 +45,10 @@ async def _call(
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
     context = contextvars.copy_context()
-    _Worker(loop, future, lambda: context.run(work)).start()
+    worker = _Worker(loop, future, lambda: context.run(work))
+    worker.start()
     try:
-        return await asyncio.shield(future)
+        result = await asyncio.shield(future)
     except asyncio.CancelledError:
         if cancel is not None:
             cancel.cancel()
@@ -55,6 +56,10 @@ async def _call(
         if undo is not None and future.exception() is None:
             await _call(lambda: undo(future.result()))
         raise
+    finally:
+        # It has told its result, so this waits for no more than its return.
+        worker.join()
+    return result
 
 
 async def _settled(future: asyncio.Future[Any]) -> None:

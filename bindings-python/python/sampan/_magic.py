@@ -8,7 +8,7 @@ from ._exceptions import Error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, NoReturn
 
 _USAGE = "usage: %%container [-i INTERPRETER] [-e KEY=VALUE]… [-v SOURCE:TARGET[:ro]]… [-w DIR] [--network NAME] IMAGE"
 
@@ -40,14 +40,15 @@ def _parse(line: str) -> dict[str, Any]:
     import argparse
     import shlex
 
-    parser = argparse.ArgumentParser(prog="%%container", add_help=False)
+    class Parser(argparse.ArgumentParser):
+        def error(self, message: str) -> NoReturn:
+            raise Error(f"{message}; {_USAGE}", operation="read cell options", subject=line, hint=_USAGE)
+
+    parser = Parser(prog="%%container", add_help=False)
     parser.add_argument("-i", "--interpreter", default="/bin/sh")
     parser.add_argument("-e", "--env", action="append", default=[])
     parser.add_argument("-v", "--volume", action="append", default=[], dest="volumes")
     parser.add_argument("-w", "--workdir")
     parser.add_argument("--network")
     parser.add_argument("image")
-    try:
-        return vars(parser.parse_args(shlex.split(line)))
-    except SystemExit:
-        raise Error(_USAGE, operation="read cell options", subject=line) from None
+    return vars(parser.parse_args(shlex.split(line)))
