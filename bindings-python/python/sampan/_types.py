@@ -617,5 +617,93 @@ class DoneEvent(TypedDict):
     digest: str
 
 
+class RunKeywords(TypedDict, total=False):
+    """The keywords of a run. Every member may be left out.
+
+    Attributes:
+        entrypoint: Replaces the image's entrypoint; `[""]` clears it.
+        name: A name; a random one by default.
+        env: Environment on top of the image's.
+        workdir: Working directory; made when missing.
+        user: `user[:group]` by name or number.
+        group_add: Supplementary groups by name or number.
+        hostname: Host name; the short id by default.
+        labels: Labels on top of the image's.
+        mounts: Mounts.
+        network: `none` or `host`; `none` by default.
+        memory: Memory limit in bytes.
+        memory_swap: Memory and swap together in bytes; -1 for no limit.
+        memory_reservation: Memory to be left with under pressure, in bytes.
+        cpus: CPUs as a fraction: 1.5 is one and a half.
+        cpu_shares: Relative CPU weight, 2 to 262144; 1024 is the usual.
+        cpuset_cpus: CPUs to run on: `0-2,4`.
+        pids_limit: Largest number of processes; -1 for no limit.
+        best_effort: Run even when a limit can't be enforced; it is then listed as unenforced.
+        cgroup_parent: Parent of the container's cgroup.
+        cap_add: Capabilities to add: `NET_ADMIN` or `CAP_NET_ADMIN`, `ALL`.
+        cap_drop: Capabilities to drop.
+        privileged: All capabilities, nothing masked. Not a security boundary.
+        read_only: Make the root file system read-only.
+        security_opt: `no-new-privileges`, ….
+        ulimits: Limits of the process.
+        sysctls: Kernel parameters of the container's namespaces.
+        shm_size: Size of `/dev/shm` in bytes; 64 MiB by default.
+        oom_score_adj: Adjusts the OOM killer's choice, -1000 to 1000.
+        tty: Give the process a terminal.
+        interactive: Keep standard input open for a later attach.
+        stop_signal: Signal that asks it to stop: `SIGTERM`, `TERM` or `15`.
+        stop_timeout: Seconds from the stop signal to SIGKILL; 10 by default.
+        auto_remove: Remove it, and its anonymous volumes, when it has ended.
+        tie: What ends the container besides itself.
+        pull: When to pull the image.
+        platform: `os/arch[/variant]` to pull; this host's by default.
+        pid: PID namespace: `private` or `host`.
+        ipc: IPC namespace: `private` or `host`.
+        uts: UTS namespace: `private` or `host`.
+        cgroupns: Cgroup namespace: `private` or `host`.
+    """
+
+    entrypoint: Optional[Sequence[str]]
+    name: Optional[str]
+    env: Union[Mapping[str, object], Sequence[str]]
+    workdir: Optional[str]
+    user: Optional[str]
+    group_add: Sequence[str]
+    hostname: Optional[str]
+    labels: Mapping[str, str]
+    mounts: Sequence[Mount]
+    network: Optional[str]
+    memory: Union[int, str, None]
+    memory_swap: Union[int, str, None]
+    memory_reservation: Union[int, str, None]
+    cpus: Optional[float]
+    cpu_shares: Optional[int]
+    cpuset_cpus: Optional[str]
+    pids_limit: Optional[int]
+    best_effort: bool
+    cgroup_parent: Optional[str]
+    cap_add: Sequence[str]
+    cap_drop: Sequence[str]
+    privileged: bool
+    read_only: bool
+    security_opt: Sequence[str]
+    ulimits: Sequence[Ulimit]
+    sysctls: Mapping[str, str]
+    shm_size: Union[int, str, None]
+    oom_score_adj: Optional[int]
+    tty: bool
+    interactive: bool
+    stop_signal: Optional[str]
+    stop_timeout: Optional[float]
+    auto_remove: bool
+    tie: Tie
+    pull: PullPolicy
+    platform: Optional[str]
+    pid: Optional[str]
+    ipc: Optional[str]
+    uts: Optional[str]
+    cgroupns: Optional[str]
+
+
 Event = Union[ResolvedEvent, LayerStartedEvent, LayerBytesEvent, LayerSkippedEvent, LayerDoneEvent, DoneEvent]
 """One step of a pull."""

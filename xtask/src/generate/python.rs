@@ -29,9 +29,33 @@ pub fn types(api: &Api) -> String {
         let fields: Vec<&Field> = std::iter::once(&word).chain(&e.fields).collect();
         record(&mut out, &format!("{}Event", e.name), &e.doc, fields, Role::Info);
     }
+    keywords(&mut out, api);
     let events: Vec<String> = api.events.iter().map(|e| format!("{}Event", e.name)).collect();
     let _ = writeln!(out, "\nEvent = Union[{}]\n\"\"\"One step of a pull.\"\"\"", events.join(", "));
     out
+}
+
+/// Run options that are arguments of their own, not keywords.
+const POSITIONAL: &[&str] = &["image", "command", "stdin"];
+
+/// Keywords that the package takes in more kinds than the facade does, and converts.
+const WIDER: &[(&str, &str)] = &[
+    ("env", "Union[Mapping[str, object], Sequence[str]]"),
+    ("memory", "Union[int, str, None]"),
+    ("memory_swap", "Union[int, str, None]"),
+    ("memory_reservation", "Union[int, str, None]"),
+    ("shm_size", "Union[int, str, None]"),
+];
+
+/// `RunKeywords`: the keywords of `run` and its like. A typed dict can't leave members of another out.
+fn keywords(out: &mut String, api: &Api) {
+    let Some(run) = api.records.iter().find(|r| r.name == "RunOptions") else { return };
+    let widen = |f: &Field| match WIDER.iter().find(|w| w.0 == f.name) {
+        Some((_, hint)) => Field { ty: Type::Named((*hint).into()), name: f.name.clone(), doc: f.doc.clone() },
+        None => Field { ty: f.ty.clone(), name: f.name.clone(), doc: f.doc.clone() },
+    };
+    let fields: Vec<Field> = run.fields.iter().filter(|f| !POSITIONAL.contains(&f.name.as_str())).map(widen).collect();
+    record(out, "RunKeywords", "The keywords of a run.", &fields, Role::Options);
 }
 
 fn record<'a>(out: &mut String, name: &str, doc: &str, fields: impl IntoIterator<Item = &'a Field>, role: Role) {
@@ -159,7 +183,7 @@ def _rebuild(cls: type[Error], message: str, members: dict[str, Any]) -> Error:
 pub fn exceptions(api: &Api) -> Result<String> {
     let mut out = String::from(NOTE);
     out += "\"\"\"Exceptions: one base, one class a kind, each also the builtin that fits.\"\"\"\n\n";
-    out += "from __future__ import annotations\n\nimport builtins\nfrom typing import Any\n\n";
+    out += "from __future__ import annotations\n\nimport builtins\n\nTYPE_CHECKING = False\nif TYPE_CHECKING:\n    from typing import Any\n\n";
     out += BASE;
     for (word, _) in BUILTINS {
         api.errors.iter().find(|e| e.word == *word).with_context(|| format!("no kind {word}"))?;
