@@ -27,7 +27,7 @@ impl<R: Read> Read for Hashing<R> {
 fn speed() {
     let layer = std::env::var("SAMPAN_LAYER").unwrap();
     let into = std::env::var("SAMPAN_INTO").unwrap_or("/dev/shm".into());
-    let options = UnpackOptions { form: forms()[0], max_bytes: 1 << 40, max_entries: 1 << 30, ..OPTIONS };
+    let options = UnpackOptions { form: forms()[0], max_bytes: 1 << 40, max_entries: 1 << 30 };
     for _ in 0..5 {
         let staging = tempfile::tempdir_in(&into).unwrap();
         let dir = std::fs::File::open(staging.path()).unwrap();
