@@ -16,7 +16,7 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
 say() { printf '\n== %s\n' "$*"; }
-skip() { echo "SKIPPED $1: $2"; summary+=("SKIPPED $1: $2"); }
+skip() { echo "SKIPPED $1: $2"; summary+=("SKIPPED $1: $2"); skipped=1; }
 
 apt_need() {
   local missing=() package
@@ -48,7 +48,7 @@ lane_unit() {
 
 lane_gates() {
   cargo run --quiet -p xtask -- generate --check
-  skip gates "floors, parity and abi are not written yet"
+  skip gates "generate --check passed; floors, parity and abi are not written yet"
 }
 
 # registry: sets $registry to a loopback registry with the busybox image, until the script ends.
@@ -93,10 +93,12 @@ lane_vm() { skip vm "the cgroup v2 machine is not written yet"; }
 for lane in "${lanes[@]}"; do
   say "$lane"
   began=$SECONDS
+  skipped=
   "lane_$lane"
-  summary+=("ok $lane ($((SECONDS - began)) s)")
+  # A lane that skipped all or a part has said so itself; it is not also called ok.
+  [ -n "$skipped" ] || summary+=("ok $lane ($((SECONDS - began)) s)")
 done
 
 say summary
-echo "SKIPPED $left_out: the generated keyword types do not fit the packages yet"
+echo "SKIPPED $left_out: not verified since their generated types last changed"
 printf '%s\n' "${summary[@]}"
