@@ -119,7 +119,11 @@ def test_eight_threads_at_once(engine: sampan.Engine, image: str) -> None:
     with ThreadPoolExecutor(8) as pool:
         outputs = list(pool.map(echo, range(16)))
     assert outputs == [f"{n}\n" for n in range(16)]
-    assert (_threads(), _descriptors()) == (threads, descriptors)
+    assert _descriptors() == descriptors
+    # The pool has seen its threads return; the kernel takes them off its list a moment later.
+    deadline = time.monotonic() + 10
+    while _threads() > threads:
+        assert time.monotonic() < deadline
 
 
 def test_a_sigchld_handler_never_hears_of_a_container(engine: sampan.Engine, image: str) -> None:
