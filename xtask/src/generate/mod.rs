@@ -1,11 +1,15 @@
 //! Writes what would otherwise drift: everything that repeats the facade in another form.
 
+pub mod c;
 mod docs;
+mod header;
 pub mod names;
 mod python;
 mod typescript;
 
 use std::fs;
+use std::io::Write;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
@@ -26,7 +30,13 @@ fn output(path: &'static str, text: String) -> Output {
 /// Writes every derived file; with `check`, fails on the stale ones instead.
 pub fn run(check: bool) -> Result<()> {
     let api = parse::api()?;
-    let stale: Vec<Output> = outputs(&api)?.into_iter().filter(is_stale).collect();
+    // The header is read from the C face, so that has to be as it should be first.
+    let face = output("core/src/capi/generated.rs", rustfmt(&c::rust(&api)?)?);
+    if !check && is_stale(&face) {
+        write(&face)?;
+    }
+    let all = std::iter::once(face).chain(outputs(&api)?);
+    let stale: Vec<Output> = all.filter(is_stale).collect();
     if check && !stale.is_empty() {
         let paths: Vec<&str> = stale.iter().map(|o| o.path).collect();
         bail!("stale, run `cargo run -p xtask -- generate`: {}", paths.join(", "));
@@ -37,6 +47,7 @@ pub fn run(check: bool) -> Result<()> {
 fn outputs(api: &Api) -> Result<Vec<Output>> {
     Ok(vec![
         output("core/api.json", serde_json::to_string_pretty(api)? + "\n"),
+        output("include/sampan.h", header::header(api)?),
         output("bindings-python/python/sampan/_types.py", python::types(api)),
         output("bindings-python/python/sampan/_exceptions.py", python::exceptions(api)?),
         output("bindings-node/lib/types.ts", typescript::types(api)),
@@ -57,4 +68,22 @@ fn write(output: &Output) -> Result<()> {
     fs::write(&path, &output.text).with_context(|| format!("write {}", output.path))?;
     eprintln!("wrote {}", output.path);
     Ok(())
+}
+
+/// The text as `cargo fmt` leaves it.
+fn rustfmt(text: &str) -> Result<String> {
+    let mut child = Command::new("rustfmt")
+        .args(["--edition", "2024", "--config-path"])
+        .arg(repo::path("rustfmt.toml"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("run rustfmt")?;
+    // rustfmt reads all before it writes, so neither waits for the other.
+    child.stdin.take().context("rustfmt has an input")?.write_all(text.as_bytes())?;
+    let output = child.wait_with_output()?;
+    if !output.status.success() {
+        bail!("rustfmt refused the generated code");
+    }
+    Ok(String::from_utf8(output.stdout)?)
 }

@@ -1,0 +1,197 @@
+//! One container.
+
+use std::ffi::{CString, c_char};
+use std::ptr;
+
+use super::arena::c_text;
+use super::boundary::{boxed, entry, entry_to, kept, reference, text, unbox};
+use super::cancel::{sampan_cancel, token};
+use super::convert::options;
+use super::error::sampan_error;
+use super::generated::*;
+use super::handle::Handle;
+use super::log::sampan_log;
+use crate::api::Container;
+use crate::error::Result;
+
+/// A container of an engine's store. Free it with `sampan_container_free`, which does nothing to the container.
+pub struct sampan_container {
+    container: Handle<Container>,
+    id: CString,
+}
+
+impl sampan_container {
+    /// A handle.
+    pub fn new(container: Container) -> Self {
+        let id = c_text(container.id());
+        sampan_container { container: Handle::new(container), id }
+    }
+}
+
+/// The container behind a handle.
+///
+/// # Safety
+/// `container` is NULL or a handle that was not freed.
+unsafe fn container<'a>(container: *const sampan_container) -> Result<&'a Container> {
+    // SAFETY: vouched for by the caller.
+    unsafe { reference(container, "container") }?.container.get("container")
+}
+
+/// Its id, which lives as long as the handle; NULL for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sampan_container_id(container: *const sampan_container) -> *const c_char {
+    // SAFETY: as the header says.
+    unsafe { container.as_ref() }.map_or(ptr::null(), |c| c.id.as_ptr())
+}
+
+/// Starts it, and returns once its process runs. `stdio` and `cancel` may be NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sampan_container_start(
+    container: *const sampan_container,
+    stdio: *const sampan_stdio,
+    cancel: *const sampan_cancel,
+    err: *mut *mut sampan_error,
+) -> i32 {
+    // SAFETY: as the header says.
+    let start = || unsafe { self::container(container)?.start(&options(stdio, "stdio")?, &token(cancel)) };
+    // SAFETY: as the header says.
+    unsafe { entry(err, start) }
+}
+
+/// Sends its stop signal, then SIGKILL after the timeout; returns once it has ended.
+///
+/// `options` and `cancel` may be NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sampan_container_stop(
+    container: *const sampan_container,
+    options: *const sampan_stop_options,
+    cancel: *const sampan_cancel,
+    err: *mut *mut sampan_error,
+) -> i32 {
+    // SAFETY: as the header says.
+    let stop = || unsafe { self::container(container)?.stop(&self::options(options, "stop options")?, &token(cancel)) };
+    // SAFETY: as the header says.
+    unsafe { entry(err, stop) }
+}
+
+/// Stops it when it runs, and starts it again. `options` and `cancel` may be NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sampan_container_restart(
+    container: *const sampan_container,
+    options: *const sampan_stop_options,
+    cancel: *const sampan_cancel,
+    err: *mut *mut sampan_error,
+) -> i32 {
+    // SAFETY: as the header says.
+    let restart =
+        || unsafe { self::container(container)?.restart(&self::options(options, "stop options")?, &token(cancel)) };
+    // SAFETY: as the header says.
+    unsafe { entry(err, restart) }
+}
+
+/// Sends a signal to its process: "SIGHUP", "HUP" or "1".
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sampan_container_kill(
+    container: *const sampan_container,
+    signal: *const c_char,
+    err: *mut *mut sampan_error,
+) -> i32 {
+    // SAFETY: as the header says.
+    let kill = || unsafe { self::container(container)?.kill(&text(signal, "signal")?) };
+    // SAFETY: as the header says.
+    unsafe { entry(err, kill) }
+}
+
+/// Waits until it has ended, at most `timeout` seconds; without a limit when `timeout` is negative.
+///
+/// `cancel` may be NULL. Free the answer with `sampan_exit_status_free`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sampan_container_wait(
+    container: *const sampan_container,
+    timeout: f64,
+    cancel: *const sampan_cancel,
+    out: *mut *mut sampan_exit_status,
+    err: *mut *mut sampan_error,
+) -> i32 {
+    // SAFETY: as the header says.
+    let wait = || unsafe {
+        // Not `timeout >= 0.0`: NaN is for the facade to refuse.
+        let timeout = (!(timeout < 0.0)).then_some(timeout);
+        Ok(kept(&self::container(container)?.wait(timeout, &token(cancel))?))
+    };
+    // SAFETY: as the header says.
+    unsafe { entry_to(out, err, wait) }
+}
+
+/// Reads its log from byte 0, or a part of it. `options` may be NULL. Free the log with `sampan_log_free`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sampan_container_logs(
+    container: *const sampan_container,
+    options: *const sampan_log_options,
+    out: *mut *mut sampan_log,
+    err: *mut *mut sampan_error,
+) -> i32 {
+    // SAFETY: as the header says.
+    let logs = || unsafe {
+        let log = self::container(container)?.logs(&self::options(options, "log options")?)?;
+        Ok(boxed(sampan_log(Handle::new(log))))
+    };
+    // SAFETY: as the header says.
+    unsafe { entry_to(out, err, logs) }
+}
+
+/// All there is to know about it. Free the answer with `sampan_container_info_free`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sampan_container_inspect(
+    container: *const sampan_container,
+    out: *mut *mut sampan_container_info,
+    err: *mut *mut sampan_error,
+) -> i32 {
+    // SAFETY: as the header says.
+    unsafe { entry_to(out, err, || Ok(kept(&self::container(container)?.inspect()?))) }
+}
+
+/// Gives it another name.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sampan_container_rename(
+    container: *const sampan_container,
+    name: *const c_char,
+    err: *mut *mut sampan_error,
+) -> i32 {
+    // SAFETY: as the header says.
+    let rename = || unsafe { self::container(container)?.rename(&text(name, "name")?) };
+    // SAFETY: as the header says.
+    unsafe { entry(err, rename) }
+}
+
+/// Removes it with all that it wrote. `options` may be NULL. The handle must still be freed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sampan_container_remove(
+    container: *const sampan_container,
+    options: *const sampan_remove_options,
+    err: *mut *mut sampan_error,
+) -> i32 {
+    // SAFETY: as the header says.
+    let remove = || unsafe { self::container(container)?.remove(&self::options(options, "remove options")?) };
+    // SAFETY: as the header says.
+    unsafe { entry(err, remove) }
+}
+
+/// Sets the size of its terminal; for the process that started it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sampan_container_resize(
+    container: *const sampan_container,
+    rows: u32,
+    columns: u32,
+    err: *mut *mut sampan_error,
+) -> i32 {
+    // SAFETY: as the header says.
+    unsafe { entry(err, || self::container(container)?.resize(rows, columns)) }
+}
+
+/// Frees a handle; NULL is allowed. Nothing is done to the container.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sampan_container_free(container: *mut sampan_container) {
+    // SAFETY: as the header says.
+    unsafe { unbox(container) }
+}
