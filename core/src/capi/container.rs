@@ -115,7 +115,7 @@ pub unsafe extern "C" fn sampan_container_wait(
 ) -> i32 {
     // SAFETY: as the header says.
     let wait = || unsafe {
-        // Not `timeout >= 0.0`: NaN is for the facade to refuse.
+        // NaN is for the facade to refuse.
         let timeout = (timeout >= 0.0 || timeout.is_nan()).then_some(timeout);
         Ok(kept(&self::container(container)?.wait(timeout, &token(cancel))?))
     };
