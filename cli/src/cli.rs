@@ -1,0 +1,385 @@
+//! The command line: every command and its flags, in Docker's words.
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+use sampan::{EngineOptions, Rung};
+
+use crate::flags::{CreateArgs, RunArgs};
+
+const EXAMPLES: &str = "\
+Examples:
+  sampan run --rm alpine echo hello          run a command, remove the container
+  sampan run -it --rm debian                 a shell in a container
+  sampan run -d --name web -m 256m nginx     in the background, limited
+  sampan logs -f web                         read its output
+  sampan doctor                              what this machine allows";
+
+/// Containers without a daemon, in Docker's words.
+#[derive(Debug, Parser)]
+#[command(name = "sampan", version, after_help = EXAMPLES, disable_help_subcommand = true, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Global {
+    /// The store of images and containers
+    #[arg(long, env = "SAMPAN_ROOT", value_name = "DIR", global = true, help_heading = "Store")]
+    root: Option<String>,
+    /// Sockets and leases that need not outlive a boot
+    #[arg(long, env = "SAMPAN_RUN", value_name = "DIR", global = true, help_heading = "Store")]
+    run_dir: Option<String>,
+    /// Isolate by `root`, `subids` or `single-id` instead of the best that works
+    #[arg(long, env = "SAMPAN_RUNG", value_name = "RUNG", value_parser = rung, global = true, help_heading = "Store")]
+    rung: Option<Rung>,
+    /// A registry spoken to without TLS (loopback needs no entry)
+    #[arg(long, value_name = "HOST:PORT", global = true, help_heading = "Store")]
+    insecure_registry: Vec<String>,
+}
+
+fn rung(word: &str) -> Result<Rung, String> {
+    word.parse::<Rung>().map_err(|e| e.cause())
+}
+
+impl Global {
+    pub fn options(&self) -> EngineOptions {
+        EngineOptions {
+            root: self.root.clone(),
+            run: self.run_dir.clone(),
+            rung: self.rung,
+            insecure_registries: self.insecure_registry.clone(),
+            ..Default::default()
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Create a container and run a command in it
+    Run(Box<RunArgs>),
+    /// Create a container without starting it
+    Create(Box<CreateArgs>),
+    /// Start containers that don't run
+    Start(StartArgs),
+    /// Stop running containers
+    Stop(StopArgs),
+    /// Stop containers and start them again
+    Restart(StopArgs),
+    /// Send a signal to running containers
+    Kill(KillArgs),
+    /// Wait until containers end, and print their exit codes
+    Wait(Names),
+    /// Remove containers
+    Rm(RmArgs),
+    /// Give a container another name
+    Rename(RenameArgs),
+    /// List containers
+    Ps(PsArgs),
+    /// Print what a container has written
+    Logs(LogsArgs),
+    /// All there is to know about containers or images, as JSON
+    Inspect(InspectArgs),
+    /// List images
+    Images(ImagesArgs),
+    /// Pull an image from a registry
+    Pull(PullArgs),
+    /// Remove images
+    Rmi(RmiArgs),
+    /// Give an image a further name
+    Tag(TagArgs),
+    /// Where the engine stands
+    Info(FormatArg),
+    /// The version
+    Version(FormatArg),
+    /// What this machine allows, and what would better it
+    Doctor(FormatArg),
+    /// Remove data that no image or container uses
+    Gc,
+    /// A completion script for a shell
+    Completion { shell: Shell },
+    /// Manage containers
+    #[command(subcommand)]
+    Container(ContainerCommand),
+    /// Manage images
+    #[command(subcommand)]
+    Image(ImageCommand),
+    /// Manage the store
+    #[command(subcommand)]
+    System(SystemCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ContainerCommand {
+    /// Create a container and run a command in it
+    Run(Box<RunArgs>),
+    /// Create a container without starting it
+    Create(Box<CreateArgs>),
+    /// Start containers that don't run
+    Start(StartArgs),
+    /// Stop running containers
+    Stop(StopArgs),
+    /// Stop containers and start them again
+    Restart(StopArgs),
+    /// Send a signal to running containers
+    Kill(KillArgs),
+    /// Wait until containers end, and print their exit codes
+    Wait(Names),
+    /// Remove containers
+    #[command(visible_alias = "remove")]
+    Rm(RmArgs),
+    /// Give a container another name
+    Rename(RenameArgs),
+    /// List containers
+    #[command(visible_aliases = ["list", "ps"])]
+    Ls(PsArgs),
+    /// Print what a container has written
+    Logs(LogsArgs),
+    /// All there is to know about containers, as JSON
+    Inspect(InspectArgs),
+    /// Remove every container that does not run
+    Prune(ForceArg),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ImageCommand {
+    /// List images
+    #[command(visible_alias = "list")]
+    Ls(ImagesArgs),
+    /// Pull an image from a registry
+    Pull(PullArgs),
+    /// Remove images
+    #[command(visible_alias = "remove")]
+    Rm(RmiArgs),
+    /// Give an image a further name
+    Tag(TagArgs),
+    /// All there is to know about images, as JSON
+    Inspect(InspectArgs),
+    /// Remove image data that nothing uses
+    Prune(ForceArg),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SystemCommand {
+    /// Where the engine stands
+    Info(FormatArg),
+    /// Remove containers that don't run, and data that nothing uses
+    Prune(ForceArg),
+}
+
+#[derive(Debug, Args)]
+pub struct Names {
+    /// Names, ids or unique beginnings of ids
+    #[arg(value_name = "CONTAINER", required = true)]
+    pub containers: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct StartArgs {
+    /// Attach standard output and error, forward signals, return the exit code
+    #[arg(short, long)]
+    pub attach: bool,
+    /// Attach standard input
+    #[arg(short, long)]
+    pub interactive: bool,
+    #[command(flatten)]
+    pub names: Names,
+}
+
+#[derive(Debug, Args)]
+pub struct StopArgs {
+    /// Signal to send instead of the container's stop signal
+    #[arg(short, long)]
+    pub signal: Option<String>,
+    /// Seconds to wait before SIGKILL
+    #[arg(short = 't', long = "timeout", visible_alias = "time", value_name = "SECONDS")]
+    pub timeout: Option<f64>,
+    #[command(flatten)]
+    pub names: Names,
+}
+
+#[derive(Debug, Args)]
+pub struct KillArgs {
+    /// Signal to send
+    #[arg(short, long, default_value = "KILL")]
+    pub signal: String,
+    #[command(flatten)]
+    pub names: Names,
+}
+
+#[derive(Debug, Args)]
+pub struct RmArgs {
+    /// Kill a running container first; say nothing of one that is missing
+    #[arg(short, long)]
+    pub force: bool,
+    /// Remove its anonymous volumes too
+    #[arg(short, long)]
+    pub volumes: bool,
+    #[command(flatten)]
+    pub names: Names,
+}
+
+#[derive(Debug, Args)]
+pub struct RenameArgs {
+    pub container: String,
+    pub name: String,
+}
+
+#[derive(Debug, Args)]
+pub struct PsArgs {
+    /// Also those that don't run
+    #[arg(short, long)]
+    pub all: bool,
+    /// id=, name=, label=KEY[=VALUE], status=, ancestor=IMAGE, exited=CODE
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    pub filter: Vec<String>,
+    /// The last N created, whatever their state
+    #[arg(short = 'n', long, value_name = "N")]
+    pub last: Option<usize>,
+    /// The last created, whatever its state
+    #[arg(short, long)]
+    pub latest: bool,
+    #[command(flatten)]
+    pub list: ListArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Ids only
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Don't shorten
+    #[arg(long)]
+    pub no_trunc: bool,
+    /// `json`, `table`, or a template such as '{{.ID}} {{.Names}}'
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct LogsArgs {
+    /// Go on until the container ends
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Only from this time on: 2024-01-02T15:04:05Z, Unix seconds, or 10m ago
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Only before this time
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// Only the last N lines, or `all`
+    #[arg(short = 'n', long, value_name = "N", default_value = "all", value_parser = tail, allow_hyphen_values = true)]
+    pub tail: Tail,
+    /// Show when each line was written
+    #[arg(short, long)]
+    pub timestamps: bool,
+    pub container: String,
+}
+
+/// How many lines from the end; `None` is all.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Tail(pub Option<u64>);
+
+fn tail(text: &str) -> Result<Tail, String> {
+    match text {
+        "all" => Ok(Tail(None)),
+        // Docker takes any negative number for all.
+        _ if text.starts_with('-') && text[1..].parse::<u64>().is_ok() => Ok(Tail(None)),
+        _ => text.parse().map(|n| Tail(Some(n))).map_err(|_| "expected a number of lines or `all`".to_owned()),
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// `json` or a template such as '{{.status}}'
+    #[arg(short, long, value_name = "FORMAT")]
+    pub format: Option<String>,
+    /// Only containers or only images
+    #[arg(long = "type", value_name = "TYPE", value_parser = ["container", "image"])]
+    pub kind: Option<String>,
+    /// Containers or images
+    #[arg(value_name = "NAME", required = true)]
+    pub names: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct ImagesArgs {
+    /// Accepted as Docker's; every image is shown
+    #[arg(short, long, hide = true)]
+    pub all: bool,
+    /// Show digests
+    #[arg(long)]
+    pub digests: bool,
+    /// reference=PATTERN, label=KEY[=VALUE], dangling=true|false
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    pub filter: Vec<String>,
+    #[command(flatten)]
+    pub list: ListArgs,
+    /// Only this repository, or this one tag
+    #[arg(value_name = "REPOSITORY[:TAG]")]
+    pub reference: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct PullArgs {
+    /// Print nothing but the image's name
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// os/arch[/variant]; this machine's by default
+    #[arg(long, value_name = "PLATFORM")]
+    pub platform: Option<String>,
+    /// NAME[:TAG|@DIGEST]
+    pub image: String,
+}
+
+#[derive(Debug, Args)]
+pub struct RmiArgs {
+    /// Also when stopped containers use it, or several tags point to it
+    #[arg(short, long)]
+    pub force: bool,
+    #[arg(value_name = "IMAGE", required = true)]
+    pub images: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct TagArgs {
+    #[arg(value_name = "IMAGE")]
+    pub source: String,
+    #[arg(value_name = "NEW_NAME[:TAG]")]
+    pub target: String,
+}
+
+#[derive(Debug, Args)]
+pub struct FormatArg {
+    /// `json` or a template such as '{{.version}}'
+    #[arg(short, long, value_name = "FORMAT")]
+    pub format: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct ForceArg {
+    /// Don't ask
+    #[arg(short, long)]
+    pub force: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_grammar_holds() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn tail_is_docker_s() {
+        assert_eq!(tail("all"), Ok(Tail(None)));
+        assert_eq!(tail("-1"), Ok(Tail(None)));
+        assert_eq!(tail("20"), Ok(Tail(Some(20))));
+        assert!(tail("few").is_err());
+    }
+}

@@ -1,0 +1,188 @@
+//! `run`, `create` and `start`: the container gets this process's own streams, and its exit code is ours.
+
+use std::io::Write;
+
+use sampan::{Cancel, Container, Engine, Progress, RemoveOptions, RunOptions, Stdio};
+
+use super::each;
+use crate::cli::StartArgs;
+use crate::fail::{Fail, Outcome};
+use crate::flags::{CreateArgs, RunArgs, StdStream};
+use crate::output;
+use crate::progress;
+use crate::signals::Forwarder;
+use crate::terminal::{self, Raw};
+
+pub fn run(engine: &Engine, args: &RunArgs) -> Outcome {
+    let mut options = args.create.options()?;
+    if args.dry_run {
+        output::line(engine.plan(&options).map_err(Fail::running)?)?;
+        return Ok(0);
+    }
+    let cidfile = args.create.cidfile.as_deref().map(CidFile::open).transpose()?;
+    options.interactive = args.detach && args.create.interactive();
+    match args.detach {
+        true => detached(engine, args, &options, cidfile),
+        false => attached(engine, args, options, cidfile),
+    }
+}
+
+fn detached(engine: &Engine, args: &RunArgs, options: &RunOptions, cidfile: Option<CidFile>) -> Outcome {
+    let mut progress = progress::choose(args.create.quiet);
+    let container = engine.spawn(options, &Stdio::default(), &mut *progress, &Cancel::new()).map_err(Fail::running)?;
+    cidfile.map_or(Ok(()), |file| file.write(container.id()))?;
+    output::line(container.id())?;
+    Ok(0)
+}
+
+fn attached(engine: &Engine, args: &RunArgs, mut options: RunOptions, cidfile: Option<CidFile>) -> Outcome {
+    let stdio = streams(&args.attach, args.create.interactive(), options.tty)?;
+    // Removed by us, once we have its exit code: what removes itself takes the code along.
+    let remove = std::mem::take(&mut options.auto_remove);
+    let forwarder = take_signals(args.sig_proxy)?;
+    let mut progress = progress::choose(args.create.quiet);
+    let (container, _raw) = match options.tty && stdio.stdin.is_some() {
+        true => in_terminal(engine, &options, &stdio, &mut *progress, &forwarder.cancel)?,
+        false => (engine.spawn(&options, &stdio, &mut *progress, &forwarder.cancel).map_err(Fail::running)?, None),
+    };
+    cidfile.map_or(Ok(()), |file| file.write(container.id()))?;
+    let code = accompany(&container, &forwarder)?;
+    if remove {
+        container.remove(&RemoveOptions { force: false, volumes: true })?;
+    }
+    Ok(code)
+}
+
+/// As `spawn`, with the terminal made raw after the pull, which Ctrl-C may end, and before the first output.
+fn in_terminal(
+    engine: &Engine,
+    options: &RunOptions,
+    stdio: &Stdio,
+    progress: &mut dyn Progress,
+    cancel: &Cancel,
+) -> Result<(Container, Option<Raw>), Fail> {
+    let container = engine.create(options, progress, cancel).map_err(Fail::running)?;
+    match start_raw(&container, stdio, cancel) {
+        Ok(raw) => Ok((container, Some(raw))),
+        Err(fail) => {
+            let _ = container.remove(&RemoveOptions { force: true, volumes: true });
+            Err(fail)
+        }
+    }
+}
+
+fn start_raw(container: &Container, stdio: &Stdio, cancel: &Cancel) -> Result<Raw, Fail> {
+    let raw = Raw::enter().map_err(|e| Fail::usage(format_args!("set the terminal: {e}")))?;
+    container.start(stdio, cancel).map_err(Fail::running)?;
+    Ok(raw)
+}
+
+/// Stays with a running container to its end.
+fn accompany(container: &Container, forwarder: &Forwarder) -> Outcome {
+    forwarder.aim(container);
+    let exit = container.wait(None, &Cancel::new()).map_err(Fail::running)?;
+    Ok(exit.code as u8)
+}
+
+fn take_signals(proxy: bool) -> Result<Forwarder, Fail> {
+    Forwarder::start(proxy).map_err(|e| Fail::usage(format_args!("read signals: {e}")))
+}
+
+/// Which of our descriptors the container gets. A terminal carries both outputs in one.
+fn streams(attach: &[StdStream], interactive: bool, tty: bool) -> Result<Stdio, Fail> {
+    let wants = |stream| attach.is_empty() || attach.contains(&stream);
+    let stdin = (interactive && wants(StdStream::In)).then_some(0);
+    if tty && stdin.is_some() && !terminal::is_input() {
+        return Err(Fail::usage("standard input is not a terminal; leave -t out"));
+    }
+    let stdout = wants(StdStream::Out).then_some(1);
+    let stderr = (!tty && wants(StdStream::Err)).then_some(2);
+    Ok(Stdio { stdin, stdout, stderr })
+}
+
+pub fn create(engine: &Engine, args: &CreateArgs) -> Outcome {
+    let options = args.create.options()?;
+    let cidfile = args.create.cidfile.as_deref().map(CidFile::open).transpose()?;
+    let mut progress = progress::choose(args.create.quiet);
+    let container = engine.create(&options, &mut *progress, &Cancel::new())?;
+    cidfile.map_or(Ok(()), |file| file.write(container.id()))?;
+    output::line(container.id())?;
+    Ok(0)
+}
+
+pub fn start(engine: &Engine, args: &StartArgs) -> Outcome {
+    let names = &args.names.containers;
+    match (args.attach || args.interactive, names.as_slice()) {
+        (false, _) => each(names, |name| {
+            engine.container(name)?.start(&Stdio::default(), &Cancel::new())?;
+            Ok(Some(name.to_owned()))
+        }),
+        (true, [name]) => start_attached(engine, name, args.interactive),
+        (true, _) => Err(Fail::usage("only one container can be started attached")),
+    }
+}
+
+fn start_attached(engine: &Engine, name: &str, interactive: bool) -> Outcome {
+    let container = engine.container(name)?;
+    let tty = container.inspect()?.options.tty;
+    let stdio = streams(&[], interactive, tty)?;
+    let forwarder = take_signals(true)?;
+    let _raw = match tty && interactive {
+        true => Some(start_raw(&container, &stdio, &forwarder.cancel)?),
+        false => container.start(&stdio, &forwarder.cancel).map(|()| None).map_err(Fail::running)?,
+    };
+    accompany(&container, &forwarder)
+}
+
+/// The file of `--cidfile`: claimed before anything is made, gone again when nothing was.
+struct CidFile {
+    path: String,
+    file: std::fs::File,
+    written: bool,
+}
+
+impl CidFile {
+    fn open(path: &str) -> Result<CidFile, Fail> {
+        let file = std::fs::File::create_new(path)
+            .map_err(|e| Fail::usage(format_args!("make the container id file {path}: {e}")))?;
+        Ok(CidFile { path: path.to_owned(), file, written: false })
+    }
+
+    fn write(mut self, id: &str) -> Result<(), Fail> {
+        self.file.write_all(id.as_bytes()).map_err(|e| Fail::usage(format_args!("write {}: {e}", self.path)))?;
+        self.written = true;
+        Ok(())
+    }
+}
+
+impl Drop for CidFile {
+    fn drop(&mut self) {
+        if !self.written {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_are_those_asked_for() {
+        let of = |stdin, stdout, stderr| Stdio { stdin, stdout, stderr };
+        assert_eq!(streams(&[], false, false).unwrap(), of(None, Some(1), Some(2)));
+        assert_eq!(streams(&[], true, false).unwrap(), of(Some(0), Some(1), Some(2)));
+        assert_eq!(streams(&[], false, true).unwrap(), of(None, Some(1), None));
+        assert_eq!(streams(&[StdStream::Err], true, false).unwrap(), of(None, None, Some(2)));
+    }
+
+    #[test]
+    fn an_id_file_is_new_and_does_not_outlive_a_failure() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("id").to_str().unwrap().to_owned();
+        drop(CidFile::open(&path).unwrap());
+        CidFile::open(&path).unwrap().write("abc").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "abc");
+        assert!(CidFile::open(&path).is_err());
+    }
+}

@@ -1,0 +1,72 @@
+//! How a command ends when it fails: one sentence on standard error and an exit code.
+
+use std::fmt::Display;
+use std::io;
+use std::process::ExitCode;
+
+/// The exit code of a command that ran, or why it could not.
+pub type Outcome = Result<u8, Fail>;
+
+/// Docker's exit code for wrong arguments and for a container that could not be run.
+pub const USAGE: u8 = 125;
+
+#[derive(Debug)]
+pub struct Fail {
+    code: u8,
+    /// `None`: everything was said already, or nobody is left to read it.
+    message: Option<String>,
+}
+
+impl Fail {
+    pub fn new(code: u8, message: impl Display) -> Self {
+        Fail { code, message: Some(message.to_string()) }
+    }
+
+    pub fn usage(message: impl Display) -> Self {
+        Fail::new(USAGE, message)
+    }
+
+    pub fn silent(code: u8) -> Self {
+        Fail { code, message: None }
+    }
+
+    /// As `docker run` ends: 127, 126 or 125.
+    pub fn running(error: sampan::Error) -> Self {
+        Fail::new(error.exit_code() as u8, error)
+    }
+
+    pub fn report(self) -> ExitCode {
+        if let Some(message) = self.message {
+            complain(message);
+        }
+        ExitCode::from(self.code)
+    }
+}
+
+/// One sentence on standard error; a closed one is no reason to panic.
+pub fn complain(message: impl Display) {
+    use io::Write;
+    let _ = writeln!(io::stderr(), "sampan: {message}");
+}
+
+impl From<sampan::Error> for Fail {
+    fn from(error: sampan::Error) -> Self {
+        Fail::new(1, error)
+    }
+}
+
+impl From<io::Error> for Fail {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            // `sampan ps | head -1` is no failure.
+            io::ErrorKind::BrokenPipe => Fail::silent(0),
+            _ => Fail::new(1, format_args!("write output: {error}")),
+        }
+    }
+}
+
+impl From<serde_json::Error> for Fail {
+    fn from(error: serde_json::Error) -> Self {
+        io::Error::from(error).into()
+    }
+}

@@ -1,0 +1,120 @@
+//! The small grammars of single flags: `KEY=VALUE`, files of them, streams, limits.
+
+use std::collections::BTreeMap;
+
+use sampan::{PullPolicy, Tie, Ulimit};
+
+use crate::fail::Fail;
+
+/// A standard stream to attach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StdStream {
+    In,
+    Out,
+    Err,
+}
+
+pub fn stream(text: &str) -> Result<StdStream, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "stdin" => Ok(StdStream::In),
+        "stdout" => Ok(StdStream::Out),
+        "stderr" => Ok(StdStream::Err),
+        _ => Err("expected STDIN, STDOUT or STDERR".to_owned()),
+    }
+}
+
+pub fn pull_policy(text: &str) -> Result<PullPolicy, String> {
+    text.parse::<PullPolicy>().map_err(|e| e.cause())
+}
+
+pub fn tie(text: &str) -> Result<Tie, String> {
+    text.parse::<Tie>().map_err(|e| e.cause())
+}
+
+pub fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("expected KEY=VALUE".to_owned()),
+    }
+}
+
+/// `nofile=1024:2048`, `nofile=1024`, `core=-1`.
+pub fn ulimit(text: &str) -> Result<Ulimit, String> {
+    let (name, limits) = text.split_once('=').ok_or("expected TYPE=SOFT[:HARD]")?;
+    let (soft, hard) = limits.split_once(':').unwrap_or((limits, limits));
+    let number = |word: &str| match word {
+        "unlimited" => Ok(-1),
+        _ => word.parse::<i64>().ok().filter(|n| *n >= -1).ok_or(format!("{word:?} is not a limit")),
+    };
+    let (soft, hard) = (number(soft)?, number(hard)?);
+    match hard != -1 && (soft == -1 || soft > hard) {
+        true => Err(format!("the soft limit {soft} is above the hard limit {hard}")),
+        false => Ok(Ulimit { name: name.to_owned(), soft, hard }),
+    }
+}
+
+/// Files first, flags over them. A key alone is taken from our environment, or left out.
+pub fn env(files: &[String], flags: &[String]) -> Result<BTreeMap<String, String>, Fail> {
+    let mut all = BTreeMap::new();
+    for word in lines(files)?.iter().chain(flags) {
+        match word.split_once('=') {
+            Some(("", _)) => return Err(Fail::usage(format_args!("the variable {word:?} has no name"))),
+            Some((key, value)) => drop(all.insert(key.to_owned(), value.to_owned())),
+            None => drop(std::env::var(word).map(|value| all.insert(word.clone(), value))),
+        }
+    }
+    Ok(all)
+}
+
+/// Files first, flags over them. A key alone has an empty value.
+pub fn labels(files: &[String], flags: &[String]) -> Result<BTreeMap<String, String>, Fail> {
+    let words = lines(files)?;
+    let label = |word: &String| {
+        let (key, value) = word.split_once('=').unwrap_or((word, ""));
+        (key.to_owned(), value.to_owned())
+    };
+    Ok(words.iter().chain(flags).map(label).collect())
+}
+
+fn lines(files: &[String]) -> Result<Vec<String>, Fail> {
+    let mut lines = Vec::new();
+    for file in files {
+        let text = std::fs::read_to_string(file).map_err(|e| Fail::usage(format_args!("read {file}: {e}")))?;
+        let kept = text.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        lines.extend(kept.map(str::to_owned));
+    }
+    Ok(lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn strings(words: &[&str]) -> Vec<String> {
+        words.iter().map(|w| w.to_string()).collect()
+    }
+
+    #[test]
+    fn files_come_first_and_flags_win() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "# comment\n\nA=file\nB=a=b c \nSAMPAN_TEST_UNSET\n").unwrap();
+        let files = strings(&[file.path().to_str().unwrap()]);
+        let env = env(&files, &strings(&["A=flag", "PATH"])).unwrap();
+        assert_eq!((env["A"].as_str(), env["B"].as_str()), ("flag", "a=b c "));
+        assert_eq!(env["PATH"], std::env::var("PATH").unwrap());
+        assert!(!env.contains_key("SAMPAN_TEST_UNSET"));
+        let labels = labels(&files, &strings(&["only"])).unwrap();
+        assert_eq!((labels["only"].as_str(), labels["A"].as_str()), ("", "file"));
+        assert!(super::env(&[], &strings(&["=x"])).is_err());
+        assert!(super::env(&strings(&["/nonexistent"]), &[]).is_err());
+    }
+
+    #[test]
+    fn limits_are_checked() {
+        assert_eq!(ulimit("core=-1").unwrap(), Ulimit { name: "core".into(), soft: -1, hard: -1 });
+        assert_eq!(ulimit("nofile=5").unwrap().hard, 5);
+        for bad in ["nofile", "nofile=x", "nofile=5:4", "nofile=-1:4", "nofile=-2"] {
+            assert!(ulimit(bad).is_err(), "{bad}");
+        }
+    }
+}

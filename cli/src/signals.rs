@@ -1,0 +1,91 @@
+//! Signals sent to this command go to the container that it runs in the foreground.
+//!
+//! They are blocked and read from a descriptor by one thread, so no handler is installed and none
+//! is lost: before the container runs they cancel the pull, after that they are passed on.
+
+use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use sampan::{Cancel, Container};
+
+use crate::terminal;
+
+const FORWARDED: &[Signal] = &[
+    Signal::SIGHUP,
+    Signal::SIGINT,
+    Signal::SIGQUIT,
+    Signal::SIGTERM,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGALRM,
+    Signal::SIGCONT,
+];
+
+/// So many requests to end that the container ignores, and the command ends without it.
+const PATIENCE: u32 = 3;
+
+/// Who gets the signals, and what they cancel while nobody does.
+#[derive(Clone, Default)]
+pub struct Forwarder {
+    target: Arc<Mutex<Option<Container>>>,
+    pub cancel: Cancel,
+}
+
+impl Forwarder {
+    /// Takes over the signals of this process; with `proxy` off, only the terminal's change of size.
+    pub fn start(proxy: bool) -> nix::Result<Forwarder> {
+        let mut set = SigSet::empty();
+        set.add(Signal::SIGWINCH);
+        if proxy {
+            FORWARDED.iter().for_each(|signal| set.add(*signal));
+        }
+        set.thread_block()?;
+        let fd = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC)?;
+        let forwarder = Forwarder::default();
+        let theirs = forwarder.clone();
+        std::thread::spawn(move || theirs.serve(&fd));
+        Ok(forwarder)
+    }
+
+    /// From now on signals go to this container.
+    pub fn aim(&self, container: &Container) {
+        *self.target.lock().unwrap_or_else(PoisonError::into_inner) = Some(container.clone());
+        resize(container);
+    }
+
+    fn serve(&self, fd: &SignalFd) {
+        let mut asked = 0;
+        loop {
+            let Ok(signal) = next(fd) else { return };
+            let target = self.target.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            asked += u32::from(matches!(signal, Signal::SIGINT | Signal::SIGTERM));
+            match target {
+                Some(container) if signal == Signal::SIGWINCH => resize(&container),
+                Some(_) if asked >= PATIENCE => std::process::exit(128 + signal as i32),
+                // It may have ended meanwhile, which the main thread is about to see.
+                Some(container) => drop(container.kill(signal.as_str())),
+                None if matches!(signal, Signal::SIGWINCH | Signal::SIGCONT) => {}
+                None => self.cancel.cancel(),
+            }
+        }
+    }
+}
+
+fn next(fd: &SignalFd) -> nix::Result<Signal> {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    loop {
+        if let Some(info) = fd.read_signal()? {
+            return Signal::try_from(info.ssi_signo as i32);
+        }
+        poll(&mut [PollFd::new(fd.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE)?;
+    }
+}
+
+fn resize(container: &Container) {
+    if let Some((rows, columns)) = terminal::size() {
+        // A container without a terminal has no size.
+        let _ = container.resize(rows, columns);
+    }
+}

@@ -1,0 +1,107 @@
+//! Docker's commands and flags that Sampan does not have yet get a sentence, not a parser's shrug.
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use crate::fail::{Fail, Outcome};
+
+const COMMANDS: &[&str] = &[
+    "attach", "build", "builder", "buildx", "commit", "compose", "context", "cp", "diff", "events", "exec", "export",
+    "history", "import", "load", "login", "logout", "manifest", "network", "pause", "plugin", "port", "push", "save",
+    "search", "secret", "service", "stack", "stats", "swarm", "top", "trust", "unpause", "update", "volume",
+];
+
+/// Flags of `docker run` and why they are missing.
+const FLAGS: &[(&[&str], &str)] = &[
+    (
+        &["-p", "--publish", "-P", "--publish-all", "--expose"],
+        "ports come with bridged networks; `--network host` works",
+    ),
+    (&["--ip", "--ip6", "--mac-address", "--link", "--network-alias"], "bridged networks are not there yet"),
+    (&["--dns", "--dns-search", "--dns-option", "--add-host"], "bridged networks are not there yet"),
+    (&["--gpus", "--device", "--device-cgroup-rule", "--runtime"], "devices are not passed through yet"),
+    (&["--init"], "the command is the container's first process"),
+    (&["--restart"], "restart policies are not there yet"),
+    (
+        &["--health-cmd", "--health-interval", "--health-retries", "--health-timeout", "--no-healthcheck"],
+        "health checks are not there yet",
+    ),
+    (&["--userns"], "the user namespace is chosen by `--rung`; see `sampan doctor`"),
+    (&["--volumes-from", "--volume-driver"], "name the volumes with -v"),
+    (&["--log-driver", "--log-opt"], "a container has one log, which `sampan logs` reads"),
+    (&["--detach-keys"], "attaching to a running container is not there yet"),
+    (&["--memory-swappiness", "--kernel-memory", "--oom-kill-disable"], "this limit is not there yet"),
+    (
+        &["--cpu-period", "--cpu-quota", "--cpu-rt-period", "--cpu-rt-runtime", "--cpuset-mems"],
+        "use --cpus, --cpu-shares and --cpuset-cpus",
+    ),
+    (
+        &["--blkio-weight", "--device-read-bps", "--device-write-bps", "--device-read-iops", "--device-write-iops"],
+        "disk limits are not there yet",
+    ),
+    (
+        &["--storage-opt", "--isolation", "--disable-content-trust", "--annotation", "--domainname"],
+        "this option is not there yet",
+    ),
+];
+
+/// Prints help and version, and turns a parser's error into one of ours.
+pub fn explain(error: clap::Error) -> Outcome {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            error.print()?;
+            Ok(0)
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            error.print()?;
+            Ok(0)
+        }
+        _ => Err(Fail::usage(known(&error).unwrap_or_else(|| plain(&error)))),
+    }
+}
+
+fn plain(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    text.strip_prefix("error: ").unwrap_or(&text).trim_end().to_owned()
+}
+
+fn known(error: &clap::Error) -> Option<String> {
+    match error.kind() {
+        ErrorKind::InvalidSubcommand => {
+            let word = string(error, ContextKind::InvalidSubcommand)?;
+            COMMANDS.contains(&word).then(|| format!("`{word}` is a command of Docker's that Sampan does not have yet"))
+        }
+        ErrorKind::UnknownArgument => {
+            let flag = string(error, ContextKind::InvalidArg)?.split('=').next()?;
+            let (_, why) = FLAGS.iter().find(|(flags, _)| flags.contains(&flag))?;
+            Some(format!("{flag} is not supported yet: {why}"))
+        }
+        _ => None,
+    }
+}
+
+fn string(error: &clap::Error, kind: ContextKind) -> Option<&str> {
+    match error.get(kind)? {
+        ContextValue::String(text) => Some(text),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::Cli;
+    use clap::Parser;
+
+    fn sentence(line: &str) -> String {
+        let error = Cli::try_parse_from(line.split(' ')).unwrap_err();
+        known(&error).unwrap_or_else(|| plain(&error))
+    }
+
+    #[test]
+    fn docker_s_other_words_get_a_sentence() {
+        assert!(sentence("sampan run -p 80:80 nginx").starts_with("-p is not supported yet"));
+        assert!(sentence("sampan create --gpus=all cuda").starts_with("--gpus is not supported yet"));
+        assert!(sentence("sampan exec web sh").contains("does not have yet"));
+        assert!(sentence("sampan run --nonsense x").starts_with("unexpected argument '--nonsense'"));
+    }
+}
