@@ -16,17 +16,22 @@ const MOST: u64 = 4 << 20;
 
 /// Looks at the host once. A plain user's rung is found out by doing, once a boot.
 pub fn gather(forced: Option<Rung>, paths: &Paths, helper: &HelperSource) -> Result<Found> {
-    if forced.is_some() || nix::unistd::geteuid().is_root() {
-        return facts(rung(forced)?, true).map(|facts| Found { facts, reason: "it was asked for".into() });
+    let settled = |rung_wanted, reason: &str| {
+        facts(rung(rung_wanted)?, true).map(|facts| Found { facts, reason: reason.to_owned() })
+    };
+    match forced {
+        Some(asked) => return settled(asked, "it was asked for"),
+        None if is_root() => return settled(Rung::Root, "this process is root"),
+        None => {}
     }
     let memory = paths.run().join("rung");
     let text = fs::read_if_exists(&memory, 4096)?.unwrap_or_default();
     if let Some((rung_word, fresh)) = probe::recall(&String::from_utf8_lossy(&text), &sys::boot_id())
-        && let Ok(found) = rung(Some(rung_word)).and_then(|r| facts(r, fresh))
+        && let Ok(found) = rung(rung_word).and_then(|r| facts(r, fresh))
     {
         return Ok(Found { facts: found, reason: "it worked before on this boot".into() });
     }
-    let candidates = [Rung::SubIds, Rung::SingleId].map(|r| rung(Some(r)).and_then(|r| facts(r, true)));
+    let candidates = [Rung::SubIds, Rung::SingleId].map(|r| rung(r).and_then(|r| facts(r, true)));
     let found = probe::climb(candidates.into(), paths, helper)?;
     let staged = paths.run().join(format!(".rung-{}", std::process::id()));
     fs::replace(&memory, &staged, probe::remember(&found.facts).as_bytes(), fs::Sync::No)?;
@@ -69,18 +74,19 @@ fn is_initial_user_namespace() -> bool {
     text("/proc/self/uid_map").split_whitespace().eq(["0", "0", "4294967295"])
 }
 
-/// The best rung that this host's set-up allows, or the one that was asked for.
-pub fn rung(forced: Option<Rung>) -> Result<(Rung, Option<IdMap>)> {
-    let root = nix::unistd::geteuid().is_root();
-    match forced {
-        None if root => Ok((Rung::Root, None)),
-        None => Ok(subids().map_or_else(|_| (Rung::SingleId, Some(single_id())), |map| (Rung::SubIds, Some(map)))),
-        Some(Rung::Root) if root => Ok((Rung::Root, None)),
-        Some(Rung::Root) => Err(Error::new(Kind::PermissionDenied, "choose rung", "root")
+fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
+/// A rung's id maps; an error when this host's set-up does not allow it.
+fn rung(wanted: Rung) -> Result<(Rung, Option<IdMap>)> {
+    match wanted {
+        Rung::Root if is_root() => Ok((wanted, None)),
+        Rung::Root => Err(Error::new(Kind::PermissionDenied, "choose rung", "root")
             .because("this process is not root")
             .hint("run as root, or leave the rung to be chosen")),
-        Some(Rung::SubIds) => subids().map(|map| (Rung::SubIds, Some(map))),
-        Some(Rung::SingleId) => Ok((Rung::SingleId, Some(single_id()))),
+        Rung::SubIds => subids().map(|map| (wanted, Some(map))),
+        Rung::SingleId => Ok((wanted, Some(single_id()))),
     }
 }
 
@@ -158,11 +164,11 @@ mod tests {
 
     #[test]
     fn a_rung_that_cannot_be_had_is_refused() {
-        match rung(Some(Rung::Root)) {
-            Ok((rung, map)) => assert!(nix::unistd::geteuid().is_root() && rung == Rung::Root && map.is_none()),
+        match rung(Rung::Root) {
+            Ok((rung, map)) => assert!(is_root() && rung == Rung::Root && map.is_none()),
             Err(e) => assert_eq!(e.kind(), Kind::PermissionDenied),
         }
-        let (rung, map) = rung(Some(Rung::SingleId)).unwrap();
+        let (rung, map) = rung(Rung::SingleId).unwrap();
         assert_eq!((rung, map.unwrap().uids[0].length), (Rung::SingleId, 1));
     }
 }
