@@ -532,7 +532,7 @@ typedef struct sampan_run_options {
      */
     bool tty;
     /**
-     * Keep standard input open for a later attach.
+     * Keep standard input open when no descriptor is given for it; else it ends with the descriptor's.
      */
     bool interactive;
     /**

@@ -141,7 +141,7 @@ export interface RunOptions {
   oomScoreAdj?: number | null | undefined
   /** Give the process a terminal. */
   tty?: boolean | undefined
-  /** Keep standard input open for a later attach. */
+  /** Keep standard input open when no descriptor is given for it; else it ends with the descriptor's. */
   interactive?: boolean | undefined
   /** Bytes for standard input, which is then closed; for `run` only. */
   stdin?: Uint8Array | null | undefined

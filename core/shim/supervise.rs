@@ -48,7 +48,8 @@ pub fn prepare(launch: &Launch<'static>, header: &Header) -> Outcome<Streams> {
     if launch.process.tty {
         return Ok(Streams { init: [-1; 3], ours: [-1; 3], log });
     }
-    let (stdin, ours) = match header.has(fd::STDIN) {
+    // Kept open without a source: whoever reads it waits, as for an input that has not come yet.
+    let (stdin, ours) = match header.has(fd::STDIN) || launch.supervise.keep_stdin {
         true => pipe()?,
         false => (open_null()?, -1),
     };

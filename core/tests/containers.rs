@@ -283,6 +283,41 @@ fn streams_go_to_the_callers_descriptors() {
 }
 
 #[test]
+fn one_that_removes_itself_still_tells_how_it_ended() {
+    let host = Host::new();
+    let container = host.spawn(RunOptions { auto_remove: true, ..command(&["sh", "-c", "exit 3"]) }).unwrap();
+    for _ in 0..2 {
+        assert_eq!(container.wait(None, &Cancel::new()).unwrap().code, 3);
+    }
+    assert_eq!(container.inspect().unwrap_err().kind(), Kind::NotFound);
+    let long = host.spawn(RunOptions { auto_remove: true, ..command(&["sleep", "1000"]) }).unwrap();
+    assert_eq!(long.wait(Some(0.01), &Cancel::new()).unwrap_err().kind(), Kind::Timeout);
+    long.kill("KILL").unwrap();
+    assert_eq!(long.wait(None, &Cancel::new()).unwrap().code, 137);
+    assert_eq!(host.left(), Vec::<String>::new());
+}
+
+#[test]
+fn an_input_ends_with_its_descriptor_and_is_kept_open_without_one() {
+    let host = Host::new();
+    let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
+    drop(write);
+    let options = RunOptions { interactive: true, ..command(&["cat"]) };
+    let stdio = Stdio { stdin: Some(read.as_raw_fd()), ..Stdio::default() };
+    let attached = host.engine.spawn(&options, &stdio, &mut sampan::Quiet, &Cancel::new()).unwrap();
+    assert_eq!(attached.wait(Some(30.0), &Cancel::new()).unwrap().code, 0);
+    let kept = host.spawn(RunOptions { interactive: true, ..command(&["sh", "-c", "echo up; cat"]) }).unwrap();
+    let mut log = kept.logs(&LogOptions { follow: true, ..LogOptions::default() }).unwrap();
+    assert_eq!(log.next(&Cancel::new()).unwrap().unwrap().data, b"up\n");
+    assert_eq!(kept.wait(Some(0.2), &Cancel::new()).unwrap_err().kind(), Kind::Timeout);
+    let empty = host.spawn(command(&["cat"])).unwrap();
+    assert_eq!(empty.wait(Some(30.0), &Cancel::new()).unwrap().code, 0);
+    for container in [attached, kept, empty] {
+        container.remove(&RemoveOptions { force: true, volumes: true }).unwrap();
+    }
+}
+
+#[test]
 fn limits_are_the_cgroups() {
     let host = Host::new();
     let info = host.engine.info().unwrap();
@@ -334,5 +369,8 @@ fn doctor_runs_its_own_container() {
     let host = Host::new();
     let report = host.engine.doctor().unwrap();
     assert!(report.ok && report.self_test_ms.is_some(), "{report:#?}");
+    let asked = std::env::var("SAMPAN_TEST_RUNG").is_ok();
+    let root = nix::unistd::geteuid().is_root();
+    assert_eq!(report.reason == "this process is root", root && !asked, "{}", report.reason);
     assert_eq!(host.left(), Vec::<String>::new());
 }

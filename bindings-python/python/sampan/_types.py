@@ -164,7 +164,7 @@ class RunOptions(TypedDict, total=False):
         shm_size: Size of `/dev/shm` in bytes; 64 MiB by default.
         oom_score_adj: Adjusts the OOM killer's choice, -1000 to 1000.
         tty: Give the process a terminal.
-        interactive: Keep standard input open for a later attach.
+        interactive: Keep standard input open when no descriptor is given for it; else it ends with the descriptor's.
         stdin: Bytes for standard input, which is then closed; for `run` only.
         stop_signal: Signal that asks it to stop: `SIGTERM`, `TERM` or `15`.
         stop_timeout: Seconds from the stop signal to SIGKILL; 10 by default.
@@ -650,7 +650,7 @@ class RunKeywords(TypedDict, total=False):
         shm_size: Size of `/dev/shm` in bytes; 64 MiB by default.
         oom_score_adj: Adjusts the OOM killer's choice, -1000 to 1000.
         tty: Give the process a terminal.
-        interactive: Keep standard input open for a later attach.
+        interactive: Keep standard input open when no descriptor is given for it; else it ends with the descriptor's.
         stop_signal: Signal that asks it to stop: `SIGTERM`, `TERM` or `15`.
         stop_timeout: Seconds from the stop signal to SIGKILL; 10 by default.
         auto_remove: Remove it, and its anonymous volumes, when it has ended.

@@ -20,7 +20,7 @@ pub fn run(engine: &Engine, args: &RunArgs) -> Outcome {
         return Ok(0);
     }
     let cidfile = args.create.cidfile.as_deref().map(CidFile::open).transpose()?;
-    options.interactive = args.detach && args.create.interactive();
+    options.interactive = args.create.interactive();
     match args.detach {
         true => detached(engine, args, &options, cidfile),
         false => attached(engine, args, options, cidfile),
@@ -35,10 +35,8 @@ fn detached(engine: &Engine, args: &RunArgs, options: &RunOptions, cidfile: Opti
     Ok(0)
 }
 
-fn attached(engine: &Engine, args: &RunArgs, mut options: RunOptions, cidfile: Option<CidFile>) -> Outcome {
+fn attached(engine: &Engine, args: &RunArgs, options: RunOptions, cidfile: Option<CidFile>) -> Outcome {
     let stdio = streams(&args.attach, args.create.interactive(), options.tty)?;
-    // Removed by us, once we have its exit code: what removes itself takes the code along.
-    let remove = std::mem::take(&mut options.auto_remove);
     let forwarder = take_signals(args.sig_proxy)?;
     let mut progress = progress::choose(args.create.quiet);
     let (container, _raw) = match options.tty && stdio.stdin.is_some() {
@@ -46,11 +44,7 @@ fn attached(engine: &Engine, args: &RunArgs, mut options: RunOptions, cidfile: O
         false => (engine.spawn(&options, &stdio, &mut *progress, &forwarder.cancel).map_err(Fail::running)?, None),
     };
     cidfile.map_or(Ok(()), |file| file.write(container.id()))?;
-    let code = accompany(&container, &forwarder)?;
-    if remove {
-        container.remove(&RemoveOptions { force: false, volumes: true })?;
-    }
-    Ok(code)
+    accompany(&container, &forwarder)
 }
 
 /// As `spawn`, with the terminal made raw after the pull, which Ctrl-C may end, and before the first output.

@@ -50,6 +50,9 @@ impl Container {
     }
 
     /// Waits until it has ended, at most `timeout` seconds.
+    ///
+    /// One with `auto_remove` takes its records along: how it ended can then be told only by the engine that
+    /// started it; for any other it is not found.
     pub fn wait(&self, timeout: Option<f64>, cancel: &Cancel) -> Result<ExitStatus> {
         ops::wait::wait(self.context(), &self.id, timeout, cancel)
     }

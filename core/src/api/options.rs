@@ -161,7 +161,7 @@ options! {
         pub oom_score_adj: Option<i32>,
         /// Give the process a terminal.
         pub tty: bool,
-        /// Keep standard input open for a later attach.
+        /// Keep standard input open when no descriptor is given for it; else it ends with the descriptor's.
         pub interactive: bool,
         /// Bytes for standard input, which is then closed; for `run` only.
         pub stdin: Option<Vec<u8>>,

@@ -448,7 +448,7 @@ pub struct sampan_run_options {
     pub oom_score_adj: *const i32,
     /// Give the process a terminal.
     pub tty: sampan_bool,
-    /// Keep standard input open for a later attach.
+    /// Keep standard input open when no descriptor is given for it; else it ends with the descriptor's.
     pub interactive: sampan_bool,
     /// Bytes for standard input, which is then closed; for `run` only.
     pub stdin_data: *const u8,

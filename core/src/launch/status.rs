@@ -1,6 +1,6 @@
 //! What the shim tells, and the few words that the host has for it.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd};
 use std::time::Instant;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -49,7 +49,7 @@ impl Launched {
             Err(failed) => failed,
         };
         // The init speaks before the shim has cleaned up behind it.
-        shim.wait_gone(&Cancel::new())?;
+        shim.wait_gone(&Cancel::new(), None)?;
         Err(failed)
     }
 
@@ -62,8 +62,9 @@ impl Launched {
     }
 
     /// Waits until the shim itself has ended, and with it what it does after an exit: the record, the removal.
-    pub fn wait_gone(&self, cancel: &Cancel) -> Result<()> {
-        self.shim.wait_gone(cancel)
+    /// [`Kind::Timeout`] at the deadline.
+    pub fn wait_gone(&self, cancel: &Cancel, deadline: Option<Instant>) -> Result<()> {
+        self.shim.wait_gone(cancel, deadline)
     }
 
     /// Gives the container's terminal a new size.
@@ -74,9 +75,10 @@ impl Launched {
         Ok(())
     }
 
-    /// Readable when [`Launched::wait_exit`] would not block.
-    pub fn status_fd(&self) -> BorrowedFd<'_> {
-        self.shim.status.as_fd()
+    /// Whether the shim itself has ended.
+    pub fn is_gone(&self) -> bool {
+        let mut fds = [PollFd::new(self.shim.pidfd.as_fd(), PollFlags::POLLIN)];
+        matches!(poll(&mut fds, PollTimeout::ZERO), Ok(1))
     }
 }
 
@@ -88,12 +90,13 @@ pub(super) enum Answer {
 
 impl Shim {
     /// Waits until it has ended.
-    fn wait_gone(&self, cancel: &Cancel) -> Result<()> {
+    fn wait_gone(&self, cancel: &Cancel, deadline: Option<Instant>) -> Result<()> {
         loop {
             cancel.check("wait for container", "")?;
             let mut fds = vec![PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN)];
             fds.extend(cancel.fd().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
-            match poll(&mut fds, PollTimeout::NONE) {
+            match poll(&mut fds, remaining(deadline)) {
+                Ok(0) => return Err(timed_out()),
                 Ok(_) if fds[0].any() == Some(true) => return Ok(()),
                 Ok(_) | Err(nix::Error::EINTR) => {}
                 Err(e) => return Err(e).context("wait for container", ""),
@@ -124,7 +127,7 @@ impl Shim {
         ];
         fds.extend(cancel.fd().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         match poll(&mut fds, remaining(deadline)) {
-            Ok(0) => Err(Error::new(Kind::Timeout, "wait for container", "").because("the time ran out")),
+            Ok(0) => Err(timed_out()),
             Ok(_) | Err(nix::Error::EINTR) => {
                 let ready = |fd: &PollFd| fd.any() == Some(true);
                 cancel.check("wait for container", "")?;
@@ -158,6 +161,10 @@ fn remaining(deadline: Option<Instant>) -> PollTimeout {
     // Rounded up: a wait that ends early would be one more turn of the loop, and then of zero.
     let left = deadline.saturating_duration_since(Instant::now()).as_micros().div_ceil(1000);
     PollTimeout::try_from(left.min(i32::MAX as u128) as i32).unwrap_or(PollTimeout::MAX)
+}
+
+fn timed_out() -> Error {
+    Error::new(Kind::Timeout, "wait for container", "").because("the time ran out")
 }
 
 fn died() -> Error {

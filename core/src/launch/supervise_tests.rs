@@ -110,7 +110,7 @@ fn soon() -> Option<Instant> {
 
 fn end(launched: &Launched) -> super::Exit {
     let exit = launched.wait_exit(&Cancel::new(), soon()).unwrap();
-    launched.wait_gone(&Cancel::new()).unwrap();
+    launched.wait_gone(&Cancel::new(), None).unwrap();
     exit
 }
 

@@ -123,7 +123,7 @@ impl Box_ {
         let mut text = String::new();
         output.read_to_string(&mut text).unwrap();
         let exit = launched.wait_exit(&Cancel::new(), None)?;
-        launched.wait_gone(&Cancel::new())?;
+        launched.wait_gone(&Cancel::new(), None)?;
         Ok((exit.status(), text))
     }
 
@@ -334,7 +334,7 @@ fn a_shim_is_small() {
     let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", launched.shim_pid));
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(launched.init_pid), nix::sys::signal::SIGKILL).unwrap();
     assert_eq!(launched.wait_exit(&Cancel::new(), None).unwrap().status(), 137);
-    launched.wait_gone(&Cancel::new()).unwrap();
+    launched.wait_gone(&Cancel::new(), None).unwrap();
     // A plain user may not look: the shim is not dumpable.
     let Ok(rollup) = rollup else { return };
     let pss = rollup.lines().find_map(|l| l.strip_prefix("Pss:")?.trim().strip_suffix(" kB")?.parse::<u32>().ok());

@@ -1,14 +1,14 @@
 //! What an engine knows: its options, its paths, and what this host allows.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, OnceLock};
+use std::sync::OnceLock;
 
 use super::facts;
 use super::probe::Found;
+use super::shims::Shims;
 use crate::api::{EngineOptions, Rung};
 use crate::error::Result;
-use crate::id::{ContainerId, Name};
-use crate::launch::{HelperSource, Launched};
+use crate::id::Name;
+use crate::launch::HelperSource;
 use crate::paths::Paths;
 use crate::plan::facts::Facts;
 use crate::store::gc;
@@ -22,8 +22,8 @@ pub struct Context {
     pub paths: Paths,
     /// Gathered on first use: most calls need none.
     facts: OnceLock<Found>,
-    /// Connections to the shims of containers with a terminal, for `resize`.
-    pub(super) terminals: Mutex<HashMap<ContainerId, Launched>>,
+    /// What only the process that started a container knows of it.
+    pub(super) shims: Shims,
 }
 
 impl Context {
@@ -34,7 +34,7 @@ impl Context {
         paths.make()?;
         // What killed processes left; what only a user namespace can delete is left to `gc`.
         let _ = gc::tidy(&paths, &crate::fs::remove_tree);
-        Ok(Context { options: options.clone(), paths, facts: OnceLock::new(), terminals: Mutex::default() })
+        Ok(Context { options: options.clone(), paths, facts: OnceLock::new(), shims: Shims::default() })
     }
 
     /// What this host allows.

@@ -14,6 +14,7 @@ pub mod pull;
 pub mod remove;
 pub mod rename;
 pub mod run;
+mod shims;
 pub mod start;
 pub mod stop;
 pub mod wait;

@@ -75,7 +75,7 @@ fn run(dir: &Path, id: &ContainerId, paths: &Paths, facts: &Facts, helper: &Help
     let mut ends = Ends { stdin: None, stdout: Some(output), stderr: None };
     let (stdout, _) = super::capture::pump(&mut ends, &[], &Cancel::new())?;
     let exit = launched.wait_exit(&Cancel::new(), None)?;
-    launched.wait_gone(&Cancel::new())?;
+    launched.wait_gone(&Cancel::new(), None)?;
     match (exit.status(), stdout.as_slice()) {
         (0, b"ok\n") => Ok(began.elapsed()),
         (status, said) => Err(Error::new(Kind::Launch, "run self-test", facts.rung.word())

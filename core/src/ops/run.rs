@@ -22,8 +22,9 @@ pub fn run(context: &Context, options: &RunOptions, progress: &mut dyn Progress,
         spec.log = false;
         spec.interactive = false;
     };
-    let record = create::create_with(context, options, adjust, progress, cancel)?;
+    // Before there is anything to undo.
     let pipes = Pipes::new(stdin.is_some())?;
+    let record = create::create_with(context, options, adjust, progress, cancel)?;
     let launched = launch_or_remove(context, &record, &pipes.stdio())?;
     let (ours, theirs) = pipes.split();
     drop(theirs);
@@ -46,7 +47,7 @@ pub fn spawn(
     }
     let record = create::create_with(context, options, |_| {}, progress, cancel)?;
     let launched = launch_or_remove(context, &record, stdio)?;
-    start::keep_terminal(context, &record, launched);
+    context.shims.keep(&record, launched);
     Ok(record.id)
 }
 

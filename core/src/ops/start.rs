@@ -21,17 +21,8 @@ pub fn start(context: &Context, id: &ContainerId, stdio: &Stdio, cancel: &Cancel
     cancel.check("start container", id.short())?;
     let record = super::list::load(context, id)?.record;
     let launched = launch(context, &record, stdio).map_err(|e| e.within("start container", record.name.as_str()))?;
-    keep_terminal(context, &record, launched);
+    context.shims.keep(&record, launched);
     Ok(())
-}
-
-/// Only a terminal needs its shim's ear later on.
-pub(super) fn keep_terminal(context: &Context, record: &Record, launched: Launched) {
-    if record.spec.tty
-        && let Ok(mut terminals) = context.terminals.lock()
-    {
-        terminals.insert(record.id.clone(), launched);
-    }
 }
 
 /// Starts a container and returns the connection to its shim.
@@ -39,7 +30,9 @@ pub(super) fn launch(context: &Context, record: &Record, stdio: &Stdio) -> Resul
     let paths = context.paths.container(&record.id);
     let lock = liveness::hold(&paths.lock(), record.name.as_str())?;
     containers::clear_run(&context.paths, &record.id)?;
-    let (cgroup, plan) = plan(context, record)?;
+    let (cgroup, mut plan) = plan(context, record)?;
+    // As in Docker: an attached input that ends is the input's end; kept open is what nobody is attached to.
+    plan.supervise.keep_stdin &= stdio.stdin.is_none();
     let made = groups::make(&cgroup.dirs, &cgroup.enable)?;
     let fds = LaunchFds {
         lock,
@@ -114,9 +107,8 @@ fn borrowed(what: &'static str, fd: Option<i32>) -> Result<Option<BorrowedFd<'st
 
 /// Sets the size of a container's terminal.
 pub fn resize(context: &Context, id: &ContainerId, rows: u32, columns: u32) -> Result<()> {
-    let terminals = context.terminals.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let size = |n: u32| u16::try_from(n).unwrap_or(u16::MAX);
-    match terminals.get(id) {
+    match context.shims.running(id) {
         Some(launched) => launched.resize(size(rows), size(columns)),
         None => Err(Error::new(Kind::Conflict, "resize terminal", id.short())
             .because("it has no terminal, or another engine started it")),

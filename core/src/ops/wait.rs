@@ -7,7 +7,7 @@ use crate::api::*;
 use crate::cancel::Cancel;
 use crate::error::{Error, Kind, Result};
 use crate::id::ContainerId;
-use crate::launch::Launched;
+use crate::launch::{self, Launched};
 use crate::plan::resolve::milliseconds;
 use crate::store::containers::Container;
 use crate::store::liveness;
@@ -19,10 +19,20 @@ pub fn wait(context: &Context, id: &ContainerId, timeout: Option<f64>, cancel: &
         Some(seconds) => Instant::now().checked_add(Duration::from_millis(milliseconds("timeout", seconds)?)),
         None => None,
     };
+    let still_runs = || {
+        Error::new(Kind::Timeout, "wait for container", id.short())
+            .because(format!("it still runs after {} s", timeout.unwrap_or_default()))
+    };
+    // One that removes itself takes its records along; then only who started it knows.
+    match context.shims.wait(id, deadline, cancel) {
+        Ok(Some(exit)) => return Ok(exit),
+        Ok(None) => {}
+        Err(e) if e.kind() == Kind::Timeout => return Err(still_runs()),
+        Err(e) => return Err(e),
+    }
     match until_released(context, id, deadline, cancel)? {
         true => exit_status(context, id),
-        false => Err(Error::new(Kind::Timeout, "wait for container", id.short())
-            .because(format!("it still runs after {} s", timeout.unwrap_or_default()))),
+        false => Err(still_runs()),
     }
 }
 
@@ -78,14 +88,23 @@ fn nap(pause: Duration, left: Option<Duration>, cancel: &Cancel) -> Result<Durat
 pub(super) fn of_launched(launched: &Launched, cancel: &Cancel) -> Result<ExitStatus> {
     let exited = launched.wait_exit(cancel, None)?;
     // Its removal is a part of the run that the caller waits for.
-    launched.wait_gone(cancel)?;
-    Ok(ExitStatus {
+    launched.wait_gone(cancel, None)?;
+    Ok(status_of(exited))
+}
+
+/// How a container ended whose shim is gone; `None` when the shim was killed before it could tell.
+pub(super) fn said_by(launched: &Launched) -> Option<ExitStatus> {
+    launched.wait_exit(&Cancel::new(), Some(Instant::now())).ok().map(status_of)
+}
+
+fn status_of(exited: launch::Exit) -> ExitStatus {
+    ExitStatus {
         code: exited.status(),
         signal: (exited.signal != 0).then_some(exited.signal),
         oom_killed: exited.oom_killed,
         finished_at: jiff::Timestamp::now().to_string(),
         error: None,
-    })
+    }
 }
 
 /// The process that a container's record names, when it is that process still.
