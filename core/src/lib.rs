@@ -2,9 +2,6 @@
 //!
 //! Start with [`Engine`]. The rooms and what may import what are told in `ARCHITECTURE.md`.
 
-// Rooms are built a little ahead of their callers: helper programs, joined namespaces, owners.
-#![allow(dead_code, unused_imports)]
-
 pub mod api;
 pub mod cancel;
 pub mod error;

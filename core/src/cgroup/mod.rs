@@ -3,5 +3,5 @@
 mod detect;
 mod make;
 
-pub use detect::{Found, detect};
-pub use make::{Directory, Made, make};
+pub use detect::detect;
+pub use make::{Directory, make};

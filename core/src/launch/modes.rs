@@ -11,6 +11,8 @@ use crate::error::{Error, Kind, Result};
 use crate::plan::launch::IdMap;
 use crate::wire::{self, fd};
 
+// Network and credential helpers will start through it; until then only its tests do.
+#[cfg_attr(not(test), allow(dead_code))]
 /// A program of the host: newuidmap, a credential helper, a network helper.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostProgram {
@@ -22,6 +24,7 @@ pub struct HostProgram {
     pub env: Vec<String>,
 }
 
+#[cfg_attr(not(test), allow(dead_code))]
 /// Runs a program to its end; the host sees no SIGCHLD. Streams that are `None` are `/dev/null`.
 pub fn run_program(
     program: &HostProgram,

@@ -33,9 +33,11 @@ impl Exit {
 /// A started container, seen from the process that started it.
 #[derive(Debug)]
 pub struct Launched {
-    /// The container's first process.
+    /// The container's first process. The state record tells it to everyone else.
+    #[cfg_attr(not(test), allow(dead_code))]
     pub init_pid: i32,
-    /// Its shim.
+    /// Its shim. The same.
+    #[cfg_attr(not(test), allow(dead_code))]
     pub shim_pid: i32,
     shim: Shim,
 }

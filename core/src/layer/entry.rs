@@ -74,14 +74,7 @@ pub struct Sparse {
     pub map: Vec<(u64, u64)>,
 }
 
-impl Entry {
-    /// The name for people: what isn't text is escaped, what is endless is cut.
-    pub fn shown(&self) -> String {
-        shown(&self.name)
-    }
-}
-
-/// A name for people.
+/// A name for people: what isn't text is escaped, what is endless is cut.
 pub fn shown(name: &[u8]) -> String {
     const LONGEST: usize = 200;
     match name.len() > LONGEST {

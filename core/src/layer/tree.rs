@@ -76,11 +76,6 @@ impl Tree {
         Tree { root: Rc::new(Dir { fd: root, path: Vec::new() }), kept: Vec::with_capacity(KEPT), oldest: 0 }
     }
 
-    /// The root.
-    pub fn root(&self) -> &Rc<Dir> {
-        &self.root
-    }
-
     /// The directory that `asked` (a clean path) leads to; what had to be made is added to `implied`.
     pub fn dir(&mut self, asked: &[u8], missing: Missing, implied: &mut Vec<Implied>) -> Result<Rc<Dir>, Failure> {
         if asked.is_empty() {

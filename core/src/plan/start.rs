@@ -4,7 +4,7 @@ use super::cgroup::CgroupPlan;
 use super::facts::Facts;
 use super::launch::*;
 use super::mounts;
-use crate::api::{Rung, Tie};
+use crate::api::Tie;
 use crate::error::Result;
 use crate::spec::Spec;
 
@@ -137,7 +137,7 @@ fn supervise(spec: &Spec, facts: &Facts, places: &Places) -> Supervise {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{ImageInfo, Mount, MountKind, RunOptions};
+    use crate::api::{ImageInfo, Mount, MountKind, RunOptions, Rung};
     use crate::id::ContainerId;
     use crate::plan::facts::Cgroups;
     use crate::plan::{cgroup, names, resolve};

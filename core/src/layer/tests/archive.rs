@@ -8,7 +8,8 @@ use tar::{EntryType, Header};
 
 use crate::cancel::Cancel;
 use crate::error::{Error, Result};
-use crate::layer::{Compression, FILES, Form, Owner, SIDECAR, UnpackOptions, Unpacked, owners, unpack};
+use crate::layer::owners::Owner;
+use crate::layer::{Compression, FILES, Form, SIDECAR, UnpackOptions, Unpacked, owners, unpack};
 
 pub const MTIME: u64 = 1_000_000_007;
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use sha2::{Digest as _, Sha256};
 
-use super::archive::{OPTIONS, forms};
+use super::archive::forms;
 use crate::cancel::Cancel;
 use crate::layer::{Compression, UnpackOptions, unpack};
 
