@@ -317,6 +317,28 @@ fn an_input_ends_with_its_descriptor_and_is_kept_open_without_one() {
     }
 }
 
+/// The directories of this name in the cgroup trees.
+fn cgroups_of(id: &str) -> Vec<std::path::PathBuf> {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let points = mounts.lines().filter(|l| l.contains(" - cgroup")).filter_map(|l| l.split(' ').nth(4));
+    points.map(|p| std::path::Path::new(p).join("sampan").join(id)).filter(|p| p.exists()).collect()
+}
+
+#[test]
+fn a_killed_shim_takes_its_container_along_and_the_rest_goes_with_the_removal() {
+    let host = Host::new();
+    let container = host.spawn(command(&["sleep", "1000"])).unwrap();
+    let shim = container.inspect().unwrap().shim_pid.unwrap();
+    let had = cgroups_of(container.id()).len();
+    assert_eq!(had > 0, nix::unistd::geteuid().is_root() && host.engine.info().unwrap().cgroup != "none");
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(shim), nix::sys::signal::SIGKILL).unwrap();
+    assert_eq!(container.wait(Some(30.0), &Cancel::new()).unwrap().code, 137);
+    assert_eq!(container.inspect().unwrap().status, Status::Dead);
+    container.remove(&RemoveOptions::default()).unwrap();
+    assert_eq!(cgroups_of(container.id()), Vec::<std::path::PathBuf>::new());
+    assert_eq!(host.left(), Vec::<String>::new());
+}
+
 #[test]
 fn limits_are_the_cgroups() {
     let host = Host::new();

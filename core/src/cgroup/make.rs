@@ -22,30 +22,35 @@ pub struct Directory {
 
 /// Cgroups that go away with this value, until [`Made::keep`].
 #[derive(Debug, Default)]
-pub struct Made(Vec<String>);
+pub struct Made<'a>(&'a [Directory]);
 
-impl Made {
+impl Made<'_> {
     /// Leaves them to the shim.
     pub fn keep(mut self) {
-        self.0.clear();
+        self.0 = &[];
     }
 }
 
-impl Drop for Made {
+impl Drop for Made<'_> {
     fn drop(&mut self) {
-        for dir in self.0.iter().rev() {
-            // Not empty only when a process is in it, which then is the shim's to end.
-            let _ = fs::remove_dir(Path::new(dir));
-        }
+        remove(self.0);
+    }
+}
+
+/// Removes cgroups; those that are gone are fine.
+pub fn remove(directories: &[Directory]) {
+    for directory in directories.iter().rev() {
+        // Not empty only when a process is in it, which then is the shim's to end.
+        let _ = fs::remove_dir(Path::new(&directory.path));
     }
 }
 
 /// Makes the directories in order. `enable` are the v2 controllers to hand down on the way.
-pub fn make(directories: &[Directory], enable: &[String]) -> Result<Made> {
+pub fn make<'a>(directories: &'a [Directory], enable: &[String]) -> Result<Made<'a>> {
     let mut made = Made::default();
-    for directory in directories {
+    for (count, directory) in directories.iter().enumerate() {
         make_one(directory, enable)?;
-        made.0.push(directory.path.clone());
+        made.0 = &directories[..=count];
         limit(directory)?;
     }
     Ok(made)

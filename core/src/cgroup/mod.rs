@@ -4,4 +4,4 @@ mod detect;
 mod make;
 
 pub use detect::detect;
-pub use make::{Directory, make};
+pub use make::{Directory, make, remove};

@@ -1,15 +1,19 @@
 //! `rm`: out of sight first, then off the disk.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::{Context, create, list, stop, wait};
 use crate::api::*;
 use crate::cancel::Cancel;
+use crate::cgroup as groups;
 use crate::error::{Error, Kind, Result};
 use crate::fs;
 use crate::id::ContainerId;
 use crate::launch;
-use crate::store::containers::{self, Record};
+use crate::plan::cgroup;
+use crate::store::containers::{self, Container, Record};
+use crate::sys::{self, PidFd};
 
 /// Removes a container.
 pub fn remove(context: &Context, id: &ContainerId, options: &RemoveOptions) -> Result<()> {
@@ -24,12 +28,28 @@ pub fn remove(context: &Context, id: &ContainerId, options: &RemoveOptions) -> R
         wait::until_released(context, id, None, &Cancel::new())?;
     }
     // Its own shim, or a second caller, may have removed it meanwhile.
-    if containers::load(&context.paths, id)?.is_none() {
-        return Ok(());
+    let Some(container) = containers::load(&context.paths, id)? else { return Ok(()) };
+    if container.status() == Status::Dead {
+        bury(context, &container)?;
     }
     delete(context, &container.record)?;
     if options.volumes || container.record.spec.auto_remove {
         create::drop_volumes(context, &container.record);
+    }
+    Ok(())
+}
+
+/// Does what a killed shim left undone: its process was killed with it, and its cgroups are still there.
+fn bury(context: &Context, container: &Container) -> Result<()> {
+    const PATIENCE: Duration = Duration::from_secs(5);
+    if let Some(state) = container.state.as_ref().filter(|s| s.boot_id == sys::boot_id())
+        && let Some(process) = PidFd::open_started(state.pid, state.pid_start)?
+    {
+        process.wait(Some(PATIENCE), &Cancel::new())?;
+    }
+    // What they can't be planned on any more, as after a change of rung, they were not made on either.
+    if let Ok(plan) = cgroup::plan(&container.record.spec.limits, &container.record.id, &context.facts()?.cgroups) {
+        groups::remove(&plan.dirs);
     }
     Ok(())
 }

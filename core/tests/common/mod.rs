@@ -11,15 +11,15 @@ use sampan::{Cancel, Container, Engine, EngineOptions, Output, Quiet, Result, Ru
 struct Registry {
     /// Held for its standard input: the script ends when this process does.
     _script: Mutex<Child>,
-    _data: tempfile::TempDir,
     address: String,
 }
 
 static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
-    let data = tempfile::tempdir().unwrap();
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/lib/images.sh");
+    // The script removes its data itself: a static of ours is never dropped.
+    let serve = r#"data=$(mktemp -d); trap 'rm -rf "$data"' EXIT; bash "$0" serve "$data" busybox"#;
     let mut child = Command::new("bash")
-        .args([script, "serve", &data.path().display().to_string(), "busybox"])
+        .args(["-c", serve, script])
         .stdin(Process::piped())
         .stdout(Process::piped())
         .spawn()
@@ -27,7 +27,7 @@ static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
     let mut address = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut address).unwrap();
     assert!(!address.trim().is_empty(), "the registry did not start");
-    Registry { _script: Mutex::new(child), _data: data, address: address.trim().to_owned() }
+    Registry { _script: Mutex::new(child), address: address.trim().to_owned() }
 });
 
 /// The image to test with: the one that a lane serves, or one of our own.
