@@ -3,19 +3,21 @@
 //! | command | job |
 //! |---|---|
 //! | `generate [--check]` | writes, or checks, every file that is derived from the facade |
+//! | `floors` | checks that every import of the core goes down |
 #![allow(
     clippy::disallowed_methods,
     reason = "the tools of the workshop may run programs and touch files; the library may not"
 )]
 
 mod api;
+mod floors;
 mod generate;
 mod parse;
 mod repo;
 
 use anyhow::{Result, bail};
 
-const USAGE: &str = "usage: cargo run -p xtask -- generate [--check]";
+const USAGE: &str = "usage: cargo run -p xtask -- generate [--check] | floors";
 
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -23,6 +25,7 @@ fn main() -> Result<()> {
     match args[..] {
         ["generate"] => generate::run(false),
         ["generate", "--check"] => generate::run(true),
+        ["floors"] => floors::run(),
         _ => bail!("{USAGE}"),
     }
 }

@@ -10,7 +10,7 @@ use crate::sys;
 pub fn info(context: &Context) -> Result<EngineInfo> {
     let facts = context.facts()?;
     Ok(EngineInfo {
-        version: Engine::version().to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
         root: context.paths.root().display().to_string(),
         run: context.paths.run().display().to_string(),
         rung: facts.rung,
