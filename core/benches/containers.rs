@@ -1,7 +1,7 @@
 //! What a run costs, beside the floor and the peers, in one go: `cargo bench -p sampan --bench containers`.
 //!
-//! Prints medians and ratios; there is no pass or fail here. Everything is on tmpfs. Peers that are not
-//! installed are named as missing. Needs root, a C compiler, and busybox.
+//! Prints medians and ratios; there is no pass or fail here. Everything is on tmpfs. Peers that can't be
+//! run are named. Needs root, a C compiler, and busybox. With SAMPAN_BENCH_CLI=PATH the command is timed too.
 
 #![allow(missing_docs, clippy::disallowed_methods)]
 
@@ -68,15 +68,16 @@ fn floor(dir: &Path, count: usize, gap: Duration) -> Option<f64> {
 fn row(name: &str, ms: Option<f64>, floor: f64) {
     match ms {
         Some(ms) => println!("{name:<44} {ms:>9.2} ms   {:>6.2} x floor", ms / floor),
-        None => println!("{name:<44}   missing"),
+        None => println!("{name:<44}   not installed, or does not run here"),
     }
 }
 
 fn crun_bundle(dir: &Path) -> Option<String> {
     let bundle = dir.join("bundle");
     let ready = shell(&format!(
-        "mkdir -p {0}/rootfs/bin && cp $(command -v busybox) {0}/rootfs/bin/true && cd {0} && crun spec && \
-         sed -i 's/\"terminal\": true/\"terminal\": false/; s/\"sh\"/\"\\/bin\\/true\"/' config.json",
+        "mkdir -p {0}/rootfs/bin && cp $(command -v busybox) {0}/rootfs/bin/true && cd {0} && rm -f config.json && crun spec && \
+         sed -i 's/\"terminal\": true/\"terminal\": false/; s/\"sh\"/\"\\/bin\\/true\"/' config.json && \
+         sed -i '/\"rlimits\"/,/\\]/d' config.json",
         bundle.display()
     ));
     ready.then(|| format!("cd {} && crun run bench-$$", bundle.display()))
@@ -88,9 +89,7 @@ fn runs(host: &Host, dir: &Path, count: usize, gap: Duration) {
     row("floor (raw system calls)", Some(floor), floor);
     let options = command(&["true"]);
     row("sampan, in-process (Rust)", Some(timed(count, gap, || drop(host.run(options.clone()).unwrap()))), floor);
-    if let Some(program) =
-        option_env!("SAMPAN_BENCH_CLI").map(str::to_owned).or_else(|| std::env::var("SAMPAN_BENCH_CLI").ok())
-    {
+    if let Some(program) = std::env::var("SAMPAN_BENCH_CLI").ok() {
         let root = host.dir.path().display();
         let line = format!("{program} --root {root}/root run --rm --network none {} true", common::image());
         row("sampan, the command", shell(&line).then(|| timed(count, gap, || assert!(shell(&line)))), floor);
@@ -109,7 +108,9 @@ fn podman(host: &Host) -> Option<String> {
     let global = format!("podman --root {0}/root --runroot {0}/run --cgroup-manager cgroupfs", root.display());
     let image = common::image();
     shell(&format!("{global} pull --tls-verify=false {image}")).then_some(())?;
-    let line = format!("{global} run --rm --network none {image} true");
+    // Limits that a host without CAP_SYS_RESOURCE can set.
+    let limits = "--ulimit nofile=1024:1024 --ulimit nproc=1024:1024";
+    let line = format!("{global} run --rm --network none {limits} {image} true");
     shell(&line).then_some(line)
 }
 
@@ -134,7 +135,19 @@ fn pss_kib(pid: i32) -> Option<f64> {
     rollup.lines().find_map(|l| l.strip_prefix("Pss:"))?.trim().strip_suffix(" kB")?.trim().parse().ok()
 }
 
+/// In a mount namespace of our own: what podman mounts goes with it, and a hybrid host can be shown
+/// without its cgroup2, which crun refuses when it has controllers.
+fn apart() {
+    use nix::mount::{MntFlags, MsFlags, mount, umount2};
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).expect("needs root");
+    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
+    if Path::new("/sys/fs/cgroup/unified").is_dir() {
+        let _ = umount2("/sys/fs/cgroup/unified", MntFlags::MNT_DETACH);
+    }
+}
+
 fn main() {
+    apart();
     let host = Host::new();
     let dir = tempfile::tempdir_in(host.dir.path()).unwrap();
     host.engine.pull(&common::image(), &Default::default(), &mut sampan::Quiet, &Cancel::new()).unwrap();
