@@ -2,7 +2,7 @@
 # Installs what is missing, builds the command, serves a busybox image from a loopback registry, pulls and runs it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-for package in busybox-static docker-registry skopeo; do
+for package in busybox-static docker-registry skopeo zstd; do
   dpkg -s "$package" >/dev/null 2>&1 || { apt-get update -q >/dev/null; apt-get install -y -q --no-install-recommends "$package" >/dev/null; }
 done
 cargo build --quiet --release -p sampan-cli

@@ -36,7 +36,7 @@ lane_deny() {
 }
 
 lane_unit() {
-  apt_need busybox-static docker-registry skopeo uidmap
+  apt_need busybox-static docker-registry skopeo uidmap zstd
   if command -v cargo-nextest >/dev/null; then
     cargo nextest run --workspace --all-features --no-fail-fast --status-level fail
   else
@@ -53,7 +53,7 @@ lane_gates() {
 # registry: sets $registry to a loopback registry with the busybox image, until the script ends.
 registry() {
   [ -n "${registry:-}" ] && return
-  apt_need busybox-static docker-registry skopeo
+  apt_need busybox-static docker-registry skopeo zstd
   mkdir -p "$scratch/registry"
   coproc REGISTRY { exec bash tests/lib/images.sh serve "$scratch/registry" busybox; }
   read -r registry <&"${REGISTRY[0]}"
