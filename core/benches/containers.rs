@@ -89,7 +89,7 @@ fn runs(host: &Host, dir: &Path, count: usize, gap: Duration) {
     row("floor (raw system calls)", Some(floor), floor);
     let options = command(&["true"]);
     row("sampan, in-process (Rust)", Some(timed(count, gap, || drop(host.run(options.clone()).unwrap()))), floor);
-    if let Some(program) = std::env::var("SAMPAN_BENCH_CLI").ok() {
+    if let Ok(program) = std::env::var("SAMPAN_BENCH_CLI") {
         let root = host.dir.path().display();
         let line = format!("{program} --root {root}/root run --rm --network none {} true", common::image());
         row("sampan, the command", shell(&line).then(|| timed(count, gap, || assert!(shell(&line)))), floor);
