@@ -12,7 +12,7 @@ fn main() {
     let manifest = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR"));
     let shim = manifest.join("shim");
     println!("cargo:rerun-if-changed={}", shim.display());
-    println!("cargo:rerun-if-changed={}", manifest.join("src/wire.rs").display());
+    println!("cargo:rerun-if-changed={}", manifest.join("src/wire").display());
     compile(&shim.join("main.rs"));
 }
 

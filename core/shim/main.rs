@@ -7,7 +7,7 @@
 #![no_main]
 #![allow(unsafe_op_in_unsafe_fn)]
 
-#[path = "../src/wire.rs"]
+#[path = "../src/wire/mod.rs"]
 mod wire;
 
 mod arch;

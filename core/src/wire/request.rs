@@ -1,0 +1,302 @@
+//! The records that a request is made of.
+
+use core::ffi::CStr;
+use core::marker::PhantomData;
+
+use super::field::{Field, List, Malformed, Reader};
+
+/// A struct whose fields lie in the blob in the order in which they are declared.
+macro_rules! record {
+    ($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $field:ident: $type:ty,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug)]
+        pub struct $name<'a> { $($(#[$fdoc])* pub $field: $type,)+ #[doc(hidden)] pub of: PhantomData<&'a ()> }
+        impl<'a> Field<'a> for $name<'a> {
+            fn read(r: &mut Reader<'a>) -> Result<Self, Malformed> {
+                Ok($name { $($field: r.get()?,)+ of: PhantomData })
+            }
+        }
+    };
+}
+
+record! {
+    /// One container start; the fields are those of the launch plan.
+    Launch {
+        /// Namespaces of the init.
+        namespaces: Namespaces<'a>,
+        /// Id maps of a new user namespace.
+        id_map: Option<IdMap<'a>>,
+        /// Where the init is put.
+        cgroup: Cgroup<'a>,
+        /// The root file system.
+        rootfs: Rootfs<'a>,
+        /// Mounts in order.
+        mounts: List<'a, Mount<'a>>,
+        /// Link in the container, its target.
+        symlinks: List<'a, (&'a CStr, &'a CStr)>,
+        /// Paths to hide.
+        masked_paths: List<'a, &'a CStr>,
+        /// Paths to make read-only.
+        readonly_paths: List<'a, &'a CStr>,
+        /// File below /proc/sys, its content.
+        sysctls: List<'a, (&'a CStr, &'a CStr)>,
+        /// Host name.
+        hostname: Option<&'a CStr>,
+        /// The process.
+        process: Process<'a>,
+        /// What the shim does besides.
+        supervise: Supervise<'a>,
+    }
+}
+
+/// Which namespace of one kind the init gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Namespace<'a> {
+    /// The shim's own.
+    Host,
+    /// A new one.
+    New,
+    /// The one at this host path.
+    Join(&'a CStr),
+}
+
+impl<'a> Field<'a> for Namespace<'a> {
+    fn read(r: &mut Reader<'a>) -> Result<Self, Malformed> {
+        match r.get::<u32>()? {
+            0 => Ok(Namespace::Host),
+            1 => Ok(Namespace::New),
+            2 => Ok(Namespace::Join(r.get()?)),
+            _ => Err(Malformed),
+        }
+    }
+}
+
+record! {
+    /// One choice per kind.
+    Namespaces {
+        /// A new user namespace.
+        user: bool,
+        /// Process ids.
+        pid: Namespace<'a>,
+        /// Network.
+        net: Namespace<'a>,
+        /// System V IPC.
+        ipc: Namespace<'a>,
+        /// Host name.
+        uts: Namespace<'a>,
+        /// Cgroups.
+        cgroup: Namespace<'a>,
+    }
+}
+
+/// `inside outside length`.
+pub type Extent = (u32, u32, u32);
+
+record! {
+    /// Id maps of a user namespace.
+    IdMap {
+        /// User ids.
+        uids: List<'a, Extent>,
+        /// Group ids.
+        gids: List<'a, Extent>,
+        /// Paths of newuidmap and newgidmap.
+        helpers: Option<(&'a CStr, &'a CStr)>,
+    }
+}
+
+record! {
+    /// Where the init is put and what is removed after it.
+    Cgroup {
+        /// v1 directories to enter.
+        v1: List<'a, &'a CStr>,
+        /// v2 directory to be born in.
+        v2: Option<&'a CStr>,
+        /// Directories to remove at the end, deepest first.
+        remove: List<'a, &'a CStr>,
+        /// File that counts `oom_kill`.
+        oom: Option<&'a CStr>,
+    }
+}
+
+/// Where the root's files come from.
+#[derive(Clone, Copy, Debug)]
+pub enum RootfsKind<'a> {
+    /// An overlay: lower directories topmost first, upper, work, and whether its xattrs are `user.`.
+    Overlay(List<'a, &'a CStr>, &'a CStr, &'a CStr, bool),
+    /// A directory.
+    Directory(&'a CStr),
+}
+
+impl<'a> Field<'a> for RootfsKind<'a> {
+    fn read(r: &mut Reader<'a>) -> Result<Self, Malformed> {
+        match r.get::<u32>()? {
+            0 => Ok(RootfsKind::Overlay(r.get()?, r.get()?, r.get()?, r.get()?)),
+            1 => Ok(RootfsKind::Directory(r.get()?)),
+            _ => Err(Malformed),
+        }
+    }
+}
+
+record! {
+    /// The root file system.
+    Rootfs {
+        /// Where its files come from.
+        kind: RootfsKind<'a>,
+        /// Existing host directory to attach it at.
+        attach_at: &'a CStr,
+        /// Made read-only at the end.
+        readonly: bool,
+        /// Devices in it don't work.
+        nodev: bool,
+    }
+}
+
+/// What a mount step mounts.
+#[derive(Clone, Copy, Debug)]
+pub enum MountSource<'a> {
+    /// A new file system: type and options.
+    Fs(&'a CStr, List<'a, (&'a CStr, &'a CStr)>),
+    /// A host path, and whether with everything below it.
+    Bind(&'a CStr, bool),
+    /// A small file: content and mode.
+    File(&'a [u8], u32),
+}
+
+impl<'a> Field<'a> for MountSource<'a> {
+    fn read(r: &mut Reader<'a>) -> Result<Self, Malformed> {
+        match r.get::<u32>()? {
+            0 => Ok(MountSource::Fs(r.get()?, r.get()?)),
+            1 => Ok(MountSource::Bind(r.get()?, r.get()?)),
+            2 => Ok(MountSource::File(r.get()?, r.get()?)),
+            _ => Err(Malformed),
+        }
+    }
+}
+
+record! {
+    /// One mount.
+    Mount {
+        /// What is mounted.
+        source: MountSource<'a>,
+        /// Where in the container.
+        target: &'a CStr,
+        /// `MOUNT_ATTR_*`.
+        attributes: u64,
+        /// The attributes hold for everything below too.
+        recursive_attributes: bool,
+        /// `MS_SHARED` etc., or 0.
+        propagation: u64,
+        /// Skipped when it fails.
+        optional: bool,
+        /// Host path to bind when it fails.
+        fallback: Option<&'a CStr>,
+        /// Copy the image's files at the target into an empty source first.
+        copy_up: bool,
+    }
+}
+
+record! {
+    /// Capability sets.
+    Capabilities {
+        /// What can ever be gained.
+        bounding: u64,
+        /// In force.
+        effective: u64,
+        /// May be put in force.
+        permitted: u64,
+        /// Kept by files that allow it.
+        inheritable: u64,
+        /// Kept over any exec.
+        ambient: u64,
+    }
+}
+
+record! {
+    /// The process.
+    Process {
+        /// Arguments.
+        args: List<'a, &'a CStr>,
+        /// Environment.
+        env: List<'a, &'a CStr>,
+        /// Working directory.
+        cwd: &'a CStr,
+        /// `user[:group]`.
+        user: &'a CStr,
+        /// Supplementary groups.
+        groups: List<'a, &'a CStr>,
+        /// File mode creation mask.
+        umask: u32,
+        /// Has a terminal.
+        tty: bool,
+        /// Capability sets.
+        capabilities: Capabilities<'a>,
+        /// No new privileges by exec.
+        no_new_privs: bool,
+        /// `RLIMIT_*`, soft, hard.
+        rlimits: List<'a, (u32, u64, u64)>,
+        /// Out-of-memory score adjustment.
+        oom_score_adj: Option<i32>,
+        /// An array of `struct sock_filter`.
+        seccomp: &'a [u8],
+    }
+}
+
+record! {
+    /// What the shim does besides.
+    Supervise {
+        /// The container's directory.
+        dir: &'a CStr,
+        /// Members that begin `state.json`.
+        state_prefix: &'a CStr,
+        /// Log file; empty for none.
+        log: &'a CStr,
+        /// Ends with the host.
+        tie_host: bool,
+        /// Removed after its exit.
+        auto_remove: bool,
+        /// Where `dir` is renamed to first.
+        trash: &'a CStr,
+        /// Further files and trees to delete.
+        remove_also: List<'a, &'a CStr>,
+        /// Asks it to stop.
+        stop_signal: i32,
+        /// From there to SIGKILL.
+        stop_timeout_ms: u64,
+        /// Standard input outlives the host's end.
+        keep_stdin: bool,
+    }
+}
+
+record! {
+    /// Give the files of unpacked trees their owners, inside a user namespace.
+    ApplyOwners {
+        /// Id maps of the namespace.
+        id_map: Option<IdMap<'a>>,
+        /// The tree.
+        root: &'a CStr,
+        /// Path within the tree, user id, group id.
+        owners: List<'a, (&'a CStr, u32, u32)>,
+    }
+}
+
+record! {
+    /// Delete trees, inside a user namespace when there is a map.
+    RemoveTrees {
+        /// Id maps of the namespace.
+        id_map: Option<IdMap<'a>>,
+        /// Absolute paths.
+        paths: List<'a, &'a CStr>,
+    }
+}
+
+record! {
+    /// Run a program of the host.
+    Program {
+        /// Absolute path.
+        path: &'a CStr,
+        /// Arguments, the program's name first.
+        args: List<'a, &'a CStr>,
+        /// Environment.
+        env: List<'a, &'a CStr>,
+    }
+}

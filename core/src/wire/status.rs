@@ -1,0 +1,53 @@
+//! The packets that go back and forth while a container lives.
+
+use super::field::{Malformed, Reader};
+
+/// The longest packet; longer details are cut.
+pub const PACKET_MAX: usize = 1024;
+
+/// An answer of the shim, or a word of the host to it. One packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status<'a> {
+    /// The payload runs: its pid and the shim's, as the host sees them.
+    Ready { init: i32, shim: i32 },
+    /// Nothing runs: the step that failed, the errno, and the path or text that belongs to it.
+    Failed { step: u32, errno: i32, detail: &'a [u8] },
+    /// It ended: exit code, or the signal that killed it; by the out-of-memory killer?
+    Exited { code: i32, signal: i32, oom_killed: bool },
+    /// Host to shim: the terminal's new size.
+    Resize { rows: u16, columns: u16 },
+}
+
+impl<'a> Status<'a> {
+    const FIXED: usize = 16;
+
+    /// Writes the packet and returns its length.
+    pub fn encode(&self, packet: &mut [u8; PACKET_MAX]) -> usize {
+        let none: &[u8] = &[];
+        let (words, detail) = match *self {
+            Status::Ready { init, shim } => ([1, init as u32, shim as u32, 0], none),
+            Status::Failed { step, errno, detail } => ([2, step, errno as u32, 0], detail),
+            Status::Exited { code, signal, oom_killed } => ([3, code as u32, signal as u32, oom_killed as u32], none),
+            Status::Resize { rows, columns } => ([4, rows as u32, columns as u32, 0], none),
+        };
+        for (chunk, word) in packet.chunks_exact_mut(4).zip(words) {
+            chunk.copy_from_slice(&word.to_ne_bytes());
+        }
+        let n = detail.len().min(PACKET_MAX - Self::FIXED);
+        packet[Self::FIXED..Self::FIXED + n].copy_from_slice(&detail[..n]);
+        Self::FIXED + n
+    }
+
+    /// Reads a packet.
+    pub fn decode(packet: &'a [u8]) -> Result<Status<'a>, Malformed> {
+        let r = &mut Reader(packet);
+        let (tag, a, b, c): (u32, u32, u32, u32) = (r.get()?, r.get()?, r.get()?, r.get()?);
+        match tag {
+            1 => Ok(Status::Ready { init: a as i32, shim: b as i32 }),
+            2 => Ok(Status::Failed { step: a, errno: b as i32, detail: r.0 }),
+            3 => Ok(Status::Exited { code: a as i32, signal: b as i32, oom_killed: c != 0 }),
+            4 => Ok(Status::Resize { rows: a as u16, columns: b as u16 }),
+            _ => Err(Malformed),
+        }
+    }
+}
