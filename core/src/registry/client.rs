@@ -1,22 +1,18 @@
 //! One repository at one registry: requests, redirects, the token, manifests.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, RwLock};
 
 use sha2::{Digest as _, Sha256};
-use ureq::config::Config;
+use ureq::Body;
 use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION};
 use ureq::http::{Response, StatusCode, Uri};
-use ureq::tls::TlsConfig;
-use ureq::unversioned::transport::{ConnectProxyConnector, Connector, RustlsConnector};
-use ureq::{Agent, Body, Proxy};
 
+use super::agents::Agents;
 use super::blob::BlobReader;
-use super::failure::{self, Failure};
+use super::failure::{self, Again, Failure};
 use super::manifest::{self, ACCEPT, Descriptor, Document, MAX_MANIFEST};
 use super::platform::Platform;
-use super::resolve::SystemResolver;
 use super::retry::retrying;
-use super::transport::SocketConnector;
 use super::url::{self, Origin};
 use super::{Index, RegistryOptions, Resolved, auth};
 use crate::cancel::Cancel;
@@ -30,25 +26,15 @@ const MAX_REDIRECTS: usize = 10;
 /// An index may lead to an index, but not round and round.
 const MAX_INDEX_DEPTH: usize = 3;
 const MAX_TOKEN_ANSWER: u64 = 256 << 10;
-const READ_BUFFER: usize = 256 << 10;
 
 /// A client for the repository of one reference. Shared between threads by `&`.
 #[derive(Debug)]
 pub struct Client {
-    agent: Agent,
-    base: Uri,
+    agents: Agents,
+    base: RwLock<Uri>,
     reference: Reference,
     token: Mutex<Option<String>>,
     cancel: Cancel,
-    way: Way,
-}
-
-/// How requests are sent.
-#[derive(Clone, Debug)]
-struct Way {
-    options: RegistryOptions,
-    loopback: bool,
-    insecure: bool,
 }
 
 impl Client {
@@ -60,12 +46,11 @@ impl Client {
         };
         let (loopback, insecure) = (url::is_loopback(host), options.insecure.iter().any(|i| i == host));
         let base = base_url(if loopback { "http" } else { "https" }, host)?;
-        let way = Way { options: options.clone(), loopback, insecure };
-        let agent = agent(&way, cancel);
+        let agents = Agents::new(options, insecure.then_some(host), cancel);
         let (reference, cancel) = (reference.clone(), cancel.clone());
-        let mut client = Client { agent, base, reference, token: Mutex::new(None), cancel, way };
+        let client = Client { agents, base: RwLock::new(base), reference, token: Mutex::new(None), cancel };
         if insecure && !loopback && !client.speaks_tls()? {
-            client.base = base_url("http", host)?;
+            client.speak("http")?;
         }
         Ok(client)
     }
@@ -74,13 +59,24 @@ impl Client {
     pub fn under(&self, cancel: &Cancel) -> Client {
         let token = self.token.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Client {
-            agent: agent(&self.way, cancel),
-            base: self.base.clone(),
+            agents: self.agents.under(cancel),
+            base: RwLock::new(self.base()),
             reference: self.reference.clone(),
             token: Mutex::new(token),
             cancel: cancel.clone(),
-            way: self.way.clone(),
         }
+    }
+
+    fn base(&self) -> Uri {
+        self.base.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Changes the scheme that the registry is spoken to in.
+    fn speak(&self, scheme: &str) -> Result<()> {
+        let base = self.base();
+        let changed = base_url(scheme, base.authority().map_or("", |a| a.as_str()))?;
+        *self.base.write().unwrap_or_else(PoisonError::into_inner) = changed;
+        Ok(())
     }
 
     /// The token that ends every call.
@@ -128,7 +124,8 @@ impl Client {
         let path = format!("manifests/{what}");
         let accept = ACCEPT.join(", ");
         retrying(&self.cancel, || {
-            let (url, answer) = self.get(&path, &[("accept", &accept)])?;
+            let asked = self.get(&path, &[("accept", &accept)]);
+            let (url, answer) = if self.wants_tls(&asked)? { self.get(&path, &[("accept", &accept)]) } else { asked }?;
             let (status, headers) = (answer.status(), answer.headers().clone());
             if status != StatusCode::OK {
                 return Err(failure::of_status(status, &headers, answer.into_body(), &url));
@@ -155,7 +152,7 @@ impl Client {
         let url = self.url(&format!("/v2/{}/{path}", self.reference.repository()))?;
         let known = self.token.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (from, answer) = self.follow(url.clone(), headers, known.as_deref())?;
-        let challenged = answer.status() == StatusCode::UNAUTHORIZED && Origin::of(&from) == Origin::of(&self.base);
+        let challenged = answer.status() == StatusCode::UNAUTHORIZED && Origin::of(&from) == Origin::of(&self.base());
         let challenges = auth::challenges(answer.headers());
         if !challenged || challenges.is_empty() {
             return Ok((from, answer));
@@ -165,7 +162,7 @@ impl Client {
     }
 
     fn url(&self, path: &str) -> Result<Uri> {
-        url::join(&self.base, path).ok_or_else(|| not_a_url(path))
+        url::join(&self.base(), path).ok_or_else(|| not_a_url(path))
     }
 
     /// A token other than `spent`; another thread may have fetched one meanwhile.
@@ -174,7 +171,7 @@ impl Client {
         if let Some(token) = held.as_ref().filter(|t| Some(t.as_str()) != spent) {
             return Ok(token.clone());
         }
-        let url = auth::token_url(challenges, &self.base, self.reference.repository())?;
+        let url = auth::token_url(challenges, &self.base(), self.reference.repository())?;
         let (from, answer) = self.follow(url, &[], None)?;
         let (status, headers) = (answer.status(), answer.headers().clone());
         if status != StatusCode::OK {
@@ -196,7 +193,7 @@ impl Client {
         token: Option<&str>,
     ) -> Result<(Uri, Response<Body>), Failure> {
         for _ in 0..=MAX_REDIRECTS {
-            let at_home = Origin::of(&url) == Origin::of(&self.base);
+            let at_home = Origin::of(&url) == Origin::of(&self.base());
             let answer = self.send(&url, headers, token.filter(|_| at_home))?;
             if !matches!(answer.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
                 return Ok((url, answer));
@@ -211,21 +208,52 @@ impl Client {
     }
 
     fn send(&self, url: &Uri, headers: &[(&str, &str)], token: Option<&str>) -> Result<Response<Body>, Failure> {
-        let mut request = self.agent.get(url);
+        let mut request = self.agents.of(url)?.get(url);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         if let Some(token) = token {
             request = request.header(AUTHORIZATION, format!("Bearer {token}"));
         }
-        request.call().map_err(|e| failure::of_transport(e, url, &self.cancel))
+        request.call().map_err(|e| {
+            let failure = failure::of_transport(e, url, &self.cancel);
+            match self.agents.proxy(url).ok().flatten() {
+                Some(proxy) => failure.through(&format!("{}:{}", proxy.host(), proxy.port())),
+                None => failure,
+            }
+        })
+    }
+
+    /// A registry on this machine is taken to speak without TLS, as most do. Whether it has given to understand
+    /// that it does not, and turned out to speak TLS: then we do so from now on.
+    fn wants_tls(&self, asked: &Result<(Uri, Response<Body>), Failure>) -> Result<bool> {
+        let puzzled = match asked {
+            Ok((_, answer)) => answer.status() == StatusCode::BAD_REQUEST,
+            Err(failure) => {
+                matches!(failure.error.kind(), Kind::Network | Kind::Registry) && failure.again != Again::Once
+            }
+        };
+        let base = self.base();
+        if !puzzled
+            || base.scheme_str() == Some("https")
+            || !base.authority().is_some_and(|a| url::is_loopback(a.as_str()))
+        {
+            return Ok(false);
+        }
+        self.speak("https")?;
+        let speaks = self.speaks_tls();
+        if !matches!(speaks, Ok(true)) {
+            self.speak("http")?;
+        }
+        speaks
     }
 
     /// Whether the registry answers in TLS. One that can't be connected to at all is an error.
     fn speaks_tls(&self) -> Result<bool> {
         let url = self.url("/v2/")?;
-        match self.agent.get(&url).call() {
+        match self.agents.of(&url)?.get(&url).call() {
             Ok(_) => Ok(true),
+            Err(e) if failure::is_certificate(&e) => Ok(true),
             Err(_) if self.cancel.is_cancelled() => {
                 Err(failure::of_transport(ureq::Error::ConnectionFailed, &url, &self.cancel).error)
             }
@@ -267,28 +295,6 @@ fn check(raw: &[u8], wanted: Option<&Digest>, size: Option<u64>) -> Result<Diges
         Some(size) => Err(bad(format!("it has {} bytes, and {size} by its index", raw.len()))),
         None => Ok(digest),
     }
-}
-
-fn agent(way: &Way, cancel: &Cancel) -> Agent {
-    let options = &way.options;
-    let config = Config::builder()
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        .user_agent(concat!("sampan/", env!("CARGO_PKG_VERSION")))
-        .accept_encoding("identity")
-        .input_buffer_size(READ_BUFFER)
-        .timeout_connect(Some(options.connect_timeout))
-        .timeout_per_read(Some(options.idle_timeout))
-        .timeout_per_write(Some(options.idle_timeout))
-        .proxy(if way.loopback { None } else { Proxy::try_from_env() })
-        .tls_config(TlsConfig::builder().disable_verification(way.insecure).build())
-        .build();
-    let connector =
-        ().chain(ConnectProxyConnector::default())
-            .chain(SocketConnector { cancel: cancel.clone() })
-            .chain(RustlsConnector::default());
-    Agent::with_parts(config, connector, SystemResolver)
 }
 
 impl Resolved {

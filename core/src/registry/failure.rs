@@ -39,6 +39,15 @@ impl Failure {
     pub fn fatal(error: Error) -> Failure {
         Failure { error, again: Again::Never }
     }
+
+    /// The same of a request that went through a proxy, which may be what failed.
+    pub fn through(mut self, proxy: &str) -> Failure {
+        if self.error.kind() == Kind::Network {
+            self.error =
+                self.error.hint(format!("it was asked through the proxy {proxy}; see HTTPS_PROXY and NO_PROXY"));
+        }
+        self
+    }
 }
 
 impl From<Error> for Failure {
@@ -63,6 +72,9 @@ fn hinted(error: Error, host: &str, again: Again) -> Error {
     // Docker's grammar takes a capital in the first part for a registry.
     match host.bytes().any(|b| b.is_ascii_uppercase()) && !host.contains(['.', ':']) {
         true => error.hint(format!("a repository is written in lower case: {}/…", host.to_ascii_lowercase())),
+        false if error.cause() == NOT_VOUCHED_FOR => error.hint(
+            "add its authority to the system's store, name it in SSL_CERT_FILE, or list the registry as insecure",
+        ),
         false if again == Again::Once => error.hint("check the registry's name and the network"),
         false => error,
     }
@@ -75,13 +87,36 @@ fn explain(error: ureq::Error) -> (Kind, String, Again) {
         E::HostNotFound => (Kind::Network, "its host name can't be resolved".into(), Again::Once),
         E::Timeout(Timeout::Connect) => (Kind::Network, "no connection in the time allowed".into(), Again::Never),
         E::Timeout(_) => (Kind::Network, "it does not answer".into(), Again::Once),
-        E::Rustls(e) => (Kind::Network, format!("TLS failed: {e}"), Again::Never),
-        E::Tls(e) => (Kind::Network, format!("TLS failed: {e}"), Again::Never),
+        E::Rustls(e) => (Kind::Network, tls_words(&e.to_string()), Again::Never),
+        E::Tls(e) => (Kind::Network, tls_words(e), Again::Never),
         E::ConnectProxyFailed(e) => (Kind::Network, format!("the proxy refused: {e}"), Again::Never),
         e @ (E::Protocol(_) | E::LargeResponseHeader(..) | E::Http(_)) => {
             (Kind::Registry, format!("its answer is not proper HTTP ({e})"), Again::Never)
         }
         e => (Kind::Network, e.to_string(), Again::Soon),
+    }
+}
+
+/// What rustls says of every certificate that it refuses.
+const BAD_CERTIFICATE: &str = "invalid peer certificate";
+const NOT_VOUCHED_FOR: &str = "nobody that is trusted here vouches for its certificate";
+
+/// Whether TLS was spoken, and only the certificate is not believed.
+pub fn is_certificate(error: &ureq::Error) -> bool {
+    error.to_string().contains(BAD_CERTIFICATE)
+}
+
+fn tls_words(told: &str) -> String {
+    if !told.contains(BAD_CERTIFICATE) {
+        return format!("TLS failed: {told}");
+    }
+    match told {
+        t if t.contains("UnknownIssuer") || t.contains("CaUsedAsEndEntity") => NOT_VOUCHED_FOR.into(),
+        t if t.contains("xpired") => "its certificate has expired".into(),
+        t if t.contains("NotValidForName") || t.contains("not valid for name") => {
+            "its certificate is for another name".into()
+        }
+        t => format!("its certificate is not valid: {}", t.rsplit(": ").next().unwrap_or(t)),
     }
 }
 
@@ -93,7 +128,7 @@ fn explain_io(error: &io::Error) -> (Kind, String, Again) {
             (Kind::Network, "no route to it".into(), Again::Once)
         }
         // rustls speaks of certificates and of peers that don't speak TLS through these.
-        K::InvalidData => (Kind::Network, format!("TLS failed: {error}"), Again::Never),
+        K::InvalidData => (Kind::Network, tls_words(&error.to_string()), Again::Never),
         K::UnexpectedEof => (Kind::Network, "the connection broke off".into(), Again::Soon),
         _ => match error.raw_os_error() {
             Some(n @ (libc::EMFILE | libc::ENFILE | libc::EACCES | libc::EPERM)) => {

@@ -3,17 +3,20 @@
 //! Everything blocks, everything ends at once on cancel, no thread is started, and nothing is believed
 //! before its digest was checked.
 
+mod agents;
 mod auth;
 mod blob;
 mod client;
 mod failure;
 mod manifest;
 mod platform;
+mod proxy;
 mod resolve;
 mod retry;
 #[cfg(test)]
 pub mod tests;
 mod transport;
+mod trust;
 mod url;
 
 use std::time::Duration;

@@ -2,6 +2,7 @@
 
 mod image;
 mod real;
+mod tls;
 
 use std::path::Path;
 

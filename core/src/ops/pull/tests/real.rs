@@ -11,17 +11,22 @@ use serde_json::json;
 use super::*;
 
 /// The registry; ended when dropped.
-struct Registry {
+pub struct Registry {
     process: Child,
-    host: String,
-    dir: tempfile::TempDir,
+    /// `127.0.0.1:port`
+    pub host: String,
+    pub dir: tempfile::TempDir,
 }
 
 impl Registry {
     /// On a port that the kernel chooses.
-    fn start() -> Registry {
-        let dir = tempfile::tempdir().unwrap();
-        let config = json!({"version": 0.1, "log": {"level": "info"}, "http": {"addr": "127.0.0.1:0"},
+    pub fn start() -> Registry {
+        Registry::in_dir(tempfile::tempdir().unwrap(), &json!({"addr": "127.0.0.1:0"}))
+    }
+
+    /// With `http` as the configuration's section of that name.
+    pub fn in_dir(dir: tempfile::TempDir, http: &serde_json::Value) -> Registry {
+        let config = json!({"version": 0.1, "log": {"level": "info"}, "http": http,
             "storage": {"filesystem": {"rootdirectory": dir.path().join("data")}}});
         let file = dir.path().join("config.yml");
         fs::write_new(&file, config.to_string().as_bytes()).unwrap();
@@ -46,7 +51,7 @@ impl Registry {
     }
 
     /// Pushes an OCI layout, blobs as they are.
-    fn push(&self, layout: &Path, name: &str) {
+    pub fn push(&self, layout: &Path, name: &str) {
         let (from, to) = (format!("oci:{}", layout.display()), format!("docker://{}/{name}", self.host));
         let mut skopeo = Command::new("skopeo");
         skopeo.args(["copy", "-q", "--all", "--preserve-digests", "--dest-tls-verify=false", &from, &to]);
@@ -63,6 +68,13 @@ impl Drop for Registry {
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+
+/// Serves `image` as `name`.
+pub fn push_image(registry: &Registry, image: &Image, name: &str) {
+    let layout = registry.dir.path().join("layout");
+    write_layout(&layout, &[(&Platform::host().architecture, image)]);
+    registry.push(&layout, name);
+}
 
 /// Writes images as an OCI layout whose one entry is an index of them, one a platform.
 fn write_layout(dir: &Path, images: &[(&str, &Image)]) {
