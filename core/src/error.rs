@@ -95,7 +95,7 @@ impl Kind {
         match errno {
             libc::ENOENT => Kind::NotFound,
             libc::EEXIST => Kind::AlreadyExists,
-            libc::EACCES | libc::EPERM => Kind::PermissionDenied,
+            libc::EACCES | libc::EPERM | libc::EROFS => Kind::PermissionDenied,
             libc::ENOSPC | libc::EDQUOT => Kind::NoSpace,
             libc::ENOSYS | libc::EOPNOTSUPP => Kind::Unsupported,
             libc::EBUSY => Kind::Conflict,

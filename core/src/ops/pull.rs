@@ -44,8 +44,19 @@ pub fn pull(
 ) -> Result<ImageInfo> {
     let reference: Reference = reference.parse()?;
     let pull = Pull::new(context, options, cancel)?;
-    pull.run(&reference, progress).map_err(|e| e.within("pull image", reference.familiar()))?;
+    pull.run(&reference, progress).map_err(|e| advised(e).within("pull image", reference.familiar()))?;
     images::inspect(context, &reference.to_string())
+}
+
+/// With a cure for what is wrong with the store's disk.
+fn advised(error: Error) -> Error {
+    match error.errno() {
+        Some(libc::ENOSPC | libc::EDQUOT) => {
+            error.hint("make room on the store's disk, or remove images and containers that are not needed")
+        }
+        Some(libc::EROFS) => error.hint("give a root that can be written to; this one can be an additional store"),
+        _ => error,
+    }
 }
 
 fn owners_by(context: &Context) -> Result<Option<(IdMap, HelperSource)>> {
@@ -101,9 +112,14 @@ impl<'a> Pull<'a> {
         lease.hold(&digests(&resolved))?;
         let (config, jobs) = self.config(&client, &resolved)?;
         lease.hold(&jobs.iter().map(|j| j.diff_id.clone()).collect::<Vec<_>>())?;
-        layers::fetch(self, &client, &jobs, progress)?;
+        let fetched = layers::fetch(self, &client, &jobs, progress)?;
         self.commit(&resolved, &config)?;
-        let made = self.name(reference, &resolved)?;
+        let made = wanted(reference, &resolved);
+        // Where the reference stays, its layers may be new nevertheless, as after a change of the id map.
+        if fetched || refs::get(&self.paths, reference)?.as_ref() != Some(&made) {
+            lease.settle()?;
+            refs::set(&self.paths, &made)?;
+        }
         progress.event(&done_event(reference, &made.manifest));
         Ok(made)
     }
@@ -157,22 +173,18 @@ impl<'a> Pull<'a> {
         }
         Ok(())
     }
+}
 
-    /// Points the reference to the image, unless it does.
-    fn name(&self, reference: &Reference, resolved: &Resolved) -> Result<Ref> {
-        let wanted = Ref {
-            version: refs::VERSION,
-            reference: reference.clone(),
-            manifest: resolved.digest.clone(),
-            media_type: resolved.image.media_type.clone(),
-            size: resolved.raw.len() as u64,
-            id: resolved.image.config.digest.clone(),
-            index: resolved.index.as_ref().map(|i| i.digest.clone()),
-        };
-        if refs::get(&self.paths, reference)?.as_ref() != Some(&wanted) {
-            refs::set(&self.paths, &wanted)?;
-        }
-        Ok(wanted)
+/// What the reference is to say.
+fn wanted(reference: &Reference, resolved: &Resolved) -> Ref {
+    Ref {
+        version: refs::VERSION,
+        reference: reference.clone(),
+        manifest: resolved.digest.clone(),
+        media_type: resolved.image.media_type.clone(),
+        size: resolved.raw.len() as u64,
+        id: resolved.image.config.digest.clone(),
+        index: resolved.index.as_ref().map(|i| i.digest.clone()),
     }
 }
 

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use super::crash;
 use super::tmp::Temp;
 use crate::error::{Error, Kind, Result};
-use crate::fs::{self, File, Sync};
+use crate::fs::{self, File};
 use crate::id::Digest;
 use crate::paths::Paths;
 
@@ -55,12 +55,12 @@ pub fn read(paths: &Paths, digest: &Digest, max: u64) -> Result<Vec<u8>> {
     }
 }
 
-/// Stores a small blob: a manifest or a config.
+/// Stores a small blob: a manifest or a config. It survives a power failure once its lease was settled.
 pub fn put(paths: &Paths, bytes: &[u8]) -> Result<Digest> {
     let digest = Digest::from_sha256(Sha256::digest(bytes).into());
     let mut writer = Writer::new(paths, Check::Digest)?;
     writer.write_all(bytes).map_err(|e| failed(&digest, e))?;
-    writer.commit(&digest, bytes.len() as u64, Sync::Yes)?;
+    writer.commit(&digest, bytes.len() as u64)?;
     Ok(digest)
 }
 
@@ -99,11 +99,8 @@ impl Writer {
     }
 
     /// Puts the blob in its place under `digest`. Another process having done so first is success.
-    pub fn commit(mut self, digest: &Digest, size: u64, sync: Sync) -> Result<()> {
+    pub fn commit(mut self, digest: &Digest, size: u64) -> Result<()> {
         self.verify(digest, size)?;
-        if sync == Sync::Yes {
-            self.file.sync_all().map_err(|e| failed(digest, e))?;
-        }
         crash::point("blob staged");
         let to = self.paths.blob(digest);
         // One of another size was cut short by a power failure.

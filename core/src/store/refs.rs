@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{crash, record, tmp};
-use crate::error::Result;
+use super::tmp::Temp;
+use super::{crash, record};
+use crate::error::{Kind, Result};
 use crate::fs::{self, Sync};
 use crate::id::Digest;
 use crate::lock;
@@ -66,16 +67,22 @@ pub fn list_own(paths: &Paths) -> Result<Vec<Ref>> {
     Ok(refs)
 }
 
-/// Points a reference to an image.
+/// Points a reference to an image, which is on the disk by now ([`super::leases::Lease::settle`]).
 pub fn set(paths: &Paths, to: &Ref) -> Result<()> {
     let _guard = lock::exclusive(&paths.refs_lock())?;
+    let mut all = list_own(paths)?;
+    all.retain(|r| r.reference != to.reference);
+    all.push(to.clone());
+    // Before the reference is in view, or a full disk would fail the call after it has had its effect.
+    let layout = stage_layout(paths, all)?;
     let path = paths.reference(&to.reference.to_string());
-    let staged = tmp::fresh(paths, "ref")?;
-    crash::point("ref staged");
     // What the user named and waited for: it must survive a power failure.
-    fs::replace(&path, &staged, &record::encode(&path, to)?, Sync::Yes)?;
+    let staged = Temp::holding(paths, &record::encode(&path, to)?, Sync::Yes)?;
+    crash::point("ref staged");
+    staged.replace(&path)?;
+    fs::sync_dir_of(&path)?;
     crash::point("ref committed");
-    write_layout(paths)
+    place_layout(paths, layout)
 }
 
 /// Removes a reference; false when it was not there.
@@ -83,8 +90,11 @@ pub fn remove(paths: &Paths, reference: &Reference) -> Result<bool> {
     let _guard = lock::exclusive(&paths.refs_lock())?;
     let removed = fs::remove_file(&paths.reference(&reference.to_string()))?;
     crash::point("ref removed");
-    write_layout(paths)?;
-    Ok(removed)
+    match write_layout(paths) {
+        // Removing is the cure for a full disk. The collection that follows derives the layout anew.
+        Err(e) if e.kind() == Kind::NoSpace => Ok(removed),
+        done => done.map(|()| removed),
+    }
 }
 
 /// Derives the OCI layout anew, as a crash may have left it behind the references.
@@ -93,20 +103,27 @@ pub fn refresh_layout(paths: &Paths) -> Result<()> {
     write_layout(paths)
 }
 
-/// `oci-layout` and `index.json` (OCI image-spec, image-layout.md). Its readers write nothing here.
 fn write_layout(paths: &Paths) -> Result<()> {
+    place_layout(paths, stage_layout(paths, list_own(paths)?)?)
+}
+
+/// Writes `index.json` (OCI image-spec, image-layout.md) beside. Its readers write nothing here.
+fn stage_layout(paths: &Paths, mut refs: Vec<Ref>) -> Result<Temp> {
     if !fs::exists(&paths.oci_layout())? {
-        let layout = br#"{"imageLayoutVersion":"1.0.0"}"#;
-        fs::replace(&paths.oci_layout(), &tmp::fresh(paths, "layout")?, layout, Sync::No)?;
+        Temp::holding(paths, br#"{"imageLayoutVersion":"1.0.0"}"#, Sync::No)?.replace(&paths.oci_layout())?;
     }
-    let manifests: Vec<_> = list_own(paths)?.iter().flat_map(descriptors).collect();
+    refs.sort_by(|a, b| a.reference.cmp(&b.reference));
+    let manifests: Vec<_> = refs.iter().flat_map(descriptors).collect();
     let index = json!({
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.index.v1+json",
         "manifests": manifests,
     });
-    let bytes = record::encode(&paths.index(), &index)?;
-    fs::replace(&paths.index(), &tmp::fresh(paths, "index")?, &bytes, Sync::No)?;
+    Temp::holding(paths, &record::encode(&paths.index(), &index)?, Sync::No)
+}
+
+fn place_layout(paths: &Paths, staged: Temp) -> Result<()> {
+    staged.replace(&paths.index())?;
     crash::point("index written");
     Ok(())
 }

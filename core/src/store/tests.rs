@@ -1,4 +1,5 @@
 mod crashes;
+pub(crate) mod disk;
 mod faults;
 mod many;
 mod single;
@@ -98,7 +99,7 @@ pub(crate) fn pull(paths: &Paths, image: &Sample, reference: &str) {
     lease.hold(&image.digests()).unwrap();
     let mut writer = blobs::Writer::new(paths, blobs::Check::Digest).unwrap();
     writer.write_all(&image.layer_blob).unwrap();
-    writer.commit(&digest(&image.layer_blob), image.layer_blob.len() as u64, fs::Sync::No).unwrap();
+    writer.commit(&digest(&image.layer_blob), image.layer_blob.len() as u64).unwrap();
     unpack(paths, &image.diff_id);
     blobs::put(paths, &image.config).unwrap();
     blobs::put(paths, &image.manifest).unwrap();

@@ -1,9 +1,10 @@
 //! What is being made or deleted: the entries of `tmp/`.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Context, Error, Result};
-use crate::fs::{self, File};
+use crate::fs::{self, File, Sync};
 use crate::lock::{Lock, Mode};
 use crate::paths::Paths;
 use crate::sys;
@@ -73,6 +74,23 @@ impl Temp {
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// A file of these bytes, to be put in place.
+    pub fn holding(paths: &Paths, bytes: &[u8], sync: Sync) -> Result<Temp> {
+        let (temp, mut file) = Temp::file(paths)?;
+        file.write_all(bytes).context("write", temp.path.display())?;
+        if sync == Sync::Yes {
+            file.sync_all().context("sync", temp.path.display())?;
+        }
+        Ok(temp)
+    }
+
+    /// Puts it in its place, over what is there.
+    pub fn replace(mut self, to: &Path) -> Result<()> {
+        fs::rename(&self.path, to)?;
+        self.placed = true;
+        Ok(())
     }
 
     /// Puts it in its place; false (and it is removed) when something is there already.

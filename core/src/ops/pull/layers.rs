@@ -2,7 +2,7 @@
 
 use std::panic::resume_unwind;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::{self, ScopedJoinHandle};
 
 use nix::sys::signal::SigSet;
@@ -41,6 +41,7 @@ struct Team<'a> {
     // What is left of the image's bounds.
     bytes: AtomicU64,
     entries: AtomicU64,
+    made: AtomicBool,
 }
 
 /// The unpacked layer, here or in a store below.
@@ -48,12 +49,13 @@ pub fn find(pull: &Pull<'_>, diff_id: &Digest) -> Result<Option<PathBuf>> {
     layers::find(&pull.paths, &pull.form, diff_id)
 }
 
-/// Has all `jobs` done. The first error ends the others.
-pub fn fetch(pull: &Pull<'_>, client: &Client, jobs: &[Job], progress: &mut dyn Progress) -> Result<()> {
+/// Has all `jobs` done, and tells whether there was anything to do. The first error ends the others.
+pub fn fetch(pull: &Pull<'_>, client: &Client, jobs: &[Job], progress: &mut dyn Progress) -> Result<bool> {
     let abort = Cancel::new();
     let (bytes, entries) = (AtomicU64::new(pull.unpack.max_bytes), AtomicU64::new(pull.unpack.max_entries));
     let client = client.under(&abort);
-    let team = Team { pull, client, jobs, next: AtomicUsize::new(0), abort: &abort, bytes, entries };
+    let (next, made) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let team = Team { pull, client, jobs, next, abort: &abort, bytes, entries, made };
     let (post, mail) = events::channel()?;
     let ended = thread::scope(|scope| {
         // Also when `progress` panics: the scope waits for its threads.
@@ -68,7 +70,8 @@ pub fn fetch(pull: &Pull<'_>, client: &Client, jobs: &[Job], progress: &mut dyn 
         Ok(workers.into_iter().map(joined).collect::<Vec<_>>())
     })?;
     pull.cancel.check("fetch layers", "")?;
-    worst(ended)
+    worst(ended)?;
+    Ok(team.made.into_inner())
 }
 
 struct AbortOnDrop<'a>(&'a Cancel);
@@ -129,6 +132,7 @@ impl Team<'_> {
         }
         post.send(Event::LayerStarted { digest: digest.clone(), total });
         let unpacked = self.make(job, post)?;
+        self.made.store(true, Ordering::Relaxed);
         post.send(Event::LayerDone { digest, unpacked });
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 
 use super::events::Post;
 use crate::error::{Error, Kind, Result};
-use crate::fs::{File, Sync};
+use crate::fs::File;
 use crate::paths::Paths;
 use crate::progress::Event;
 use crate::registry::{BlobReader, Client, Descriptor};
@@ -97,10 +97,10 @@ impl<'a> Stream<'a> {
         }
     }
 
-    /// Puts the copy in its place. The blob can be fetched again, so it needs no sync.
+    /// Puts the copy in its place.
     pub fn commit(self) -> Result<()> {
         match self.copy {
-            Some(copy) => copy.commit(&self.blob.digest, self.blob.size, Sync::No),
+            Some(copy) => copy.commit(&self.blob.digest, self.blob.size),
             None => Ok(()),
         }
     }

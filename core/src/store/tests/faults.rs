@@ -1,31 +1,12 @@
 //! A full disk.
 
-use nix::mount::{MsFlags, mount};
-use nix::sched::{CloneFlags, unshare};
-
+use super::disk::on_tmpfs;
 use super::*;
 use crate::error::Kind;
 
-/// Runs `test` in a directory on a tiny file system that only its thread sees. Skipped when not root.
-fn on_a_tiny_disk(test: impl FnOnce(&Path) + Send) {
-    if !nix::unistd::geteuid().is_root() {
-        return;
-    }
-    let dir = tempfile::tempdir().unwrap();
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            unshare(CloneFlags::CLONE_NEWNS).unwrap();
-            let none = None::<&str>;
-            mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
-            mount(Some("tmpfs"), dir.path(), Some("tmpfs"), MsFlags::empty(), Some("size=256k")).unwrap();
-            test(dir.path());
-        });
-    });
-}
-
 #[test]
 fn a_full_disk_is_told_and_leaves_nothing() {
-    on_a_tiny_disk(|dir| {
+    on_tmpfs("size=256k", |dir| {
         let paths = store_at(dir);
         let image = sample("small");
         pull(&paths, &image, "small:1");

@@ -52,7 +52,7 @@ fn a_blob_must_be_what_its_digest_says() {
     let write = |bytes: &[u8], digest: &Digest, size| {
         let mut writer = blobs::Writer::new(&s.paths, blobs::Check::Digest).unwrap();
         writer.write_all(bytes).unwrap();
-        writer.commit(digest, size, fs::Sync::No)
+        writer.commit(digest, size)
     };
     let right = digest(b"right");
     assert_eq!(write(b"wrong", &right, 5).unwrap_err().kind(), Kind::Integrity);

@@ -1,5 +1,6 @@
 //! Pulls into a store in a temporary directory, from registries good and bad.
 
+mod faults;
 mod image;
 mod real;
 mod tls;
@@ -16,16 +17,29 @@ use crate::store::layers as stored;
 /// A store of its own.
 struct Store {
     paths: Paths,
-    _dir: tempfile::TempDir,
+    _dir: Option<tempfile::TempDir>,
 }
 
 impl Store {
     fn new() -> Store {
-        let dir = tempfile::tempdir().unwrap();
-        let sub = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
-        let paths = Paths::new(Some(&sub("root")), Some(&sub("run"))).unwrap();
+        // In memory where that is possible: a pull ends with a sync of all that others have written, too.
+        let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        Store::at(dir.path()).keeping(dir)
+    }
+
+    fn keeping(self, dir: tempfile::TempDir) -> Store {
+        Store { _dir: Some(dir), ..self }
+    }
+
+    fn at(dir: &Path) -> Store {
+        let paths = Store::paths_at(dir);
         paths.make().unwrap();
-        Store { paths, _dir: dir }
+        Store { paths, _dir: None }
+    }
+
+    fn paths_at(dir: &Path) -> Paths {
+        let sub = |name: &str| dir.join(name).to_str().unwrap().to_owned();
+        Paths::new(Some(&sub("root")), Some(&sub("run"))).unwrap()
     }
 
     fn pull<'a>(&self, cancel: &'a Cancel) -> Pull<'a> {
