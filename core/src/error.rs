@@ -175,19 +175,20 @@ impl Error {
         self
     }
 
-    /// The same error under a wider operation and subject, as its caller would name them.
+    /// The same error under a wider operation and subject, as its caller would name them. Said twice, it is said once.
     pub fn within(mut self, operation: impl Into<Cow<'static, str>>, subject: impl Into<String>) -> Self {
-        let cause = self.cause();
-        let narrower = match self.0.subject.is_empty() {
-            true => self.0.operation.to_string(),
-            false => format!("{} {}", self.0.operation, self.0.subject),
+        let (operation, subject, cause) = (operation.into(), subject.into(), self.cause());
+        let again = self.0.operation == operation;
+        let narrower = match (again, self.0.subject.is_empty() || (again && self.0.subject == subject)) {
+            (true, true) => String::new(),
+            (true, false) => self.0.subject.clone(),
+            (false, true) => self.0.operation.to_string(),
+            (false, false) => format!("{} {}", self.0.operation, self.0.subject),
         };
-        self.0.message = match cause.is_empty() {
-            true => narrower,
-            false => format!("{narrower}: {cause}"),
-        };
-        self.0.operation = operation.into();
-        self.0.subject = subject.into();
+        let parts = [narrower, cause].into_iter().filter(|part| !part.is_empty());
+        self.0.message = parts.collect::<Vec<_>>().join(": ");
+        self.0.operation = operation;
+        self.0.subject = subject;
         self
     }
 
@@ -326,6 +327,10 @@ mod tests {
         );
         let wider = e.within("start container", "db");
         assert!(wider.to_string().starts_with("start container db: run newuidmap: no such file"));
+        let said = wider.to_string();
+        assert_eq!(wider.within("start container", "db").to_string(), said);
+        let inner = Error::new(Kind::Launch, "start container", "/etc").because("is a file");
+        assert_eq!(inner.within("start container", "db").to_string(), "start container db: /etc: is a file");
     }
 
     #[test]

@@ -120,10 +120,14 @@ impl<'a> Filter<'a> {
     const KEYS: [&'static str; 6] = ["id", "name", "label", "status", "ancestor", "exited"];
 
     fn parse(text: &'a str) -> Result<Self> {
+        let refused = |because: String| {
+            Err(Error::new(Kind::InvalidArgument, "read filter", format!("{text:?}")).because(because))
+        };
         match text.split_once('=') {
+            Some(("status", word)) if word.parse::<Status>().is_err() => refused(format!("{word:?} is not a status")),
+            Some(("exited", code)) if code.parse::<i32>().is_err() => refused(format!("{code:?} is not an exit code")),
             Some((key, value)) if Self::KEYS.contains(&key) => Ok(Filter { key, value }),
-            _ => Err(Error::new(Kind::InvalidArgument, "read filter", format!("{text:?}"))
-                .because(format!("a filter is key=value with a key of: {}", Self::KEYS.join(" ")))),
+            _ => refused(format!("a filter is key=value with a key of: {}", Self::KEYS.join(" "))),
         }
     }
 

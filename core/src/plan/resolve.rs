@@ -156,8 +156,14 @@ fn sharing(options: &RunOptions) -> Result<Sharing> {
 const MIN_MEMORY: i64 = 6 << 20;
 
 fn limits(options: &RunOptions) -> Result<Limits> {
-    if let Some(memory) = options.memory.filter(|m| *m > 0 && *m < MIN_MEMORY) {
+    if let Some(memory) = options.memory.filter(|m| *m != 0 && *m < MIN_MEMORY) {
         return Err(invalid("memory", format!("{memory} bytes are too few; the least is 6 MiB")));
+    }
+    if options.memory_reservation.is_some_and(|r| r < 0) {
+        return Err(invalid("memory_reservation", "it is a number of bytes"));
+    }
+    if options.memory_swap.is_some_and(|s| s < -1) {
+        return Err(invalid("memory_swap", "it is a number of bytes, or -1 for no limit"));
     }
     if options.memory_swap.is_some_and(|s| s > 0 && s < options.memory.unwrap_or(0)) {
         return Err(invalid("memory_swap", "it counts memory and swap together, so it can't be less than memory"));
