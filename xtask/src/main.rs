@@ -4,20 +4,24 @@
 //! |---|---|
 //! | `generate [--check]` | writes, or checks, every file that is derived from the facade |
 //! | `floors` | checks that every import of the core goes down |
+//! | `install [--prefix P] [--destdir D] [--libdir L] [--debug \| --profile P]` | builds and installs `libsampan` |
 #![allow(
     clippy::disallowed_methods,
     reason = "the tools of the workshop may run programs and touch files; the library may not"
 )]
 
 mod api;
+mod clib;
 mod floors;
 mod generate;
+mod install;
 mod parse;
 mod repo;
 
 use anyhow::{Result, bail};
 
-const USAGE: &str = "usage: cargo run -p xtask -- generate [--check] | floors";
+const USAGE: &str = "usage: cargo run -p xtask -- generate [--check] | floors |
+    install [--prefix P] [--destdir D] [--libdir L] [--debug | --profile P]";
 
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -26,6 +30,7 @@ fn main() -> Result<()> {
         ["generate"] => generate::run(false),
         ["generate", "--check"] => generate::run(true),
         ["floors"] => floors::run(),
+        ["install", ref rest @ ..] => install::run(rest),
         _ => bail!("{USAGE}"),
     }
 }
