@@ -1112,6 +1112,10 @@ typedef struct sampan_prune_report {
      * Bytes freed.
      */
     uint64_t bytes;
+    /**
+     * Records that can't be read, and why. What they use is not known, so no image's content was removed.
+     */
+    const char *const *unread;
 } sampan_prune_report;
 
 /**

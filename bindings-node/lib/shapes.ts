@@ -183,6 +183,7 @@ export const shapes = {
   PruneReport: {
     removed: ['removed'],
     bytes: ['bytes'],
+    unread: ['unread'],
   },
   Check: {
     name: ['name'],

@@ -385,6 +385,8 @@ export interface PruneReport {
   removed: string[]
   /** Bytes freed. */
   bytes: number
+  /** Records that can't be read, and why. What they use is not known, so no image's content was removed. */
+  unread: string[]
 }
 
 /** One check of `doctor`. */

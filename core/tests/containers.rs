@@ -11,8 +11,8 @@ use std::os::unix::fs::OpenOptionsExt;
 
 use common::{Host, command, image, text};
 use sampan::{
-    Cancel, Kind, ListOptions, LogOptions, Mount, MountKind, RemoveOptions, RunOptions, Status, Stdio, StopOptions,
-    Stream, Tie, Ulimit,
+    Cancel, Kind, ListOptions, LogOptions, Mount, MountKind, Quiet, RemoveOptions, RunOptions, Status, Stdio,
+    StopOptions, Stream, Tie, Ulimit,
 };
 
 #[test]
@@ -131,6 +131,23 @@ fn a_read_only_root_and_a_new_volume() {
     };
     let out = host.run(options).unwrap();
     assert_eq!(text(&out.stdout), "read-only\n1\nwritable\n", "{}", text(&out.stderr));
+    assert_eq!(host.left(), Vec::<String>::new());
+}
+
+#[test]
+fn a_volume_that_a_crash_left_unmade_is_made_by_the_start() {
+    let host = Host::new();
+    let volume = Mount { kind: MountKind::Volume, target: "/data".into(), ..Mount::default() };
+    let options = RunOptions { mounts: vec![volume], ..command(&["touch", "/data/f"]) };
+    let container = host.engine.create(&options, &mut Quiet, &Cancel::new()).unwrap();
+    let volumes = host.dir.path().join("root/volumes");
+    // As after a kill between the record and its volumes.
+    std::fs::remove_dir_all(&volumes).unwrap();
+    container.start(&Stdio::default(), &Cancel::new()).unwrap();
+    assert_eq!(container.wait(None, &Cancel::new()).unwrap().code, 0);
+    let made = std::fs::read_dir(&volumes).unwrap().next().unwrap().unwrap();
+    assert!(made.path().join("_data/f").exists());
+    container.remove(&RemoveOptions { force: false, volumes: true }).unwrap();
     assert_eq!(host.left(), Vec::<String>::new());
 }
 

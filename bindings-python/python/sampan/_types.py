@@ -493,10 +493,12 @@ class PruneReport(TypedDict):
     Attributes:
         removed: What was removed: ids and digests.
         bytes: Bytes freed.
+        unread: Records that can't be read, and why. What they use is not known, so no image's content was removed.
     """
 
     removed: list[str]
     bytes: int
+    unread: list[str]
 
 
 class Check(TypedDict):

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{confirmed, container};
 use crate::cli::{ForceArg, FormatArg};
-use crate::fail::{Fail, Outcome};
+use crate::fail::{Fail, Outcome, complain};
 use crate::output::{self, human};
 
 pub fn version(format: &FormatArg) -> Outcome {
@@ -68,6 +68,7 @@ pub fn gc(engine: &Engine) -> Outcome {
 
 fn reclaimed(report: &PruneReport) -> Result<(), Fail> {
     report.removed.iter().try_for_each(output::line)?;
+    report.unread.iter().for_each(|why| complain(format_args!("no image's content was removed: {why}")));
     output::line(format_args!("Total reclaimed space: {}", human::size(report.bytes)))
 }
 

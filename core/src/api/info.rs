@@ -213,6 +213,8 @@ infos! {
         pub removed: Vec<String>,
         /// Bytes freed.
         pub bytes: u64,
+        /// Records that can't be read, and why. What they use is not known, so no image's content was removed.
+        pub unread: Vec<String>,
     }
 
     /// One check of `doctor`.

@@ -1331,6 +1331,8 @@ pub struct sampan_prune_report {
     pub removed: *const *const c_char,
     /// Bytes freed.
     pub bytes: u64,
+    /// Records that can't be read, and why. What they use is not known, so no image's content was removed.
+    pub unread: *const *const c_char,
 }
 
 // SAFETY: a size, then numbers and pointers.
@@ -1339,7 +1341,12 @@ unsafe impl Growable for sampan_prune_report {}
 impl Record for api::PruneReport {
     type C = sampan_prune_report;
     fn to_struct(&self, arena: &mut Arena) -> sampan_prune_report {
-        Self::C { struct_size: size_of::<Self::C>(), removed: self.removed.keep(arena), bytes: self.bytes.keep(arena) }
+        Self::C {
+            struct_size: size_of::<Self::C>(),
+            removed: self.removed.keep(arena),
+            bytes: self.bytes.keep(arena),
+            unread: self.unread.keep(arena),
+        }
     }
 }
 

@@ -35,8 +35,9 @@ pub(super) fn create_with(
     adjust(&mut record.spec);
     // Until the record names the layers, nothing else keeps garbage collection from them.
     let _guard = lock::shared(&context.paths.gc_lock())?;
-    make_volumes(context, &record)?;
-    containers::create(&context.paths, &record).inspect_err(|_| drop_volumes(context, &record))?;
+    containers::create(&context.paths, &record)?;
+    // After the record, or a kill in between would leave volumes that nobody knows of; a start makes up for it.
+    make_volumes(context, &record).inspect_err(|_| drop(super::remove::discard(context, &record)))?;
     Ok(record)
 }
 
@@ -107,7 +108,8 @@ fn ensure_image(
     }
 }
 
-fn make_volumes(context: &Context, record: &Record) -> Result<()> {
+/// Makes those of its volumes that are missing.
+pub(super) fn make_volumes(context: &Context, record: &Record) -> Result<()> {
     for mount in record.spec.mounts.iter().filter(|m| m.is_volume()) {
         volumes::make(&context.paths, &mount.mount.source.parse()?)?;
     }

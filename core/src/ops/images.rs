@@ -96,6 +96,9 @@ pub fn tag(context: &Context, text: &str, reference: &str) -> Result<()> {
 
 /// Removes a tag, and the image with its last tag (Docker's rules).
 pub fn remove(context: &Context, text: &str, options: &RemoveImageOptions) -> Result<Vec<RemovedImage>> {
+    if let Some(damaged) = parse(text).filter(|r| refs::is_damaged(&context.paths, r)) {
+        return untag(&context.paths, &[damaged]);
+    }
     let Found { known, by } = find_known(&context.paths, text)?;
     let drop = match by {
         By::Reference(reference) => vec![reference],
@@ -112,8 +115,7 @@ pub fn remove(context: &Context, text: &str, options: &RemoveImageOptions) -> Re
         check_unused(text, &users, options.force)?;
     }
     let mut removed = untag(&context.paths, &drop)?;
-    if last && users.is_empty() {
-        collect(context)?;
+    if last && users.is_empty() && collect(context)?.unread.is_empty() {
         removed.push(RemovedImage { deleted: Some(known.id.to_string()), ..RemovedImage::default() });
     }
     Ok(removed)
@@ -149,7 +151,7 @@ fn check_unused(text: &str, users: &[Container], force: bool) -> Result<()> {
 /// Removes blobs, layers and leftovers that no image, container or lease uses.
 pub fn gc(context: &Context) -> Result<PruneReport> {
     let swept = collect(context)?;
-    Ok(PruneReport { removed: swept.removed, bytes: swept.bytes })
+    Ok(PruneReport { removed: swept.removed, bytes: swept.bytes, unread: swept.unread })
 }
 
 fn collect(context: &Context) -> Result<gc::Swept> {
@@ -157,8 +159,9 @@ fn collect(context: &Context) -> Result<gc::Swept> {
 }
 
 fn used(paths: &Paths) -> Result<Used> {
-    let mut used = Used::default();
-    for record in containers::used(paths)? {
+    let (records, unread) = containers::records_for_gc(paths)?;
+    let mut used = Used { unread, ..Used::default() };
+    for record in records {
         used.manifests.push(record.manifest);
         used.layers.extend(record.layers);
     }
@@ -168,8 +171,8 @@ fn used(paths: &Paths) -> Result<Used> {
 /// The containers that were made from an image.
 fn users(paths: &Paths, id: &Digest) -> Result<Vec<Container>> {
     let mut users = Vec::new();
-    for container in containers::ids(paths)? {
-        users.extend(containers::load(paths, &container)?.filter(|c| c.record.image_id == *id));
+    for record in containers::records(paths)?.into_iter().filter(|r| r.image_id == *id) {
+        users.extend(containers::load(paths, &record.id)?);
     }
     Ok(users)
 }
@@ -181,7 +184,7 @@ fn known(paths: &Paths) -> Result<Vec<Known>> {
         let new = || Known { id: r.id.clone(), manifest: r.manifest.clone(), refs: Vec::new() };
         all.entry(r.id.clone()).or_insert_with(new).refs.push(r);
     }
-    for record in containers::used(paths)? {
+    for record in containers::records(paths)? {
         let new = || Known { id: record.image_id.clone(), manifest: record.manifest, refs: Vec::new() };
         all.entry(record.image_id.clone()).or_insert_with(new);
     }

@@ -48,7 +48,8 @@ pub fn list(context: &Context, options: &ListOptions) -> Result<Vec<ContainerInf
     let mut found = Vec::new();
     for id in containers::ids(&context.paths)? {
         // One that is removed between the listing and the look is not there, which is the truth.
-        let Some(container) = containers::load(&context.paths, &id)? else { continue };
+        // A damaged one would hide all others; a collection tells of it.
+        let Some(container) = containers::load_unless_damaged(&context.paths, &id)? else { continue };
         let info = info(context, &container);
         let shown = options.all || by_state || matches!(info.status, Status::Running | Status::Paused);
         if shown && Filter::all_match(&filters, &info) {

@@ -13,10 +13,14 @@ use crate::id::ContainerId;
 use crate::launch;
 use crate::plan::cgroup;
 use crate::store::containers::{self, Container, Record};
+use crate::store::{liveness, tmp};
 use crate::sys::{self, PidFd};
 
 /// Removes a container.
 pub fn remove(context: &Context, id: &ContainerId, options: &RemoveOptions) -> Result<()> {
+    if containers::is_damaged(&context.paths, id) {
+        return remove_damaged(context, id);
+    }
     let container = list::load(context, id)?;
     if container.held && !options.force {
         return Err(Error::new(Kind::Conflict, "remove container", container.record.name.as_str())
@@ -37,6 +41,20 @@ pub fn remove(context: &Context, id: &ContainerId, options: &RemoveOptions) -> R
         create::drop_volumes(context, &container.record);
     }
     Ok(())
+}
+
+/// Removes what can't be told of any more: its name becomes free with it, its volumes stay.
+fn remove_damaged(context: &Context, id: &ContainerId) -> Result<()> {
+    let at = context.paths.container(id);
+    if liveness::is_held(&at.lock())? {
+        return Err(Error::new(Kind::Conflict, "remove container", id.short())
+            .because("it is running, and its record is damaged")
+            .hint("end its processes first"));
+    }
+    match tmp::trash(&context.paths, at.dir())? {
+        Some(trash) => remove_tree(context, &trash).map_err(|e| e.within("remove container", id.short())),
+        None => Ok(()),
+    }
 }
 
 /// Does what a killed shim left undone: its process was killed with it, and its cgroups are still there.

@@ -30,6 +30,7 @@ pub(super) fn launch(context: &Context, record: &Record, stdio: &Stdio) -> Resul
     let paths = context.paths.container(&record.id);
     let lock = liveness::hold(&paths.lock(), record.name.as_str())?;
     containers::clear_run(&context.paths, &record.id)?;
+    super::create::make_volumes(context, record)?;
     let (cgroup, mut plan) = plan(context, record)?;
     // As in Docker: an attached input that ends is the input's end; kept open is what nobody is attached to.
     plan.supervise.keep_stdin &= stdio.stdin.is_none();

@@ -220,6 +220,14 @@ pub fn load(paths: &Paths, id: &ContainerId) -> Result<Option<Container>> {
     Ok(Some(Container { record, state: record::read(&at.state())?, exit: record::read(&at.exit())?, held }))
 }
 
+/// As [`load`], for lists: `None` also when its record is damaged.
+pub fn load_unless_damaged(paths: &Paths, id: &ContainerId) -> Result<Option<Container>> {
+    match load(paths, id) {
+        Err(_) if is_damaged(paths, id) => Ok(None),
+        done => done,
+    }
+}
+
 /// Forgets the last run, before a new one.
 pub fn clear_run(paths: &Paths, id: &ContainerId) -> Result<()> {
     let at = paths.container(id);
@@ -227,13 +235,24 @@ pub fn clear_run(paths: &Paths, id: &ContainerId) -> Result<()> {
     fs::remove_file(&at.state()).map(drop)
 }
 
-/// What containers keep alive: manifests' digests, and `(form, diff id)` of layers.
-pub fn used(paths: &Paths) -> Result<Vec<Record>> {
+/// The records of all containers, but for damaged ones.
+pub fn records(paths: &Paths) -> Result<Vec<Record>> {
     let mut records = Vec::new();
     for id in ids(paths)? {
-        records.extend(record::read::<Record>(&paths.container(&id).record())?);
+        records.extend(record::read_unless_damaged::<Record>(&paths.container(&id).record())?);
     }
     Ok(records)
+}
+
+/// The records of all containers, and the errors of those that can't be read.
+pub fn records_for_gc(paths: &Paths) -> Result<(Vec<Record>, Vec<Error>)> {
+    let ids = ids(paths)?;
+    Ok(record::sorted_out(ids.iter().map(|id| record::read::<Record>(&paths.container(id).record()))))
+}
+
+/// Whether a container is here and its record damaged: it can be removed, and nothing else.
+pub fn is_damaged(paths: &Paths, id: &ContainerId) -> bool {
+    record::is_damaged::<Record>(&paths.container(id).record())
 }
 
 /// Takes a container out of sight and frees its name; what is returned is the caller's to delete, `None`

@@ -19,12 +19,14 @@ use crate::paths::Paths;
 pub type Remover<'a> = &'a dyn Fn(&Path) -> Result<()>;
 
 /// What containers use.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Used {
     /// Manifests' digests.
     pub manifests: Vec<Digest>,
     /// Diff ids.
     pub layers: Vec<Digest>,
+    /// Records that may tell of more, but can't be read.
+    pub unread: Vec<Error>,
 }
 
 /// What a collection removed.
@@ -34,6 +36,8 @@ pub struct Swept {
     pub removed: Vec<String>,
     /// Bytes freed.
     pub bytes: u64,
+    /// Records that could not be read, and why. What they use is not known, so no content was removed.
+    pub unread: Vec<String>,
 }
 
 /// Commits hold the lock for milliseconds; who holds it longer has hung.
@@ -43,13 +47,16 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub fn collect(paths: &Paths, used: &dyn Fn(&Paths) -> Result<Used>, remover: Remover<'_>) -> Result<Swept> {
     let mut swept = Swept::default();
     let guard = Lock::take(&paths.gc_lock(), Mode::Exclusive, Wait { timeout: Some(PATIENCE), cancel: None })?;
-    let live = mark(paths, &used(paths)?)?;
+    let (live, unread) = mark(paths, used(paths)?)?;
     crash::point("gc marked");
-    sweep_blobs(paths, &live, &mut swept)?;
-    sweep_layers(paths, &live, &mut swept)?;
+    if unread.is_empty() {
+        sweep_blobs(paths, &live, &mut swept)?;
+        sweep_layers(paths, &live, &mut swept)?;
+        refs::refresh_layout(paths)?;
+    }
+    swept.unread = unread.iter().map(ToString::to_string).collect();
     sweep_names(paths)?;
     sweep_locks(paths)?;
-    refs::refresh_layout(paths)?;
     let leftovers = leftovers(paths)?;
     drop(guard);
     swept.bytes += delete(leftovers, remover)?;
@@ -69,19 +76,22 @@ pub fn tidy(paths: &Paths, remover: Remover<'_>) -> Result<()> {
     delete(leftovers, remover).map(drop)
 }
 
-/// Every digest in use. A digest is a digest: blobs and layers need no separate sets.
-fn mark(paths: &Paths, used: &Used) -> Result<HashSet<Digest>> {
+/// Every digest in use, and the records that may know more. A digest is a digest: blobs and layers need no
+/// separate sets.
+fn mark(paths: &Paths, used: Used) -> Result<(HashSet<Digest>, Vec<Error>)> {
     let mut live = leases::held(paths)?;
-    live.extend(used.layers.iter().cloned());
-    let mut manifests: HashSet<Digest> = used.manifests.iter().cloned().collect();
-    for r in refs::list_own(paths)? {
+    live.extend(used.layers);
+    let mut manifests: HashSet<Digest> = used.manifests.into_iter().collect();
+    let (refs, mut unread) = refs::list_for_gc(paths)?;
+    unread.extend(used.unread);
+    for r in refs {
         live.extend(r.index);
         manifests.insert(r.manifest);
     }
     for manifest in manifests {
         mark_image(paths, manifest, &mut live)?;
     }
-    Ok(live)
+    Ok((live, unread))
 }
 
 /// What a damaged image names can't be told, nor used: only that much is skipped. A failure to read stops all.

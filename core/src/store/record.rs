@@ -14,9 +14,60 @@ pub const VERSION: u32 = 1;
 /// No record of ours comes near.
 const MAX: u64 = 4 << 20;
 
+/// Why a record that is there can't be used.
+enum Fault {
+    /// Its writer knew more than we do.
+    Newer(Error),
+    /// It says nothing.
+    Damaged(Error),
+    /// It could not be read.
+    Unread(Error),
+}
+
+impl Fault {
+    fn error(self) -> Error {
+        match self {
+            Fault::Newer(e) | Fault::Damaged(e) | Fault::Unread(e) => e,
+        }
+    }
+}
+
 /// Reads a record; `None` when it is missing. A newer one is refused: its writer knew more than we do.
 pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
-    let Some(bytes) = fs::read_if_exists(path, MAX)? else { return Ok(None) };
+    try_read(path).map_err(Fault::error)
+}
+
+/// As [`read`], for lists: one that is damaged is passed over, or it would hide all others.
+pub fn read_unless_damaged<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    match try_read(path) {
+        Err(Fault::Damaged(_)) => Ok(None),
+        done => done.map_err(Fault::error),
+    }
+}
+
+/// What could be read, and why the rest could not.
+pub fn sorted_out<T>(records: impl Iterator<Item = Result<Option<T>>>) -> (Vec<T>, Vec<Error>) {
+    let (mut read, mut unread) = (Vec::new(), Vec::new());
+    for record in records {
+        match record {
+            Ok(record) => read.extend(record),
+            Err(e) => unread.push(e),
+        }
+    }
+    (read, unread)
+}
+
+/// Whether a record is there and says nothing.
+pub fn is_damaged<T: DeserializeOwned>(path: &Path) -> bool {
+    matches!(try_read::<T>(path), Err(Fault::Damaged(_)))
+}
+
+fn try_read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Fault> {
+    let read = fs::read_if_exists(path, MAX).map_err(|e| match e.kind() {
+        Kind::Store | Kind::LimitExceeded => Fault::Damaged(e),
+        _ => Fault::Unread(e),
+    });
+    let Some(bytes) = read? else { return Ok(None) };
     check_version(path, &bytes)?;
     serde_json::from_slice(&bytes).map(Some).map_err(|e| damaged(path, &e))
 }
@@ -27,7 +78,7 @@ pub fn encode(path: &Path, record: &impl Serialize) -> Result<Vec<u8>> {
         .map_err(|e| Error::new(Kind::Store, "write record", path.display().to_string()).because(e.to_string()))
 }
 
-fn check_version(path: &Path, bytes: &[u8]) -> Result<()> {
+fn check_version(path: &Path, bytes: &[u8]) -> Result<(), Fault> {
     #[derive(Deserialize)]
     struct Versioned {
         version: u32,
@@ -35,12 +86,18 @@ fn check_version(path: &Path, bytes: &[u8]) -> Result<()> {
     let found: Versioned = serde_json::from_slice(bytes).map_err(|e| damaged(path, &e))?;
     match found.version {
         1..=VERSION => Ok(()),
-        newer => Err(Error::new(Kind::Store, "read record", path.display().to_string())
-            .because(format!("it has version {newer}, and this Sampan reads up to {VERSION}"))
-            .hint("use a newer Sampan")),
+        newer => Err(Fault::Newer(
+            Error::new(Kind::Store, "read record", path.display().to_string())
+                .because(format!("it has version {newer}, and this Sampan reads up to {VERSION}"))
+                .hint("use a newer Sampan"),
+        )),
     }
 }
 
-fn damaged(path: &Path, why: &serde_json::Error) -> Error {
-    Error::new(Kind::Store, "read record", path.display().to_string()).because(format!("it is damaged: {why}"))
+fn damaged(path: &Path, why: &serde_json::Error) -> Fault {
+    Fault::Damaged(
+        Error::new(Kind::Store, "read record", path.display().to_string())
+            .because(format!("it is damaged: {why}"))
+            .hint("remove what it stands for by its name, and make it again"),
+    )
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::tmp::Temp;
 use super::{crash, record};
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::fs::{self, Sync};
 use crate::id::Digest;
 use crate::lock;
@@ -58,13 +58,24 @@ pub fn list(paths: &Paths) -> Result<Vec<Ref>> {
     Ok(all.into_values().collect())
 }
 
-/// The references of this store alone.
+/// The references of this store alone, but for damaged ones.
 pub fn list_own(paths: &Paths) -> Result<Vec<Ref>> {
     let mut refs = Vec::new();
     for name in fs::list(&paths.refs())? {
-        refs.extend(record::read::<Ref>(&paths.refs().join(name))?);
+        refs.extend(record::read_unless_damaged::<Ref>(&paths.refs().join(name))?);
     }
     Ok(refs)
+}
+
+/// The references of this store alone, and the errors of those that can't be read.
+pub fn list_for_gc(paths: &Paths) -> Result<(Vec<Ref>, Vec<Error>)> {
+    let names = fs::list(&paths.refs())?;
+    Ok(record::sorted_out(names.iter().map(|name| record::read::<Ref>(&paths.refs().join(name)))))
+}
+
+/// Whether a reference is here and damaged: it can be removed, and nothing else.
+pub fn is_damaged(paths: &Paths, reference: &Reference) -> bool {
+    record::is_damaged::<Ref>(&paths.reference(&reference.to_string()))
 }
 
 /// Points a reference to an image, which is on the disk by now ([`super::leases::Lease::settle`]).

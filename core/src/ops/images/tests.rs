@@ -185,3 +185,57 @@ fn a_damaged_image_is_listed_and_can_be_removed() {
     h.remove("a:1", false).unwrap();
     assert_eq!(list(&h.context).unwrap(), []);
 }
+
+#[test]
+fn a_damaged_record_hides_nothing_and_loses_nothing() {
+    let h = home();
+    let paths = &h.context.paths;
+    h.pull("1", "a:1");
+    h.pull("2", "a:2");
+    h.pull("3", "a:3");
+    let record = h.container("web", &inspect(&h.context, "a:3").unwrap());
+    let kept = inspect(&h.context, "a:1").unwrap();
+    let spoil = |path: &std::path::Path| {
+        crate::fs::remove_file(path).unwrap();
+        crate::fs::write_new(path, b"{\"vers").unwrap();
+    };
+    spoil(&paths.reference("docker.io/library/a:1"));
+    spoil(&paths.container(&record.id).record());
+    assert_eq!(list(&h.context).unwrap().len(), 2);
+    assert_eq!(super::super::list::list(&h.context, &ListOptions { all: true, ..ListOptions::default() }).unwrap(), []);
+    // Image 2 goes out of view; what it had stays for as long as it can't be told who else has it.
+    assert_eq!(h.remove("a:2", false).unwrap(), [untagged("docker.io/library/a:2")]);
+    let report = gc(&h.context).unwrap();
+    assert_eq!((report.removed.len(), report.unread.len()), (0, 2));
+    assert!(
+        report.unread[0].contains("a%3A1: it is damaged") && report.unread[1].contains("record.json"),
+        "{report:?}"
+    );
+    assert!(paths.blob(&kept.digest.parse().unwrap()).exists());
+    // Both can be removed by name and by id, and then collection is whole again.
+    assert_eq!(h.remove("a:1", false).unwrap(), [untagged("docker.io/library/a:1")]);
+    super::super::remove::remove(&h.context, &record.id, &RemoveOptions::default()).unwrap();
+    let report = gc(&h.context).unwrap();
+    assert_eq!((report.removed.len(), report.unread.len()), (8, 0));
+    assert_eq!(crate::fs::list(&paths.names()).unwrap(), Vec::<std::ffi::OsString>::new());
+}
+
+#[test]
+fn a_newer_record_stops_lists_and_keeps_what_it_may_use() {
+    let h = home();
+    h.pull("1", "a:1");
+    h.pull("2", "a:2");
+    let path = h.context.paths.reference("docker.io/library/a:1");
+    let newer = br#"{"version":2,"reference":{}}"#;
+    crate::fs::remove_file(&path).unwrap();
+    crate::fs::write_new(&path, newer).unwrap();
+    let e = list(&h.context).unwrap_err();
+    assert!(e.kind() == Kind::Store && e.to_string().ends_with("use a newer Sampan"), "{e}");
+    assert_eq!(h.remove("a:1", true).unwrap_err().kind(), Kind::Store);
+    assert_eq!(h.remove("a:2", true).unwrap_err().kind(), Kind::Store);
+    crate::fs::make_dirs(&h.context.paths.tmp().join("left")).unwrap();
+    let report = gc(&h.context).unwrap();
+    assert_eq!((report.removed.len(), report.unread.len()), (0, 1));
+    assert!(crate::fs::list(&h.context.paths.tmp()).unwrap().is_empty());
+    assert_eq!(crate::fs::read_bounded(&path, 99).unwrap(), newer);
+}
