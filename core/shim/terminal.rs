@@ -4,16 +4,30 @@ use crate::fail::{At, Fail, Outcome};
 use crate::launch::word;
 use crate::sys::{self, AT_EMPTY_PATH, Errno, Fd};
 use crate::target::{self, Missing};
-use crate::wire::Step;
+use crate::wire::{Step, fd};
 
 /// Makes one, sends its master to the shim and binds its slave on /dev/console. Returns the slave.
 pub fn make(root: Fd, sync: Fd) -> Outcome<Fd> {
     let master = open_master(root).step(Step::Terminal)?;
     let slave = open_slave(master).step(Step::Terminal)?;
+    take_size(master);
     bind_console(root, slave)?;
     sys::send_fd(sync, &[word::TERMINAL], master).step(Step::Terminal)?;
     let _ = sys::close(master);
     Ok(slave)
+}
+
+/// The size of the host's terminal, when it passed one: what is asked for later comes after the first output.
+fn take_size(master: Fd) {
+    const TIOCGWINSZ: usize = 0x5413;
+    const TIOCSWINSZ: usize = 0x5414;
+    for host in [fd::STDIN, fd::STDOUT, fd::STDERR] {
+        let mut size = [0u16; 4];
+        if sys::ioctl_with(host, TIOCGWINSZ, &mut size).is_ok() && size[0] > 0 {
+            let _ = sys::ioctl_with(master, TIOCSWINSZ, &mut size);
+            return;
+        }
+    }
 }
 
 /// Makes it the controlling terminal of this process, which leads a session without one.
