@@ -7,6 +7,7 @@ use crate::error::{Error, Kind, Result};
 use crate::id::{ContainerId, Digest, Name};
 use crate::plan::{cgroup, resolve};
 use crate::progress::Progress;
+use crate::registry::Platform;
 use crate::spec::Spec;
 use crate::store::containers::{self, Record};
 use crate::store::volumes;
@@ -102,9 +103,22 @@ fn ensure_image(
     if options.pull == PullPolicy::Always {
         return pulled(progress);
     }
-    match images::for_container(context, &options.image) {
+    let found = images::for_container(context, &options.image).and_then(|image| of_platform(image, options));
+    match found {
         Err(e) if e.kind() == Kind::NotFound && options.pull == PullPolicy::Missing => pulled(progress),
         found => found,
+    }
+}
+
+/// An image for another machine than was asked for is as good as none.
+fn of_platform(image: ImageInfo, options: &RunOptions) -> Result<ImageInfo> {
+    let Some(asked) = options.platform.as_deref() else { return Ok(image) };
+    let wanted = pull::platform(Some(asked))?;
+    let made_for = Platform::new(&image.os, &image.architecture, image.variant.as_deref());
+    match made_for.same_machine(&wanted) {
+        true => Ok(image),
+        false => Err(Error::new(Kind::NotFound, "find image", &options.image)
+            .because(format!("the one that is here is for {made_for}, not for {wanted}"))),
     }
 }
 

@@ -192,7 +192,8 @@ fn refuse(kind: Kind, why: impl Into<String>) -> Error {
     Error::new(kind, "read image", "").because(why)
 }
 
-fn platform(asked: Option<&str>) -> Result<Platform> {
+/// The platform asked for; this machine's when none is.
+pub(super) fn platform(asked: Option<&str>) -> Result<Platform> {
     let platform = asked.map_or_else(|| Ok(Platform::host()), str::parse::<Platform>)?;
     match platform.os.as_str() {
         "linux" => Ok(platform),
