@@ -368,12 +368,6 @@ pub struct ForceArg {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
-
-    #[test]
-    fn the_grammar_holds() {
-        Cli::command().debug_assert();
-    }
 
     #[test]
     fn tail_is_docker_s() {

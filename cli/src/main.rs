@@ -10,6 +10,7 @@ mod cli;
 mod commands;
 mod fail;
 mod flags;
+mod grammar;
 mod output;
 mod progress;
 mod signals;
@@ -18,10 +19,8 @@ mod unsupported;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 fn main() -> ExitCode {
-    let result = match cli::Cli::try_parse() {
+    let result = match grammar::parse(std::env::args_os()) {
         Ok(cli) => commands::execute(cli),
         Err(error) => unsupported::explain(error),
     };

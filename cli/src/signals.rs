@@ -29,8 +29,15 @@ const PATIENCE: u32 = 3;
 /// Who gets the signals, and what they cancel while nobody does.
 #[derive(Clone, Default)]
 pub struct Forwarder {
-    target: Arc<Mutex<Option<Container>>>,
+    target: Arc<Mutex<Target>>,
     pub cancel: Cancel,
+}
+
+#[derive(Default)]
+struct Target {
+    container: Option<Container>,
+    /// What came while there was none. A container that has started in spite of it gets it late.
+    early: Vec<Signal>,
 }
 
 impl Forwarder {
@@ -51,7 +58,9 @@ impl Forwarder {
 
     /// From now on signals go to this container.
     pub fn aim(&self, container: &Container) {
-        *self.target.lock().unwrap_or_else(PoisonError::into_inner) = Some(container.clone());
+        let mut target = self.target.lock().unwrap_or_else(PoisonError::into_inner);
+        target.container = Some(container.clone());
+        target.early.drain(..).for_each(|signal| pass(container, signal));
         resize(container);
     }
 
@@ -59,18 +68,25 @@ impl Forwarder {
         let mut asked = 0;
         loop {
             let Ok(signal) = next(fd) else { return };
-            let target = self.target.lock().unwrap_or_else(PoisonError::into_inner).clone();
             asked += u32::from(matches!(signal, Signal::SIGINT | Signal::SIGTERM));
-            match target {
-                Some(container) if signal == Signal::SIGWINCH => resize(&container),
+            let mut target = self.target.lock().unwrap_or_else(PoisonError::into_inner);
+            match &target.container {
+                Some(container) if signal == Signal::SIGWINCH => resize(container),
                 Some(_) if asked >= PATIENCE => std::process::exit(128 + signal as i32),
-                // It may have ended meanwhile, which the main thread is about to see.
-                Some(container) => drop(container.kill(signal.as_str())),
+                Some(container) => pass(container, signal),
                 None if matches!(signal, Signal::SIGWINCH | Signal::SIGCONT) => {}
-                None => self.cancel.cancel(),
+                None => {
+                    target.early.push(signal);
+                    self.cancel.cancel();
+                }
             }
         }
     }
+}
+
+fn pass(container: &Container, signal: Signal) {
+    // It may have ended meanwhile, which the main thread is about to see.
+    let _ = container.kill(signal.as_str());
 }
 
 fn next(fd: &SignalFd) -> nix::Result<Signal> {

@@ -43,6 +43,7 @@ fn row(info: &ContainerInfo, whole: bool) -> Row {
         "Ports": "",
         "Names": info.name,
         "Labels": labels.join(","),
+        output::LABEL: info.labels,
         "Mounts": mounts.collect::<Vec<_>>().join(","),
         "Networks": info.network,
     });

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use sampan::{Cancel, Container, Engine, Progress, RemoveOptions, RunOptions, Stdio};
+use sampan::{Cancel, Container, Engine, Kind, Progress, RemoveOptions, RunOptions, Status, Stdio};
 
 use super::each;
 use crate::cli::StartArgs;
@@ -107,12 +107,17 @@ pub fn create(engine: &Engine, args: &CreateArgs) -> Outcome {
 pub fn start(engine: &Engine, args: &StartArgs) -> Outcome {
     let names = &args.names.containers;
     match (args.attach || args.interactive, names.as_slice()) {
-        (false, _) => each(names, |name| {
-            engine.container(name)?.start(&Stdio::default(), &Cancel::new())?;
-            Ok(Some(name.to_owned()))
-        }),
+        (false, _) => each(names, |name| start_detached(&engine.container(name)?).map(|()| Some(name.to_owned()))),
         (true, [name]) => start_attached(engine, name, args.interactive),
         (true, _) => Err(Fail::usage("only one container can be started attached")),
+    }
+}
+
+/// To start what runs already is no failure, as with Docker.
+fn start_detached(container: &Container) -> sampan::Result<()> {
+    match container.start(&Stdio::default(), &Cancel::new()) {
+        Err(error) if error.kind() == Kind::Conflict && container.inspect()?.status == Status::Running => Ok(()),
+        started => started,
     }
 }
 

@@ -8,7 +8,7 @@ use clap::{ArgAction, Args};
 use sampan::{PullPolicy, RunOptions, Tie};
 
 use crate::fail::Fail;
-pub use words::StdStream;
+pub use words::{StdStream, truth};
 
 const RUN_EXAMPLES: &str = "\
 Examples:
@@ -28,7 +28,7 @@ pub struct RunArgs {
     #[arg(short, long, value_name = "STREAM", value_parser = words::stream, conflicts_with = "detach")]
     pub attach: Vec<words::StdStream>,
     /// Forward signals to the container
-    #[arg(long, value_name = "BOOL", default_value = "true", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = ArgAction::Set)]
+    #[arg(long, value_name = "BOOL", default_value = "true", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = ArgAction::Set, value_parser = truth)]
     pub sig_proxy: bool,
     /// Print what would be done, as JSON, and do nothing
     #[arg(long)]

@@ -111,11 +111,7 @@ fn mount_field(mount: &mut Mount, key: &str, value: Option<&str>) -> Result<(), 
 }
 
 fn truth(key: &str, value: Option<&str>) -> Result<bool, String> {
-    match value {
-        None | Some("true" | "1") => Ok(true),
-        Some("false" | "0") => Ok(false),
-        Some(other) => Err(format!("{key}={other}: expected true or false")),
-    }
+    super::truth(value.unwrap_or("true")).map_err(|e| format!("{key}={}: {e}", value.unwrap_or_default()))
 }
 
 /// `TARGET[:OPTIONS]`.

@@ -23,6 +23,15 @@ pub fn stream(text: &str) -> Result<StdStream, String> {
     }
 }
 
+/// A yes or a no as Docker reads it (Go's `strconv.ParseBool`).
+pub fn truth(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err("expected true or false".to_owned()),
+    }
+}
+
 pub fn pull_policy(text: &str) -> Result<PullPolicy, String> {
     text.parse::<PullPolicy>().map_err(|e| e.cause())
 }

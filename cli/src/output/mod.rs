@@ -4,6 +4,7 @@ pub mod human;
 mod table;
 mod template;
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use serde::Serialize;
@@ -19,6 +20,9 @@ pub type Column = (&'static str, &'static str);
 /// One row, field by field, in Docker's field names.
 pub type Row = serde_json::Map<String, Value>;
 
+/// The field that only a template can ask for: labels by their keys, `{{.Label "key"}}`.
+pub const LABEL: &str = "Label";
+
 /// Prints rows as the flags ask: ids, a table, JSON lines or a template.
 pub fn list(args: &ListArgs, columns: &[Column], rows: &[Row]) -> Result<(), Fail> {
     let mut out = io::stdout().lock();
@@ -31,7 +35,8 @@ pub fn list(args: &ListArgs, columns: &[Column], rows: &[Row]) -> Result<(), Fai
         None | Some("table") => out.write_all(table::render(columns, rows).as_bytes())?,
         Some("json") => {
             for row in rows {
-                writeln!(out, "{}", serde_json::to_string(row)?)?;
+                let fields: BTreeMap<_, _> = row.iter().filter(|(name, _)| *name != LABEL).collect();
+                writeln!(out, "{}", serde_json::to_string(&fields)?)?;
             }
         }
         Some(text) => template_rows(&mut out, text, columns, rows)?,
@@ -47,8 +52,7 @@ fn template_rows(out: &mut impl Write, text: &str, columns: &[Column], rows: &[R
     let template = Template::parse(text).map_err(Fail::usage)?;
     let mut lines = Vec::new();
     if headed {
-        let names = columns.iter().map(|(heading, field)| (field.to_string(), Value::from(*heading)));
-        lines.push(template.render(&Value::Object(names.collect())).map_err(Fail::usage)?);
+        lines.push(template.heading(columns));
     }
     for row in rows {
         lines.push(template.render(&Value::Object(row.clone())).map_err(Fail::usage)?);

@@ -1,6 +1,9 @@
-//! The part of Go's templates that people use with Docker: `{{.Field}}`, `{{.A.B}}`, `{{json .A}}`.
+//! The part of Go's templates that people use with Docker: `{{.Field}}`, `{{.A.B}}`, `{{json .A}}`,
+//! `{{index .A "key"}}` and `{{.Label "key"}}`.
 
 use serde_json::Value;
+
+use super::Column;
 
 /// A parsed template.
 #[derive(Debug, PartialEq)]
@@ -9,7 +12,16 @@ pub struct Template(Vec<Piece>);
 #[derive(Debug, PartialEq)]
 enum Piece {
     Text(String),
-    Field { path: Vec<String>, json: bool },
+    Field { path: Vec<Step>, json: bool },
+}
+
+/// One step down a value.
+#[derive(Debug, PartialEq)]
+enum Step {
+    /// A field, as people write it.
+    Field(String),
+    /// A key or a place in a list, as it stands.
+    Key(String),
 }
 
 impl Template {
@@ -31,6 +43,11 @@ impl Template {
     pub fn render(&self, value: &Value) -> Result<String, String> {
         self.0.iter().map(|piece| piece.render(value)).collect()
     }
+
+    /// The head of the columns that it fills; those that are known have a name of their own.
+    pub fn heading(&self, known: &[Column]) -> String {
+        self.0.iter().map(|piece| piece.heading(known)).collect()
+    }
 }
 
 fn unescape(text: &str) -> String {
@@ -38,17 +55,65 @@ fn unescape(text: &str) -> String {
 }
 
 fn field(text: &str) -> Result<Piece, String> {
-    let (json, path) = match text.strip_prefix("json ") {
-        Some(path) => (true, path.trim()),
-        None => (false, text),
+    let words = words(text);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let (json, words) = match words[..] {
+        ["json", ref rest @ ..] => (true, rest),
+        ["index", ref rest @ ..] if rest.len() > 1 => (false, rest),
+        _ => (false, &words[..]),
     };
-    let names = path.strip_prefix('.').filter(|p| p.bytes().all(|b| b.is_ascii_alphanumeric() || b"._".contains(&b)));
-    let names =
-        names.ok_or_else(|| format!("{{{{{text}}}}} is not understood: use {{{{.Field}}}} or {{{{json .Field}}}}"))?;
-    Ok(Piece::Field { path: names.split('.').filter(|n| !n.is_empty()).map(str::to_owned).collect(), json })
+    let (path, keys) = words.split_first().unwrap_or((&"", &[]));
+    let known = |p: &&str| p.bytes().all(|b| b.is_ascii_alphanumeric() || b"._".contains(&b));
+    let names = path.strip_prefix('.').filter(known).filter(|_| keys.len() < 2 || text.starts_with("index"));
+    let names = names.ok_or_else(|| {
+        format!(
+            "{{{{{text}}}}} is not understood: use {{{{.Field}}}}, {{{{json .Field}}}} or {{{{index .Field \"key\"}}}}"
+        )
+    })?;
+    let names = names.split('.').filter(|n| !n.is_empty()).map(|n| Step::Field(n.to_owned()));
+    let keys = keys.iter().map(|key| Step::Key((*key).to_owned()));
+    Ok(Piece::Field { path: names.chain(keys).collect(), json })
+}
+
+/// Words, and texts in quotes, which come without them.
+fn words(text: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    for (nth, part) in text.split('"').enumerate() {
+        match nth % 2 {
+            0 => words.extend(part.split_whitespace().map(str::to_owned)),
+            _ => words.push(part.to_owned()),
+        }
+    }
+    words
+}
+
+/// `CreatedAt` as the head of a column.
+fn heading(name: &str) -> String {
+    let mut text = String::new();
+    let mut before = true;
+    for c in name.chars() {
+        if c.is_uppercase() && !before {
+            text.push(' ');
+        }
+        before = c.is_uppercase();
+        text.extend(c.to_uppercase());
+    }
+    text
 }
 
 impl Piece {
+    fn heading(&self, known: &[Column]) -> String {
+        let name = match self {
+            Piece::Text(text) => return text.clone(),
+            Piece::Field { path, .. } => match path.last() {
+                Some(Step::Field(name) | Step::Key(name)) => name,
+                None => return String::new(),
+            },
+        };
+        let column = known.iter().find(|(_, field)| fold(field) == fold(name));
+        column.map_or_else(|| heading(name), |(heading, _)| (*heading).to_owned())
+    }
+
     fn render(&self, value: &Value) -> Result<String, String> {
         match self {
             Piece::Text(text) => Ok(text.clone()),
@@ -63,8 +128,19 @@ impl Piece {
     }
 }
 
-/// One field down; `.ImageID`, `.image_id` and `.ImageId` are the same.
-fn step<'a>(value: &'a Value, name: &str) -> Result<&'a Value, String> {
+fn step<'a>(value: &'a Value, step: &Step) -> Result<&'a Value, String> {
+    match step {
+        Step::Field(name) => field_of(value, name),
+        // Go gives nothing for a key that a map does not have.
+        Step::Key(key) => Ok(match value {
+            Value::Array(values) => key.parse().ok().and_then(|n: usize| values.get(n)).unwrap_or(&Value::Null),
+            _ => value.get(key).unwrap_or(&Value::Null),
+        }),
+    }
+}
+
+/// `.ImageID`, `.image_id` and `.ImageId` are the same.
+fn field_of<'a>(value: &'a Value, name: &str) -> Result<&'a Value, String> {
     let same = |key: &str| fold(key) == fold(name);
     let map = value.as_object().ok_or_else(|| format!("there is nothing below .{name}"))?;
     map.get(name).or_else(|| map.iter().find(|(key, _)| same(key)).map(|(_, v)| v)).ok_or_else(|| {
@@ -106,8 +182,20 @@ mod tests {
     }
 
     #[test]
+    fn keys_and_places() {
+        assert_eq!(fill("{{index .Labels \"a\"}}{{.Labels \"none\"}}").unwrap(), "b");
+        assert_eq!(fill("{{index .Command 1}}").unwrap(), "b");
+    }
+
+    #[test]
+    fn headings_are_those_of_the_columns_or_made_of_the_names() {
+        let template = Template::parse("{{.ID}}\\t{{.CreatedAt}}\\t{{.Label \"app\"}}").unwrap();
+        assert_eq!(template.heading(&[("CONTAINER ID", "ID")]), "CONTAINER ID\tCREATED AT\tAPP");
+    }
+
+    #[test]
     fn what_is_not_understood_is_said() {
-        for bad in ["{{.ID", "{{range .X}}", "{{.Nope}}", "{{.ID.Code}}"] {
+        for bad in ["{{.ID", "{{range .X}}", "{{.Nope}}", "{{.ID.Code}}", "{{}}", "{{.A \"b\" \"c\"}}", "{{x .ID}}"] {
             assert!(fill(bad).is_err(), "{bad}");
         }
     }

@@ -1,0 +1,97 @@
+//! The command line as Docker reads it: a flag that is a yes or a no also takes `=true` and `=false`, and of
+//! a flag that is given twice the last counts.
+
+use std::ffi::OsString;
+
+use clap::error::ErrorKind;
+use clap::{Arg, ArgAction, Command, CommandFactory, FromArgMatches};
+
+use crate::cli::Cli;
+use crate::flags::truth;
+
+/// Reads the words of a command line.
+pub fn parse<I, T>(words: I) -> Result<Cli, clap::Error>
+where
+    I: IntoIterator<Item = T>,
+    T: Into<OsString> + Clone,
+{
+    let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
+    let mut command = with_booleans(Cli::command());
+    match command.try_get_matches_from_mut(&words) {
+        Ok(mut matches) => Cli::from_arg_matches_mut(&mut matches).map_err(|e| e.format(&mut command)),
+        Err(error) if error.kind() == ErrorKind::DisplayHelp => Err(help(&words).unwrap_or(error)),
+        Err(error) => Err(error),
+    }
+}
+
+/// The help of the grammar as it is declared: `--rm` is shown as `--rm`, not as `--rm[=<BOOL>]`.
+fn help(words: &[OsString]) -> Option<clap::Error> {
+    let error = Cli::command().args_override_self(true).try_get_matches_from(words).err()?;
+    (error.kind() == ErrorKind::DisplayHelp).then_some(error)
+}
+
+fn with_booleans(command: Command) -> Command {
+    let command = command.args_override_self(true).mut_args(boolean);
+    command.mut_subcommands(with_booleans)
+}
+
+fn boolean(arg: Arg) -> Arg {
+    match arg.get_action() {
+        ArgAction::SetTrue => arg
+            .action(ArgAction::Set)
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_value("false")
+            .default_missing_value("true")
+            .value_name("BOOL")
+            .value_parser(truth),
+        _ => arg,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::Command as Verb;
+    use crate::flags::RunArgs;
+
+    fn run(line: &str) -> Box<RunArgs> {
+        match parse(line.split(' ')).unwrap().command {
+            Verb::Run(args) => args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_grammar_holds() {
+        with_booleans(Cli::command()).debug_assert();
+    }
+
+    #[test]
+    fn a_boolean_takes_a_value() {
+        let of = |line: &str| run(line).create.options().unwrap();
+        assert!(of("sampan run --rm=true x").auto_remove && of("sampan run --rm=1 x").auto_remove);
+        assert!(!of("sampan run --rm=false x").auto_remove && !of("sampan run --read-only=F x").read_only);
+        assert!(of("sampan run -it x").tty && run("sampan run -it x").create.interactive());
+        assert!(!run("sampan run -d=false x").detach && run("sampan run -dt=true x").detach);
+        // What follows the image is the command's.
+        assert_eq!(of("sampan run --rm x --rm=maybe").command, ["--rm=maybe"]);
+        let error = parse("sampan run --rm=maybe x".split(' ')).unwrap_err().to_string();
+        assert!(error.contains("'maybe'") && error.contains("expected true or false"), "{error}");
+    }
+
+    #[test]
+    fn the_last_of_a_repeated_flag_counts() {
+        assert_eq!(run("sampan run --name a --name b x").create.options().unwrap().name.as_deref(), Some("b"));
+        assert!(!run("sampan run --rm --rm=false x").create.options().unwrap().auto_remove);
+        assert_eq!(run("sampan run -e A=1 -e B=2 x").create.options().unwrap().env.len(), 2);
+    }
+
+    #[test]
+    fn help_shows_no_value_of_a_boolean() {
+        for line in ["sampan run --rm --help", "sampan ps --help"] {
+            let help = parse(line.split(' ')).unwrap_err().to_string();
+            assert!(help.contains("Usage: sampan") && !help.contains("--rm[") && !help.contains("--all["), "{help}");
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! The real `sampan` command, run as a person at a shell runs it, on a store of its own.
+
+#![allow(missing_docs, clippy::disallowed_methods)]
+
+#[path = "../../../core/tests/common/mod.rs"]
+mod common;
+mod errors;
+mod help;
+mod host;
+mod images;
+mod life;
+mod lists;
+mod logs;
+mod run;
+mod signals;
+mod terminal;

@@ -1,0 +1,133 @@
+//! `run -t`: the container has a terminal, and ours is passed through.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::AsFd;
+use std::process::{Child, Stdio};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::pty::{Winsize, openpty};
+use nix::sys::termios::{LocalFlags, tcgetattr};
+
+use crate::host::Host;
+
+nix::ioctl_write_ptr_bad!(set_window_size, nix::libc::TIOCSWINSZ, Winsize);
+
+/// A command on a terminal that the test is at the other end of.
+struct Seat {
+    child: Child,
+    keys: File,
+    /// Our handle on the terminal, to see its modes.
+    tty: File,
+    seen: String,
+}
+
+impl Seat {
+    fn take(host: &Host, args: &[&str]) -> Seat {
+        let size = Winsize { ws_row: 33, ws_col: 101, ws_xpixel: 0, ws_ypixel: 0 };
+        let pty = openpty(Some(&size), None).unwrap();
+        let tty = File::from(pty.slave);
+        let end = || Stdio::from(tty.try_clone().unwrap());
+        let child = host.command(args).stdin(end()).stdout(end()).stderr(end()).spawn().unwrap();
+        Seat { child, keys: File::from(pty.master), tty, seen: String::new() }
+    }
+
+    /// Reads until this has been seen.
+    fn until(&mut self, text: &str) {
+        let mut chunk = [0; 4096];
+        while !self.seen.contains(text) {
+            // We hold the terminal open ourselves, so that its end never comes: a limit for what is never written.
+            let mut ready = [PollFd::new(self.keys.as_fd(), PollFlags::POLLIN)];
+            let n = match poll(&mut ready, PollTimeout::from(60_000u16)) {
+                Ok(1..) => self.keys.read(&mut chunk).unwrap_or(0),
+                _ => 0,
+            };
+            assert!(n > 0, "{text:?} never came: {:?}", self.seen);
+            self.seen.push_str(&String::from_utf8_lossy(&chunk[..n]));
+        }
+        let end = self.seen.find(text).unwrap() + text.len();
+        self.seen.drain(..end);
+    }
+
+    fn type_in(&mut self, text: &str) {
+        self.keys.write_all(text.as_bytes()).unwrap();
+    }
+
+    fn is_raw(&self) -> bool {
+        !tcgetattr(self.tty.as_fd()).unwrap().local_flags.contains(LocalFlags::ICANON)
+    }
+
+    fn code(&mut self) -> i32 {
+        self.child.wait().unwrap().code().unwrap()
+    }
+}
+
+#[test]
+fn a_shell_on_a_terminal() {
+    let host = Host::new();
+    let mut seat = Seat::take(&host, &["run", "--rm", "-it", "box", "sh"]);
+    seat.until("# ");
+    assert!(seat.is_raw());
+    seat.type_in("tty; stty size; exit 5\n");
+    seat.until("/dev/pts/");
+    seat.until("33 101");
+    assert_eq!(seat.code(), 5);
+    assert!(!seat.is_raw(), "the terminal is left as it was");
+}
+
+#[test]
+fn ctrl_c_is_a_key_like_any_other() {
+    let host = Host::new();
+    let script = "trap 'echo caught; exit 9' INT; echo ready; while :; do sleep 0.05; done";
+    let mut seat = Seat::take(&host, &["run", "--rm", "-it", "box", "sh", "-c", script]);
+    seat.until("ready");
+    seat.type_in("\x03");
+    seat.until("caught");
+    assert_eq!(seat.code(), 9);
+}
+
+#[test]
+fn the_terminal_s_size_follows_ours() {
+    let host = Host::new();
+    let script = "stty size; trap 'stty size; exit 0' WINCH; echo ready; while :; do sleep 0.05; done";
+    let mut seat = Seat::take(&host, &["run", "--rm", "-it", "box", "sh", "-c", script]);
+    seat.until("33 101");
+    seat.until("ready");
+    let size = Winsize { ws_row: 44, ws_col: 55, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: the descriptor is open and the size is ours.
+    unsafe { set_window_size(std::os::fd::AsRawFd::as_raw_fd(&seat.tty), &size) }.unwrap();
+    // It isn't the terminal of our session, so the kernel tells nobody.
+    let pid = nix::unistd::Pid::from_raw(seat.child.id() as i32);
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGWINCH).unwrap();
+    seat.until("44 55");
+    assert_eq!(seat.code(), 0);
+}
+
+#[test]
+fn a_terminal_for_the_output_alone() {
+    let host = Host::new();
+    let ended =
+        host.run(&["run", "--rm", "-t", "box", "sh", "-c", "tty >/dev/null; test -t 1 && echo yes; echo no >&2"]);
+    // One stream, and the terminal ends lines with a carriage return.
+    assert_eq!((ended.code, ended.stdout.as_str(), ended.stderr.as_str()), (0, "yes\r\nno\r\n", ""));
+}
+
+#[test]
+fn input_that_is_no_terminal_is_refused() {
+    let host = Host::new();
+    let ended = host.run(&["run", "--rm", "-it", "box", "sh"]);
+    assert_eq!(ended.code, 125);
+    assert!(ended.stderr.contains("not a terminal"), "{ended:?}");
+    assert!(host.names().is_empty());
+}
+
+#[test]
+fn a_terminal_shows_a_bar_for_each_layer() {
+    let host = Host::empty();
+    let image = crate::common::image();
+    let mut seat = Seat::take(&host, &["pull", &image]);
+    seat.until("= ");
+    seat.until("KiB done");
+    seat.until(&image);
+    assert_eq!(seat.code(), 0);
+}
