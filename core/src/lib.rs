@@ -9,6 +9,7 @@ pub mod id;
 pub mod progress;
 pub mod reference;
 
+mod capability;
 #[cfg(feature = "capi")]
 mod capi;
 mod cgroup;
@@ -21,6 +22,7 @@ mod ops;
 mod paths;
 mod plan;
 mod registry;
+mod seccomp;
 mod spec;
 mod store;
 mod sys;

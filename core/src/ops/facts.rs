@@ -4,12 +4,12 @@ use std::path::Path;
 
 use super::probe::{self, Found};
 use crate::api::Rung;
+use crate::capability;
 use crate::error::{Error, Kind, Result};
 use crate::launch::HelperSource;
 use crate::paths::Paths;
 use crate::plan::facts::{Cgroups, Facts};
 use crate::plan::launch::{Extent, IdMap};
-use crate::plan::names::ALL_CAPABILITIES;
 use crate::{cgroup, fs, sys};
 
 const MOST: u64 = 4 << 20;
@@ -41,7 +41,7 @@ pub fn gather(forced: Option<Rung>, paths: &Paths, helper: &HelperSource) -> Res
 fn facts((rung, id_map): (Rung, Option<IdMap>), fresh_proc: bool) -> Result<Facts> {
     Ok(Facts {
         rung,
-        capabilities: if id_map.is_some() { ALL_CAPABILITIES } else { own_capabilities() },
+        capabilities: if id_map.is_some() { capability::ALL } else { own_capabilities() },
         id_map,
         in_user_namespace: !is_initial_user_namespace(),
         cgroups: cgroups()?,

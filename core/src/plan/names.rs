@@ -4,52 +4,8 @@ use std::str::FromStr;
 
 use nix::sys::signal::Signal;
 
+use crate::capability;
 use crate::error::{Error, Kind, Result};
-
-/// Capabilities by number, as of `linux/capability.h`.
-const CAPABILITIES: [&str; 41] = [
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "DAC_READ_SEARCH",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "SETGID",
-    "SETUID",
-    "SETPCAP",
-    "LINUX_IMMUTABLE",
-    "NET_BIND_SERVICE",
-    "NET_BROADCAST",
-    "NET_ADMIN",
-    "NET_RAW",
-    "IPC_LOCK",
-    "IPC_OWNER",
-    "SYS_MODULE",
-    "SYS_RAWIO",
-    "SYS_CHROOT",
-    "SYS_PTRACE",
-    "SYS_PACCT",
-    "SYS_ADMIN",
-    "SYS_BOOT",
-    "SYS_NICE",
-    "SYS_RESOURCE",
-    "SYS_TIME",
-    "SYS_TTY_CONFIG",
-    "MKNOD",
-    "LEASE",
-    "AUDIT_WRITE",
-    "AUDIT_CONTROL",
-    "SETFCAP",
-    "MAC_OVERRIDE",
-    "MAC_ADMIN",
-    "SYSLOG",
-    "WAKE_ALARM",
-    "BLOCK_SUSPEND",
-    "AUDIT_READ",
-    "PERFMON",
-    "BPF",
-    "CHECKPOINT_RESTORE",
-];
 
 /// Docker's fourteen.
 const DEFAULT_CAPABILITIES: [&str; 14] = [
@@ -89,9 +45,6 @@ const RLIMITS: [&str; 16] = [
     "rttime",
 ];
 
-/// Every capability that this version knows.
-pub const ALL_CAPABILITIES: u64 = (1 << CAPABILITIES.len()) - 1;
-
 /// A signal by name, with or without `SIG`, or by number 1 to 64.
 pub fn signal(text: &str) -> Result<i32> {
     let upper = text.to_ascii_uppercase();
@@ -125,21 +78,17 @@ fn unknown_signal(text: &str) -> Error {
         .hint("give a name like SIGTERM or a number from 1 to 64")
 }
 
-/// The number of a capability, with or without `CAP_`.
 fn capability(text: &str) -> Result<u64> {
-    let upper = text.to_ascii_uppercase();
-    let bare = upper.strip_prefix("CAP_").unwrap_or(&upper);
-    match CAPABILITIES.iter().position(|c| *c == bare) {
-        Some(number) => Ok(1 << number),
-        None => Err(Error::new(Kind::InvalidArgument, "read capability", format!("{text:?}"))
+    capability::bit(text).ok_or_else(|| {
+        Error::new(Kind::InvalidArgument, "read capability", format!("{text:?}"))
             .because("there is no such capability")
-            .hint("see capabilities(7)")),
-    }
+            .hint("see capabilities(7)")
+    })
 }
 
 fn capability_set(names: &[String]) -> Result<u64> {
     names.iter().try_fold(0, |set, name| match name.eq_ignore_ascii_case("ALL") {
-        true => Ok(ALL_CAPABILITIES),
+        true => Ok(capability::ALL),
         false => Ok(set | capability(name)?),
     })
 }
@@ -148,8 +97,8 @@ fn capability_set(names: &[String]) -> Result<u64> {
 pub fn capabilities(add: &[String], drop: &[String], privileged: bool) -> Result<u64> {
     let (added, dropped) = (capability_set(add)?, capability_set(drop)?);
     let default = DEFAULT_CAPABILITIES.iter().try_fold(0, |set, name| Ok::<_, Error>(set | capability(name)?))?;
-    let base = if privileged { ALL_CAPABILITIES } else { default };
-    Ok(match dropped == ALL_CAPABILITIES {
+    let base = if privileged { capability::ALL } else { default };
+    Ok(match dropped == capability::ALL {
         true => added,
         false => (base | added) & !dropped,
     })
@@ -186,8 +135,8 @@ mod tests {
         // Docker's default mask, as `docker run` shows it in CapBnd.
         assert_eq!(capabilities(&[], &[], false).unwrap(), 0xa804_25fb);
         assert_eq!(capabilities(&s(&["CAP_NET_ADMIN"]), &s(&["ALL"]), false).unwrap(), 1 << 12);
-        assert_eq!(capabilities(&s(&["ALL"]), &s(&["sys_admin"]), false).unwrap(), ALL_CAPABILITIES & !(1 << 21));
-        assert_eq!(capabilities(&[], &[], true).unwrap(), ALL_CAPABILITIES);
+        assert_eq!(capabilities(&s(&["ALL"]), &s(&["sys_admin"]), false).unwrap(), capability::ALL & !(1 << 21));
+        assert_eq!(capabilities(&[], &[], true).unwrap(), capability::ALL);
         assert!(capabilities(&s(&["FLY"]), &[], false).is_err());
     }
 

@@ -161,7 +161,7 @@ mod tests {
         let v1 =
             ["memory", "cpu", "cpuacct", "pids", "freezer"].map(|c| (c.to_string(), format!("/sys/fs/cgroup/{c}")));
         Facts {
-            capabilities: names::ALL_CAPABILITIES & !(1 << 24),
+            capabilities: crate::capability::ALL & !(1 << 24),
             cgroups: Cgroups { mode: "hybrid".into(), v1: v1.into(), ..Cgroups::default() },
             fresh_proc: true,
             boot_id: "boot".into(),

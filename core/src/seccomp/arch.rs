@@ -1,0 +1,125 @@
+//! Architectures of system calls: how the kernel names them, and the numbers of their calls.
+
+use std::sync::OnceLock;
+
+/// One table of system calls. x32 shares the kernel's name with x86-64 and sets bit 30 of the number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Arch {
+    /// x86-64.
+    X86_64,
+    /// x86-64 with 32-bit pointers.
+    X32,
+    /// i386 and later.
+    X86,
+    /// 64-bit Arm.
+    Aarch64,
+    /// 32-bit Arm, EABI.
+    Arm,
+}
+
+/// Set in each number of an x32 call.
+pub const X32_BIT: u32 = 0x4000_0000;
+
+/// Calls that x32 has under numbers of its own, from 512 on, in order (arch/x86/entry/syscalls/syscall_64.tbl).
+const X32_OWN: &str = "rt_sigaction rt_sigreturn ioctl readv writev recvfrom sendmsg recvmsg execve ptrace \
+    rt_sigpending rt_sigtimedwait rt_sigqueueinfo sigaltstack timer_create mq_notify kexec_load waitid \
+    set_robust_list get_robust_list vmsplice move_pages preadv pwritev rt_tgsigqueueinfo recvmmsg sendmmsg \
+    process_vm_readv process_vm_writev setsockopt getsockopt io_setup io_submit execveat preadv2 pwritev2";
+
+/// Calls of x86-64 that x32 does not have at all.
+const NOT_IN_X32: &str = "uselib _sysctl create_module get_kernel_syms query_module nfsservctl set_thread_area \
+    get_thread_area epoll_ctl_old epoll_wait_old vserver";
+
+/// Names that profiles use and the table does not have; Arm's own calls (arch/arm/include/uapi/asm/unistd.h).
+const ALSO: &[(Arch, &str, u32)] = &[
+    (Arch::Aarch64, "newfstatat", 79),
+    (Arch::Arm, "sync_file_range2", 341),
+    (Arch::Arm, "breakpoint", ARM_OWN + 1),
+    (Arch::Arm, "cacheflush", ARM_OWN + 2),
+    (Arch::Arm, "usr26", ARM_OWN + 3),
+    (Arch::Arm, "usr32", ARM_OWN + 4),
+    (Arch::Arm, "set_tls", ARM_OWN + 5),
+    (Arch::Arm, "get_tls", ARM_OWN + 6),
+];
+
+/// Calls of 32-bit Arm alone begin here, far beyond those of Linux.
+pub const ARM_OWN: u32 = 0xf_0000;
+
+impl Arch {
+    /// The one that this library was compiled for.
+    pub const NATIVE: Arch = if cfg!(target_arch = "aarch64") { Arch::Aarch64 } else { Arch::X86_64 };
+
+    const ALL: [Arch; 5] = [Arch::X86_64, Arch::X32, Arch::X86, Arch::Aarch64, Arch::Arm];
+
+    /// Its name in the OCI runtime specification.
+    pub fn oci_name(self) -> &'static str {
+        match self {
+            Arch::X86_64 => "SCMP_ARCH_X86_64",
+            Arch::X32 => "SCMP_ARCH_X32",
+            Arch::X86 => "SCMP_ARCH_X86",
+            Arch::Aarch64 => "SCMP_ARCH_AARCH64",
+            Arch::Arm => "SCMP_ARCH_ARM",
+        }
+    }
+
+    /// Its name in the conditions of a Docker profile, which are Go's.
+    pub fn go_name(self) -> &'static str {
+        match self {
+            Arch::X86_64 => "amd64",
+            Arch::X32 => "x32",
+            Arch::X86 => "x86",
+            Arch::Aarch64 => "arm64",
+            Arch::Arm => "arm",
+        }
+    }
+
+    /// The one with this OCI name; `None` for those that no machine of ours can run.
+    pub fn from_oci(name: &str) -> Option<Arch> {
+        Arch::ALL.into_iter().find(|arch| arch.oci_name() == name)
+    }
+
+    /// `AUDIT_ARCH_*` of linux/audit.h.
+    pub fn audit(self) -> u32 {
+        match self {
+            Arch::X86_64 | Arch::X32 => 0xc000_003e,
+            Arch::X86 => 0x4000_0003,
+            Arch::Aarch64 => 0xc000_00b7,
+            Arch::Arm => 0x4000_0028,
+        }
+    }
+
+    /// The number of the call with this name, if the architecture has it.
+    pub fn number(self, name: &str) -> Option<u32> {
+        let table = self.table();
+        table.binary_search_by(|(known, _)| (*known).cmp(name)).ok().map(|at| table[at].1)
+    }
+
+    /// Names and numbers, sorted by name.
+    fn table(self) -> &'static [(&'static str, u32)] {
+        static TABLES: [OnceLock<Vec<(&'static str, u32)>>; 5] = [const { OnceLock::new() }; 5];
+        TABLES[self as usize].get_or_init(|| {
+            let also = ALSO.iter().filter(|(arch, ..)| *arch == self).map(|(_, name, number)| (*name, *number));
+            let mut table: Vec<_> = self.calls().into_iter().chain(also).collect();
+            table.sort_unstable();
+            table
+        })
+    }
+
+    fn calls(self) -> Vec<(&'static str, u32)> {
+        match self {
+            Arch::X86_64 => syscalls::x86_64::Sysno::iter().map(|call| (call.name(), call.id() as u32)).collect(),
+            Arch::X32 => x32_calls(),
+            Arch::X86 => syscalls::x86::Sysno::iter().map(|call| (call.name(), call.id() as u32)).collect(),
+            Arch::Aarch64 => syscalls::aarch64::Sysno::iter().map(|call| (call.name(), call.id() as u32)).collect(),
+            Arch::Arm => syscalls::arm::Sysno::iter().map(|call| (call.name(), call.id() as u32)).collect(),
+        }
+    }
+}
+
+fn x32_calls() -> Vec<(&'static str, u32)> {
+    let own: Vec<&str> = X32_OWN.split_whitespace().collect();
+    let missing: Vec<&str> = NOT_IN_X32.split_whitespace().collect();
+    let shared = Arch::X86_64.table().iter().filter(|(name, _)| !own.contains(name) && !missing.contains(name));
+    let numbered = own.iter().zip(512..).map(|(name, number)| (*name, number));
+    shared.copied().chain(numbered).map(|(name, number)| (name, number | X32_BIT)).collect()
+}

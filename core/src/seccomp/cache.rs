@@ -1,0 +1,52 @@
+//! Programs that were compiled before, by what they were compiled from.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::{Circumstances, Filter, compile, default, read};
+use crate::error::Result;
+
+/// A program and what it was compiled from: no text stands for the default profile.
+struct Entry {
+    profile: Option<Arc<str>>,
+    around: Circumstances,
+    filter: Arc<Filter>,
+}
+
+/// Few are ever in use at once; the oldest makes room.
+const MOST: usize = 16;
+static COMPILED: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
+
+/// The program of the profile that applies when none is named.
+///
+/// # Errors
+/// Those of [`compile`].
+pub fn default_filter(around: &Circumstances) -> Result<Arc<Filter>> {
+    cached(None, around, || compile(&default::policy(around)))
+}
+
+/// The program of a profile in Docker's form.
+///
+/// # Errors
+/// Those of [`read`] and [`compile`].
+pub fn filter_of(profile: &str, around: &Circumstances) -> Result<Arc<Filter>> {
+    cached(Some(profile), around, || compile(&read(profile, around)?))
+}
+
+fn cached(profile: Option<&str>, around: &Circumstances, make: impl FnOnce() -> Result<Filter>) -> Result<Arc<Filter>> {
+    let same = |entry: &&Entry| entry.profile.as_deref() == profile && entry.around == *around;
+    if let Some(found) = lock().iter().find(same) {
+        return Ok(found.filter.clone());
+    }
+    // Compiled unlocked: a second thread may do the same work, but none waits.
+    let filter = Arc::new(make()?);
+    let mut compiled = lock();
+    if compiled.len() == MOST {
+        compiled.remove(0);
+    }
+    compiled.push(Entry { profile: profile.map(Arc::from), around: *around, filter: filter.clone() });
+    Ok(filter)
+}
+
+fn lock() -> std::sync::MutexGuard<'static, Vec<Entry>> {
+    COMPILED.lock().unwrap_or_else(PoisonError::into_inner)
+}
