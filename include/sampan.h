@@ -508,7 +508,7 @@ typedef struct sampan_run_options {
      */
     bool read_only;
     /**
-     * `no-new-privileges`, ….
+     * `no-new-privileges`, `seccomp=unconfined`, `seccomp=FILE` with a profile in the form of Docker's.
      */
     const char *const *security_opt;
     /**

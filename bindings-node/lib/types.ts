@@ -129,7 +129,7 @@ export interface RunOptions {
   privileged?: boolean | undefined
   /** Make the root file system read-only. */
   readOnly?: boolean | undefined
-  /** `no-new-privileges`, …. */
+  /** `no-new-privileges`, `seccomp=unconfined`, `seccomp=FILE` with a profile in the form of Docker's. */
   securityOpt?: string[] | undefined
   /** Limits of the process. */
   ulimits?: Ulimit[] | undefined

@@ -40,6 +40,8 @@ pub struct Spec {
     pub read_only: bool,
     /// `PR_SET_NO_NEW_PRIVS`.
     pub no_new_privs: bool,
+    /// The filter of its system calls.
+    pub seccomp: Seccomp,
     /// `(RLIMIT_*, soft, hard)`.
     pub rlimits: Vec<(u32, u64, u64)>,
     /// Kernel parameters.
@@ -62,6 +64,18 @@ pub struct Spec {
     pub tie: Tie,
     /// Whether it has a log.
     pub log: bool,
+}
+
+/// Which system calls a container may make.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Seccomp {
+    /// Those of the built-in profile.
+    #[default]
+    Default,
+    /// All.
+    Unconfined,
+    /// Those of this profile, the text of which is kept: a later start reads no file.
+    Profile(String),
 }
 
 /// A mount with what is known of its source.

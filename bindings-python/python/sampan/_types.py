@@ -158,7 +158,7 @@ class RunOptions(TypedDict, total=False):
         cap_drop: Capabilities to drop.
         privileged: All capabilities, nothing masked. Not a security boundary.
         read_only: Make the root file system read-only.
-        security_opt: `no-new-privileges`, ….
+        security_opt: `no-new-privileges`, `seccomp=unconfined`, `seccomp=FILE` with a profile in the form of Docker's.
         ulimits: Limits of the process.
         sysctls: Kernel parameters of the container's namespaces.
         shm_size: Size of `/dev/shm` in bytes; 64 MiB by default.
@@ -646,7 +646,7 @@ class RunKeywords(TypedDict, total=False):
         cap_drop: Capabilities to drop.
         privileged: All capabilities, nothing masked. Not a security boundary.
         read_only: Make the root file system read-only.
-        security_opt: `no-new-privileges`, ….
+        security_opt: `no-new-privileges`, `seccomp=unconfined`, `seccomp=FILE` with a profile in the form of Docker's.
         ulimits: Limits of the process.
         sysctls: Kernel parameters of the container's namespaces.
         shm_size: Size of `/dev/shm` in bytes; 64 MiB by default.

@@ -177,7 +177,7 @@ struct IsolationFlags {
     /// All capabilities, nothing hidden; not a security boundary
     #[arg(long)]
     privileged: bool,
-    /// no-new-privileges, seccomp=unconfined, …
+    /// no-new-privileges, seccomp=FILE, seccomp=unconfined
     #[arg(long, value_name = "OPTION")]
     security_opt: Vec<String>,
     /// A kernel parameter of the container's namespaces

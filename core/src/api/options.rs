@@ -149,7 +149,7 @@ options! {
         pub privileged: bool,
         /// Make the root file system read-only.
         pub read_only: bool,
-        /// `no-new-privileges`, ….
+        /// `no-new-privileges`, `seccomp=unconfined`, `seccomp=FILE` with a profile in the form of Docker's.
         pub security_opt: Vec<String>,
         /// Limits of the process.
         pub ulimits: Vec<Ulimit>,

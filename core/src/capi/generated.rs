@@ -436,7 +436,7 @@ pub struct sampan_run_options {
     pub privileged: sampan_bool,
     /// Make the root file system read-only.
     pub read_only: sampan_bool,
-    /// `no-new-privileges`, ….
+    /// `no-new-privileges`, `seccomp=unconfined`, `seccomp=FILE` with a profile in the form of Docker's.
     pub security_opt: *const *const c_char,
     /// Limits of the process.
     pub ulimits: *const *const sampan_ulimit,

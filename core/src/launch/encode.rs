@@ -210,7 +210,7 @@ fn process(w: &mut Writer, p: &Process) {
         w.u64(*hard);
     });
     w.option(&p.oom_score_adj, |w, n| w.u32(*n as u32));
-    w.raw(&p.seccomp);
+    w.raw(p.seccomp.as_deref().map_or(&[], Vec::as_slice));
 }
 
 fn supervise(w: &mut Writer, s: &Supervise) {
@@ -239,7 +239,7 @@ mod tests {
         plan.sysctls = vec![("net.ipv4.ip_forward".into(), "1".into())];
         plan.process.args = vec!["echo".into(), "a b".into()];
         plan.process.rlimits = vec![(7, 1024, 4096)];
-        plan.process.seccomp = vec![6, 0, 0, 0, 0, 0, 255, 127];
+        plan.process.seccomp = Some(vec![6, 0, 0, 0, 0, 0, 255, 127].into());
         plan.supervise.stop_timeout_ms = 10_000;
         plan.supervise.keep_stdin = true;
         let body = launch(&plan).unwrap();

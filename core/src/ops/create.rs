@@ -1,17 +1,19 @@
 //! `create`: find or pull the image, resolve the options against it, write the record.
 
+use std::path::Path;
+
 use super::{Context, images, pull};
 use crate::api::*;
 use crate::cancel::Cancel;
 use crate::error::{Error, Kind, Result};
 use crate::id::{ContainerId, Digest, Name};
-use crate::plan::{cgroup, resolve};
+use crate::plan::{cgroup, resolve, security};
 use crate::progress::Progress;
 use crate::registry::Platform;
 use crate::spec::Spec;
 use crate::store::containers::{self, Record};
 use crate::store::volumes;
-use crate::{lock, sys};
+use crate::{fs, lock, sys};
 
 /// Creates a container.
 pub fn create(
@@ -46,8 +48,11 @@ pub(super) fn create_with(
 pub(super) fn record(context: &Context, options: &RunOptions, image: &ImageInfo) -> Result<Record> {
     let id = ContainerId::from_random(random()?);
     let facts = context.facts()?;
+    let options = &with_profiles(options)?;
     let mut spec = resolve::resolve(options, image, &id)?;
     spec.no_new_privs |= context.options.no_new_privileges;
+    // What is no profile is told now, not at the start.
+    security::filter(&spec, facts)?;
     let unenforced = cgroup::plan(&spec.limits, &id, &facts.cgroups)?.unenforced;
     Ok(Record {
         version: containers::VERSION,
@@ -64,6 +69,20 @@ pub(super) fn record(context: &Context, options: &RunOptions, image: &ImageInfo)
         spec,
         id,
     })
+}
+
+/// The options with the texts of seccomp profiles in place of their paths.
+fn with_profiles(options: &RunOptions) -> Result<RunOptions> {
+    const MOST: u64 = 1 << 20;
+    let mut options = options.clone();
+    for option in &mut options.security_opt {
+        if let Some(path) = security::profile_path(option) {
+            let bytes = fs::read_following(Path::new(path), MOST)
+                .map_err(|e| e.hint("use seccomp=FILE or seccomp=unconfined"))?;
+            *option = format!("seccomp={}", String::from_utf8_lossy(&bytes));
+        }
+    }
+    Ok(options)
 }
 
 fn random() -> Result<[u8; 32]> {

@@ -45,6 +45,7 @@ fn facts((rung, id_map): (Rung, Option<IdMap>), fresh_proc: bool) -> Result<Fact
         id_map,
         in_user_namespace: !is_initial_user_namespace(),
         cgroups: cgroups()?,
+        kernel: sys::kernel_version(),
         fresh_proc,
         boot_id: sys::boot_id(),
         machine_id: sys::machine_id(),

@@ -20,6 +20,8 @@ pub struct Facts {
     pub in_user_namespace: bool,
     /// Control groups.
     pub cgroups: Cgroups,
+    /// Major and minor version of the kernel.
+    pub kernel: (u32, u32),
     /// A fresh `/proc` can be mounted.
     pub fresh_proc: bool,
     /// Boot id and machine id, for the state record.

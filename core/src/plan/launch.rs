@@ -4,7 +4,11 @@
 //! it. Host paths are absolute; paths "in the container" are absolute in the container's root and are
 //! resolved there with `RESOLVE_IN_ROOT`, once.
 
-use serde::Serialize;
+use std::sync::Arc;
+
+use serde::{Serialize, Serializer};
+
+use crate::seccomp::Filter;
 
 /// One container start.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -201,8 +205,14 @@ pub struct Process {
     pub rlimits: Vec<(u32, u64, u64)>,
     /// `/proc/self/oom_score_adj`.
     pub oom_score_adj: Option<i32>,
-    /// A compiled seccomp filter (array of `struct sock_filter`); empty: none.
-    pub seccomp: Vec<u8>,
+    /// A compiled seccomp filter (array of `struct sock_filter`).
+    #[serde(serialize_with = "instructions")]
+    pub seccomp: Option<Arc<Filter>>,
+}
+
+/// A program says nothing to a reader; its length does.
+fn instructions<S: Serializer>(filter: &Option<Arc<Filter>>, serializer: S) -> Result<S::Ok, S::Error> {
+    filter.as_ref().map(|program| format!("{} instructions", program.len() / 8)).serialize(serializer)
 }
 
 /// What the shim does besides.

@@ -6,4 +6,5 @@ pub mod launch;
 pub mod mounts;
 pub mod names;
 pub mod resolve;
+pub mod security;
 pub mod start;

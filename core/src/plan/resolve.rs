@@ -5,7 +5,7 @@ use crate::error::{Error, Kind, Result};
 use crate::id::{ContainerId, Name};
 use crate::spec::{Limits, Sharing, Spec, SpecMount};
 
-use super::names;
+use super::{names, security};
 
 const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const DEFAULT_SHM: u64 = 64 << 20;
@@ -18,6 +18,7 @@ fn invalid(option: &str, because: impl Into<String>) -> Error {
 /// Resolves a container from what was asked for and what its image says.
 pub fn resolve(options: &RunOptions, image: &ImageInfo, id: &ContainerId) -> Result<Spec> {
     let mounts = resolve_mounts(options, image, id)?;
+    let security = security::read(options)?;
     Ok(Spec {
         args: args(options, image)?,
         env: env(options, image)?,
@@ -32,7 +33,8 @@ pub fn resolve(options: &RunOptions, image: &ImageInfo, id: &ContainerId) -> Res
         capabilities: names::capabilities(&options.cap_add, &options.cap_drop, options.privileged)?,
         privileged: options.privileged,
         read_only: options.read_only,
-        no_new_privs: no_new_privs(options)?,
+        no_new_privs: security.no_new_privs,
+        seccomp: security.seccomp,
         rlimits: options.ulimits.iter().map(rlimit).collect::<Result<_>>()?,
         sysctls: sysctls(options)?,
         shm_size: options.shm_size.unwrap_or(DEFAULT_SHM),
@@ -210,19 +212,6 @@ fn cgroup_parent(parent: String) -> Result<String> {
         true => Ok(trimmed.to_owned()),
         false => Err(invalid("cgroup_parent", format!("{parent:?} is not a path of plain names"))),
     }
-}
-
-fn no_new_privs(options: &RunOptions) -> Result<bool> {
-    options.security_opt.iter().try_fold(false, |set, option| {
-        match option.split_once(['=', ':']).unwrap_or((option, "true")) {
-            ("no-new-privileges", "true") => Ok(true),
-            ("no-new-privileges", "false") => Ok(false),
-            ("seccomp", "unconfined") | ("apparmor", "unconfined") | ("label", "disable") => Ok(set),
-            _ => Err(Error::new(Kind::Unsupported, "read option", "security_opt")
-                .because(format!("{option:?} can't be enforced by this version"))
-                .hint("use no-new-privileges, seccomp=unconfined or apparmor=unconfined")),
-        }
-    })
 }
 
 fn rlimit(limit: &crate::api::Ulimit) -> Result<(u32, u64, u64)> {

@@ -3,7 +3,7 @@
 use super::cgroup::CgroupPlan;
 use super::facts::Facts;
 use super::launch::*;
-use super::mounts;
+use super::{mounts, security};
 use crate::api::Tie;
 use crate::error::Result;
 use crate::spec::Spec;
@@ -39,7 +39,7 @@ pub fn plan(spec: &Spec, facts: &Facts, cgroup: &CgroupPlan, places: &Places) ->
         readonly_paths: list(spec, &mounts::READONLY),
         sysctls: spec.sysctls.clone().into_iter().collect(),
         hostname: (!spec.namespaces.host_uts).then(|| spec.hostname.clone()),
-        process: process(spec, facts),
+        process: process(spec, facts)?,
         supervise: supervise(spec, facts, places),
     })
 }
@@ -81,9 +81,9 @@ fn rootfs(spec: &Spec, facts: &Facts, places: &Places) -> Rootfs {
     Rootfs { kind, attach_at: places.attach_at.clone(), readonly: spec.read_only, nodev: true }
 }
 
-fn process(spec: &Spec, facts: &Facts) -> Process {
+fn process(spec: &Spec, facts: &Facts) -> Result<Process> {
     let capabilities = spec.capabilities & facts.capabilities;
-    Process {
+    Ok(Process {
         args: spec.args.clone(),
         env: with_hostname(spec),
         cwd: spec.workdir.clone(),
@@ -101,8 +101,8 @@ fn process(spec: &Spec, facts: &Facts) -> Process {
         no_new_privs: spec.no_new_privs,
         rlimits: spec.rlimits.clone(),
         oom_score_adj: spec.oom_score_adj,
-        seccomp: Vec::new(),
-    }
+        seccomp: security::filter(spec, facts)?,
+    })
 }
 
 /// Docker sets HOSTNAME unless the image or the caller did.
@@ -140,7 +140,7 @@ mod tests {
     use crate::api::{ImageInfo, Mount, MountKind, RunOptions, Rung};
     use crate::id::ContainerId;
     use crate::plan::facts::Cgroups;
-    use crate::plan::{cgroup, names, resolve};
+    use crate::plan::{cgroup, resolve};
 
     fn id() -> ContainerId {
         ContainerId::from_random([0xab; 32])
@@ -164,6 +164,7 @@ mod tests {
             capabilities: crate::capability::ALL & !(1 << 24),
             cgroups: Cgroups { mode: "hybrid".into(), v1: v1.into(), ..Cgroups::default() },
             fresh_proc: true,
+            kernel: (6, 1),
             boot_id: "boot".into(),
             machine_id: "machine".into(),
             ..Facts::default()

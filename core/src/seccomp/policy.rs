@@ -61,11 +61,6 @@ impl Action {
             Action::Allow => 0x7fff_0000,
         }
     }
-
-    /// True when the call is made.
-    pub fn lets_through(self) -> bool {
-        matches!(self, Action::Allow | Action::Log)
-    }
 }
 
 /// A comparison of one argument, all 64 bits of it, unsigned.

@@ -30,9 +30,14 @@ pub fn kernel_release() -> String {
     uname.map_or_else(|_| String::new(), |u| u.release().to_string_lossy().into_owned())
 }
 
+/// Major and minor version of the kernel; zeros when its release says neither.
+pub fn kernel_version() -> (u32, u32) {
+    parse_release(&kernel_release()).unwrap_or_default()
+}
+
 /// Whether the kernel's release is at least `major.minor`. A last resort: better try the call.
 pub fn kernel_at_least(major: u32, minor: u32) -> bool {
-    parse_release(&kernel_release()).is_some_and(|have| have >= (major, minor))
+    kernel_version() >= (major, minor)
 }
 
 fn parse_release(release: &str) -> Option<(u32, u32)> {

@@ -18,16 +18,23 @@ struct Comparison {
 }
 
 type Context = *mut c_void;
+type Init = unsafe extern "C" fn(u32) -> Context;
+type Release = unsafe extern "C" fn(Context);
+type ArchAdd = unsafe extern "C" fn(Context, u32) -> c_int;
+type Resolve = unsafe extern "C" fn(*const c_char) -> c_int;
+type ResolveIn = unsafe extern "C" fn(u32, *const c_char) -> c_int;
+type RuleAdd = unsafe extern "C" fn(Context, u32, c_int, u32, *const Comparison) -> c_int;
+type Export = unsafe extern "C" fn(Context, RawFd) -> c_int;
 
 /// The functions of seccomp.h that are used.
 struct Libseccomp {
-    init: unsafe extern "C" fn(u32) -> Context,
-    release: unsafe extern "C" fn(Context),
-    arch_add: unsafe extern "C" fn(Context, u32) -> c_int,
-    resolve: unsafe extern "C" fn(*const c_char) -> c_int,
-    resolve_in: unsafe extern "C" fn(u32, *const c_char) -> c_int,
-    rule_add: unsafe extern "C" fn(Context, u32, c_int, u32, *const Comparison) -> c_int,
-    export: unsafe extern "C" fn(Context, RawFd) -> c_int,
+    init: Init,
+    release: Release,
+    arch_add: ArchAdd,
+    resolve: Resolve,
+    resolve_in: ResolveIn,
+    rule_add: RuleAdd,
+    export: Export,
 }
 
 impl Libseccomp {
@@ -42,13 +49,13 @@ impl Libseccomp {
                 found
             };
             Libseccomp {
-                init: transmute::<Context, _>(find(c"seccomp_init")),
-                release: transmute::<Context, _>(find(c"seccomp_release")),
-                arch_add: transmute::<Context, _>(find(c"seccomp_arch_add")),
-                resolve: transmute::<Context, _>(find(c"seccomp_syscall_resolve_name")),
-                resolve_in: transmute::<Context, _>(find(c"seccomp_syscall_resolve_name_arch")),
-                rule_add: transmute::<Context, _>(find(c"seccomp_rule_add_array")),
-                export: transmute::<Context, _>(find(c"seccomp_export_bpf")),
+                init: transmute::<Context, Init>(find(c"seccomp_init")),
+                release: transmute::<Context, Release>(find(c"seccomp_release")),
+                arch_add: transmute::<Context, ArchAdd>(find(c"seccomp_arch_add")),
+                resolve: transmute::<Context, Resolve>(find(c"seccomp_syscall_resolve_name")),
+                resolve_in: transmute::<Context, ResolveIn>(find(c"seccomp_syscall_resolve_name_arch")),
+                rule_add: transmute::<Context, RuleAdd>(find(c"seccomp_rule_add_array")),
+                export: transmute::<Context, Export>(find(c"seccomp_export_bpf")),
             }
         }
     }

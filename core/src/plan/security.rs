@@ -1,0 +1,109 @@
+//! Security options in Docker's words, and the filter of system calls that follows from them.
+
+use std::sync::Arc;
+
+use super::facts::Facts;
+use crate::api::RunOptions;
+use crate::error::{Error, Kind, Result};
+use crate::seccomp::{self, Arch, Circumstances, Filter};
+use crate::spec::{Seccomp, Spec};
+
+/// What the security options ask for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Security {
+    /// `PR_SET_NO_NEW_PRIVS`.
+    pub no_new_privs: bool,
+    /// The filter of system calls.
+    pub seccomp: Seccomp,
+}
+
+/// Reads the options; a later one goes before an earlier one. A privileged container has no filter, as in Docker.
+pub fn read(options: &RunOptions) -> Result<Security> {
+    let seccomp = if options.privileged { Seccomp::Unconfined } else { Seccomp::Default };
+    let start = Security { seccomp, ..Security::default() };
+    options.security_opt.iter().try_fold(start, |security, option| {
+        match option.split_once(['=', ':']).unwrap_or((option, "true")) {
+            ("no-new-privileges", "true") => Ok(Security { no_new_privs: true, ..security }),
+            ("no-new-privileges", "false") => Ok(Security { no_new_privs: false, ..security }),
+            ("seccomp", profile) => Ok(Security { seccomp: profile_of(profile), ..security }),
+            // Neither is applied unless asked for, so there is nothing to leave out.
+            ("apparmor", "unconfined") | ("label", "disable") => Ok(security),
+            _ => Err(Error::new(Kind::Unsupported, "read option", "security_opt")
+                .because(format!("{option:?} can't be enforced by this version"))
+                .hint("use no-new-privileges, seccomp=PROFILE, seccomp=unconfined or apparmor=unconfined")),
+        }
+    })
+}
+
+fn profile_of(word: &str) -> Seccomp {
+    match word {
+        "unconfined" => Seccomp::Unconfined,
+        "builtin" | "default" => Seccomp::Default,
+        text => Seccomp::Profile(text.to_owned()),
+    }
+}
+
+/// The path of a profile that a security option names; `None` for a word or the text of a profile itself.
+pub fn profile_path(option: &str) -> Option<&str> {
+    let (key, value) = option.split_once(['=', ':'])?;
+    let named = key == "seccomp" && !matches!(value, "unconfined" | "builtin" | "default");
+    (named && !value.trim_start().starts_with('{')).then_some(value)
+}
+
+/// The program that filters the container's system calls; `None` when it may make all.
+///
+/// # Errors
+/// `InvalidArgument` for a profile that is none.
+pub fn filter(spec: &Spec, facts: &Facts) -> Result<Option<Arc<Filter>>> {
+    let capabilities = spec.capabilities & facts.capabilities;
+    let around = Circumstances { arch: Arch::NATIVE, capabilities, kernel: facts.kernel };
+    match &spec.seccomp {
+        Seccomp::Unconfined => Ok(None),
+        Seccomp::Default => seccomp::default_filter(&around).map(Some),
+        Seccomp::Profile(text) => seccomp::filter_of(text, &around).map(Some),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn security(options: &[&str], privileged: bool) -> Security {
+        let security_opt = options.iter().map(|option| option.to_string()).collect();
+        read(&RunOptions { security_opt, privileged, ..RunOptions::default() }).unwrap()
+    }
+
+    #[test]
+    fn docker_words() {
+        assert_eq!(security(&[], false), Security::default());
+        assert!(security(&["no-new-privileges"], false).no_new_privs);
+        assert!(!security(&["no-new-privileges:true", "no-new-privileges=false"], false).no_new_privs);
+        assert_eq!(security(&["seccomp=unconfined"], false).seccomp, Seccomp::Unconfined);
+        assert_eq!(security(&["seccomp:{}"], false).seccomp, Seccomp::Profile("{}".into()));
+        assert_eq!(security(&[], true).seccomp, Seccomp::Unconfined);
+        assert_eq!(security(&["seccomp=builtin"], true).seccomp, Seccomp::Default);
+    }
+
+    #[test]
+    fn what_can_not_be_enforced_is_refused() {
+        let options = RunOptions { security_opt: vec!["apparmor=mine".into()], ..RunOptions::default() };
+        assert!(read(&options).unwrap_err().to_string().contains("apparmor=mine"));
+    }
+
+    #[test]
+    fn a_path_is_told_from_a_profile() {
+        assert_eq!(profile_path("seccomp=/etc/mine.json"), Some("/etc/mine.json"));
+        assert_eq!(profile_path("seccomp={\"defaultAction\": 1}"), None);
+        assert_eq!(profile_path("seccomp=unconfined"), None);
+        assert_eq!(profile_path("no-new-privileges"), None);
+    }
+
+    #[test]
+    fn a_filter_fits_what_the_container_may() {
+        let facts = Facts { capabilities: u64::MAX, kernel: (6, 1), ..Facts::default() };
+        let plain = filter(&Spec::default(), &facts).unwrap().unwrap();
+        let mighty = Spec { capabilities: u64::MAX, ..Spec::default() };
+        assert_ne!(plain, filter(&mighty, &facts).unwrap().unwrap());
+        assert_eq!(filter(&Spec { seccomp: Seccomp::Unconfined, ..mighty }, &facts).unwrap(), None);
+    }
+}
