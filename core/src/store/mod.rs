@@ -6,7 +6,7 @@
 
 pub mod blobs;
 pub mod containers;
-mod crash;
+pub(crate) mod crash;
 pub mod gc;
 pub mod image;
 pub mod layers;

@@ -130,7 +130,7 @@ fn collect(paths: &Paths) -> gc::Swept {
 }
 
 /// Nothing but the fixed files and directories is left.
-fn assert_empty(paths: &Paths) {
+pub(crate) fn assert_empty(paths: &Paths) {
     for dir in [paths.blobs(), paths.refs(), paths.containers(), paths.names(), paths.tmp(), paths.leases()] {
         assert_eq!(fs::list(&dir).unwrap(), Vec::<std::ffi::OsString>::new(), "{}", dir.display());
     }

@@ -2,6 +2,7 @@
 
 mod faults;
 mod image;
+mod processes;
 mod real;
 mod tls;
 
