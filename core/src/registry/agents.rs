@@ -102,7 +102,7 @@ impl Agents {
             ().chain(ConnectProxyConnector::default())
                 .chain(SocketConnector { cancel: self.cancel.clone() })
                 .chain(RustlsConnector::default());
-        Agent::with_parts(config, connector, SystemResolver)
+        Agent::with_parts(config, connector, SystemResolver { cancel: self.cancel.clone() })
     }
 }
 

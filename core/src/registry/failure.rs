@@ -85,6 +85,7 @@ fn explain(error: ureq::Error) -> (Kind, String, Again) {
     match error {
         E::Io(e) => explain_io(&e),
         E::HostNotFound => (Kind::Network, "its host name can't be resolved".into(), Again::Once),
+        E::Other(e) => (Kind::Network, e.to_string(), Again::Once),
         E::Timeout(Timeout::Connect) => (Kind::Network, "no connection in the time allowed".into(), Again::Never),
         E::Timeout(_) => (Kind::Network, "it does not answer".into(), Again::Once),
         E::Rustls(e) => (Kind::Network, tls_words(&e.to_string()), Again::Never),

@@ -7,10 +7,12 @@ mod agents;
 mod auth;
 mod blob;
 mod client;
+mod dns;
 mod failure;
 mod manifest;
 mod platform;
 mod proxy;
+mod resolv_conf;
 mod resolve;
 mod retry;
 #[cfg(test)]

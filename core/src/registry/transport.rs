@@ -105,7 +105,8 @@ fn connect_any(addresses: &[SocketAddr], timeout: Option<Duration>, cancel: &Can
     Err(last)
 }
 
-fn connect_one(address: SocketAddr, timeout: Option<Duration>, cancel: &Cancel) -> Result<TcpStream, Error> {
+/// Connects to one address; the stream does not block.
+pub fn connect_one(address: SocketAddr, timeout: Option<Duration>, cancel: &Cancel) -> Result<TcpStream, Error> {
     let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let socket: OwnedFd = socket(family, SockType::Stream, flags, None).map_err(io::Error::from)?;

@@ -1,5 +1,6 @@
 //! The client against a registry that misbehaves.
 
+mod net;
 pub mod server;
 
 use std::collections::HashMap;
