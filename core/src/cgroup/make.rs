@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::end::end;
 use crate::error::{Error, Kind, Result};
 use crate::fs;
 
@@ -33,15 +34,7 @@ impl Made<'_> {
 
 impl Drop for Made<'_> {
     fn drop(&mut self) {
-        remove(self.0);
-    }
-}
-
-/// Removes cgroups; those that are gone are fine.
-pub fn remove(directories: &[Directory]) {
-    for directory in directories.iter().rev() {
-        // Not empty only when a process is in it, which then is the shim's to end.
-        let _ = fs::remove_dir(Path::new(&directory.path));
+        end(self.0);
     }
 }
 

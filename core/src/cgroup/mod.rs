@@ -1,7 +1,9 @@
 //! Control groups: find, make, limit, remove.
 
 mod detect;
+mod end;
 mod make;
 
 pub use detect::detect;
-pub use make::{Directory, make, remove};
+pub use end::end;
+pub use make::{Directory, make};

@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 
 use super::facts;
+use super::leftovers;
 use super::probe::Found;
 use super::shims::Shims;
 use crate::api::{EngineOptions, Rung};
@@ -34,7 +35,10 @@ impl Context {
         paths.make()?;
         // What killed processes left; what only a user namespace can delete is left to `gc`.
         let _ = gc::tidy(&paths, &crate::fs::remove_tree);
-        Ok(Context { options: options.clone(), paths, facts: OnceLock::new(), shims: Shims::default() })
+        let context = Context { options: options.clone(), paths, facts: OnceLock::new(), shims: Shims::default() };
+        // Nor is a container that can't be removed now a reason not to open.
+        let _ = leftovers::sweep(&context);
+        Ok(context)
     }
 
     /// What this host allows.

@@ -1,5 +1,6 @@
 //! `create`: find or pull the image, resolve the options against it, write the record.
 
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use super::{Context, images, pull};
@@ -22,26 +23,43 @@ pub fn create(
     progress: &mut dyn Progress,
     cancel: &Cancel,
 ) -> Result<ContainerId> {
-    create_with(context, options, |_| {}, progress, cancel).map(|record| record.id)
+    let make = |record: &Record| containers::create(&context.paths, record);
+    create_with(context, options, |_| {}, make, progress, cancel).map(|(record, ())| record.id)
 }
 
-/// As [`create`], with a last word on the spec.
-pub(super) fn create_with(
+/// Creates a container that the caller starts at once, with a last word on the spec; its lock is held.
+pub(super) fn create_held(
     context: &Context,
     options: &RunOptions,
     adjust: impl FnOnce(&mut Spec),
     progress: &mut dyn Progress,
     cancel: &Cancel,
-) -> Result<Record> {
+) -> Result<(Record, OwnedFd)> {
+    let make = |record: &Record| containers::create_held(&context.paths, record);
+    create_with(context, options, adjust, make, progress, cancel)
+}
+
+fn create_with<T>(
+    context: &Context,
+    options: &RunOptions,
+    adjust: impl FnOnce(&mut Spec),
+    make: impl FnOnce(&Record) -> Result<T>,
+    progress: &mut dyn Progress,
+    cancel: &Cancel,
+) -> Result<(Record, T)> {
     let image = ensure_image(context, options, progress, cancel)?;
     let mut record = record(context, options, &image)?;
     adjust(&mut record.spec);
     // Until the record names the layers, nothing else keeps garbage collection from them.
     let _guard = lock::shared(&context.paths.gc_lock())?;
-    containers::create(&context.paths, &record)?;
+    let made = make(&record)?;
     // After the record, or a kill in between would leave volumes that nobody knows of; a start makes up for it.
-    make_volumes(context, &record).inspect_err(|_| drop(super::remove::discard(context, &record)))?;
-    Ok(record)
+    if let Err(error) = make_volumes(context, &record) {
+        drop(made);
+        let _ = super::remove::discard(context, &record);
+        return Err(error);
+    }
+    Ok((record, made))
 }
 
 /// The record of a container that is not written yet.

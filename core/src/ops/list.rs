@@ -1,6 +1,6 @@
 //! `ps` and `inspect`.
 
-use super::Context;
+use super::{Context, leftovers};
 use crate::api::*;
 use crate::error::{Error, Kind, Result};
 use crate::id::{ContainerId, Name};
@@ -45,6 +45,8 @@ pub fn inspect(context: &Context, id: &ContainerId) -> Result<ContainerInfo> {
 pub fn list(context: &Context, options: &ListOptions) -> Result<Vec<ContainerInfo>> {
     let filters = options.filters.iter().map(|f| Filter::parse(f)).collect::<Result<Vec<_>>>()?;
     let by_state = filters.iter().any(|f| matches!(f.key, "status" | "exited"));
+    // What can't be removed now is shown.
+    let _ = leftovers::sweep(context);
     let mut found = Vec::new();
     for id in containers::ids(&context.paths)? {
         // One that is removed between the listing and the look is not there, which is the truth.

@@ -7,6 +7,7 @@ pub mod doctor;
 mod facts;
 pub mod images;
 pub mod info;
+mod leftovers;
 pub mod list;
 pub mod logs;
 mod probe;

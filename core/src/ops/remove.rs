@@ -1,46 +1,39 @@
 //! `rm`: out of sight first, then off the disk.
 
+use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::{Context, create, list, stop, wait};
+use super::{Context, create, leftovers, list, stop, wait};
 use crate::api::*;
 use crate::cancel::Cancel;
-use crate::cgroup as groups;
 use crate::error::{Error, Kind, Result};
 use crate::fs;
 use crate::id::ContainerId;
 use crate::launch;
-use crate::plan::cgroup;
 use crate::store::containers::{self, Container, Record};
 use crate::store::{liveness, tmp};
-use crate::sys::{self, PidFd};
 
 /// Removes a container.
 pub fn remove(context: &Context, id: &ContainerId, options: &RemoveOptions) -> Result<()> {
     if containers::is_damaged(&context.paths, id) {
         return remove_damaged(context, id);
     }
-    let container = list::load(context, id)?;
-    if container.held && !options.force {
-        return Err(Error::new(Kind::Conflict, "remove container", container.record.name.as_str())
-            .because("it is running")
-            .hint("stop it first, or force the removal"));
+    // Far more than a start takes.
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let container = list::load(context, id)?;
+        match liveness::hold(&context.paths.container(id).lock(), container.record.name.as_str()) {
+            Ok(lock) => return remove_held(context, id, options.volumes, lock),
+            // Its own shim, or a second caller, has removed it meanwhile.
+            Err(e) if e.kind() == Kind::NotFound => return Ok(()),
+            Err(e) if e.kind() == Kind::Conflict && Instant::now() < deadline => make_way(context, container, options)?,
+            Err(e) => return Err(e),
+        }
+        if containers::load(&context.paths, id)?.is_none() {
+            return Ok(());
+        }
     }
-    if container.held {
-        stop::send(&container, libc::SIGKILL)?;
-        wait::until_released(context, id, None, &Cancel::new())?;
-    }
-    // Its own shim, or a second caller, may have removed it meanwhile.
-    let Some(container) = containers::load(&context.paths, id)? else { return Ok(()) };
-    if container.status() == Status::Dead {
-        bury(context, &container)?;
-    }
-    delete(context, &container.record)?;
-    if options.volumes || container.record.spec.auto_remove {
-        create::drop_volumes(context, &container.record);
-    }
-    Ok(())
 }
 
 /// Removes what can't be told of any more: its name becomes free with it, its volumes stay.
@@ -57,18 +50,31 @@ fn remove_damaged(context: &Context, id: &ContainerId) -> Result<()> {
     }
 }
 
-/// Does what a killed shim left undone: its process was killed with it, and its cgroups are still there.
-fn bury(context: &Context, container: &Container) -> Result<()> {
-    const PATIENCE: Duration = Duration::from_secs(5);
-    if let Some(state) = container.state.as_ref().filter(|s| s.boot_id == sys::boot_id())
-        && let Some(process) = PidFd::open_started(state.pid, state.pid_start)?
-    {
-        process.wait(Some(PATIENCE), &Cancel::new())?;
+/// Somebody holds it: one that runs is killed if that is wanted; one that ends or is removed is waited for.
+fn make_way(context: &Context, container: Container, options: &RemoveOptions) -> Result<()> {
+    let record = &container.record;
+    if container.status() == Status::Running {
+        if !options.force {
+            return Err(Error::new(Kind::Conflict, "remove container", record.name.as_str())
+                .because("it is running")
+                .hint("stop it first, or force the removal"));
+        }
+        stop::send(&container, libc::SIGKILL)?;
     }
-    // What they can't be planned on any more, as after a change of rung, they were not made on either.
-    if let Ok(plan) = cgroup::plan(&container.record.spec.limits, &container.record.id, &context.facts()?.cgroups) {
-        groups::remove(&plan.dirs);
+    // One that is being started has no process to kill yet: it is met again as a running one.
+    let patience = Instant::now().checked_add(Duration::from_millis(100));
+    wait::until_released(context, &record.id, patience, &Cancel::new()).map(drop)
+}
+
+/// Removes a container whose lock is held, so that nobody starts it meanwhile.
+pub(super) fn remove_held(context: &Context, id: &ContainerId, volumes: bool, lock: OwnedFd) -> Result<()> {
+    let Some(container) = containers::load(&context.paths, id)? else { return Ok(()) };
+    leftovers::end(context, &container)?;
+    delete(context, &container.record)?;
+    if volumes || container.record.spec.auto_remove {
+        create::drop_volumes(context, &container.record);
     }
+    drop(lock);
     Ok(())
 }
 

@@ -24,8 +24,8 @@ pub fn run(context: &Context, options: &RunOptions, progress: &mut dyn Progress,
     };
     // Before there is anything to undo.
     let pipes = Pipes::new(stdin.is_some())?;
-    let record = create::create_with(context, options, adjust, progress, cancel)?;
-    let launched = launch_or_remove(context, &record, &pipes.stdio())?;
+    let (record, lock) = create::create_held(context, options, adjust, progress, cancel)?;
+    let launched = launch_or_remove(context, &record, lock, &pipes.stdio())?;
     let (ours, theirs) = pipes.split();
     drop(theirs);
     capture::collect(context, &record.id, launched, ours, stdin.unwrap_or_default(), cancel)
@@ -45,15 +45,15 @@ pub fn spawn(
             .because("bytes for standard input can only be given to a run that is waited for")
             .hint("pass a descriptor in stdio"));
     }
-    let record = create::create_with(context, options, |_| {}, progress, cancel)?;
-    let launched = launch_or_remove(context, &record, stdio)?;
+    let (record, lock) = create::create_held(context, options, |_| {}, progress, cancel)?;
+    let launched = launch_or_remove(context, &record, lock, stdio)?;
     context.shims.keep(&record, launched);
     Ok(record.id)
 }
 
 /// A container that could not be started would only be in the way: it goes, with all that was made for it.
-fn launch_or_remove(context: &Context, record: &Record, stdio: &Stdio) -> Result<Launched> {
-    start::launch(context, record, stdio).map_err(|error| {
+fn launch_or_remove(context: &Context, record: &Record, lock: OwnedFd, stdio: &Stdio) -> Result<Launched> {
+    start::launch(context, record, lock, stdio).map_err(|error| {
         let error = error.within("run container", record.image.as_str());
         match remove::discard(context, record) {
             Ok(()) => error,

@@ -1,9 +1,9 @@
 //! `start`: plan the launch, make the cgroups, hand all to the shim.
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
-use super::Context;
+use super::{Context, leftovers};
 use crate::api::*;
 use crate::cancel::Cancel;
 use crate::cgroup as groups;
@@ -20,17 +20,25 @@ use crate::store::{layers, liveness};
 pub fn start(context: &Context, id: &ContainerId, stdio: &Stdio, cancel: &Cancel) -> Result<()> {
     cancel.check("start container", id.short())?;
     let record = super::list::load(context, id)?.record;
-    let launched = launch(context, &record, stdio).map_err(|e| e.within("start container", record.name.as_str()))?;
+    let launched = anew(context, &record, stdio).map_err(|e| e.within("start container", record.name.as_str()))?;
     context.shims.keep(&record, launched);
     Ok(())
 }
 
-/// Starts a container and returns the connection to its shim.
-pub(super) fn launch(context: &Context, record: &Record, stdio: &Stdio) -> Result<Launched> {
-    let paths = context.paths.container(&record.id);
-    let lock = liveness::hold(&paths.lock(), record.name.as_str())?;
+/// Starts one that may have run before.
+fn anew(context: &Context, record: &Record, stdio: &Stdio) -> Result<Launched> {
+    let lock = liveness::hold(&context.paths.container(&record.id).lock(), record.name.as_str())?;
+    liveness::settle(&lock)?;
+    // Now that nobody else can start or remove it: as it was read before it may have been started and ended since.
+    let container = super::list::load(context, &record.id)?;
+    leftovers::end(context, &container)?;
     containers::clear_run(&context.paths, &record.id)?;
     super::create::make_volumes(context, record)?;
+    launch(context, &container.record, lock, stdio)
+}
+
+/// Starts a container whose lock is held, and returns the connection to its shim.
+pub(super) fn launch(context: &Context, record: &Record, lock: OwnedFd, stdio: &Stdio) -> Result<Launched> {
     let (cgroup, mut plan) = plan(context, record)?;
     // As in Docker: an attached input that ends is the input's end; kept open is what nobody is attached to.
     plan.supervise.keep_stdin &= stdio.stdin.is_none();

@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Context, list, start, wait};
+use super::{Context, leftovers, list, start, wait};
 use crate::api::*;
 use crate::cancel::Cancel;
 use crate::error::{Error, Kind, Result};
 use crate::id::ContainerId;
 use crate::plan::{names, resolve};
-use crate::store::containers::Container;
+use crate::store::containers::{self, Container};
+use crate::store::liveness;
 
 /// Sends the stop signal, waits, kills.
 pub fn stop(context: &Context, id: &ContainerId, options: &StopOptions, cancel: &Cancel) -> Result<()> {
@@ -18,7 +19,8 @@ pub fn stop(context: &Context, id: &ContainerId, options: &StopOptions, cancel: 
     let patience = options.timeout.map_or(Ok(spec.stop_timeout_ms), |t| resolve::milliseconds("timeout", t))?;
     if !send(&container, signal)? {
         // Not running: Docker's `stop` is content. A shim may still be writing its records.
-        return wait::until_released(context, id, None, cancel).map(drop);
+        wait::until_released(context, id, None, cancel)?;
+        return end_leftovers(context, id);
     }
     let deadline = Instant::now().checked_add(Duration::from_millis(patience));
     if !wait::until_released(context, id, deadline, cancel)? {
@@ -26,6 +28,20 @@ pub fn stop(context: &Context, id: &ContainerId, options: &StopOptions, cancel: 
         wait::until_released(context, id, None, cancel)?;
     }
     Ok(())
+}
+
+/// What shared the host's process ids with a shim that was killed may run on.
+fn end_leftovers(context: &Context, id: &ContainerId) -> Result<()> {
+    let Some(container) = containers::load(&context.paths, id)? else { return Ok(()) };
+    if container.status() != Status::Dead {
+        return Ok(());
+    }
+    match liveness::hold(&context.paths.container(id).lock(), container.record.name.as_str()) {
+        Ok(_lock) => leftovers::end(context, &container),
+        // It is being removed, or started again: not by us.
+        Err(e) if matches!(e.kind(), Kind::Conflict | Kind::NotFound) => Ok(()),
+        Err(e) => Err(e),
+    }
 }
 
 /// Stops and starts.

@@ -4,6 +4,7 @@
 //! is derived, never stored: a shim holds `lock` for as long as it lives, so a `kill -9` of anything
 //! leaves nothing to repair.
 
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -121,16 +122,28 @@ impl Container {
 
 /// Writes a new container; it appears whole, with its name, or not at all.
 pub fn create(paths: &Paths, record: &Record) -> Result<()> {
+    create_with(paths, record, |_| Ok(()))
+}
+
+/// The same for one that is started at once. It is held from the first instant it is seen: should this process
+/// die before the start, nobody holds it, and it is told from one that was only to be created.
+pub fn create_held(paths: &Paths, record: &Record) -> Result<OwnedFd> {
+    create_with(paths, record, |staged| liveness::hold_half_made(&staged.lock(), record.name.as_str()))
+}
+
+fn create_with<T>(paths: &Paths, record: &Record, prepare: impl FnOnce(&ContainerPaths) -> Result<T>) -> Result<T> {
     let staged = Temp::dir_named(paths, record.id.as_str())?;
     crash::point("container staged");
-    fill(&ContainerPaths::at(staged.path().to_owned()), record)?;
+    let at = ContainerPaths::at(staged.path().to_owned());
+    fill(&at, record)?;
+    let prepared = prepare(&at)?;
     // The directory is locked by now, which tells others that the claim's owner lives.
     claim(paths, &record.name, &record.id)?;
     crash::point("name claimed");
     // An id is 32 random bytes: nothing can be there.
     staged.place(paths.container(&record.id).dir()).inspect_err(|_| release(paths, record))?;
     crash::point("container placed");
-    Ok(())
+    Ok(prepared)
 }
 
 fn fill(staged: &ContainerPaths, record: &Record) -> Result<()> {

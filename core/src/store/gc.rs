@@ -71,6 +71,8 @@ pub fn tidy(paths: &Paths, remover: Remover<'_>) -> Result<()> {
     }
     // When it is busy, someone else will be the next to pass.
     let Some(guard) = Lock::try_take(&paths.gc_lock(), Mode::Exclusive)? else { return Ok(()) };
+    // Before the staged container that a claim belongs to: once `tmp/` is empty nobody comes here again.
+    sweep_names(paths)?;
     let leftovers = leftovers(paths)?;
     drop(guard);
     delete(leftovers, remover).map(drop)

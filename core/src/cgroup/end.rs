@@ -1,0 +1,78 @@
+//! Ends what is in a container's cgroups and removes them: what its shim does, done by the host when there is
+//! no shim any more.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::make::Directory;
+use crate::fs;
+use crate::sys::PidFd;
+
+/// Pauses of 1, 2, 4 … milliseconds: about two seconds in all.
+const TRIES: u32 = 11;
+/// A cgroup is no deeper than this unless somebody nests them to make trouble.
+const DEPTH: u32 = 32;
+const MOST: u64 = 16 << 20;
+
+/// Kills the processes in these cgroups and removes them with all below; those that are gone are fine. What
+/// doesn't go in about two seconds stays for a later call.
+pub fn end(directories: &[Directory]) {
+    for directory in directories.iter().rev() {
+        end_one(Path::new(&directory.path));
+    }
+}
+
+fn end_one(dir: &Path) {
+    for attempt in 0..TRIES {
+        match fs::remove_dir(dir) {
+            Err(e) if e.errno() == Some(libc::EBUSY) => {}
+            _ => return,
+        }
+        empty(dir, DEPTH);
+        // A killed process is a while in being taken apart; the first look comes without a pause.
+        if fs::remove_dir(dir).is_ok() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(1 << attempt));
+    }
+}
+
+/// Kills what is in a cgroup, and removes those below it.
+fn empty(dir: &Path, depth: u32) {
+    // v2, since Linux 5.14: the kernel kills all below at once, and what forks meanwhile too.
+    if fs::write_kernel(&dir.join("cgroup.kill"), "1").is_err() {
+        kill_each(dir);
+    }
+    let Some(deeper) = depth.checked_sub(1) else { return };
+    for name in fs::list(dir).unwrap_or_default() {
+        let below = dir.join(name);
+        // Files of the kernel's are most of what is here.
+        if fs::open_dir(&below).is_ok() {
+            empty(&below, deeper);
+            let _ = fs::remove_dir(&below);
+        }
+    }
+}
+
+/// v1 has no kill: frozen, so that nothing forks faster than it is killed, where the freezer is this hierarchy's.
+fn kill_each(dir: &Path) {
+    let state = dir.join("freezer.state");
+    let frozen = fs::write_kernel(&state, "FROZEN").is_ok();
+    for pid in members(dir) {
+        // Held before the second look, so that a number that has come to mean another process is not killed.
+        if let Ok(Some(process)) = PidFd::open(pid)
+            && members(dir).contains(&pid)
+        {
+            let _ = process.signal(libc::SIGKILL);
+        }
+    }
+    if frozen {
+        let _ = fs::write_kernel(&state, "THAWED");
+    }
+}
+
+/// 0 stands for a process that can't be seen from here.
+fn members(dir: &Path) -> Vec<i32> {
+    let text = fs::read_bounded(&dir.join("cgroup.procs"), MOST).unwrap_or_default();
+    String::from_utf8_lossy(&text).lines().filter_map(|l| l.parse().ok()).filter(|pid| *pid > 0).collect()
+}

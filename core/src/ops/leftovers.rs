@@ -1,0 +1,117 @@
+//! What killed processes left: a container's processes and cgroups without its shim, containers that were to
+//! remove themselves, and containers that were never made to the end.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::{Context, remove};
+use crate::api::Status;
+use crate::cancel::Cancel;
+use crate::cgroup as groups;
+use crate::error::{Error, Kind, Result};
+use crate::fs;
+use crate::id::ContainerId;
+use crate::plan::cgroup;
+use crate::spec::Limits;
+use crate::store::containers::{self, Container};
+use crate::store::liveness;
+use crate::sys::{self, PidFd};
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Ends what is left of a container's last run, whose shim is gone; the caller holds its lock.
+pub(super) fn end(context: &Context, container: &Container) -> Result<()> {
+    let record = &container.record;
+    // Whatever could not be enforced made no cgroup either.
+    let limits = Limits { best_effort: true, ..record.spec.limits.clone() };
+    let plan = cgroup::plan(&limits, &record.id, &context.facts()?.cgroups)?;
+    groups::end(&plan.dirs);
+    // A shim that noted the end had ended all before.
+    let unnoted = container.exit.is_none() && container.state.as_ref().is_some_and(|s| s.boot_id == sys::boot_id());
+    if unnoted { end_processes(context, container, plan.dirs.is_empty()) } else { Ok(()) }
+}
+
+/// The first process was killed with its shim, and with it all others of its PID namespace. Without one of its
+/// own, and without a cgroup to find them by, they are told by the root file system that they stand on.
+fn end_processes(context: &Context, container: &Container, no_cgroup: bool) -> Result<()> {
+    let Some(state) = &container.state else { return Ok(()) };
+    if let Some(process) = PidFd::open_started(state.pid, state.pid_start)? {
+        process.signal(libc::SIGKILL)?;
+        process.wait(Some(PATIENCE), &Cancel::new())?;
+    }
+    let shares_pids = container.record.spec.namespaces.host_pid || !context.facts()?.fresh_proc;
+    if no_cgroup && shares_pids {
+        kill_by_root(&context.paths.container(&container.record.id).upper(), container.record.name.as_str())?;
+    }
+    Ok(())
+}
+
+fn kill_by_root(upper: &Path, name: &str) -> Result<()> {
+    for _ in 0..16 {
+        let found = processes_on(upper)?;
+        if found.is_empty() {
+            return Ok(());
+        }
+        for process in &found {
+            process.signal(libc::SIGKILL)?;
+        }
+        for process in found {
+            process.wait(Some(PATIENCE), &Cancel::new())?;
+        }
+    }
+    Err(Error::new(Kind::Conflict, "end container", name)
+        .because("its shim was killed, it has neither a PID namespace nor a cgroup of its own, and its processes fork faster than they are killed")
+        .hint("have root end them"))
+}
+
+/// The processes whose root is an overlay with this upper directory.
+fn processes_on(upper: &Path) -> Result<Vec<PidFd>> {
+    const MOST: u64 = 8 << 20;
+    let mark = format!("upperdir={},", upper.display());
+    let mut found = Vec::new();
+    for pid in fs::list(Path::new("/proc"))?.iter().filter_map(|n| n.to_str()?.parse::<i32>().ok()) {
+        let Some(process) = PidFd::open(pid)? else { continue };
+        // Another user's process, or one that has just ended, tells nothing.
+        let mounts = fs::read_bounded(&Path::new("/proc").join(pid.to_string()).join("mountinfo"), MOST);
+        let root = |line: &str| line.split(' ').nth(4) == Some("/") && line.contains(&mark);
+        if mounts.is_ok_and(|text| String::from_utf8_lossy(&text).lines().any(root)) {
+            found.push(process);
+        }
+    }
+    Ok(found)
+}
+
+/// Removes the containers that a killed process should have removed.
+pub(super) fn sweep(context: &Context) -> Result<()> {
+    for id in containers::ids(&context.paths)? {
+        let lock = context.paths.container(&id).lock();
+        // A damaged one, or one that can't be removed, hides no other.
+        if !liveness::is_held(&lock)? && is_left(context, &id).unwrap_or(false) {
+            let _ = remove_left(context, &id);
+        }
+    }
+    Ok(())
+}
+
+fn remove_left(context: &Context, id: &ContainerId) -> Result<()> {
+    match liveness::hold(&context.paths.container(id).lock(), id.short()) {
+        // Somebody may have started it since the first look.
+        Ok(lock) if is_left(context, id)? => remove::remove_held(context, id, true, lock),
+        Ok(_) => Ok(()),
+        Err(e) if matches!(e.kind(), Kind::Conflict | Kind::NotFound) => Ok(()),
+        Err(e) => Err(e),
+    }
+}
+
+/// Whether nobody will come for a container that nobody holds.
+fn is_left(context: &Context, id: &ContainerId) -> Result<bool> {
+    let Some(container) = containers::load(&context.paths, id)? else { return Ok(false) };
+    if container.state.as_ref().is_some_and(|s| s.machine_id != sys::machine_id()) {
+        return Ok(false);
+    }
+    match container.status() {
+        Status::Dead | Status::Exited => Ok(container.record.spec.auto_remove),
+        Status::Created => liveness::is_half_made(&context.paths.container(id).lock()),
+        _ => Ok(false),
+    }
+}

@@ -1,0 +1,202 @@
+//! `kill -9` of the host, the shim and the container's first process before each of their system calls: the next
+//! call works, and what is left goes.
+
+#![allow(missing_docs, clippy::disallowed_methods)]
+
+mod common;
+#[path = "common/listing.rs"]
+mod listing;
+#[path = "common/trace.rs"]
+mod trace;
+
+use std::time::{Duration, Instant};
+
+use common::{Host, command};
+use listing::{Listing, hierarchies};
+use sampan::{Cancel, Engine, ListOptions, Quiet, RemoveOptions, RunOptions, Stdio, StopOptions, Tie};
+use trace::{Outcome, Role, begin, kill_at};
+
+/// A host whose containers have a cgroup parent of their own.
+struct Scene {
+    host: Host,
+    parent: String,
+    clean: Listing,
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        for point in hierarchies() {
+            let _ = std::fs::remove_dir(point.join(&self.parent));
+        }
+    }
+}
+
+impl Scene {
+    fn new(name: &str) -> Scene {
+        let host = Host::new();
+        let parent = format!("sampan-test-{name}-{}", std::process::id());
+        // The image is there, and so are the directories that stay.
+        host.sh("true");
+        let clean = Listing::of(host.dir.path(), &parent);
+        Scene { host, parent, clean }
+    }
+
+    fn environment(&self, operation: &str) -> Vec<(&'static str, String)> {
+        let dir = self.host.dir.path().display().to_string();
+        vec![
+            ("SAMPAN_VICTIM", operation.into()),
+            ("SAMPAN_VICTIM_DIR", dir),
+            ("SAMPAN_VICTIM_PARENT", self.parent.clone()),
+            ("SAMPAN_TEST_IMAGE", common::image()),
+        ]
+    }
+
+    /// Kills at every step; `prepare` comes before each, `settle` after.
+    fn kill_at_every_step(&self, operation: &str, role: Role, prepare: impl Fn(&Scene)) -> usize {
+        let environment = self.environment(operation);
+        let environment: Vec<(&str, &str)> = environment.iter().map(|(k, v)| (*k, v.as_str())).collect();
+        for nth in 0.. {
+            prepare(self);
+            let outcome = kill_at("victim", &environment, role, nth);
+            self.is_clean_again(&format!("{operation}: {role:?} at step {nth}: {outcome:?}"));
+            if outcome == Outcome::Finished {
+                return nth;
+            }
+        }
+        unreachable!()
+    }
+
+    /// The next calls: another process opens the store, works, removes what it sees.
+    fn is_clean_again(&self, when: &str) {
+        let engine = Engine::open(&options(&self.host.dir.path().display().to_string())).unwrap();
+        let all = ListOptions { all: true, ..ListOptions::default() };
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            for found in engine.containers(&all).unwrap_or_else(|e| panic!("{when}: {e}")) {
+                let container = match engine.container(&found.id) {
+                    Err(e) if e.kind() == sampan::Kind::NotFound => continue,
+                    container => container.unwrap(),
+                };
+                match container.remove(&RemoveOptions { force: true, volumes: true }) {
+                    Err(e) if e.kind() == sampan::Kind::NotFound => {}
+                    done => done.unwrap_or_else(|e| panic!("{when}: {e}")),
+                }
+            }
+            // Another opens it, as the next command does, and tidies.
+            let _ = Engine::open(&options(&self.host.dir.path().display().to_string())).unwrap();
+            let now = Listing::of(self.host.dir.path(), &self.parent);
+            if now == self.clean {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{when}: left: {now:#?}");
+            std::thread::yield_now();
+        }
+    }
+
+    fn container(&self) -> RunOptions {
+        sleeper(&self.parent)
+    }
+}
+
+fn options(dir: &str) -> sampan::EngineOptions {
+    let at = |name: &str| Some(format!("{dir}/{name}"));
+    let rung = std::env::var("SAMPAN_TEST_RUNG").ok().map(|rung| rung.parse().unwrap());
+    sampan::EngineOptions { root: at("root"), run: at("run"), rung, ..Default::default() }
+}
+
+fn sleeper(parent: &str) -> RunOptions {
+    let (name, stop_signal) = (Some("victim".into()), Some("KILL".into()));
+    RunOptions { name, stop_signal, ..limited(parent, &["sleep", "1000"]) }
+}
+
+fn limited(parent: &str, args: &[&str]) -> RunOptions {
+    RunOptions { cgroup_parent: Some(parent.into()), ..command(args) }
+}
+
+#[test]
+fn victim() {
+    // Runs only as a child of the tests below.
+    let Ok(operation) = std::env::var("SAMPAN_VICTIM") else { return };
+    let variable = |name: &str| std::env::var(name).unwrap();
+    let (dir, parent) = (variable("SAMPAN_VICTIM_DIR"), variable("SAMPAN_VICTIM_PARENT"));
+    let engine = Engine::open(&options(&dir)).unwrap();
+    engine.info().unwrap();
+    let (mut quiet, cancel) = (Quiet, Cancel::new());
+    let named = || sleeper(&parent);
+    begin();
+    // A killed shim makes the call fail, which is the point; that it returns is what is asked of it.
+    let _ = match operation.as_str() {
+        "run" => engine.run(&limited(&parent, &["true"]), &mut quiet, &cancel).map(drop),
+        "spawn" => engine.spawn(&named(), &Stdio::default(), &mut quiet, &cancel).map(drop),
+        "tied" => {
+            engine.spawn(&RunOptions { tie: Tie::Host, ..named() }, &Stdio::default(), &mut quiet, &cancel).map(drop)
+        }
+        "create" => engine.create(&named(), &mut quiet, &cancel).map(drop),
+        "start" => engine.container("victim").unwrap().start(&Stdio::default(), &cancel),
+        "stop" => engine.container("victim").unwrap().stop(&StopOptions { timeout: Some(0.0), signal: None }, &cancel),
+        "remove" => engine.container("victim").unwrap().remove(&RemoveOptions { force: true, volumes: true }),
+        other => panic!("{other}"),
+    };
+}
+
+fn created(scene: &Scene) {
+    scene.host.engine.create(&scene.container(), &mut Quiet, &Cancel::new()).unwrap();
+}
+
+fn running(scene: &Scene) {
+    scene.host.spawn(scene.container()).unwrap();
+}
+
+#[test]
+fn the_shim_is_killed_at_every_step_of_a_run() {
+    let steps = Scene::new("shim").kill_at_every_step("run", Role::Shim, |_| {});
+    assert!(steps > 30, "only {steps} steps were seen");
+}
+
+#[test]
+fn the_first_process_is_killed_at_every_step_of_a_run() {
+    let steps = Scene::new("init").kill_at_every_step("run", Role::Init, |_| {});
+    assert!(steps > 30, "only {steps} steps were seen");
+}
+
+#[test]
+fn the_host_is_killed_at_every_step_of_a_run() {
+    let steps = Scene::new("host").kill_at_every_step("run", Role::Host, |_| {});
+    assert!(steps > 30, "only {steps} steps were seen");
+}
+
+#[test]
+fn the_host_is_killed_at_every_step_of_a_tied_start() {
+    Scene::new("tied").kill_at_every_step("tied", Role::Host, |_| {});
+}
+
+#[test]
+fn the_host_is_killed_at_every_step_of_create_start_stop_and_remove() {
+    let scene = Scene::new("verbs");
+    scene.kill_at_every_step("create", Role::Host, |_| {});
+    scene.kill_at_every_step("start", Role::Host, created);
+    scene.kill_at_every_step("stop", Role::Host, running);
+    scene.kill_at_every_step("remove", Role::Host, running);
+}
+
+/// Root alone has a cgroup here, unless it is delegated; a plain user's are found by their root file system.
+#[test]
+fn what_shares_the_hosts_process_ids_ends_with_a_killed_shim() {
+    let scene = Scene::new("pids");
+    let script = "sleep 1000 & setsid sleep 1000 & echo up; wait";
+    for stop_first in [false, true] {
+        let options = RunOptions { pid: Some("host".into()), ..limited(&scene.parent, &["sh", "-c", script]) };
+        let container = scene.host.spawn(options).unwrap();
+        let mut log = container.logs(&sampan::LogOptions { follow: true, ..Default::default() }).unwrap();
+        assert_eq!(log.next(&Cancel::new()).unwrap().unwrap().data, b"up\n");
+        let shim = nix::unistd::Pid::from_raw(container.inspect().unwrap().shim_pid.unwrap());
+        nix::sys::signal::kill(shim, nix::sys::signal::Signal::SIGKILL).unwrap();
+        assert_eq!(container.wait(Some(30.0), &Cancel::new()).unwrap().code, 137);
+        if stop_first {
+            container.stop(&StopOptions::default(), &Cancel::new()).unwrap();
+            assert!(Listing::of(scene.host.dir.path(), &scene.parent).processes.is_empty());
+        }
+        container.remove(&RemoveOptions::default()).unwrap();
+        assert_eq!(Listing::of(scene.host.dir.path(), &scene.parent), scene.clean);
+    }
+}
