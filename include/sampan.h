@@ -1189,6 +1189,40 @@ typedef struct sampan_container_info_list {
 } sampan_container_info_list;
 
 /**
+ * What a command in a container has written and returned.
+ */
+typedef struct sampan_exec_output {
+    /**
+     * `sizeof(sampan_exec_output)`.
+     */
+    size_t struct_size;
+    /**
+     * Its exit code; 128+n when signal n ended it.
+     */
+    int32_t code;
+    /**
+     * The signal that ended it.
+     */
+    const int32_t *signal;
+    /**
+     * All of its standard output; with a terminal, of both.
+     */
+    const uint8_t *stdout_data;
+    /**
+     * Length of `stdout_data`.
+     */
+    size_t stdout_len;
+    /**
+     * All of its standard error.
+     */
+    const uint8_t *stderr_data;
+    /**
+     * Length of `stderr_data`.
+     */
+    size_t stderr_len;
+} sampan_exec_output;
+
+/**
  * One of the two output streams. One of `SAMPAN_STREAM_…`.
  */
 typedef int32_t sampan_stream;
@@ -1687,6 +1721,11 @@ void sampan_engine_info_free(struct sampan_engine_info *engine_info);
 /**
  * Frees an answer; NULL is allowed.
  */
+void sampan_exec_output_free(struct sampan_exec_output *exec_output);
+
+/**
+ * Frees an answer; NULL is allowed.
+ */
 void sampan_exit_status_free(struct sampan_exit_status *exit_status);
 
 /**
@@ -1781,6 +1820,10 @@ void sampan_string_free(char *string);
     { sizeof(sampan_run_options), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
       NULL, NULL, NULL, false, NULL, NULL, NULL, false, false, NULL, NULL, NULL, NULL, NULL, false, false, \
       NULL, 0, NULL, NULL, false, 0, 0, NULL, NULL, NULL, NULL, NULL }
+
+/** A `sampan_exec_options` in which nothing is asked for. */
+#define SAMPAN_EXEC_OPTIONS_INIT \
+    { sizeof(sampan_exec_options), NULL, NULL, NULL, NULL, false, false, NULL, NULL, false, NULL, 0, false, NULL }
 
 /** A `sampan_list_options` in which nothing is asked for. */
 #define SAMPAN_LIST_OPTIONS_INIT \

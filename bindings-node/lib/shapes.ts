@@ -75,6 +75,20 @@ export const shapes = {
     uts: ['uts'],
     cgroupns: ['cgroupns'],
   },
+  ExecOptions: {
+    command: ['command'],
+    env: ['env'],
+    workdir: ['workdir'],
+    user: ['user'],
+    privileged: ['privileged'],
+    tty: ['tty'],
+    rows: ['rows'],
+    columns: ['columns'],
+    interactive: ['interactive'],
+    stdin: ['stdin'],
+    detach: ['detach'],
+    timeout: ['timeout'],
+  },
   ListOptions: {
     all: ['all'],
     filters: ['filters'],
@@ -147,6 +161,12 @@ export const shapes = {
   Output: {
     id: ['id'],
     exit: ['exit', 'ExitStatus'],
+    stdout: ['stdout'],
+    stderr: ['stderr'],
+  },
+  ExecOutput: {
+    code: ['code'],
+    signal: ['signal'],
     stdout: ['stdout'],
     stderr: ['stderr'],
   },

@@ -167,6 +167,34 @@ export interface RunOptions {
   cgroupns?: string | null | undefined
 }
 
+/** A command to run in a running container. Fields are named as the words of `docker exec`. */
+export interface ExecOptions {
+  /** The command and its arguments; the first is looked up in the container's PATH. */
+  command?: string[] | undefined
+  /** Environment on top of the container's. */
+  env?: Record<string, string> | undefined
+  /** Working directory; the container's by default. */
+  workdir?: string | null | undefined
+  /** `user[:group]` by name or number; the container's by default. */
+  user?: string | null | undefined
+  /** All capabilities. Not a security boundary. */
+  privileged?: boolean | undefined
+  /** Give it a terminal. */
+  tty?: boolean | undefined
+  /** Rows of its terminal. */
+  rows?: number | null | undefined
+  /** Columns of its terminal. */
+  columns?: number | null | undefined
+  /** Give it an input that is written to by the handle. */
+  interactive?: boolean | undefined
+  /** Bytes for standard input, which is then closed; for a command that is waited for only. */
+  stdin?: Uint8Array | null | undefined
+  /** Its output goes nowhere. */
+  detach?: boolean | undefined
+  /** Seconds after which it is killed; never by default. */
+  timeout?: number | null | undefined
+}
+
 /** Which containers to list. */
 export interface ListOptions {
   /** Also those that don't run. */
@@ -314,6 +342,18 @@ export interface Output {
   /** How it ended. */
   exit: ExitStatus
   /** All of its standard output. */
+  stdout: Uint8Array
+  /** All of its standard error. */
+  stderr: Uint8Array
+}
+
+/** What a command in a container has written and returned. */
+export interface ExecOutput {
+  /** Its exit code; 128+n when signal n ended it. */
+  code: number
+  /** The signal that ended it. */
+  signal: number | null
+  /** All of its standard output; with a terminal, of both. */
   stdout: Uint8Array
   /** All of its standard error. */
   stderr: Uint8Array

@@ -3,17 +3,16 @@
 use crate::fail::{At, Outcome};
 use crate::sys::{self, Errno};
 use crate::user::User;
-use crate::wire::{Capabilities, Launch, Process, Step};
+use crate::wire::{Capabilities, Process, Step};
 
-/// Takes everything away that the plan doesn't give.
-pub fn drop_to(launch: &Launch<'static>, user: &User) -> Outcome {
-    let process = &launch.process;
+/// Takes everything away that the plan doesn't give; `mapped` in a user namespace of the container's own.
+pub fn drop_to(process: &Process<'static>, mapped: bool, user: &User) -> Outcome {
     // A filter needs CAP_SYS_ADMIN or no_new_privs: without the latter it comes while there is the former.
     if !process.no_new_privs {
         install_filter(process)?;
     }
     drop_bounding(process.capabilities.bounding)?;
-    set_ids(launch, user)?;
+    set_ids(process, mapped, user)?;
     set_capabilities(&process.capabilities, user.uid)?;
     if process.no_new_privs {
         sys::prctl(sys::PR_SET_NO_NEW_PRIVS, 1, 0).step(Step::NoNewPrivs)?;
@@ -37,17 +36,17 @@ fn drop_bounding(keep: u64) -> Outcome {
     Ok(())
 }
 
-fn set_ids(launch: &Launch<'static>, user: &User) -> Outcome {
-    if user.uid != 0 && launch.process.capabilities.ambient != 0 {
+fn set_ids(process: &Process<'static>, mapped: bool, user: &User) -> Outcome {
+    if user.uid != 0 && process.capabilities.ambient != 0 {
         sys::prctl(sys::PR_SET_KEEPCAPS, 1, 0).step(Step::Capabilities)?;
     }
     match sys::setgroups(user.groups()) {
         // With a map of one id the kernel denies it, and there is no other group to have.
-        Err(Errno::EPERM | Errno::EINVAL) if launch.id_map.is_some() => {}
-        other => other.at(Step::Ids, launch.process.user)?,
+        Err(Errno::EPERM | Errno::EINVAL) if mapped => {}
+        other => other.at(Step::Ids, process.user)?,
     }
-    sys::setresgid(user.gid).at(Step::Ids, launch.process.user)?;
-    sys::setresuid(user.uid).at(Step::Ids, launch.process.user)
+    sys::setresgid(user.gid).at(Step::Ids, process.user)?;
+    sys::setresuid(user.uid).at(Step::Ids, process.user)
 }
 
 fn set_capabilities(c: &Capabilities<'static>, uid: u32) -> Outcome {

@@ -2,6 +2,7 @@
 
 use core::ffi::CStr;
 
+use crate::control;
 use crate::dirs::{DT_DIR, Entries};
 use crate::fail::send;
 use crate::records::{self, Exit, Moment};
@@ -37,6 +38,8 @@ pub fn conclude(launch: &Launch<'static>, dir: Fd, end: &End, orphaned: bool, us
     let _ = records::write_exit(dir, &Exit { code, signal, oom_killed, started_at, finished_at, log_error });
     if launch.supervise.auto_remove || orphaned {
         remove(launch, users);
+    } else {
+        control::remove(dir);
     }
     send(&Status::Exited { code: plain, signal, oom_killed });
 }

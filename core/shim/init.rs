@@ -37,7 +37,7 @@ fn set_up(launch: &Launch<'static>, streams: [Fd; 3], sync: Fd, cgroup: Option<F
     enter_directory(&launch.process)?;
     connect(streams, slave, user.uid)?;
     set_limits(&launch.process)?;
-    credentials::drop_to(launch, &user)?;
+    credentials::drop_to(&launch.process, launch.id_map.is_some(), &user)?;
     sys::umask(launch.process.umask);
     close_on_exec().step(Step::CloseFds)?;
     exec::reset_signals();
@@ -73,6 +73,14 @@ fn become_root(launch: &Launch<'static>, sync: Fd) -> Outcome {
         return Ok(());
     }
     expect(sync, word::MAPPED)?;
+    assume_root(launch)
+}
+
+/// In a user namespace of the container's own: its root, and nothing of who made it.
+pub fn assume_root(launch: &Launch<'static>) -> Outcome {
+    if launch.id_map.is_none() {
+        return Ok(());
+    }
     // Denied with a map of one id; then there is no group to lose.
     let _ = sys::setgroups(&[]);
     sys::setresgid(0).step(Step::BecomeRoot)?;
@@ -80,7 +88,7 @@ fn become_root(launch: &Launch<'static>, sync: Fd) -> Outcome {
 }
 
 /// The host's session keyring is not the container's. A kernel without keyrings has none to leave.
-fn leave_keyring() {
+pub fn leave_keyring() {
     let _ = sys::new_session_keyring();
 }
 
@@ -131,7 +139,7 @@ fn raise_loopback() -> sys::Result {
 }
 
 /// By the host's /proc, which nothing of the container can have touched.
-fn set_score(process: &Process<'static>) -> Outcome {
+pub fn set_score(process: &Process<'static>) -> Outcome {
     let Some(score) = process.oom_score_adj else { return Ok(()) };
     let mut text: Text<16> = Text::new();
     text.signed(score as i64);
@@ -196,7 +204,7 @@ fn make_working_directory(root: Fd, process: &Process<'static>) -> Outcome {
     Ok(())
 }
 
-fn enter_directory(process: &Process<'static>) -> Outcome {
+pub fn enter_directory(process: &Process<'static>) -> Outcome {
     let cwd = if process.cwd.is_empty() { c"/" } else { process.cwd };
     let flags = sys::O_PATH | sys::O_DIRECTORY;
     let fd = sys::openat2(AT_FDCWD, cwd, flags, 0, sys::RESOLVE_NO_MAGICLINKS).at(Step::Cwd, cwd)?;
@@ -211,7 +219,7 @@ fn enter_directory(process: &Process<'static>) -> Outcome {
 }
 
 /// Standard streams in place; pipes and terminal belong to the user, who may want to open /dev/stdout anew.
-fn connect(streams: [Fd; 3], slave: Option<Fd>, uid: u32) -> Outcome {
+pub fn connect(streams: [Fd; 3], slave: Option<Fd>, uid: u32) -> Outcome {
     if let Some(slave) = slave {
         terminal::control(slave)?;
     }
@@ -225,7 +233,7 @@ fn connect(streams: [Fd; 3], slave: Option<Fd>, uid: u32) -> Outcome {
     Ok(())
 }
 
-fn set_limits(process: &Process<'static>) -> Outcome {
+pub fn set_limits(process: &Process<'static>) -> Outcome {
     process
         .rlimits
         .iter()
@@ -233,7 +241,7 @@ fn set_limits(process: &Process<'static>) -> Outcome {
 }
 
 /// All but the standard streams; closed by the exec only, so that its failure can still be told.
-fn close_on_exec() -> sys::Result {
+pub fn close_on_exec() -> sys::Result {
     match sys::cloexec_from(fd::STDERR + 1) {
         // Before Linux 5.11. All others were opened that way.
         Err(Errno::EINVAL | Errno::ENOSYS) => {

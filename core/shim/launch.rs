@@ -7,7 +7,7 @@ use crate::records::Moment;
 use crate::supervise::{self, Running};
 use crate::sys::{self, AT_FDCWD, Errno, Fd, Forked};
 use crate::wire::{Header, Launch, Namespace, Status, Step};
-use crate::{idmap, init};
+use crate::{control, idmap, init};
 
 /// What init and shim say to each other, one byte a packet.
 pub mod word {
@@ -17,7 +17,9 @@ pub mod word {
     pub const GO: u8 = b'g';
     /// Init to shim: the master of its terminal comes with this.
     pub const TERMINAL: u8 = b't';
-    /// Init to shim: it failed, and has told the host.
+    /// From a command to the shim: it is about to be executed.
+    pub const READY: u8 = b'r';
+    /// Init or command to shim: it failed, and has told the host.
     pub const FAILED: u8 = b'f';
 }
 
@@ -33,12 +35,14 @@ pub fn run(header: &Header, launch: Launch<'static>) -> Outcome {
         (Forked::Parent { pid, pidfd }, _) => (pid, pidfd),
     };
     close_all(&[theirs, cgroup.unwrap_or(-1), streams.init[0], streams.init[1], streams.init[2]]);
+    // While the init is at work, so that it costs the start nothing.
+    let listener = control::listen(&launch);
     let started = release(&launch, ours, pid);
     let _ = sys::close(ours);
     match started {
         Ok((started_at, terminal)) => {
             send(&Status::Ready { init: pid, shim: sys::getpid() });
-            supervise::run(Running { launch, header: *header, pid, pidfd, streams, terminal, started_at })
+            supervise::run(Running { launch, header: *header, pid, pidfd, streams, terminal, listener, started_at })
         }
         Err(failed) => abandon(&launch, pidfd, pid, failed),
     }

@@ -11,6 +11,8 @@
 mod wire;
 
 mod arch;
+mod command;
+mod control;
 mod copy;
 mod credentials;
 mod dirs;

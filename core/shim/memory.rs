@@ -87,3 +87,15 @@ pub fn words(n: usize) -> sys::Result<&'static mut [usize]> {
     // SAFETY: the mapping is fresh, page-aligned, zeroed, that long, and nobody unmaps it.
     Ok(unsafe { core::slice::from_raw_parts_mut(bytes.as_mut_ptr().cast(), n) })
 }
+
+/// `n` values, made one by one, never given back.
+pub fn slots<T: Copy>(n: usize, value: impl Fn() -> T) -> sys::Result<&'static mut [T]> {
+    let bytes = sys::map_anonymous(n.max(1) * size_of::<T>())?;
+    let first: *mut T = bytes.as_mut_ptr().cast();
+    for i in 0..n {
+        // SAFETY: the mapping is fresh, page-aligned, and that long.
+        unsafe { first.add(i).write(value()) };
+    }
+    // SAFETY: as above; every value is written, and nobody unmaps it.
+    Ok(unsafe { core::slice::from_raw_parts_mut(first, n) })
+}

@@ -6,6 +6,7 @@ use core::ffi::CStr;
 use crate::sys::{self, AT_FDCWD, Errno, Fd};
 use crate::text::{Text, parse_dec};
 use crate::time;
+use crate::wire::SOCKET;
 
 const STATE: &CStr = c"state.json";
 const STATE_NEW: &CStr = c"state.json.new";
@@ -38,9 +39,9 @@ pub fn write_state(dir: Fd, prefix: &CStr, init: i32, started_at: &Moment) -> sy
     written.and_then(|()| sys::renameat2(dir, STATE_NEW, dir, STATE, 0))
 }
 
-/// Takes `state.json` and what [`reserve_exit`] made back.
+/// Takes `state.json`, what [`reserve_exit`] made and the socket back.
 pub fn forget(dir: Fd) {
-    for name in [STATE, STATE_NEW, EXIT_NEW] {
+    for name in [STATE, STATE_NEW, EXIT_NEW, SOCKET] {
         let _ = sys::unlinkat(dir, name, 0);
     }
 }

@@ -161,15 +161,14 @@ impl Output {
 
     /// The host no longer takes this stream; the log goes on.
     pub fn drop_sink(&mut self) {
-        if let Some(sink) = self.sink.take() {
-            let _ = sys::close(sink.fd);
+        if let Some(mut sink) = self.sink.take() {
+            close(&mut sink.fd);
         }
         self.sent = self.end;
     }
 
     fn close_source(&mut self) {
-        let _ = sys::close(self.source);
-        self.source = -1;
+        close(&mut self.source);
     }
 
     /// Milliseconds until [`Output::settle`] has something to do.
@@ -301,7 +300,15 @@ impl Input {
     }
 }
 
-fn close(fd: &mut Fd) {
-    let _ = sys::close(*fd);
+/// A low descriptor is replaced, not closed: its number has a meaning, and must not be given to another file.
+pub fn close(fd: &mut Fd) {
+    if (0..wire::fd::FIRST_FREE).contains(fd) {
+        let _ = sys::openat(sys::AT_FDCWD, c"/dev/null", sys::O_RDWR, 0).and_then(|null| {
+            let _ = sys::dup_to(null, *fd);
+            sys::close(null)
+        });
+    } else {
+        let _ = sys::close(*fd);
+    }
     *fd = -1;
 }

@@ -1,15 +1,16 @@
 //! Looking after the running container: one loop over its streams, its end, the host's word and the
 //! host's death.
 
+use crate::control::{self, Container, Control};
 use crate::ending::{self, End};
 use crate::fail::{At, Outcome};
 use crate::log::Log;
 use crate::records::{self, Moment};
-use crate::relay::{Input, Output, open_anew};
+use crate::relay::{self, Input, Output, open_anew};
 use crate::sys::{self, AT_FDCWD, Ended, Errno, Fd, POLLIN, Poll};
 use crate::tie::Tie;
 use crate::time;
-use crate::wire::{Header, Launch, PACKET_MAX, Status, Step, fd};
+use crate::wire::{Header, Launch, PACKET_MAX, Step, fd};
 
 /// The init's ends of its standard streams, and what the shim keeps of them; -1 for none.
 pub struct Streams {
@@ -35,6 +36,8 @@ pub struct Running {
     pub streams: Streams,
     /// The master of its terminal.
     pub terminal: Option<Fd>,
+    /// Where it can be asked for something; -1 for nowhere.
+    pub listener: Fd,
     /// When [`record`] was called.
     pub started_at: Moment,
 }
@@ -126,6 +129,9 @@ pub fn run(running: Running) -> ! {
     sys::exit(0)
 }
 
+/// Descriptors that are polled besides the clients'.
+const OWN: usize = 11;
+
 /// All that is watched.
 struct Watch {
     pid: i32,
@@ -133,6 +139,8 @@ struct Watch {
     children: Fd,
     status: Fd,
     terminal: Fd,
+    control: Control,
+    launch: Launch<'static>,
     outputs: [Output; 2],
     input: Input,
     log: Log,
@@ -160,6 +168,8 @@ impl Watch {
             children: sys::signalfd(SIGCHLD_BIT)?,
             status: fd::STATUS,
             terminal: master,
+            control: Control::new(running.listener)?,
+            launch: running.launch,
             outputs: [
                 Output::new(b"stdout", stdout, given(fd::STDOUT))?,
                 Output::new(b"stderr", stderr, given(fd::STDERR))?,
@@ -179,13 +189,18 @@ impl Watch {
             if let Some(init) = self.reap() {
                 return init;
             }
-            let mut polls = self.polls();
-            let _ = sys::poll(&mut polls, self.wait_ms());
+            let mut polls = [Poll { fd: -1, events: 0, revents: 0 }; OWN + control::POLLS];
+            polls[..OWN].copy_from_slice(&self.polls());
+            self.control.polls(&mut polls[OWN..]);
+            let used = OWN + self.control.used();
+            let _ = sys::poll(&mut polls[..used], self.wait_ms());
             self.handle(&polls);
+            let container = Container { launch: &self.launch, pidfd: self.pidfd, terminal: self.terminal };
+            self.control.handle(&polls[OWN..used], &container);
         }
     }
 
-    fn polls(&self) -> [Poll; 11] {
+    fn polls(&self) -> [Poll; OWN] {
         let quiet = |fd| Poll { fd, events: POLLIN, revents: 0 };
         let [a, b] = self.outputs[0].polls();
         let [c, d] = self.outputs[1].polls();
@@ -194,7 +209,7 @@ impl Watch {
         [a, b, c, d, e, f, rest[0], rest[1], rest[2], rest[3], rest[4]]
     }
 
-    fn handle(&mut self, polls: &[Poll; 11]) {
+    fn handle(&mut self, polls: &[Poll]) {
         let ready = |i: usize| polls[i].revents != 0;
         for (i, output) in self.outputs.iter_mut().enumerate() {
             output.pump(&mut self.log, ready(2 * i), ready(2 * i + 1));
@@ -215,40 +230,33 @@ impl Watch {
 
     fn wait_ms(&self) -> Option<u64> {
         let [a, b] = [&self.outputs[0], &self.outputs[1]].map(|output| output.wait_ms());
-        [a, b, self.tie.wait_ms()].into_iter().flatten().min()
+        [a, b, self.tie.wait_ms(), self.control.wait_ms()].into_iter().flatten().min()
     }
 
     /// Buries all children that have ended; the container's orphans are among them when it shares our
     /// process ids.
-    fn reap(&self) -> Option<Ended> {
+    fn reap(&mut self) -> Option<Ended> {
         while let Ok(Some(ended)) = sys::wait(-1, true) {
             if ended.pid == self.pid {
                 return Some(ended);
             }
+            self.control.reaped(&ended);
         }
         None
     }
 
-    /// The host's word; its silence for ever once it has closed the socket.
+    /// The host has nothing to say here, but closes the socket when it has no more interest.
     fn hear(&mut self) {
-        let mut packet = [0; PACKET_MAX];
-        match sys::recv(self.status, &mut packet, true) {
-            Ok(n @ 1..) => {
-                if let Ok(Status::Resize { rows, columns }) = Status::decode(&packet[..n]) {
-                    resize(self.terminal, rows, columns);
-                }
-            }
-            Err(Errno::EAGAIN) => {}
-            _ => {
-                let _ = sys::close(self.status);
-                self.status = -1;
-            }
+        match sys::recv(self.status, &mut [0; PACKET_MAX], true) {
+            Ok(1..) | Err(Errno::EAGAIN) => {}
+            _ => relay::close(&mut self.status),
         }
     }
 
     fn finish(&mut self, running: &Running, init: Ended) {
         let finished_at = time::now();
         ending::kill_stragglers(&running.launch);
+        self.control.close();
         self.drain();
         let end = End { init, started_at: running.started_at, finished_at, log_error: self.log.error };
         ending::conclude(&running.launch, self.dir, &end, self.tie.is_cut(), self.users);
@@ -293,9 +301,4 @@ fn own_terminal(master: Fd) -> (Fd, Fd) {
     let _ = sys::ioctl(master, TIOCGPTPEER, (sys::O_RDWR | sys::O_NOCTTY | sys::O_CLOEXEC) as usize);
     set_nonblocking(master);
     (master, sys::dup_above(master, fd::FIRST_FREE).unwrap_or(-1))
-}
-
-fn resize(terminal: Fd, rows: u16, columns: u16) {
-    const TIOCSWINSZ: usize = 0x5414;
-    let _ = sys::ioctl_with(terminal, TIOCSWINSZ, &mut [rows, columns, 0, 0]);
 }

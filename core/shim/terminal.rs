@@ -8,13 +8,29 @@ use crate::wire::{Step, fd};
 
 /// Makes one, sends its master to the shim and binds its slave on /dev/console. Returns the slave.
 pub fn make(root: Fd, sync: Fd) -> Outcome<Fd> {
-    let master = open_master(root).step(Step::Terminal)?;
-    let slave = open_slave(master).step(Step::Terminal)?;
+    let (master, slave) = open(root)?;
     take_size(master);
     bind_console(root, slave)?;
+    give(sync, master).map(|()| slave)
+}
+
+/// A further one in the devpts of the container with this root: master, slave.
+pub fn open(root: Fd) -> Outcome<(Fd, Fd)> {
+    let master = open_master(root).step(Step::Terminal)?;
+    Ok((master, open_slave(master).step(Step::Terminal)?))
+}
+
+/// Sends a master to the shim and lets it go here.
+pub fn give(sync: Fd, master: Fd) -> Outcome {
     sys::send_fd(sync, &[word::TERMINAL], master).step(Step::Terminal)?;
     let _ = sys::close(master);
-    Ok(slave)
+    Ok(())
+}
+
+/// Sets the size of the terminal behind this master.
+pub fn resize(master: Fd, rows: u16, columns: u16) {
+    const TIOCSWINSZ: usize = 0x5414;
+    let _ = sys::ioctl_with(master, TIOCSWINSZ, &mut [rows, columns, 0, 0]);
 }
 
 /// The size of the host's terminal, when it passed one: what is asked for later comes after the first output.

@@ -13,14 +13,18 @@ trap 'rm -rf "$scratch"' EXIT
 chmod 755 "$scratch"
 
 # The tests are built by whoever owns the tree, and run by the user from a copy: the tree need not be readable.
-binary=$(cargo test --quiet -p sampan --test containers --no-run --message-format=json 2>/dev/null |
-  sed -n 's/.*"executable":"\([^"]*containers-[^"]*\)".*/\1/p' | tail -1)
-install -m 755 "$binary" "$scratch/containers"
+for name in containers exec; do
+  binary=$(cargo test --quiet -p sampan --test "$name" --no-run --message-format=json 2>/dev/null |
+    sed -n "s/.*\"executable\":\"\([^\"]*$name-[^\"]*\)\".*/\1/p" | tail -1)
+  install -m 755 "$binary" "$scratch/$name"
+done
 
 for rung in subids single-id; do
-  echo "-- rung $rung"
-  runuser -u "$user" -- env -i HOME="$(getent passwd "$user" | cut -d: -f6)" PATH=/usr/bin:/bin:/usr/sbin:/sbin \
-    SAMPAN_TEST_IMAGE="$1" SAMPAN_TEST_RUNG="$rung" "$scratch/containers" --test-threads=2
+  for name in containers exec; do
+    echo "-- rung $rung: $name"
+    runuser -u "$user" -- env -i HOME="$(getent passwd "$user" | cut -d: -f6)" PATH=/usr/bin:/bin:/usr/sbin:/sbin \
+      SAMPAN_TEST_IMAGE="$1" SAMPAN_TEST_RUNG="$rung" "$scratch/$name" --test-threads=2
+  done
 done
 # What runs still. A zombie whose parent is PID 1 has ended, and is PID 1's to reap, which some do late.
 left=$(ps -u "$user" -o pid=,ppid=,stat=,args= | awk '!($2 == 1 && $3 ~ /^Z/)')

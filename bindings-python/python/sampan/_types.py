@@ -223,6 +223,38 @@ class RunOptions(TypedDict, total=False):
     cgroupns: Optional[str]
 
 
+class ExecOptions(TypedDict, total=False):
+    """A command to run in a running container. Fields are named as the words of `docker exec`. Every member may be left out.
+
+    Attributes:
+        command: The command and its arguments; the first is looked up in the container's PATH.
+        env: Environment on top of the container's.
+        workdir: Working directory; the container's by default.
+        user: `user[:group]` by name or number; the container's by default.
+        privileged: All capabilities. Not a security boundary.
+        tty: Give it a terminal.
+        rows: Rows of its terminal.
+        columns: Columns of its terminal.
+        interactive: Give it an input that is written to by the handle.
+        stdin: Bytes for standard input, which is then closed; for a command that is waited for only.
+        detach: Its output goes nowhere.
+        timeout: Seconds after which it is killed; never by default.
+    """
+
+    command: Sequence[str]
+    env: Mapping[str, str]
+    workdir: Optional[str]
+    user: Optional[str]
+    privileged: bool
+    tty: bool
+    rows: Optional[int]
+    columns: Optional[int]
+    interactive: bool
+    stdin: Optional[bytes]
+    detach: bool
+    timeout: Optional[float]
+
+
 class ListOptions(TypedDict, total=False):
     """Which containers to list. Every member may be left out.
 
@@ -415,6 +447,22 @@ class Output(TypedDict):
 
     id: str
     exit: ExitStatus
+    stdout: bytes
+    stderr: bytes
+
+
+class ExecOutput(TypedDict):
+    """What a command in a container has written and returned. 
+
+    Attributes:
+        code: Its exit code; 128+n when signal n ended it.
+        signal: The signal that ended it.
+        stdout: All of its standard output; with a terminal, of both.
+        stderr: All of its standard error.
+    """
+
+    code: int
+    signal: Optional[int]
     stdout: bytes
     stderr: bytes
 

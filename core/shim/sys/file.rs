@@ -155,6 +155,11 @@ pub fn close(fd: Fd) -> Result {
     syscall!(CLOSE, fd).map(drop)
 }
 
+/// Closes all from `first` to `last`, both included.
+pub fn close_range(first: Fd, last: Fd) -> Result {
+    syscall!(CLOSE_RANGE, first, last, 0).map(drop)
+}
+
 /// Closes `first` and everything above.
 pub fn close_from(first: Fd) -> Result {
     syscall!(CLOSE_RANGE, first, u32::MAX, 0).map(drop)
@@ -380,6 +385,13 @@ pub fn map_file(fd: Fd, size: usize) -> Result<&'static [u8]> {
     let at = syscall!(MMAP, null_mut::<u8>(), size, PROT_READ, MAP_PRIVATE, fd, 0)?;
     // SAFETY: a fresh mapping of that size which nobody unmaps.
     Ok(unsafe { core::slice::from_raw_parts(at as *const u8, size) })
+}
+
+/// Whether a memory file can change no more, so that a mapping of it is safe to read.
+pub fn is_sealed(fd: Fd) -> bool {
+    const F_GET_SEALS: i32 = 1034;
+    const SHRINK_AND_WRITE: usize = 2 | 8;
+    syscall!(FCNTL, fd, F_GET_SEALS, 0).is_ok_and(|seals| seals & SHRINK_AND_WRITE == SHRINK_AND_WRITE)
 }
 
 /// Zeroed memory, for good.

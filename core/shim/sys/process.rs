@@ -13,6 +13,8 @@ pub const CLONE_NEWUSER: u64 = 0x10000000;
 pub const CLONE_NEWPID: u64 = 0x20000000;
 pub const CLONE_NEWNET: u64 = 0x40000000;
 const CLONE_PIDFD: u64 = 0x1000;
+/// The child becomes its parent's sibling.
+pub const CLONE_PARENT: u64 = 0x8000;
 const CLONE_INTO_CGROUP: u64 = 0x200000000;
 
 pub const SIGHUP: i32 = 1;
@@ -29,16 +31,18 @@ pub enum Forked {
     Parent { pid: i32, pidfd: Fd },
 }
 
-/// A copy of this process in new namespaces (`CLONE_NEW*`), born in a v2 cgroup when `cgroup` is its directory.
+/// A copy of this process in new namespaces (`CLONE_NEW*`; `CLONE_PARENT` too), born in a v2 cgroup when `cgroup` is its directory.
 pub fn fork(namespaces: u64, cgroup: Option<Fd>) -> Result<Forked> {
     let mut pidfd: Fd = -1;
     let cgroup_flag = if cgroup.is_some() { CLONE_INTO_CGROUP } else { 0 };
+    // A sibling's is its parent's, and must not be given.
+    let exit_signal = if namespaces & CLONE_PARENT == 0 { SIGCHLD as u64 } else { 0 };
     let args: [u64; 11] = [
         namespaces | CLONE_PIDFD | cgroup_flag,
         &raw mut pidfd as u64,
         0,
         0,
-        SIGCHLD as u64,
+        exit_signal,
         0,
         0,
         0,

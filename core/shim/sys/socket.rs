@@ -1,10 +1,11 @@
 //! Sockets: pairs to talk to a child and the host, and descriptors passed over them.
 
+use core::ffi::CStr;
 use core::ptr::null_mut;
 
 use super::{Errno, Fd, O_CLOEXEC, Result, syscall};
 
-const AF_UNIX: i32 = 1;
+pub const AF_UNIX: i32 = 1;
 pub const AF_INET: i32 = 2;
 pub const SOCK_DGRAM: i32 = 2;
 pub const SOCK_STREAM: i32 = 1;
@@ -22,6 +23,33 @@ pub fn socketpair() -> Result<(Fd, Fd)> {
     let mut fds = [0i32; 2];
     syscall!(SOCKETPAIR, AF_UNIX, SOCK_SEQPACKET | O_CLOEXEC, 0, fds.as_mut_ptr())?;
     Ok((fds[0], fds[1]))
+}
+
+/// Binds to a name in the working directory, where only this user may connect, and listens.
+pub fn listen_at(socket: Fd, name: &CStr) -> Result {
+    const BACKLOG: i32 = 128;
+    let mut address = [0u8; 2 + 108];
+    address[..2].copy_from_slice(&(AF_UNIX as u16).to_ne_bytes());
+    let name = name.to_bytes_with_nul();
+    address.get_mut(2..2 + name.len()).ok_or(Errno::ENAMETOOLONG)?.copy_from_slice(name);
+    let mask = super::umask(0o077);
+    let bound = syscall!(BIND, socket, address.as_ptr(), 2 + name.len());
+    super::umask(mask);
+    bound.and_then(|_| syscall!(LISTEN, socket, BACKLOG)).map(drop)
+}
+
+/// The next client; its socket doesn't block.
+pub fn accept(listener: Fd) -> Result<Fd> {
+    let flags = O_CLOEXEC | super::O_NONBLOCK;
+    syscall!(ACCEPT4, listener, null_mut::<u8>(), null_mut::<u8>(), flags).map(|fd| fd as Fd)
+}
+
+/// The user who made the other end's connection.
+pub fn peer_uid(socket: Fd) -> Result<u32> {
+    const SO_PEERCRED: i32 = 17;
+    let (mut credentials, mut len) = ([0u32; 3], 12u32);
+    syscall!(GETSOCKOPT, socket, SOL_SOCKET, SO_PEERCRED, credentials.as_mut_ptr(), &raw mut len)?;
+    Ok(credentials[1])
 }
 
 /// Sends one packet; no signal when the other end is gone.
@@ -62,34 +90,43 @@ struct Control {
     len: usize,
     level: i32,
     kind: i32,
-    fd: Fd,
-    pad: i32,
+    fds: [Fd; MOST_FDS],
 }
 
+/// So many descriptors can be sent with one packet.
+pub const MOST_FDS: usize = 4;
+/// With one descriptor. The room for more is never offered: who sends more would leave them here.
 const CONTROL_LEN: usize = 20;
 const SOL_SOCKET: i32 = 1;
 const SCM_RIGHTS: i32 = 1;
 
 /// Sends a packet and a descriptor with it.
 pub fn send_fd(socket: Fd, packet: &[u8], fd: Fd) -> Result {
+    send_fds(socket, packet, &[fd])
+}
+
+/// Sends a packet and up to [`MOST_FDS`] descriptors with it.
+pub fn send_fds(socket: Fd, packet: &[u8], fds: &[Fd]) -> Result {
     let mut iov = [packet.as_ptr() as usize, packet.len()];
-    let mut control = Control { len: CONTROL_LEN, level: SOL_SOCKET, kind: SCM_RIGHTS, fd, pad: 0 };
-    let message = message(&mut iov, &mut control);
+    let mut control = Control { len: 16 + 4 * fds.len(), level: SOL_SOCKET, kind: SCM_RIGHTS, fds: [-1; MOST_FDS] };
+    control.fds.get_mut(..fds.len()).ok_or(Errno::E2BIG)?.copy_from_slice(fds);
+    let len = if fds.is_empty() { 0 } else { control.len };
+    let message = message(&mut iov, &mut control, len);
     retry(|| syscall!(SENDMSG, socket, &raw const message, MSG_NOSIGNAL)).map(drop)
 }
 
 /// Receives a packet and the descriptor that came with it, if any.
 pub fn recv_fd(socket: Fd, packet: &mut [u8]) -> Result<(usize, Option<Fd>)> {
     let mut iov = [packet.as_mut_ptr() as usize, packet.len()];
-    let mut control = Control { len: 0, level: 0, kind: 0, fd: -1, pad: 0 };
-    let mut message = message(&mut iov, &mut control);
+    let mut control = Control { len: 0, level: 0, kind: 0, fds: [-1; MOST_FDS] };
+    let mut message = message(&mut iov, &mut control, CONTROL_LEN);
     let n = retry(|| syscall!(RECVMSG, socket, &raw mut message, MSG_CMSG_CLOEXEC))?;
-    let came = message.control_len >= CONTROL_LEN && control.kind == SCM_RIGHTS && control.fd >= 0;
-    Ok((n, came.then_some(control.fd)))
+    let came = message.control_len >= CONTROL_LEN && control.kind == SCM_RIGHTS && control.fds[0] >= 0;
+    Ok((n, came.then_some(control.fds[0])))
 }
 
-fn message(iov: &mut [usize; 2], control: &mut Control) -> Message {
-    Message { name: 0, name_len: 0, iov, iov_len: 1, control, control_len: size_of::<Control>(), flags: 0 }
+fn message(iov: &mut [usize; 2], control: &mut Control, control_len: usize) -> Message {
+    Message { name: 0, name_len: 0, iov, iov_len: 1, control, control_len, flags: 0 }
 }
 
 fn retry(mut call: impl FnMut() -> Result<usize>) -> Result<usize> {

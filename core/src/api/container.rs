@@ -1,6 +1,9 @@
 //! One container.
 
-use super::{ContainerInfo, Engine, ExitStatus, LogOptions, LogStream, RemoveOptions, Stdio, StopOptions};
+use super::{
+    ContainerInfo, Engine, Exec, ExecOptions, ExecOutput, ExitStatus, LogOptions, LogStream, RemoveOptions, Stdio,
+    StopOptions,
+};
 use crate::cancel::Cancel;
 use crate::error::Result;
 use crate::id::ContainerId;
@@ -77,7 +80,17 @@ impl Container {
         ops::remove::remove(self.context(), &self.id, options)
     }
 
-    /// Sets the size of its terminal; for the process that started it.
+    /// Runs a command in it to the command's end, and returns what it wrote and how it ended.
+    pub fn exec(&self, options: &ExecOptions, cancel: &Cancel) -> Result<ExecOutput> {
+        ops::exec::run(self.context(), &self.id, options, cancel)
+    }
+
+    /// Starts a command in it and returns while it runs.
+    pub fn exec_start(&self, options: &ExecOptions, cancel: &Cancel) -> Result<Exec> {
+        Exec::new(ops::exec::start(self.context(), &self.id, options, cancel)?, options)
+    }
+
+    /// Sets the size of its terminal.
     pub fn resize(&self, rows: u32, columns: u32) -> Result<()> {
         ops::start::resize(self.context(), &self.id, rows, columns)
     }

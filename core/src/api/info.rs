@@ -147,6 +147,18 @@ infos! {
         pub stderr: Vec<u8>,
     }
 
+    /// What a command in a container has written and returned.
+    pub struct ExecOutput {
+        /// Its exit code; 128+n when signal n ended it.
+        pub code: i32,
+        /// The signal that ended it.
+        pub signal: Option<i32>,
+        /// All of its standard output; with a terminal, of both.
+        pub stdout: Vec<u8>,
+        /// All of its standard error.
+        pub stderr: Vec<u8>,
+    }
+
     /// A container.
     pub struct ContainerInfo {
         /// Its id.

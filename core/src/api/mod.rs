@@ -7,12 +7,14 @@
 
 mod container;
 mod engine;
+mod exec;
 mod info;
 mod logs;
 mod options;
 
 pub use container::Container;
 pub use engine::Engine;
+pub use exec::Exec;
 pub use info::*;
 pub use logs::LogStream;
 pub use options::*;

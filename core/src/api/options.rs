@@ -187,6 +187,34 @@ options! {
         pub cgroupns: Option<String>,
     }
 
+    /// A command to run in a running container. Fields are named as the words of `docker exec`.
+    pub struct ExecOptions {
+        /// The command and its arguments; the first is looked up in the container's PATH.
+        pub command: Vec<String>,
+        /// Environment on top of the container's.
+        pub env: BTreeMap<String, String>,
+        /// Working directory; the container's by default.
+        pub workdir: Option<String>,
+        /// `user[:group]` by name or number; the container's by default.
+        pub user: Option<String>,
+        /// All capabilities. Not a security boundary.
+        pub privileged: bool,
+        /// Give it a terminal.
+        pub tty: bool,
+        /// Rows of its terminal.
+        pub rows: Option<u32>,
+        /// Columns of its terminal.
+        pub columns: Option<u32>,
+        /// Give it an input that is written to by the handle.
+        pub interactive: bool,
+        /// Bytes for standard input, which is then closed; for a command that is waited for only.
+        pub stdin: Option<Vec<u8>>,
+        /// Its output goes nowhere.
+        pub detach: bool,
+        /// Seconds after which it is killed; never by default.
+        pub timeout: Option<f64>,
+    }
+
     /// Which containers to list.
     pub struct ListOptions {
         /// Also those that don't run.

@@ -599,6 +599,101 @@ impl Keep for Option<api::RunOptions> {
         self.as_ref().map_or(std::ptr::null(), |record| record.keep(arena))
     }
 }
+/// A command to run in a running container. Fields are named as the words of `docker exec`. Begin with `SAMPAN_EXEC_OPTIONS_INIT`.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct sampan_exec_options {
+    /// `sizeof(sampan_exec_options)`.
+    pub size: usize,
+    /// The command and its arguments; the first is looked up in the container's PATH.
+    pub command: *const *const c_char,
+    /// Environment on top of the container's.
+    pub env: *const sampan_pair,
+    /// Working directory; the container's by default.
+    pub workdir: *const c_char,
+    /// `user[:group]` by name or number; the container's by default.
+    pub user: *const c_char,
+    /// All capabilities. Not a security boundary.
+    pub privileged: sampan_bool,
+    /// Give it a terminal.
+    pub tty: sampan_bool,
+    /// Rows of its terminal.
+    pub rows: *const u32,
+    /// Columns of its terminal.
+    pub columns: *const u32,
+    /// Give it an input that is written to by the handle.
+    pub interactive: sampan_bool,
+    /// Bytes for standard input, which is then closed; for a command that is waited for only.
+    pub stdin_data: *const u8,
+    /// Length of `stdin_data`.
+    pub stdin_len: usize,
+    /// Its output goes nowhere.
+    pub detach: sampan_bool,
+    /// Seconds after which it is killed; never by default.
+    pub timeout: *const f64,
+}
+
+// SAFETY: a size, then numbers and pointers.
+unsafe impl Growable for sampan_exec_options {}
+
+impl Record for api::ExecOptions {
+    type C = sampan_exec_options;
+    fn to_struct(&self, arena: &mut Arena) -> sampan_exec_options {
+        let (stdin_data, stdin_len) = self.stdin.keep(arena);
+        Self::C {
+            size: size_of::<Self::C>(),
+            command: self.command.keep(arena),
+            env: self.env.keep(arena),
+            workdir: self.workdir.keep(arena),
+            user: self.user.keep(arena),
+            privileged: self.privileged.keep(arena),
+            tty: self.tty.keep(arena),
+            rows: self.rows.keep(arena),
+            columns: self.columns.keep(arena),
+            interactive: self.interactive.keep(arena),
+            stdin_data,
+            stdin_len,
+            detach: self.detach.keep(arena),
+            timeout: self.timeout.keep(arena),
+        }
+    }
+}
+
+impl Given for api::ExecOptions {
+    unsafe fn from_struct(c: &sampan_exec_options) -> Result<Self> {
+        // SAFETY: the caller vouches for what the members point to.
+        Ok(unsafe {
+            Self {
+                command: Read::read(c.command, "command")?,
+                env: Read::read(c.env, "env")?,
+                workdir: Read::read(c.workdir, "workdir")?,
+                user: Read::read(c.user, "user")?,
+                privileged: Read::read(c.privileged, "privileged")?,
+                tty: Read::read(c.tty, "tty")?,
+                rows: Read::read(c.rows, "rows")?,
+                columns: Read::read(c.columns, "columns")?,
+                interactive: Read::read(c.interactive, "interactive")?,
+                stdin: Read::read((c.stdin_data, c.stdin_len), "stdin")?,
+                detach: Read::read(c.detach, "detach")?,
+                timeout: Read::read(c.timeout, "timeout")?,
+            }
+        })
+    }
+}
+
+impl Keep for api::ExecOptions {
+    type C = *const sampan_exec_options;
+    fn keep(&self, arena: &mut Arena) -> Self::C {
+        let kept = self.to_struct(arena);
+        arena.keep(kept)
+    }
+}
+impl Keep for Option<api::ExecOptions> {
+    type C = *const sampan_exec_options;
+    fn keep(&self, arena: &mut Arena) -> Self::C {
+        self.as_ref().map_or(std::ptr::null(), |record| record.keep(arena))
+    }
+}
 /// Which containers to list. Begin with `SAMPAN_LIST_OPTIONS_INIT`.
 #[derive(Clone, Copy)]
 #[repr(C)]
@@ -1173,6 +1268,59 @@ impl Keep for Option<api::Output> {
         self.as_ref().map_or(std::ptr::null(), |record| record.keep(arena))
     }
 }
+/// What a command in a container has written and returned.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct sampan_exec_output {
+    /// `sizeof(sampan_exec_output)`.
+    pub struct_size: usize,
+    /// Its exit code; 128+n when signal n ended it.
+    pub code: i32,
+    /// The signal that ended it.
+    pub signal: *const i32,
+    /// All of its standard output; with a terminal, of both.
+    pub stdout_data: *const u8,
+    /// Length of `stdout_data`.
+    pub stdout_len: usize,
+    /// All of its standard error.
+    pub stderr_data: *const u8,
+    /// Length of `stderr_data`.
+    pub stderr_len: usize,
+}
+
+// SAFETY: a size, then numbers and pointers.
+unsafe impl Growable for sampan_exec_output {}
+
+impl Record for api::ExecOutput {
+    type C = sampan_exec_output;
+    fn to_struct(&self, arena: &mut Arena) -> sampan_exec_output {
+        let (stdout_data, stdout_len) = self.stdout.keep(arena);
+        let (stderr_data, stderr_len) = self.stderr.keep(arena);
+        Self::C {
+            struct_size: size_of::<Self::C>(),
+            code: self.code.keep(arena),
+            signal: self.signal.keep(arena),
+            stdout_data,
+            stdout_len,
+            stderr_data,
+            stderr_len,
+        }
+    }
+}
+
+impl Keep for api::ExecOutput {
+    type C = *const sampan_exec_output;
+    fn keep(&self, arena: &mut Arena) -> Self::C {
+        let kept = self.to_struct(arena);
+        arena.keep(kept)
+    }
+}
+impl Keep for Option<api::ExecOutput> {
+    type C = *const sampan_exec_output;
+    fn keep(&self, arena: &mut Arena) -> Self::C {
+        self.as_ref().map_or(std::ptr::null(), |record| record.keep(arena))
+    }
+}
 /// A container.
 #[derive(Clone, Copy)]
 #[repr(C)]
@@ -1575,6 +1723,13 @@ pub unsafe extern "C" fn sampan_doctor_report_free(doctor_report: *mut sampan_do
 pub unsafe extern "C" fn sampan_engine_info_free(engine_info: *mut sampan_engine_info) {
     // SAFETY: as the header says.
     quietly((), || unsafe { release(engine_info) })
+}
+
+/// Frees an answer; NULL is allowed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sampan_exec_output_free(exec_output: *mut sampan_exec_output) {
+    // SAFETY: as the header says.
+    quietly((), || unsafe { release(exec_output) })
 }
 
 /// Frees an answer; NULL is allowed.

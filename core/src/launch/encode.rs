@@ -4,8 +4,8 @@ use std::fmt::Display;
 
 use crate::error::{Error, Kind, Result};
 use crate::plan::launch::{
-    Capabilities, CgroupPlacement, Extent, IdMap, LaunchPlan, MountSource, MountStep, Namespace, Namespaces, Process,
-    Rootfs, RootfsKind, Supervise,
+    Capabilities, CgroupPlacement, ExecPlan, Extent, IdMap, LaunchPlan, MountSource, MountStep, Namespace, Namespaces,
+    Process, Rootfs, RootfsKind, Supervise,
 };
 
 /// Appends fields.
@@ -211,6 +211,17 @@ fn process(w: &mut Writer, p: &Process) {
     });
     w.option(&p.oom_score_adj, |w, n| w.u32(*n as u32));
     w.raw(p.seccomp.as_deref().map_or(&[], Vec::as_slice));
+}
+
+/// The body of a request for a command: what goes into the packet, and what into the blob.
+pub(super) fn exec(p: &ExecPlan) -> Result<(Vec<u8>, Vec<u8>)> {
+    let (mut head, mut blob) = (Writer::default(), Writer::default());
+    [p.process.tty, p.stdin, p.detach].into_iter().for_each(|yes| head.flag(yes));
+    head.u64(p.timeout_ms);
+    head.u32(p.rows);
+    head.u32(p.columns);
+    process(&mut blob, &p.process);
+    Ok((head.finish()?, blob.finish()?))
 }
 
 fn supervise(w: &mut Writer, s: &Supervise) {

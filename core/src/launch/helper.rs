@@ -137,6 +137,18 @@ pub(super) fn memory_file(parts: [&[u8]; 2]) -> std::io::Result<OwnedFd> {
     Ok(fd)
 }
 
+/// A memfd with this content, which nobody can change any more.
+pub(super) fn sealed_file(content: &[u8]) -> std::io::Result<OwnedFd> {
+    let fd = memfd(c"sampan-request", libc::MFD_ALLOW_SEALING, MFD_NOEXEC_SEAL)?;
+    FdWriter(&fd).write_all(content)?;
+    let seals = libc::F_SEAL_WRITE | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW;
+    // SAFETY: a descriptor of our own.
+    match unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, seals) } {
+        0 => Ok(fd),
+        _ => Err(IoError::last_os_error()),
+    }
+}
+
 struct FdWriter<'a>(&'a OwnedFd);
 
 impl Write for FdWriter<'_> {

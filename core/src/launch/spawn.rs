@@ -41,6 +41,11 @@ pub(super) fn spawn(
 
 fn header(kind: wire::Kind, passed: &[(i32, BorrowedFd<'_>)], length: usize) -> [u8; wire::Header::SIZE] {
     let fds = passed.iter().fold(0, |bits, (to, _)| bits | fd::bit(*to));
+    header_of(kind, fds, length)
+}
+
+/// The head of a request.
+pub(super) fn header_of(kind: wire::Kind, fds: u32, length: usize) -> [u8; wire::Header::SIZE] {
     let mut bytes = [0; wire::Header::SIZE];
     for (chunk, word) in bytes.chunks_exact_mut(4).zip([ABI, kind as u32, fds, length as u32]) {
         chunk.copy_from_slice(&word.to_ne_bytes());

@@ -1,10 +1,10 @@
-//! What the shim tells, and the few words that the host has for it.
+//! What the shim tells.
 
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::Instant;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{MsgFlags, recv, send};
+use nix::sys::socket::{MsgFlags, recv};
 
 use super::sentence;
 use super::spawn::Shim;
@@ -67,14 +67,6 @@ impl Launched {
     /// [`Kind::Timeout`] at the deadline.
     pub fn wait_gone(&self, cancel: &Cancel, deadline: Option<Instant>) -> Result<()> {
         self.shim.wait_gone(cancel, deadline)
-    }
-
-    /// Gives the container's terminal a new size.
-    pub fn resize(&self, rows: u16, columns: u16) -> Result<()> {
-        let mut packet = [0; PACKET_MAX];
-        let n = Status::Resize { rows, columns }.encode(&mut packet);
-        send(self.shim.status.as_raw_fd(), &packet[..n], MsgFlags::MSG_NOSIGNAL).context("resize terminal", "")?;
-        Ok(())
     }
 
     /// Whether the shim itself has ended.
@@ -158,7 +150,7 @@ fn answer(packet: &[u8]) -> Result<Answer> {
     }
 }
 
-fn remaining(deadline: Option<Instant>) -> PollTimeout {
+pub(super) fn remaining(deadline: Option<Instant>) -> PollTimeout {
     let Some(deadline) = deadline else { return PollTimeout::NONE };
     // Rounded up: a wait that ends early would be one more turn of the loop, and then of zero.
     let left = deadline.saturating_duration_since(Instant::now()).as_micros().div_ceil(1000);

@@ -510,7 +510,7 @@ fn a_terminal_is_relayed_and_resized() {
     });
     let ((stdin, to), (from, stdout)) = (pipe().unwrap(), pipe().unwrap());
     let launched = place.start(&plan, [Some(stdin), Some(stdout), None]);
-    launched.resize(33, 99).unwrap();
+    super::resize(&place.path("c"), 33, 99).unwrap();
     let (mut to, mut seen) = (File::from(to), Vec::new());
     to.write_all(b"go\n").unwrap();
     while !seen.windows(5).any(|w| w == b"33 99") {

@@ -56,33 +56,59 @@ fn abandon(context: &Context, id: &ContainerId) {
 
 /// Feeds and drains until both outputs have ended.
 pub(super) fn pump(ends: &mut Ends, input: &[u8], cancel: &Cancel) -> Result<(Vec<u8>, Vec<u8>)> {
-    let (mut stdout, mut stderr, mut written) = (Vec::new(), Vec::new(), 0);
-    let mut buffer = vec![0; 64 << 10];
-    for fd in [&ends.stdin, &ends.stdout, &ends.stderr].into_iter().flatten() {
-        fcntl(fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(failed)?;
-    }
+    let mut collector = Collector::new(ends, input)?;
     while ends.stdout.is_some() || ends.stderr.is_some() {
         cancel.check("run container", "")?;
-        if written == input.len() {
-            ends.stdin = None;
-        }
         wait_ready(ends, cancel)?;
-        drain(&mut ends.stdout, &mut stdout, &mut buffer)?;
-        drain(&mut ends.stderr, &mut stderr, &mut buffer)?;
-        feed(&mut ends.stdin, input, &mut written)?;
+        collector.turn(ends)?;
     }
-    Ok((stdout, stderr))
+    Ok((collector.stdout, collector.stderr))
+}
+
+/// What was read and written so far.
+pub(super) struct Collector<'a> {
+    pub stdout: Vec<u8>,
+    pub stderr: Vec<u8>,
+    input: &'a [u8],
+    written: usize,
+    buffer: Vec<u8>,
+}
+
+impl<'a> Collector<'a> {
+    /// Makes our ends non-blocking; without input, theirs ends at once.
+    pub fn new(ends: &mut Ends, input: &'a [u8]) -> Result<Self> {
+        for fd in [&ends.stdin, &ends.stdout, &ends.stderr].into_iter().flatten() {
+            fcntl(fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(failed)?;
+        }
+        ends.stdin.take_if(|_| input.is_empty());
+        Ok(Collector { stdout: Vec::new(), stderr: Vec::new(), input, written: 0, buffer: vec![0; 64 << 10] })
+    }
+
+    /// Moves what can be moved without waiting.
+    pub fn turn(&mut self, ends: &mut Ends) -> Result<()> {
+        drain(&mut ends.stdout, &mut self.stdout, &mut self.buffer)?;
+        drain(&mut ends.stderr, &mut self.stderr, &mut self.buffer)?;
+        feed(&mut ends.stdin, self.input, &mut self.written)?;
+        ends.stdin.take_if(|_| self.written == self.input.len());
+        Ok(())
+    }
 }
 
 fn failed(e: Errno) -> Error {
     Error::errno_in(e as i32, "collect output", "")
 }
 
+impl Ends {
+    /// What to wait for.
+    pub fn polls(&self) -> impl Iterator<Item = PollFd<'_>> {
+        let watched =
+            [(&self.stdout, PollFlags::POLLIN), (&self.stderr, PollFlags::POLLIN), (&self.stdin, PollFlags::POLLOUT)];
+        watched.into_iter().filter_map(|(fd, flags)| Some(PollFd::new(fd.as_ref()?.as_fd(), flags)))
+    }
+}
+
 fn wait_ready(ends: &Ends, cancel: &Cancel) -> Result<()> {
-    let watched =
-        [(&ends.stdout, PollFlags::POLLIN), (&ends.stderr, PollFlags::POLLIN), (&ends.stdin, PollFlags::POLLOUT)];
-    let mut fds: Vec<PollFd> =
-        watched.iter().filter_map(|(fd, flags)| Some(PollFd::new(fd.as_ref()?.as_fd(), *flags))).collect();
+    let mut fds: Vec<PollFd> = ends.polls().collect();
     fds.extend(cancel.fd().map(|c| PollFd::new(c, PollFlags::POLLIN)));
     match poll(&mut fds, PollTimeout::NONE) {
         Ok(_) | Err(Errno::EINTR) => Ok(()),
@@ -93,7 +119,8 @@ fn wait_ready(ends: &Ends, cancel: &Cancel) -> Result<()> {
 fn drain(from: &mut Option<OwnedFd>, into: &mut Vec<u8>, buffer: &mut [u8]) -> Result<()> {
     while let Some(fd) = from {
         match read(&*fd, buffer) {
-            Ok(0) => *from = None,
+            // A terminal that nobody has open any more says EIO.
+            Ok(0) | Err(Errno::EIO) => *from = None,
             Ok(n) => into.extend_from_slice(&buffer[..n]),
             Err(Errno::EAGAIN) => break,
             Err(Errno::EINTR) => {}

@@ -4,6 +4,7 @@ mod capture;
 mod context;
 pub mod create;
 pub mod doctor;
+pub mod exec;
 mod facts;
 pub mod images;
 pub mod info;

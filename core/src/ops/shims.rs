@@ -1,5 +1,5 @@
-//! The shims of containers that this engine started, for what no record tells: the size of a terminal, and
-//! how a container ended that takes its records along.
+//! The shims of containers that this engine started, for what no record tells: how a container ended that
+//! takes its records along.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,8 +19,8 @@ pub struct Shims(Mutex<HashMap<ContainerId, Kept>>);
 
 #[derive(Clone, Debug)]
 enum Kept {
-    /// With the connection; `recorded` when the disk will tell how it ended.
-    Running { launched: Arc<Launched>, recorded: bool },
+    /// With the connection.
+    Running(Arc<Launched>),
     /// Without: a descriptor is not held for the dead.
     Ended(ExitStatus),
 }
@@ -29,16 +29,15 @@ impl Shims {
     /// Keeps the connection where it will be wanted.
     pub fn keep(&self, record: &Record, launched: Launched) {
         self.settle_ended();
-        if record.spec.tty || record.spec.auto_remove {
-            let kept = Kept::Running { launched: Arc::new(launched), recorded: !record.spec.auto_remove };
-            self.lock().insert(record.id.clone(), kept);
+        if record.spec.auto_remove {
+            self.lock().insert(record.id.clone(), Kept::Running(Arc::new(launched)));
         }
     }
 
     /// The connection, while it runs.
-    pub fn running(&self, id: &ContainerId) -> Option<Arc<Launched>> {
+    fn running(&self, id: &ContainerId) -> Option<Arc<Launched>> {
         match self.lock().get(id) {
-            Some(Kept::Running { launched, .. }) => Some(launched.clone()),
+            Some(Kept::Running(launched)) => Some(launched.clone()),
             _ => None,
         }
     }
@@ -58,15 +57,15 @@ impl Shims {
     /// A shim that is gone has said all that it will: one reader takes it, under the lock.
     fn settle(&self, id: &ContainerId) {
         let mut all = self.lock();
-        let Some(Kept::Running { launched, recorded }) = all.get(id) else { return };
-        match wait::said_by(launched).filter(|_| !recorded) {
+        let Some(Kept::Running(launched)) = all.get(id) else { return };
+        match wait::said_by(launched) {
             Some(exit) => drop(all.insert(id.clone(), Kept::Ended(exit))),
             None => drop(all.remove(id)),
         }
     }
 
     fn settle_ended(&self) {
-        let is_gone = |kept: &Kept| matches!(kept, Kept::Running { launched, .. } if launched.is_gone());
+        let is_gone = |kept: &Kept| matches!(kept, Kept::Running(launched) if launched.is_gone());
         let gone: Vec<ContainerId> = self.lock().iter().filter(|(_, k)| is_gone(k)).map(|(id, _)| id.clone()).collect();
         gone.iter().for_each(|id| self.settle(id));
     }

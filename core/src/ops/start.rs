@@ -117,9 +117,6 @@ fn borrowed(what: &'static str, fd: Option<i32>) -> Result<Option<BorrowedFd<'st
 /// Sets the size of a container's terminal.
 pub fn resize(context: &Context, id: &ContainerId, rows: u32, columns: u32) -> Result<()> {
     let size = |n: u32| u16::try_from(n).unwrap_or(u16::MAX);
-    match context.shims.running(id) {
-        Some(launched) => launched.resize(size(rows), size(columns)),
-        None => Err(Error::new(Kind::Conflict, "resize terminal", id.short())
-            .because("it has no terminal, or another engine started it")),
-    }
+    launch::resize(context.paths.container(id).dir(), size(rows), size(columns))
+        .map_err(|e| e.within("resize terminal", id.short()))
 }

@@ -215,6 +215,23 @@ fn instructions<S: Serializer>(filter: &Option<Arc<Filter>>, serializer: S) -> R
     filter.as_ref().map(|program| format!("{} instructions", program.len() / 8)).serialize(serializer)
 }
 
+/// A command in a running container.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ExecPlan {
+    /// Its process; what the container's own is given and denied holds for it too.
+    pub process: Process,
+    /// Its input comes from who asked for it; else there is none.
+    pub stdin: bool,
+    /// Its output goes nowhere.
+    pub detach: bool,
+    /// Milliseconds until it is killed; 0 for never.
+    pub timeout_ms: u64,
+    /// Size of its terminal; 0 for the kernel's default.
+    pub rows: u32,
+    /// The same.
+    pub columns: u32,
+}
+
 /// What the shim does besides.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Supervise {

@@ -77,7 +77,7 @@ fn args(options: &RunOptions, image: &ImageInfo) -> Result<Vec<String>> {
     }
 }
 
-fn no_nul(option: &str, text: &str) -> Result<()> {
+pub(super) fn no_nul(option: &str, text: &str) -> Result<()> {
     match text.contains('\0') {
         true => Err(invalid(option, format!("{text:?} contains a NUL byte"))),
         false => Ok(()),
@@ -115,7 +115,7 @@ fn workdir(options: &RunOptions, image: &ImageInfo) -> Result<String> {
     absolute("workdir", dir).map(|()| dir.to_owned())
 }
 
-fn absolute(option: &str, path: &str) -> Result<()> {
+pub(super) fn absolute(option: &str, path: &str) -> Result<()> {
     no_nul(option, path)?;
     match path.starts_with('/') {
         true => Ok(()),

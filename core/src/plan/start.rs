@@ -81,7 +81,8 @@ fn rootfs(spec: &Spec, facts: &Facts, places: &Places) -> Rootfs {
     Rootfs { kind, attach_at: places.attach_at.clone(), readonly: spec.read_only, nodev: true }
 }
 
-fn process(spec: &Spec, facts: &Facts) -> Result<Process> {
+/// The process of a container.
+pub(super) fn process(spec: &Spec, facts: &Facts) -> Result<Process> {
     let capabilities = spec.capabilities & facts.capabilities;
     Ok(Process {
         args: spec.args.clone(),

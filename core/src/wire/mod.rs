@@ -8,18 +8,20 @@
 // The shim reads what the host writes and the other way round: each side leaves half of this unused.
 #![allow(dead_code, unused_imports)]
 
+mod control;
 mod field;
 mod request;
 mod status;
 mod step;
 
+pub use control::{EXEC_MAX, ExecHead, SOCKET};
 pub use field::{Field, List, Malformed, Reader};
 pub use request::*;
 pub use status::{PACKET_MAX, Status};
 pub use step::Step;
 
 /// Changes whenever a record below changes: an installed helper of another version is refused.
-pub const ABI: u32 = 1;
+pub const ABI: u32 = 2;
 
 /// The descriptors that the shim finds in place.
 pub mod fd {
@@ -60,12 +62,17 @@ pub enum Kind {
     RemoveTrees = 3,
     /// Run a program of the host and tell how it ended: [`Program`].
     Program = 4,
+    /// On a container's socket: run a command in it: [`ExecHead`]; the blob comes along and holds a [`Process`].
+    Exec = 5,
+    /// On a container's socket: give its terminal another size: rows, columns.
+    Resize = 6,
 }
 
 impl Kind {
     /// The kind with this number.
     pub fn from_number(n: u32) -> Option<Kind> {
-        [Kind::Launch, Kind::ApplyOwners, Kind::RemoveTrees, Kind::Program].into_iter().find(|k| *k as u32 == n)
+        use Kind::{ApplyOwners, Exec, Launch, Program, RemoveTrees, Resize};
+        [Launch, ApplyOwners, RemoveTrees, Program, Exec, Resize].into_iter().find(|k| *k as u32 == n)
     }
 }
 

@@ -18,6 +18,7 @@ macro_rules! record {
         }
     };
 }
+pub(super) use record;
 
 record! {
     /// One container start; the fields are those of the launch plan.

@@ -5,7 +5,7 @@ use super::field::{Malformed, Reader};
 /// The longest packet; longer details are cut.
 pub const PACKET_MAX: usize = 1024;
 
-/// An answer of the shim, or a word of the host to it. One packet.
+/// An answer of the shim, or a word of a client to it. One packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status<'a> {
     /// The payload runs: its pid and the shim's, as the host sees them.
@@ -14,8 +14,14 @@ pub enum Status<'a> {
     Failed { step: u32, errno: i32, detail: &'a [u8] },
     /// It ended: exit code, or the signal that killed it; by the out-of-memory killer?
     Exited { code: i32, signal: i32, oom_killed: bool },
-    /// Host to shim: the terminal's new size.
+    /// Client to shim: the new size of the command's terminal.
     Resize { rows: u16, columns: u16 },
+    /// Client to shim: a signal for the command.
+    Signal { number: i32 },
+    /// The command ran out of its time and was killed; its end follows.
+    TimedOut,
+    /// What was asked for is done.
+    Done,
 }
 
 impl<'a> Status<'a> {
@@ -29,6 +35,9 @@ impl<'a> Status<'a> {
             Status::Failed { step, errno, detail } => ([2, step, errno as u32, 0], detail),
             Status::Exited { code, signal, oom_killed } => ([3, code as u32, signal as u32, oom_killed as u32], none),
             Status::Resize { rows, columns } => ([4, rows as u32, columns as u32, 0], none),
+            Status::Signal { number } => ([5, number as u32, 0, 0], none),
+            Status::TimedOut => ([6, 0, 0, 0], none),
+            Status::Done => ([7, 0, 0, 0], none),
         };
         for (chunk, word) in packet.chunks_exact_mut(4).zip(words) {
             chunk.copy_from_slice(&word.to_ne_bytes());
@@ -47,6 +56,9 @@ impl<'a> Status<'a> {
             2 => Ok(Status::Failed { step: a, errno: b as i32, detail: r.0 }),
             3 => Ok(Status::Exited { code: a as i32, signal: b as i32, oom_killed: c != 0 }),
             4 => Ok(Status::Resize { rows: a as u16, columns: b as u16 }),
+            5 => Ok(Status::Signal { number: a as i32 }),
+            6 => Ok(Status::TimedOut),
+            7 => Ok(Status::Done),
             _ => Err(Malformed),
         }
     }

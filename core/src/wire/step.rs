@@ -71,4 +71,6 @@ steps! {
     Remove = 46 "delete",
     Program = 47 "run the program",
     Hostile = 48 "refuse the image's link",
+    Busy = 49 "serve one more client",
+    Join = 50 "join the container",
 }

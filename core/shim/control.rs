@@ -1,0 +1,381 @@
+//! The container's socket: any process of the same user may have commands run here, and resize the terminal.
+//!
+//! Nothing that a client does or leaves undone makes the shim wait: sockets don't block, requests have a
+//! bound, and who says nothing is let go. A command's streams go from its pipes to the client directly; the
+//! shim keeps copies of them, so that the command goes on, its output unread, when its client is gone.
+
+use core::ffi::CStr;
+
+use crate::command::{self, Order};
+use crate::fail::{Fail, Outcome};
+use crate::launch::word;
+use crate::memory;
+use crate::sys::{self, Ended, Errno, Fd, POLLIN, Poll};
+use crate::terminal;
+use crate::wire::{ABI, ExecHead, Header, Kind, Launch, PACKET_MAX, Reader, SOCKET, Status, Step};
+
+/// Clients at one time, those of commands among them.
+const MOST: usize = 64;
+/// The most entries that [`Control::polls`] fills in.
+pub const POLLS: usize = 1 + 3 * MOST;
+/// A client that has said nothing by then has nothing to say.
+const SILENCE_MS: u64 = 5000;
+
+/// What a client's request is about.
+pub struct Container<'a> {
+    /// As it was started.
+    pub launch: &'a Launch<'static>,
+    /// Its first process.
+    pub pidfd: Fd,
+    /// Its terminal's master, or -1.
+    pub terminal: Fd,
+}
+
+/// Listens in the container's directory; -1 where that can't be had, and then nobody can ask for anything.
+pub fn listen(launch: &Launch<'static>) -> Fd {
+    // A path may be longer than a socket's name; from its directory it never is.
+    let listener = sys::chdir(launch.supervise.dir).and_then(|()| listen_here());
+    let _ = sys::chdir(c"/");
+    listener.unwrap_or(-1)
+}
+
+fn listen_here() -> sys::Result<Fd> {
+    let socket = sys::socket(sys::AF_UNIX, sys::SOCK_SEQPACKET)?;
+    let listening = match sys::listen_at(socket, SOCKET) {
+        // A shim that was killed has left it. This one holds the container's lock, so there is no other.
+        Err(Errno::EADDRINUSE) => sys::unlinkat(sys::AT_FDCWD, SOCKET, 0).and_then(|()| sys::listen_at(socket, SOCKET)),
+        other => other,
+    };
+    listening.inspect_err(|_| drop(sys::close(socket))).map(|()| socket)
+}
+
+/// All clients.
+pub struct Control {
+    listener: Fd,
+    clients: &'static mut [Client],
+}
+
+/// How far a client has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// There is none.
+    Free,
+    /// It has said nothing yet.
+    Silent,
+    /// Its command is on its way to the exec.
+    Starting,
+    /// Its command runs.
+    Running,
+}
+
+#[derive(Clone, Copy)]
+struct Client {
+    stage: Stage,
+    /// -1 once it is gone.
+    socket: Fd,
+    /// From the command's process, while it starts.
+    sync: Fd,
+    /// The command's process.
+    pid: i32,
+    /// When the client's silence or the command's time is over; 0 for never.
+    deadline: u64,
+    /// Our copies of the command's input, while it starts, and of its two outputs, the first of which may be
+    /// a terminal's master.
+    streams: [Fd; 3],
+    terminal: bool,
+}
+
+const NOBODY: Client = Client {
+    stage: Stage::Free,
+    socket: -1,
+    sync: -1,
+    pid: 0,
+    deadline: 0,
+    streams: [-1; 3],
+    terminal: false,
+};
+
+impl Control {
+    /// Serves this listening socket, -1 for none.
+    pub fn new(listener: Fd) -> sys::Result<Control> {
+        if listener >= 0 {
+            sys::set_status_flags(listener, sys::O_NONBLOCK)?;
+        }
+        Ok(Control { listener, clients: &mut [] })
+    }
+
+    /// Fills in what is waited for; the same number for every client, so that the answer can be found again.
+    pub fn polls(&self, into: &mut [Poll]) {
+        let on = |fd| Poll { fd, events: POLLIN, revents: 0 };
+        into[0] = on(self.listener);
+        for (client, polls) in self.clients.iter().zip(into[1..].chunks_exact_mut(3)) {
+            for (poll, fd) in polls.iter_mut().zip(client.waits_for()) {
+                *poll = on(fd);
+            }
+        }
+    }
+
+    /// How many entries of [`Control::polls`] are in use.
+    pub fn used(&self) -> usize {
+        let last = self.clients.iter().rposition(|c| c.stage != Stage::Free);
+        1 + 3 * last.map_or(0, |at| at + 1)
+    }
+
+    /// Does what can be done without waiting.
+    pub fn handle(&mut self, polls: &[Poll], container: &Container) {
+        let ready = |poll: &Poll| poll.revents != 0;
+        for (client, polls) in self.clients.iter_mut().zip(polls[1..].chunks_exact(3)) {
+            match client.stage {
+                Stage::Starting if ready(&polls[1]) => client.hear_command(),
+                Stage::Running if client.socket < 0 => client.drain(ready(&polls[1]), ready(&polls[2])),
+                _ => {}
+            }
+            if ready(&polls[0]) {
+                client.hear(container);
+            }
+            client.tick();
+        }
+        if ready(&polls[0]) {
+            self.accept();
+        }
+    }
+
+    /// Until somebody's time is over.
+    pub fn wait_ms(&self) -> Option<u64> {
+        let deadlines = self.clients.iter().filter(|c| c.deadline != 0);
+        deadlines.map(|c| c.deadline.saturating_sub(sys::now_ms())).min()
+    }
+
+    fn accept(&mut self) {
+        let Ok(socket) = sys::accept(self.listener) else { return };
+        if !matches!(sys::peer_uid(socket), Ok(uid) if uid == 0 || uid == sys::getuid()) {
+            let _ = sys::close(socket);
+            return;
+        }
+        match self.place() {
+            Some(place) => {
+                *place = Client { stage: Stage::Silent, socket, deadline: sys::now_ms() + SILENCE_MS, ..NOBODY };
+            }
+            None => {
+                refuse(socket, &Fail { step: Step::Busy, errno: Errno::EMFILE, detail: b"" });
+                let _ = sys::close(socket);
+            }
+        }
+    }
+
+    /// Memory for them is taken when the first comes: most containers never see one.
+    fn place(&mut self) -> Option<&mut Client> {
+        if self.clients.is_empty() {
+            self.clients = memory::slots(MOST, || NOBODY).unwrap_or_default();
+        }
+        self.clients.iter_mut().find(|c| c.stage == Stage::Free)
+    }
+
+    /// A child has ended: tells its client, if it was a command.
+    pub fn reaped(&mut self, ended: &Ended) {
+        let commands = self.clients.iter_mut().filter(|c| matches!(c.stage, Stage::Starting | Stage::Running));
+        for client in commands.filter(|c| c.pid == ended.pid) {
+            client.ended(ended.code, ended.signal);
+        }
+    }
+
+    /// The container has ended, and all commands with it.
+    pub fn close(&mut self) {
+        for client in self.clients.iter_mut().filter(|c| c.stage != Stage::Free) {
+            client.ended(0, sys::SIGKILL);
+        }
+        let _ = sys::close(self.listener);
+        self.listener = -1;
+    }
+}
+
+impl Client {
+    fn waits_for(&self) -> [Fd; 3] {
+        match self.stage {
+            Stage::Free => [-1; 3],
+            Stage::Silent => [self.socket, -1, -1],
+            Stage::Starting => [self.socket, self.sync, -1],
+            Stage::Running if self.socket < 0 => [-1, self.streams[1], self.streams[2]],
+            Stage::Running => [self.socket, -1, -1],
+        }
+    }
+
+    /// One packet, if there is one.
+    fn hear(&mut self, container: &Container) {
+        let mut packet = [0; PACKET_MAX];
+        match sys::recv_fd(self.socket, &mut packet) {
+            Ok((n @ 1.., fd)) => {
+                self.obey(container, &packet[..n], fd.unwrap_or(-1));
+                let _ = sys::close(fd.unwrap_or(-1));
+            }
+            Err(Errno::EAGAIN) => {}
+            _ => self.leave(),
+        }
+    }
+
+    fn obey(&mut self, container: &Container, packet: &[u8], blob: Fd) {
+        if self.stage == Stage::Silent {
+            if let Err(fail) = self.request(container, packet, blob) {
+                refuse(self.socket, &fail);
+                self.free();
+            }
+            return;
+        }
+        match Status::decode(packet) {
+            Ok(Status::Resize { rows, columns }) if self.terminal => terminal::resize(self.streams[1], rows, columns),
+            Ok(Status::Signal { number: number @ 1..=64 }) if self.pid > 0 => drop(sys::kill(self.pid, number)),
+            _ => {}
+        }
+    }
+
+    fn request(&mut self, container: &Container, packet: &[u8], blob: Fd) -> Outcome {
+        let malformed = |_| Fail { step: Step::Request, errno: Errno::EINVAL, detail: b"" };
+        let header = Header::read(packet).map_err(malformed)?;
+        if header.abi != ABI {
+            return Err(Fail { step: Step::Abi, errno: Errno(0), detail: b"" });
+        }
+        let r = &mut Reader(&packet[Header::SIZE..]);
+        match Kind::from_number(header.kind) {
+            Some(Kind::Exec) => {
+                let head: ExecHead = r.get().map_err(malformed)?;
+                self.start(container, &Order { head: &head, blob, length: header.length, client: self.socket })
+            }
+            Some(Kind::Resize) => {
+                let (rows, columns): (u32, u32) = r.get().map_err(malformed)?;
+                self.resize(container, rows as u16, columns as u16)
+            }
+            _ => Err(Fail { step: Step::Request, errno: Errno::EINVAL, detail: b"" }),
+        }
+    }
+
+    fn resize(&mut self, container: &Container, rows: u16, columns: u16) -> Outcome {
+        if container.terminal < 0 {
+            return Err(Fail { step: Step::Terminal, errno: Errno::ENOTTY, detail: b"" });
+        }
+        terminal::resize(container.terminal, rows, columns);
+        tell(self.socket, &Status::Done, &[]);
+        self.free();
+        Ok(())
+    }
+
+    fn start(&mut self, container: &Container, order: &Order) -> Outcome {
+        let head = order.head;
+        let started = command::start(container, order)?;
+        let deadline = if head.timeout_ms == 0 { 0 } else { sys::now_ms().saturating_add(head.timeout_ms) };
+        *self = Client {
+            stage: Stage::Starting,
+            socket: self.socket,
+            sync: started.sync,
+            pid: started.pid,
+            deadline,
+            streams: started.streams,
+            terminal: head.tty,
+        };
+        Ok(())
+    }
+
+    /// The command's process, until it has executed.
+    fn hear_command(&mut self) {
+        let mut packet = [0; 8];
+        match sys::recv_fd(self.sync, &mut packet) {
+            Ok((1, Some(master))) if packet[0] == word::TERMINAL => self.streams[1] = master,
+            Ok((1, _)) if packet[0] == word::READY => {}
+            // It has told the client why.
+            Ok((1.., _)) => self.free(),
+            Err(Errno::EAGAIN) => {}
+            // Its end closes when it execs, or is killed: then it is reaped.
+            _ => self.executed(),
+        }
+    }
+
+    fn executed(&mut self) {
+        close(&mut self.sync);
+        self.stage = Stage::Running;
+        if self.socket >= 0 {
+            let mut fds = [-1; 3];
+            let given = self.streams.iter().filter(|fd| **fd >= 0);
+            let count = fds.iter_mut().zip(given).map(|(to, from)| *to = *from).count();
+            tell(self.socket, &Status::Ready { init: self.pid, shim: sys::getpid() }, &fds[..count]);
+        }
+        // Or the end of the client's copy would be no end.
+        close(&mut self.streams[0]);
+    }
+
+    /// The client is gone; a command of its goes on.
+    fn leave(&mut self) {
+        match self.stage {
+            Stage::Starting | Stage::Running => close(&mut self.socket),
+            _ => self.free(),
+        }
+    }
+
+    /// What nobody reads any more is thrown away, or the command would stop at a full pipe.
+    fn drain(&mut self, first: bool, second: bool) {
+        for (stream, _) in self.streams[1..].iter_mut().zip([first, second]).filter(|(_, ready)| *ready) {
+            // Each time: somebody may have a copy, and with it the say on how it is read.
+            let _ = sys::set_status_flags(*stream, sys::O_NONBLOCK);
+            match sys::read(*stream, &mut [0; 4096]) {
+                Ok(1..) | Err(Errno::EAGAIN) => {}
+                _ => close(stream),
+            }
+        }
+    }
+
+    fn tick(&mut self) {
+        if self.deadline == 0 || sys::now_ms() < self.deadline {
+            return;
+        }
+        self.deadline = 0;
+        if self.stage == Stage::Silent {
+            return self.free();
+        }
+        // It leads a process group, once it has come that far; what it started in there goes too.
+        let _ = sys::kill(-self.pid, sys::SIGKILL);
+        let _ = sys::kill(self.pid, sys::SIGKILL);
+        tell(self.socket, &Status::TimedOut, &[]);
+    }
+
+    fn ended(&mut self, code: i32, signal: i32) {
+        // It says no more than three things, and then its end closes.
+        for _ in 0..4 {
+            if self.stage == Stage::Starting {
+                self.hear_command();
+            }
+        }
+        if self.stage != Stage::Free {
+            tell(self.socket, &Status::Exited { code, signal, oom_killed: false }, &[]);
+            self.free();
+        }
+    }
+
+    fn free(&mut self) {
+        for fd in [self.socket, self.sync].into_iter().chain(self.streams) {
+            let _ = sys::close(fd);
+        }
+        *self = NOBODY;
+    }
+}
+
+/// A client that doesn't take it has lost it.
+fn tell(socket: Fd, status: &Status, fds: &[Fd]) {
+    let mut packet = [0; PACKET_MAX];
+    let n = status.encode(&mut packet);
+    if socket >= 0 {
+        let _ = sys::send_fds(socket, &packet[..n], fds);
+    }
+}
+
+fn refuse(socket: Fd, fail: &Fail) {
+    tell(socket, &Status::Failed { step: fail.step as u32, errno: fail.errno.0, detail: fail.detail }, &[]);
+}
+
+fn close(fd: &mut Fd) {
+    let _ = sys::close(*fd);
+    *fd = -1;
+}
+
+/// The socket has no more to give after the container's end.
+pub fn remove(dir: Fd) {
+    let name: &CStr = SOCKET;
+    let _ = sys::unlinkat(dir, name, 0);
+}

@@ -1,0 +1,242 @@
+//! A running container's socket: commands to be run in it, the size of its terminal. From any process.
+
+use std::io::IoSlice;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, poll};
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, connect, recvmsg,
+    sendmsg, socket,
+};
+use nix::sys::stat::Mode;
+
+use super::status::{Exit, remaining};
+use super::{encode, helper, sentence, spawn};
+use crate::cancel::Cancel;
+use crate::error::{Context, Error, Kind, Result};
+use crate::plan::launch::ExecPlan;
+use crate::wire::{self, PACKET_MAX, Status};
+
+/// A command that runs in a container. Dropping it does nothing to the command.
+#[derive(Debug)]
+pub struct Command {
+    /// Its process, as this host sees it.
+    pub pid: i32,
+    /// Its input (when asked for), output and error; with a terminal, its master alone; nothing when detached.
+    pub streams: Vec<OwnedFd>,
+    socket: OwnedFd,
+    heard: Mutex<Heard>,
+}
+
+/// What was said after the start: whoever waits reads it, under the lock.
+#[derive(Clone, Copy, Debug, Default)]
+struct Heard {
+    exit: Option<Exit>,
+    timed_out: bool,
+}
+
+/// Runs a command in the container with this directory; returns once it has been executed.
+pub fn exec(dir: &Path, plan: &ExecPlan, cancel: &Cancel) -> Result<Command> {
+    let (head, blob) = encode::exec(plan)?;
+    if blob.len() > wire::EXEC_MAX as usize {
+        return Err(Error::new(Kind::InvalidArgument, "run command", "")
+            .because("its arguments and environment are longer than any process may have"));
+    }
+    let file = helper::sealed_file(&blob).context("write request", "")?;
+    let socket = reach(dir)?;
+    request(&socket, wire::Kind::Exec, &head, blob.len(), &[file.as_raw_fd()])?;
+    let started = next(&socket, cancel, None);
+    let mut command = Command { pid: 0, streams: Vec::new(), socket, heard: Mutex::default() };
+    match started {
+        Ok((Said::Ready(pid), fds)) => (command.pid, command.streams) = (pid, fds),
+        Ok(_) => return Err(out_of_turn()),
+        Err(error) => {
+            if error.kind() == Kind::Cancelled {
+                command.abandon();
+            }
+            return Err(error);
+        }
+    }
+    Ok(command)
+}
+
+/// Gives the terminal of the container with this directory another size.
+pub fn resize(dir: &Path, rows: u16, columns: u16) -> Result<()> {
+    let socket = reach(dir)?;
+    let size: Vec<u8> = [rows, columns].into_iter().flat_map(|n| u32::from(n).to_ne_bytes()).collect();
+    request(&socket, wire::Kind::Resize, &size, 0, &[])?;
+    match next(&socket, &Cancel::new(), None)?.0 {
+        Said::Done => Ok(()),
+        _ => Err(out_of_turn()),
+    }
+}
+
+impl Command {
+    /// Waits for its end. [`Kind::Timeout`] when it was killed for its time, or at the deadline.
+    pub fn wait(&self, cancel: &Cancel, deadline: Option<Instant>) -> Result<Exit> {
+        loop {
+            let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+            if heard.exit.is_none() {
+                match next(&self.socket, cancel, deadline)?.0 {
+                    Said::Exited(exit) => heard.exit = Some(exit),
+                    Said::TimedOut => heard.timed_out = true,
+                    _ => return Err(out_of_turn()),
+                }
+            }
+            match heard.exit {
+                Some(_) if heard.timed_out => {
+                    return Err(
+                        Error::new(Kind::Timeout, "run command", "").because("its time ran out, and it was killed")
+                    );
+                }
+                Some(exit) => return Ok(exit),
+                None => {}
+            }
+        }
+    }
+
+    /// Readable once something was said about its end.
+    pub fn socket(&self) -> &OwnedFd {
+        &self.socket
+    }
+
+    /// Sends it a signal; one that has ended gets none.
+    pub fn signal(&self, number: i32) -> Result<()> {
+        self.say(&Status::Signal { number })
+    }
+
+    /// Kills it and sees it gone, as far as that can be had at once.
+    pub fn abandon(&self) {
+        // Closing the connection with an answer unread would take the word along.
+        let _ = self.signal(libc::SIGKILL);
+        let deadline = Instant::now().checked_add(Duration::from_secs(2));
+        while let Ok((Said::Ready(_) | Said::TimedOut, _)) = next(&self.socket, &Cancel::new(), deadline) {}
+    }
+
+    /// Gives its terminal another size.
+    pub fn resize(&self, rows: u16, columns: u16) -> Result<()> {
+        self.say(&Status::Resize { rows, columns })
+    }
+
+    fn say(&self, status: &Status) -> Result<()> {
+        let mut packet = [0; PACKET_MAX];
+        let n = status.encode(&mut packet);
+        match send(&self.socket, &packet[..n], &[]) {
+            Ok(()) | Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
+            Err(e) => Err(e).context("speak to the shim", ""),
+        }
+    }
+}
+
+/// A connection to the container's shim.
+fn reach(dir: &Path) -> Result<OwnedFd> {
+    // Non-blocking: a shim that is stopped would keep us waiting beyond any cancel.
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let socket = socket(AddressFamily::Unix, SockType::SeqPacket, flags, None).context("make socket", "")?;
+    let name = wire::SOCKET.to_string_lossy();
+    let direct = UnixAddr::new(&dir.join(&*name));
+    // A socket's address has room for 107 bytes; a descriptor's directory has a short name.
+    let opened = direct.is_err().then(|| open(dir)).transpose()?;
+    let address = match &opened {
+        Some(dir) => UnixAddr::new(format!("/proc/self/fd/{}/{name}", dir.as_raw_fd()).as_str()),
+        None => direct,
+    };
+    match address.and_then(|address| connect(socket.as_raw_fd(), &address)) {
+        Ok(()) => Ok(socket),
+        Err(Errno::ENOENT | Errno::ECONNREFUSED) => {
+            Err(Error::new(Kind::Conflict, "reach container", "").because("it is not running"))
+        }
+        Err(Errno::EAGAIN) => {
+            Err(Error::new(Kind::Conflict, "reach container", "").because("too many clients wait for its shim"))
+        }
+        Err(e) => Err(e).context("reach container", dir.display()),
+    }
+}
+
+fn open(dir: &Path) -> Result<OwnedFd> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    nix::fcntl::open(dir, flags, Mode::empty()).context("open", dir.display())
+}
+
+fn request(socket: &OwnedFd, kind: wire::Kind, body: &[u8], length: usize, fds: &[RawFd]) -> Result<()> {
+    let packet = [&spawn::header_of(kind, 0, length)[..], body].concat();
+    match send(socket, &packet, fds) {
+        // A shim that has no room has answered already, and that is read next.
+        Ok(()) | Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
+        Err(e) => Err(e).context("ask the shim", ""),
+    }
+}
+
+fn send(socket: &OwnedFd, packet: &[u8], fds: &[RawFd]) -> nix::Result<()> {
+    let rights = [ControlMessage::ScmRights(fds)];
+    let rights = if fds.is_empty() { &[][..] } else { &rights[..] };
+    sendmsg::<()>(socket.as_raw_fd(), &[IoSlice::new(packet)], rights, MsgFlags::MSG_NOSIGNAL, None).map(drop)
+}
+
+/// What a shim says to a client, when it is no failure.
+enum Said {
+    Ready(i32),
+    Exited(Exit),
+    TimedOut,
+    Done,
+}
+
+fn next(socket: &OwnedFd, cancel: &Cancel, deadline: Option<Instant>) -> Result<(Said, Vec<OwnedFd>)> {
+    loop {
+        let mut packet = [0; PACKET_MAX];
+        match receive(socket, &mut packet) {
+            Ok((0, _)) | Err(Errno::ECONNRESET) => {
+                return Err(Error::new(Kind::Launch, "run command", "").because("the container's shim was killed"));
+            }
+            Ok((n, fds)) => return said(&packet[..n]).map(|said| (said, fds)),
+            Err(Errno::EAGAIN) => wait(socket, cancel, deadline)?,
+            Err(Errno::EINTR) => {}
+            Err(e) => return Err(e).context("hear from the shim", ""),
+        }
+    }
+}
+
+fn receive(socket: &OwnedFd, packet: &mut [u8]) -> nix::Result<(usize, Vec<OwnedFd>)> {
+    let mut space = nix::cmsg_space!([RawFd; 4]);
+    let mut pieces = [std::io::IoSliceMut::new(packet)];
+    let message = recvmsg::<()>(socket.as_raw_fd(), &mut pieces, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)?;
+    let mut fds = Vec::new();
+    for control in message.cmsgs()? {
+        if let ControlMessageOwned::ScmRights(passed) = control {
+            // SAFETY: the kernel has just made these descriptors for us; nothing else owns them.
+            fds.extend(passed.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }));
+        }
+    }
+    Ok((message.bytes, fds))
+}
+
+fn said(packet: &[u8]) -> Result<Said> {
+    match Status::decode(packet) {
+        Ok(Status::Ready { init, .. }) => Ok(Said::Ready(init)),
+        Ok(Status::Exited { code, signal, oom_killed }) => Ok(Said::Exited(Exit { code, signal, oom_killed })),
+        Ok(Status::TimedOut) => Ok(Said::TimedOut),
+        Ok(Status::Done) => Ok(Said::Done),
+        Ok(Status::Failed { step, errno, detail }) => Err(sentence::of(step, errno, detail)),
+        _ => Err(out_of_turn()),
+    }
+}
+
+fn wait(socket: &OwnedFd, cancel: &Cancel, deadline: Option<Instant>) -> Result<()> {
+    cancel.check("run command", "")?;
+    let mut fds = vec![PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
+    fds.extend(cancel.fd().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+    match poll(&mut fds, remaining(deadline)) {
+        Ok(0) => Err(Error::new(Kind::Timeout, "wait for command", "").because("it still runs")),
+        Ok(_) | Err(Errno::EINTR) => cancel.check("run command", ""),
+        Err(e) => Err(e).context("wait for command", ""),
+    }
+}
+
+fn out_of_turn() -> Error {
+    Error::new(Kind::Launch, "hear from the shim", "").because("it answered out of turn")
+}

@@ -1,0 +1,132 @@
+//! `exec`: a command in a running container, from any process, by the container's shim.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::capture::{self, Ends};
+use super::{Context, list};
+use crate::api::*;
+use crate::cancel::Cancel;
+use crate::error::{Context as _, Error, Kind, Result};
+use crate::id::ContainerId;
+use crate::launch::{self, Command, Exit};
+use crate::plan::{exec, names};
+
+/// Starts a command; returns once it has been executed.
+pub fn start(context: &Context, id: &ContainerId, options: &ExecOptions, cancel: &Cancel) -> Result<Command> {
+    if options.stdin.is_some() {
+        return Err(Error::new(Kind::InvalidArgument, "read option", "stdin")
+            .because("bytes for standard input can only be given to a command that is waited for")
+            .hint("write them to the handle's input"));
+    }
+    begin(context, id, options, cancel)
+}
+
+fn begin(context: &Context, id: &ContainerId, options: &ExecOptions, cancel: &Cancel) -> Result<Command> {
+    cancel.check("run command", "")?;
+    let container = list::load(context, id)?;
+    let name = container.record.name.as_str();
+    if container.status() != Status::Running {
+        return Err(Error::new(Kind::Conflict, "run command in container", name)
+            .because(format!("it is not running but {}", container.status().word()))
+            .hint("start it first"));
+    }
+    let plan = exec::plan(&container.record.spec, context.facts()?, options)?;
+    launch::exec(context.paths.container(id).dir(), &plan, cancel)
+        .map_err(|e| e.within("run command in container", name))
+}
+
+/// Runs a command to its end and collects what it writes.
+pub fn run(context: &Context, id: &ContainerId, options: &ExecOptions, cancel: &Cancel) -> Result<ExecOutput> {
+    let mut command = begin(context, id, options, cancel)?;
+    let Streams { stdin, stdout, stderr } = streams(&mut command, options)?;
+    let mut ends = Ends { stdin, stdout, stderr };
+    let input = input(options);
+    match collect(&command, &mut ends, &input, cancel) {
+        Ok((exit, stdout, stderr)) => Ok(ExecOutput { code: exit.status(), signal: signal_of(exit), stdout, stderr }),
+        Err(error) => {
+            command.abandon();
+            Err(error)
+        }
+    }
+}
+
+fn signal_of(exit: Exit) -> Option<i32> {
+    (exit.signal != 0).then_some(exit.signal)
+}
+
+/// A terminal's line discipline takes a control-D at the beginning of a line for the end of input.
+fn input(options: &ExecOptions) -> Vec<u8> {
+    let mut input = options.stdin.clone().unwrap_or_default();
+    if options.tty && options.stdin.is_some() {
+        let ends_a_line = input.last().is_none_or(|b| *b == b'\n');
+        input.extend(if ends_a_line { &[4][..] } else { &[4, 4][..] });
+    }
+    input
+}
+
+/// Our ends of a command's streams.
+pub struct Streams {
+    /// When it was asked for.
+    pub stdin: Option<OwnedFd>,
+    /// Absent when detached.
+    pub stdout: Option<OwnedFd>,
+    /// Absent with a terminal too.
+    pub stderr: Option<OwnedFd>,
+}
+
+/// Whose streams are whose: see [`Command::streams`].
+pub fn streams(command: &mut Command, options: &ExecOptions) -> Result<Streams> {
+    let mut fds = std::mem::take(&mut command.streams).into_iter();
+    let wanted = options.interactive || options.stdin.is_some();
+    if options.tty {
+        let master = fds.next();
+        let stdin = master.as_ref().filter(|_| wanted).map(OwnedFd::try_clone).transpose();
+        return Ok(Streams { stdin: stdin.context("copy terminal", "")?, stdout: master, stderr: None });
+    }
+    let stdin = if wanted { fds.next() } else { None };
+    Ok(Streams { stdin, stdout: fds.next(), stderr: fds.next() })
+}
+
+/// Waits for its end.
+pub fn wait(command: &Command, cancel: &Cancel) -> Result<ExitStatus> {
+    let exit = command.wait(cancel, None)?;
+    Ok(ExitStatus { code: exit.status(), signal: signal_of(exit), ..ExitStatus::default() })
+}
+
+/// Sends it a signal.
+pub fn kill(command: &Command, signal: &str) -> Result<()> {
+    command.signal(names::signal(signal)?)
+}
+
+/// Sets the size of its terminal.
+pub fn resize(command: &Command, rows: u32, columns: u32) -> Result<()> {
+    let size = |n: u32| u16::try_from(n).unwrap_or(u16::MAX);
+    command.resize(size(rows), size(columns))
+}
+
+/// Until the command's end: what others hold its streams open for is not waited for.
+fn collect(command: &Command, ends: &mut Ends, input: &[u8], cancel: &Cancel) -> Result<(Exit, Vec<u8>, Vec<u8>)> {
+    let mut collector = capture::Collector::new(ends, input)?;
+    while !ready(command, ends, cancel)? {
+        collector.turn(ends)?;
+    }
+    let exit = command.wait(cancel, None)?;
+    collector.turn(ends)?;
+    Ok((exit, collector.stdout, collector.stderr))
+}
+
+/// Waits for the streams or the end; true when it is the end.
+fn ready(command: &Command, ends: &Ends, cancel: &Cancel) -> Result<bool> {
+    cancel.check("run command", "")?;
+    let mut fds = vec![PollFd::new(command.socket().as_fd(), PollFlags::POLLIN)];
+    fds.extend(ends.polls());
+    fds.extend(cancel.fd().map(|c| PollFd::new(c, PollFlags::POLLIN)));
+    match poll(&mut fds, PollTimeout::NONE) {
+        Ok(_) => Ok(fds[0].any() == Some(true)),
+        Err(Errno::EINTR) => Ok(false),
+        Err(e) => Err(Error::errno_in(e as i32, "collect output", "")),
+    }
+}

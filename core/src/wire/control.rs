@@ -1,0 +1,36 @@
+//! What is said on the socket of a running container.
+
+use core::ffi::CStr;
+use core::marker::PhantomData;
+
+use super::field::{Field, Malformed, Reader};
+use super::request::record;
+
+/// The name of a container's socket (`SOCK_SEQPACKET`) in its directory.
+///
+/// A client sends one request, a [`Header`](super::Header) with what its [`Kind`](super::Kind) says, and
+/// hears [`Status`](super::Status) packets. With `Ready` come the descriptors of a command's streams: its
+/// terminal's master, or its input (when it was asked for), output and error. The end of the connection is
+/// no end of the command.
+pub const SOCKET: &CStr = c"control";
+
+/// The longest request for a command: arguments and environment, as the kernel bounds them by default.
+pub const EXEC_MAX: u32 = 4 << 20;
+
+record! {
+    /// A command to be run in a running container, but for its process.
+    ExecHead {
+        /// With a terminal.
+        tty: bool,
+        /// Its input comes from the client; else there is none.
+        stdin: bool,
+        /// Its output goes nowhere.
+        detach: bool,
+        /// Milliseconds after which it is killed; 0 for never.
+        timeout_ms: u64,
+        /// Of its terminal; 0 for the kernel's default.
+        rows: u32,
+        /// The same.
+        columns: u32,
+    }
+}
