@@ -157,7 +157,7 @@ impl Extractor {
             EntryKind::CharDevice => return self.device(at, entry, SFlag::S_IFCHR),
             EntryKind::BlockDevice => return self.device(at, entry, SFlag::S_IFBLK),
         }?;
-        match self.form == Form::User {
+        match !self.form.has_owners() {
             true => self.tell_owner(&at.path(), entry),
             false => Ok(()),
         }
@@ -222,7 +222,7 @@ impl Extractor {
         let meta = &entry.meta;
         if self.must_chown(meta) {
             fchown(file, Some(Uid::from_raw(meta.uid)), Some(Gid::from_raw(meta.gid)))
-                .map_err(|e| chown_failed(at, meta, e))?;
+                .map_err(|e| chown_failed(&at.path(), meta, e))?;
         }
         self.attributes(file.as_fd(), &at.path(), entry)?;
         if !self.exact_modes || meta.mode != made_with {
@@ -233,7 +233,7 @@ impl Extractor {
     }
 
     fn must_chown(&self, meta: &Meta) -> bool {
-        self.form == Form::Root && (meta.uid, meta.gid) != self.own
+        self.form.has_owners() && (meta.uid, meta.gid) != self.own
     }
 
     fn symlink(&mut self, at: &Place<'_>, entry: &Entry) -> Result<()> {
@@ -248,7 +248,7 @@ impl Extractor {
         if self.must_chown(meta) {
             let (uid, gid) = (Some(Uid::from_raw(meta.uid)), Some(Gid::from_raw(meta.gid)));
             fchownat(&at.dir.fd, at.name, uid, gid, AtFlags::AT_SYMLINK_NOFOLLOW)
-                .map_err(|e| chown_failed(at, meta, e))?;
+                .map_err(|e| chown_failed(&at.path(), meta, e))?;
         }
         let time = timespec(meta);
         utimensat(&at.dir.fd, at.name, &time, &time, UtimensatFlags::NoFollowSymlink).map_err(|e| at.failed(e))
@@ -291,7 +291,7 @@ impl Extractor {
         if kind == SFlag::S_IFCHR && entry.device == (0, 0) {
             return Err(invalid(&entry.name, "a 0/0 device in an archive would hide files of the layers below"));
         }
-        if self.form == Form::Root {
+        if self.form.has_owners() {
             match self.node(at, entry, kind) {
                 // Root of a container or of a user namespace, which may make none.
                 Err(e) if e.errno() == Some(libc::EPERM) => {}
@@ -407,8 +407,7 @@ impl Extractor {
     }
 
     fn overlay(&self, what: &str) -> CString {
-        let class = if self.form == Form::Root { "trusted" } else { "user" };
-        CString::new(format!("{class}.overlay.{what}")).unwrap_or_default()
+        CString::new(format!("{}.overlay.{what}", self.form.class())).unwrap_or_default()
     }
 
     // ── Attributes and owners ────────────────────────────────────────────────────────────────────
@@ -438,7 +437,7 @@ impl Extractor {
     }
 
     fn capability(&mut self, fd: BorrowedFd<'_>, path: &[u8], value: &[u8]) -> Result<()> {
-        if self.form == Form::Root {
+        if self.form.has_owners() {
             match xattr::set(fd, c"security.capability", value) {
                 Ok(()) => return Ok(()),
                 Err(errno) if xattr::impossible(errno) => {}
@@ -450,7 +449,7 @@ impl Extractor {
 
     fn tell_owner(&mut self, path: &[u8], entry: &Entry) -> Result<()> {
         let told = (entry.meta.uid, entry.meta.gid) != (0, 0) || self.replaced;
-        match told && self.form == Form::User {
+        match told && !self.form.has_owners() {
             true => self.sidecar.owner(path, entry.kind, &entry.meta).context("unpack layer", ""),
             false => Ok(()),
         }
@@ -497,7 +496,7 @@ impl Extractor {
         let meta = dir.meta.unwrap_or(Meta { mode: 0o755, ..Meta::default() });
         if self.must_chown(&meta) {
             let ids = (Uid::from_raw(meta.uid), Gid::from_raw(meta.gid));
-            fchown(fd, Some(ids.0), Some(ids.1)).map_err(|e| place(e).because(owner_words(&meta)))?;
+            fchown(fd, Some(ids.0), Some(ids.1)).map_err(|e| chown_failed(dir.path, &meta, e))?;
         }
         fchmod(fd, Mode::from_bits_truncate(meta.mode)).map_err(place)?;
         match dir.meta {
@@ -546,8 +545,13 @@ fn owner_words(meta: &Meta) -> String {
     format!("it can't be given to owner {}:{}", meta.uid, meta.gid)
 }
 
-fn chown_failed(at: &Place<'_>, meta: &Meta, errno: Errno) -> Error {
-    at.failed(errno).because(owner_words(meta))
+fn chown_failed(path: &[u8], meta: &Meta, errno: Errno) -> Error {
+    let error = failed(path, errno).because(owner_words(meta));
+    match errno {
+        // chown(2): an id without a place in the user namespace's map.
+        Errno::EINVAL => error.hint("the image has owners beyond the id map of this user namespace: give it more ids"),
+        _ => error,
+    }
 }
 
 fn timespec(meta: &Meta) -> TimeSpec {

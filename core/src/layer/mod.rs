@@ -63,9 +63,24 @@ pub enum Compression {
 pub enum Form {
     /// Root's: real owners, devices and capabilities, `trusted.overlay.*`.
     Root,
+    /// The root of a user namespace's, as in a rootless container or below `unshare -r`: owners as its id map
+    /// has them, capabilities that hold within it, `user.overlay.*`; devices are written in the sidecar.
+    NestedRoot,
     /// A plain user's: all is owned by the user, `user.overlay.*`; what only root may do is written
     /// in the sidecar.
     User,
+}
+
+impl Form {
+    /// Whether files get the image's owners.
+    fn has_owners(self) -> bool {
+        self != Form::User
+    }
+
+    /// The class of the attributes that overlayfs keeps its marks in. `trusted.*` is for the initial namespace's root.
+    fn class(self) -> &'static str {
+        if self == Form::Root { "trusted" } else { "user" }
+    }
 }
 
 /// What to unpack for, and the bounds against bombs.

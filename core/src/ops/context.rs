@@ -65,7 +65,7 @@ impl Context {
     pub fn form(&self) -> Result<Name> {
         let facts = self.facts()?;
         match facts.rung {
-            Rung::Root if facts.in_user_namespace => "root-userxattr",
+            Rung::Root if facts.in_user_namespace => "nested",
             Rung::Root => "root",
             Rung::SubIds => "subids",
             Rung::SingleId => "single",

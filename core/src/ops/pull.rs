@@ -65,6 +65,15 @@ fn owners_by(context: &Context) -> Result<Option<(IdMap, HelperSource)>> {
     Ok(map.map(|map| (map, context.helper())))
 }
 
+fn layer_form(context: &Context) -> Result<Form> {
+    let facts = context.facts()?;
+    Ok(match facts.rung {
+        Rung::Root if facts.in_user_namespace => Form::NestedRoot,
+        Rung::Root => Form::Root,
+        Rung::SubIds | Rung::SingleId => Form::User,
+    })
+}
+
 /// One pull: where to, for whom, within which bounds.
 struct Pull<'a> {
     paths: Paths,
@@ -87,7 +96,7 @@ impl<'a> Pull<'a> {
         Ok(Pull {
             paths: context.paths.clone(),
             unpack: UnpackOptions {
-                form: if form.as_str() == "root" { Form::Root } else { Form::User },
+                form: layer_form(context)?,
                 max_bytes: engine.max_unpacked_bytes.unwrap_or(DEFAULT_MAX_BYTES),
                 max_entries: engine.max_entries.unwrap_or(DEFAULT_MAX_ENTRIES),
             },

@@ -6,4 +6,5 @@ mod damage;
 mod faithful;
 mod hostile;
 mod measure;
+mod nested;
 mod peers;
