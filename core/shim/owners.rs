@@ -1,5 +1,7 @@
 //! Work inside a user namespace: giving files their owners, deleting what the mapped users own.
 
+use core::ffi::CStr;
+
 use crate::fail::{At, Fail, Outcome, send};
 use crate::launch::word;
 use crate::sys::{self, AT_FDCWD, Errno, Fd, Forked};
@@ -17,8 +19,22 @@ pub fn apply(request: ApplyOwners<'static>) -> Outcome {
             let given = give(file, uid, gid).at(Step::Owners, path);
             let _ = sys::close(file);
             given
-        })
+        })?;
+        request.capabilities.iter().try_for_each(|(path, value)| empower(root, path, value).at(Step::Owners, path))
     })
+}
+
+/// The kernel notes whose namespace the capabilities hold in (capabilities(7), version 3).
+fn empower(root: Fd, path: &CStr, value: &[u8]) -> sys::Result {
+    let resolve = sys::RESOLVE_BENEATH | sys::RESOLVE_NO_SYMLINKS;
+    let file = sys::openat2(root, path, sys::O_RDONLY | sys::O_NOFOLLOW | sys::O_NONBLOCK, 0, resolve)?;
+    let given = sys::fsetxattr(file, c"security.capability", value);
+    let _ = sys::close(file);
+    match given {
+        // A file system or a kernel without them: as for root, the image does without.
+        Err(Errno::EOPNOTSUPP | Errno::EPERM) => Ok(()),
+        given => given,
+    }
 }
 
 /// A change of owner takes the set-user-id and set-group-id bits away; they are put back.

@@ -44,11 +44,13 @@ pub fn run_program(
     finish(wire::Kind::Program, w.finish()?, &passed, helper, cancel)
 }
 
-/// Gives files below `root` their owners (`(path, uid, gid)` with ids of the namespace), in a user namespace.
+/// Gives files below `root` their owners (`(path, uid, gid)` with ids of the namespace) and then their
+/// `security.capability`, in a user namespace.
 pub fn apply_owners(
     id_map: Option<&IdMap>,
     root: &str,
     owners: &[(Vec<u8>, u32, u32)],
+    capabilities: &[(Vec<u8>, Vec<u8>)],
     helper: &HelperSource,
 ) -> Result<()> {
     let mut w = Writer::default();
@@ -58,6 +60,10 @@ pub fn apply_owners(
         w.path(path);
         w.u32(*uid);
         w.u32(*gid);
+    });
+    w.list(capabilities, |w, (path, value)| {
+        w.path(path);
+        w.raw(value);
     });
     finish(wire::Kind::ApplyOwners, w.finish()?, &[], helper, &Cancel::new()).and_then(success)
 }

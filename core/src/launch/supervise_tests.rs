@@ -437,6 +437,18 @@ fn trees_of_any_depth_are_deleted_and_links_not_followed() {
     assert!(!tree.exists() && outside.join("kept").exists());
 }
 
+/// `cap_net_raw+ep`, version 2.
+const CAPS: &[u8; 20] = b"\x01\0\0\x02\0\x20\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+
+fn getxattr(path: &std::path::Path, name: &std::ffi::CStr) -> Vec<u8> {
+    let path = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
+    let mut value = vec![0; 64];
+    // SAFETY: both strings end with NUL and the buffer is as long as told.
+    let n = unsafe { libc::getxattr(path.as_ptr(), name.as_ptr(), value.as_mut_ptr().cast(), value.len()) };
+    value.truncate(usize::try_from(n).unwrap());
+    value
+}
+
 #[test]
 fn owners_are_given_beneath_the_tree_only() {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -450,9 +462,17 @@ fn owners_are_given_beneath_the_tree_only() {
     std::os::unix::fs::symlink("../outside", root.join("link")).unwrap();
     let give = |path: &str| {
         let owners = [(path.into(), 33, 34)];
-        apply_owners(Some(&map), root.to_str().unwrap(), &owners, &HelperSource::default())
+        let caps = if path == "file" { vec![(path.into(), CAPS.to_vec())] } else { Vec::new() };
+        apply_owners(Some(&map), root.to_str().unwrap(), &owners, &caps, &HelperSource::default())
     };
     give("file").unwrap();
+    let held = getxattr(&file, c"security.capability");
+    match map.uids[0].outside {
+        // What holds for the host's own root is shown as version 2.
+        0 => assert_eq!(held, CAPS),
+        // Version 3 ends with the id of the namespace's root, as the host sees it.
+        root => assert_eq!((held[3], &held[4..20], &held[20..]), (3, &CAPS[4..], &root.to_le_bytes()[..])),
+    }
     give("link").unwrap();
     give("../outside").unwrap_err();
     let file = fs::metadata(&file).unwrap();

@@ -149,7 +149,7 @@ impl Extractor {
 
     fn file(&mut self, at: &Place<'_>, entry: &Entry, reader: &mut TarReader) -> Result<()> {
         match entry.kind {
-            EntryKind::File => self.regular(at, entry, reader),
+            EntryKind::File => return self.regular(at, entry, reader),
             EntryKind::Directory => self.directory(at, entry),
             EntryKind::Symlink => self.symlink(at, entry),
             EntryKind::HardLink => return self.hard_link(at, entry),
@@ -157,10 +157,7 @@ impl Extractor {
             EntryKind::CharDevice => return self.device(at, entry, SFlag::S_IFCHR),
             EntryKind::BlockDevice => return self.device(at, entry, SFlag::S_IFBLK),
         }?;
-        match !self.form.has_owners() {
-            true => self.tell_owner(&at.path(), entry),
-            false => Ok(()),
-        }
+        self.tell_owner(&at.path(), entry)
     }
 
     // ── What is there already ────────────────────────────────────────────────────────────────────
@@ -220,6 +217,7 @@ impl Extractor {
     /// Owner, mode, attributes, times; in this order, as a chown clears setuid bits and capabilities.
     fn dress(&mut self, file: &File, at: &Place<'_>, entry: &Entry, made_with: u32) -> Result<()> {
         let meta = &entry.meta;
+        self.tell_owner(&at.path(), entry)?;
         if self.must_chown(meta) {
             fchown(file, Some(Uid::from_raw(meta.uid)), Some(Gid::from_raw(meta.gid)))
                 .map_err(|e| chown_failed(&at.path(), meta, e))?;

@@ -40,7 +40,7 @@ use crate::cancel::Cancel;
 use crate::error::{Context, Error, Kind, Result};
 use crate::id::Digest;
 
-pub use self::owners::owners;
+pub use self::owners::owed;
 pub use self::sidecar::SIDECAR;
 
 /// The directory of the layer's files, within the staging directory; overlayfs's `lowerdir`.

@@ -1,4 +1,4 @@
-//! The owners that a plain user's layer lacks, read back from its sidecar.
+//! The owners and capabilities that a plain user's layer lacks, read back from its sidecar.
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
-use nix::sys::stat::Mode;
+use nix::sys::stat::{Mode, SFlag};
 
 use super::tree::{self, Missing, Tree};
 use super::{FILES, SIDECAR, name};
@@ -23,8 +23,17 @@ pub struct Owner {
     pub gid: u32,
 }
 
-/// What a layer just unpacked into `into` says of owners other than root, of files that are there.
-pub fn owners(into: BorrowedFd<'_>) -> Result<Vec<Owner>> {
+/// What a plain user's process could not give to files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Owed {
+    /// Owners other than root.
+    pub owners: Vec<Owner>,
+    /// Paths below [`FILES`] and values of `security.capability`.
+    pub capabilities: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+/// What a layer just unpacked into `into` says of files that are there.
+pub fn owed(into: BorrowedFd<'_>) -> Result<Owed> {
     let mut text = Vec::new();
     let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let file = openat(into, SIDECAR, flags, Mode::empty()).context("read sidecar", "")?;
@@ -32,27 +41,52 @@ pub fn owners(into: BorrowedFd<'_>) -> Result<Vec<Owner>> {
     let last = last_words(&text).ok_or_else(|| Error::new(Kind::Store, "read sidecar", "").because("it is damaged"))?;
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let mut files = Tree::new(openat(into, FILES, flags, Mode::empty()).context("read layer", "")?);
-    let mut owners = Vec::new();
-    for (path, (uid, gid)) in last.into_iter().filter(|(_, ids)| *ids != (0, 0)) {
-        if path.is_empty() || is_there(&mut files, path).context("read layer", path.escape_ascii())? {
-            owners.push(Owner { path: if path.is_empty() { b"." } else { path }.to_vec(), uid, gid });
+    let mut owed = Owed::default();
+    for (path, word) in last.into_iter().filter(|(_, word)| word.ids != (0, 0) || word.capability.is_some()) {
+        let found = find(&mut files, path).context("read layer", path.escape_ascii())?;
+        let Some(is_file) = found else { continue };
+        if word.ids != (0, 0) {
+            let (uid, gid) = word.ids;
+            owed.owners.push(Owner { path: if path.is_empty() { b"." } else { path }.to_vec(), uid, gid });
         }
+        owed.capabilities.extend(word.capability.filter(|_| is_file).map(|value| (path.to_vec(), value)));
     }
-    owners.sort();
-    Ok(owners)
+    owed.owners.sort();
+    owed.capabilities.sort();
+    Ok(owed)
 }
 
-type Ids = (u32, u32);
+/// The last word on a path.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Word {
+    ids: (u32, u32),
+    capability: Option<Vec<u8>>,
+}
 
-fn last_words(text: &[u8]) -> Option<HashMap<&[u8], Ids>> {
+fn last_words(text: &[u8]) -> Option<HashMap<&[u8], Word>> {
     let mut records = text.strip_suffix(b"\0")?.split(|b| *b == 0);
     if records.next()? != b"sampan-layer 1" {
         return None;
     }
-    records.filter_map(|r| r.strip_prefix(b"o ")).map(owner).collect()
+    let mut words = HashMap::<&[u8], Word>::new();
+    for record in records {
+        match record {
+            [b'o', b' ', rest @ ..] => {
+                let (path, ids) = owner(rest)?;
+                // A new file has come there, without the capabilities of the one before.
+                words.insert(path, Word { ids, capability: None });
+            }
+            [b'c', b' ', rest @ ..] => {
+                let at = rest.iter().position(|b| *b == b' ')?;
+                words.entry(&rest[at + 1..]).or_default().capability = Some(unhex(&rest[..at])?);
+            }
+            _ => {}
+        }
+    }
+    Some(words)
 }
 
-fn owner(record: &[u8]) -> Option<(&[u8], Ids)> {
+fn owner(record: &[u8]) -> Option<(&[u8], (u32, u32))> {
     let mut words = record.splitn(4, |b| *b == b' ');
     let mut id = || std::str::from_utf8(words.next()?).ok()?.parse().ok();
     let ids = (id()?, id()?);
@@ -60,13 +94,22 @@ fn owner(record: &[u8]) -> Option<(&[u8], Ids)> {
     Some((words.next()?, ids))
 }
 
-/// A later entry may have taken the file away, or put something else where its directory was.
-fn is_there(files: &mut Tree, path: &[u8]) -> nix::Result<bool> {
+fn unhex(digits: &[u8]) -> Option<Vec<u8>> {
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    digits.chunks(2).map(byte).collect()
+}
+
+/// Whether a file is there, and a regular one: a later entry may have taken it away, or put something else
+/// where its directory was.
+fn find(files: &mut Tree, path: &[u8]) -> nix::Result<Option<bool>> {
     let (parent, last) = name::split(path);
-    let Ok(dir) = files.dir(parent, Missing::Fail, &mut Vec::new()) else { return Ok(false) };
+    if path.is_empty() {
+        return Ok(Some(false));
+    }
+    let Ok(dir) = files.dir(parent, Missing::Fail, &mut Vec::new()) else { return Ok(None) };
     match tree::stat(dir.fd.as_fd(), last) {
-        Ok(_) => Ok(dir.path == parent),
-        Err(Errno::ENOENT) => Ok(false),
+        Ok(stat) => Ok((dir.path == parent).then(|| tree::is_a(&stat, SFlag::S_IFREG))),
+        Err(Errno::ENOENT) => Ok(None),
         Err(errno) => Err(errno),
     }
 }
@@ -77,10 +120,15 @@ mod tests {
 
     #[test]
     fn the_last_word_on_a_path_counts() {
-        let text = b"sampan-layer 1\0o 1 2 100644 a b\0w x\0o 3 4 40755 d\0o 0 0 40755 d\0o 5 6 40755 \0";
+        let text = b"sampan-layer 1\0o 1 2 100644 a b\0w x\0c 01ff a b\0o 3 4 40755 d\0o 0 0 40755 d\0o 5 6 40755 \0\
+            c 02 p q\0o 0 0 100644 p q\0";
         let all = last_words(text).unwrap();
-        assert_eq!((all[&b"a b"[..]], all[&b"d"[..]], all[&b""[..]]), ((1, 2), (0, 0), (5, 6)));
-        for bad in [&b""[..], b"sampan-layer 2\0", b"sampan-layer 1\0o 1 x 7 p\0", b"sampan-layer 1\0o 1 2\0"] {
+        let word = |ids, capability: Option<&[u8]>| Word { ids, capability: capability.map(<[u8]>::to_vec) };
+        assert_eq!(all[&b"a b"[..]], word((1, 2), Some(&[1, 255])));
+        assert_eq!((&all[&b"d"[..]], &all[&b""[..]]), (&word((0, 0), None), &word((5, 6), None)));
+        assert_eq!(all[&b"p q"[..]], word((0, 0), None));
+        let bad = [&b""[..], b"sampan-layer 2\0", b"sampan-layer 1\0o 1 x 7 p\0", b"sampan-layer 1\0o 1 2\0"];
+        for bad in bad.into_iter().chain([&b"sampan-layer 1\0c 01\0"[..], b"sampan-layer 1\0c 0x p\0"]) {
             assert!(last_words(bad).is_none());
         }
     }

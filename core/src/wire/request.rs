@@ -277,6 +277,8 @@ record! {
         root: &'a CStr,
         /// Path within the tree, user id, group id.
         owners: List<'a, (&'a CStr, u32, u32)>,
+        /// Path within the tree of a regular file, value of its `security.capability`.
+        capabilities: List<'a, (&'a CStr, &'a [u8])>,
     }
 }
 

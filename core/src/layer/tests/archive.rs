@@ -8,8 +8,8 @@ use tar::{EntryType, Header};
 
 use crate::cancel::Cancel;
 use crate::error::{Error, Result};
-use crate::layer::owners::Owner;
-use crate::layer::{Compression, FILES, Form, SIDECAR, UnpackOptions, Unpacked, owners, unpack};
+use crate::layer::owners::Owed;
+use crate::layer::{Compression, FILES, Form, SIDECAR, UnpackOptions, Unpacked, owed, unpack};
 
 pub const MTIME: u64 = 1_000_000_007;
 
@@ -155,8 +155,8 @@ impl Outcome {
         std::fs::read_to_string(self.path(below)).unwrap()
     }
 
-    pub fn owners(&self) -> Vec<Owner> {
-        owners(std::fs::File::open(self.outer.path().join("staging")).unwrap().as_fd()).unwrap()
+    pub fn owed(&self) -> Owed {
+        owed(std::fs::File::open(self.outer.path().join("staging")).unwrap().as_fd()).unwrap()
     }
 
     pub fn sidecar(&self) -> Vec<String> {

@@ -204,6 +204,7 @@ fn what_a_plain_user_cant_make_is_in_the_sidecar() {
             "o 0 0 100644 d/f",
         ]
     );
+    assert_eq!(out.owed().capabilities, [(b"ping".to_vec(), caps.to_vec())]);
     assert!(!out.path("d/null").exists());
     assert_eq!(xattr(&out, "ping", "user.x").as_deref(), Some(&b"1\n2"[..]));
     assert_eq!(mode(&out, "ping"), 0o644);
@@ -226,7 +227,7 @@ fn owners_to_give_are_those_of_files_that_are_there() {
         .hard_link("linked", "roots");
     let out = archive.unpack(Form::User);
     out.done();
-    let owners = out.owners().into_iter().map(|o| (String::from_utf8(o.path).unwrap(), o.uid)).collect::<Vec<_>>();
+    let owners = out.owed().owners.into_iter().map(|o| (String::from_utf8(o.path).unwrap(), o.uid)).collect::<Vec<_>>();
     assert_eq!(owners, [(".".into(), 4), ("real/f".into(), 5), ("real/through".into(), 6)]);
 }
 

@@ -168,13 +168,13 @@ impl Team<'_> {
     fn give_owners(&self, staged: &Temp, job: &Job) -> Result<()> {
         let Some((map, helper)) = &self.pull.owners else { return Ok(()) };
         use std::os::fd::AsFd;
-        let owners = layer::owners(fs::open_dir(staged.path())?.as_fd())?;
-        if owners.is_empty() {
+        let owed = layer::owed(fs::open_dir(staged.path())?.as_fd())?;
+        if owed.owners.is_empty() && owed.capabilities.is_empty() {
             return Ok(());
         }
-        let owners: Vec<_> = owners.into_iter().map(|o| (o.path, o.uid, o.gid)).collect();
+        let owners: Vec<_> = owed.owners.into_iter().map(|o| (o.path, o.uid, o.gid)).collect();
         let root = staged.path().join(layer::FILES).display().to_string();
-        launch::apply_owners(Some(map), &root, &owners, helper).map_err(|e| match e.errno() {
+        launch::apply_owners(Some(map), &root, &owners, &owed.capabilities, helper).map_err(|e| match e.errno() {
             Some(libc::EINVAL) => e.within("give files their owners", job.blob.digest.as_str()).hint(
                 "the image has owners beyond the range in /etc/subuid or /etc/subgid: give this user a larger one",
             ),
