@@ -4,13 +4,14 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use sampan::{EngineOptions, Rung};
 
-use crate::flags::{CreateArgs, RunArgs};
+use crate::flags::{CreateArgs, ExecArgs, RunArgs};
 
 const EXAMPLES: &str = "\
 Examples:
   sampan run --rm alpine echo hello          run a command, remove the container
   sampan run -it --rm debian                 a shell in a container
   sampan run -d --name web -m 256m nginx     in the background, limited
+  sampan exec -it web sh                     a shell beside it
   sampan logs -f web                         read its output
   sampan doctor                              what this machine allows";
 
@@ -62,6 +63,8 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Create a container without starting it
     Create(Box<CreateArgs>),
+    /// Run a command in a running container
+    Exec(Box<ExecArgs>),
     /// Start containers that don't run
     Start(StartArgs),
     /// Stop running containers
@@ -117,6 +120,8 @@ pub enum ContainerCommand {
     Run(Box<RunArgs>),
     /// Create a container without starting it
     Create(Box<CreateArgs>),
+    /// Run a command in a running container
+    Exec(Box<ExecArgs>),
     /// Start containers that don't run
     Start(StartArgs),
     /// Stop running containers

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use sampan::{Cancel, Container};
+use sampan::{Cancel, Container, Exec};
 
 use crate::terminal;
 
@@ -26,6 +26,34 @@ const FORWARDED: &[Signal] = &[
 /// So many requests to end that the container ignores, and the command ends without it.
 const PATIENCE: u32 = 3;
 
+/// What runs in our foreground.
+pub trait Foreground: Send + Sync {
+    /// One that has ended gets none.
+    fn signal(&self, signal: &str);
+    /// One without a terminal has no size.
+    fn resize(&self, rows: u32, columns: u32);
+}
+
+impl Foreground for Container {
+    fn signal(&self, signal: &str) {
+        let _ = self.kill(signal);
+    }
+
+    fn resize(&self, rows: u32, columns: u32) {
+        let _ = Container::resize(self, rows, columns);
+    }
+}
+
+impl Foreground for Exec {
+    fn signal(&self, signal: &str) {
+        let _ = self.kill(signal);
+    }
+
+    fn resize(&self, rows: u32, columns: u32) {
+        let _ = Exec::resize(self, rows, columns);
+    }
+}
+
 /// Who gets the signals, and what they cancel while nobody does.
 #[derive(Clone, Default)]
 pub struct Forwarder {
@@ -35,7 +63,7 @@ pub struct Forwarder {
 
 #[derive(Default)]
 struct Target {
-    container: Option<Container>,
+    foreground: Option<Arc<dyn Foreground>>,
     /// What came while there was none. A container that has started in spite of it gets it late.
     early: Vec<Signal>,
 }
@@ -56,12 +84,12 @@ impl Forwarder {
         Ok(forwarder)
     }
 
-    /// From now on signals go to this container.
-    pub fn aim(&self, container: &Container) {
+    /// From now on signals go there.
+    pub fn aim(&self, foreground: Arc<dyn Foreground>) {
         let mut target = self.target.lock().unwrap_or_else(PoisonError::into_inner);
-        target.container = Some(container.clone());
-        target.early.drain(..).for_each(|signal| pass(container, signal));
-        resize(container);
+        target.early.drain(..).for_each(|signal| foreground.signal(signal.as_str()));
+        resize(&*foreground);
+        target.foreground = Some(foreground);
     }
 
     fn serve(&self, fd: &SignalFd) {
@@ -70,10 +98,10 @@ impl Forwarder {
             let Ok(signal) = next(fd) else { return };
             asked += u32::from(matches!(signal, Signal::SIGINT | Signal::SIGTERM));
             let mut target = self.target.lock().unwrap_or_else(PoisonError::into_inner);
-            match &target.container {
-                Some(container) if signal == Signal::SIGWINCH => resize(container),
+            match &target.foreground {
+                Some(foreground) if signal == Signal::SIGWINCH => resize(&**foreground),
                 Some(_) if asked >= PATIENCE => std::process::exit(128 + signal as i32),
-                Some(container) => pass(container, signal),
+                Some(foreground) => foreground.signal(signal.as_str()),
                 None if matches!(signal, Signal::SIGWINCH | Signal::SIGCONT) => {}
                 None => {
                     target.early.push(signal);
@@ -82,11 +110,6 @@ impl Forwarder {
             }
         }
     }
-}
-
-fn pass(container: &Container, signal: Signal) {
-    // It may have ended meanwhile, which the main thread is about to see.
-    let _ = container.kill(signal.as_str());
 }
 
 fn next(fd: &SignalFd) -> nix::Result<Signal> {
@@ -99,9 +122,8 @@ fn next(fd: &SignalFd) -> nix::Result<Signal> {
     }
 }
 
-fn resize(container: &Container) {
+fn resize(foreground: &dyn Foreground) {
     if let Some((rows, columns)) = terminal::size() {
-        // A container without a terminal has no size.
-        let _ = container.resize(rows, columns);
+        foreground.resize(rows, columns);
     }
 }

@@ -5,7 +5,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use crate::fail::{Fail, Outcome};
 
 const COMMANDS: &[&str] = &[
-    "attach", "build", "builder", "buildx", "commit", "compose", "context", "cp", "diff", "events", "exec", "export",
+    "attach", "build", "builder", "buildx", "commit", "compose", "context", "cp", "diff", "events", "export",
     "history", "import", "load", "login", "logout", "manifest", "network", "pause", "plugin", "port", "push", "save",
     "search", "secret", "service", "stack", "stats", "swarm", "top", "trust", "unpause", "update", "volume",
 ];
@@ -101,7 +101,7 @@ mod tests {
     fn docker_s_other_words_get_a_sentence() {
         assert!(sentence("sampan run -p 80:80 nginx").starts_with("-p is not supported yet"));
         assert!(sentence("sampan create --gpus=all cuda").starts_with("--gpus is not supported yet"));
-        assert!(sentence("sampan exec web sh").contains("does not have yet"));
+        assert!(sentence("sampan attach web").contains("does not have yet"));
         assert!(sentence("sampan run --nonsense x").starts_with("unexpected argument '--nonsense'"));
     }
 }

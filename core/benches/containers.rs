@@ -13,7 +13,7 @@ use std::process::{Command, Stdio as Process};
 use std::time::{Duration, Instant};
 
 use common::{Host, command};
-use sampan::{Cancel, RemoveOptions};
+use sampan::{Cancel, ExecOptions, RemoveOptions};
 
 const GROUPS: [&str; 5] = ["memory", "cpu", "cpuacct", "pids", "freezer"];
 
@@ -114,6 +114,30 @@ fn podman(host: &Host) -> Option<String> {
     shell(&line).then_some(line)
 }
 
+fn execs(host: &Host, dir: &Path, count: usize) {
+    println!("\nexec of `true` in a running container; median of {count}");
+    let container = host.spawn(command(&["sleep", "1000"])).unwrap();
+    let options = ExecOptions { command: vec!["true".into()], ..ExecOptions::default() };
+    let exec = || assert_eq!(container.exec(&options, &Cancel::new()).unwrap().code, 0);
+    plain_row("sampan, in-process (Rust)", Some(timed(count, Duration::from_millis(20), exec)));
+    plain_row("sampan, in-process, back to back", Some(timed(count, Duration::ZERO, exec)));
+    let crun = crun_bundle(dir).map(|run| run.replace("crun run bench-$$", ""));
+    let crun = crun.filter(|cd| {
+        shell(&format!("{cd} sed -i 's:\"/bin/true\":\"/bin/sleep\",\"1000\":; s/\"true\"/\"sleep\"/' config.json && cp rootfs/bin/true rootfs/bin/sleep && crun run -d bench-exec"))
+    });
+    let turn = || assert!(shell("crun exec bench-exec /bin/true"));
+    plain_row("crun exec", crun.is_some().then(|| timed(count.min(15), Duration::ZERO, turn)));
+    shell("crun delete -f bench-exec");
+    container.remove(&RemoveOptions { force: true, volumes: true }).unwrap();
+}
+
+fn plain_row(name: &str, ms: Option<f64>) {
+    match ms {
+        Some(ms) => println!("{name:<44} {ms:>9.2} ms"),
+        None => println!("{name:<44}   not installed, or does not run here"),
+    }
+}
+
 fn burst(host: &Host) {
     let began = Instant::now();
     let containers: Vec<_> = std::thread::scope(|scope| {
@@ -153,5 +177,6 @@ fn main() {
     host.engine.pull(&common::image(), &Default::default(), &mut sampan::Quiet, &Cancel::new()).unwrap();
     runs(&host, dir.path(), 41, Duration::from_millis(120));
     runs(&host, dir.path(), 101, Duration::ZERO);
+    execs(&host, dir.path(), 101);
     burst(&host);
 }

@@ -1,6 +1,7 @@
 //! Commands become calls of the facade.
 
 mod container;
+mod exec;
 mod image;
 mod inspect;
 mod logs;
@@ -36,6 +37,7 @@ fn dispatch(engine: &Engine, command: Command) -> Outcome {
         Command::Run(args) => run::run(engine, &args),
         Command::Container(command) => container(engine, command),
         Command::Create(args) => container(engine, C::Create(args)),
+        Command::Exec(args) => container(engine, C::Exec(args)),
         Command::Start(args) => container(engine, C::Start(args)),
         Command::Stop(args) => container(engine, C::Stop(args)),
         Command::Restart(args) => container(engine, C::Restart(args)),
@@ -67,6 +69,7 @@ fn container(engine: &Engine, command: ContainerCommand) -> Outcome {
     match command {
         C::Run(args) => run::run(engine, &args),
         C::Create(args) => run::create(engine, &args),
+        C::Exec(args) => exec::exec(engine, &args),
         C::Start(args) => run::start(engine, &args),
         C::Stop(args) => container::stop(engine, &args),
         C::Restart(args) => container::restart(engine, &args),

@@ -1,6 +1,7 @@
 //! `run`, `create` and `start`: the container gets this process's own streams, and its exit code is ours.
 
 use std::io::Write;
+use std::sync::Arc;
 
 use sampan::{Cancel, Container, Engine, Kind, Progress, RemoveOptions, RunOptions, Status, Stdio};
 
@@ -73,7 +74,7 @@ fn start_raw(container: &Container, stdio: &Stdio, cancel: &Cancel) -> Result<Ra
 
 /// Stays with a running container to its end.
 fn accompany(container: &Container, forwarder: &Forwarder) -> Outcome {
-    forwarder.aim(container);
+    forwarder.aim(Arc::new(container.clone()));
     let exit = container.wait(None, &Cancel::new()).map_err(Fail::running)?;
     Ok(exit.code as u8)
 }

@@ -1,5 +1,6 @@
 //! The flags of `run` and `create`, and how they become options.
 
+mod exec;
 mod mount;
 mod size;
 mod words;
@@ -8,6 +9,7 @@ use clap::{ArgAction, Args};
 use sampan::{PullPolicy, RunOptions, Tie};
 
 use crate::fail::Fail;
+pub use exec::ExecArgs;
 pub use words::{StdStream, truth};
 
 const RUN_EXAMPLES: &str = "\

@@ -13,6 +13,7 @@ const COMMANDS: &[&str] = &[
     "",
     "run",
     "create",
+    "exec",
     "start",
     "stop",
     "restart",

@@ -5,6 +5,7 @@
 #[path = "../../../core/tests/common/mod.rs"]
 mod common;
 mod errors;
+mod exec;
 mod help;
 mod host;
 mod images;

@@ -131,3 +131,31 @@ fn a_terminal_shows_a_bar_for_each_layer() {
     seat.until(&image);
     assert_eq!(seat.code(), 0);
 }
+
+#[test]
+fn a_shell_in_a_running_container() {
+    let host = Host::new();
+    host.ok(&["run", "-d", "--name", "c", "box", "sleep", "1000"]);
+    let mut seat = Seat::take(&host, &["exec", "-it", "c", "sh"]);
+    seat.until("# ");
+    assert!(seat.is_raw());
+    seat.type_in("tty; stty size; echo $TERM; exit 5\n");
+    seat.until("/dev/pts/");
+    seat.until("33 101");
+    seat.until("xterm");
+    assert_eq!(seat.code(), 5);
+    assert!(!seat.is_raw(), "the terminal is left as it was");
+}
+
+#[test]
+fn keys_leave_a_command_running() {
+    let host = Host::new();
+    host.ok(&["run", "-d", "--name", "c", "box", "sleep", "1000"]);
+    let script = "echo ready; read a; echo $a > /got";
+    let mut seat = Seat::take(&host, &["exec", "-it", "--detach-keys", "ctrl-x,x", "c", "sh", "-c", script]);
+    seat.until("ready");
+    seat.type_in("\x18x");
+    assert_eq!(seat.code(), 0);
+    assert!(!seat.is_raw(), "the terminal is left as it was");
+    assert_eq!(host.ok(&["exec", "c", "sh", "-c", "ps | grep -c '[r]ead a'"]), "1");
+}

@@ -1,0 +1,173 @@
+//! Between our own streams and those of something that runs in a container.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use crate::fail::Fail;
+use crate::keys::Keys;
+
+/// Our ends of its streams.
+pub struct Streams {
+    pub to: Option<OwnedFd>,
+    pub out: Option<OwnedFd>,
+    pub err: Option<OwnedFd>,
+    /// The keys that detach; looked for in a terminal only.
+    pub keys: Option<Keys>,
+}
+
+/// How the relay ended.
+pub enum Ending<T> {
+    /// What ran has ended, as the waiter tells.
+    Ended(T),
+    /// The user's keys; it goes on running.
+    Detached,
+}
+
+/// Relays until `wait` returns, which runs in a thread of its own; what lies in the pipes by then is still written.
+pub fn until_end<T: Send + 'static>(
+    streams: Streams,
+    wait: impl FnOnce() -> T + Send + 'static,
+) -> Result<Ending<T>, Fail> {
+    let (ended, bell) = nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(io::Error::from)?;
+    let waiter = std::thread::spawn(move || {
+        let _bell = bell;
+        wait()
+    });
+    match Relay::new(streams)?.run(&ended)? {
+        true => Ok(Ending::Detached),
+        false => match waiter.join() {
+            Ok(result) => Ok(Ending::Ended(result)),
+            Err(panic) => std::panic::resume_unwind(panic),
+        },
+    }
+}
+
+struct Relay {
+    /// Ours, until its end.
+    input: Option<File>,
+    to: Option<File>,
+    /// Read and not yet taken.
+    pending: Vec<u8>,
+    out: Option<File>,
+    err: Option<File>,
+    keys: Option<Keys>,
+}
+
+impl Relay {
+    fn new(streams: Streams) -> io::Result<Relay> {
+        let Streams { to, out, err, keys } = streams;
+        if let Some(to) = &to {
+            // Its other end may take nothing for long, and the outputs must go on.
+            fcntl(to, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        }
+        let input = to.as_ref().map(|_| io::stdin().as_fd().try_clone_to_owned().map(File::from)).transpose()?;
+        let [to, out, err] = [to, out, err].map(|fd| fd.map(File::from));
+        Ok(Relay { input, to, pending: Vec::new(), out, err, keys })
+    }
+
+    /// True when the user detached.
+    fn run(mut self, ended: &OwnedFd) -> io::Result<bool> {
+        loop {
+            let [input, to, out, err, end] = self.ready(ended.as_fd(), PollTimeout::NONE)?;
+            if out || err {
+                copy(&mut self.out, io::stdout(), out)?;
+                copy(&mut self.err, io::stderr(), err)?;
+            } else if end {
+                return self.drain(ended.as_fd()).map(|()| false);
+            }
+            if input && self.fill()? {
+                return Ok(true);
+            }
+            if to {
+                self.feed();
+            }
+        }
+    }
+
+    /// What others hold the pipes open for is not waited for.
+    fn drain(&mut self, ended: BorrowedFd<'_>) -> io::Result<()> {
+        loop {
+            let [_, _, out, err, _] = self.ready(ended, PollTimeout::ZERO)?;
+            if !out && !err {
+                return Ok(());
+            }
+            copy(&mut self.out, io::stdout(), out)?;
+            copy(&mut self.err, io::stderr(), err)?;
+        }
+    }
+
+    fn ready(&self, ended: BorrowedFd<'_>, timeout: PollTimeout) -> io::Result<[bool; 5]> {
+        let waits = !self.pending.is_empty();
+        let input = self.input.as_ref().filter(|_| !waits);
+        let to = self.to.as_ref().filter(|_| waits);
+        let wanted = [
+            (input.map(AsFd::as_fd), PollFlags::POLLIN),
+            (to.map(AsFd::as_fd), PollFlags::POLLOUT),
+            (self.out.as_ref().map(AsFd::as_fd), PollFlags::POLLIN),
+            (self.err.as_ref().map(AsFd::as_fd), PollFlags::POLLIN),
+            (Some(ended), PollFlags::POLLIN),
+        ];
+        let mut fds: Vec<PollFd> = wanted.iter().filter_map(|(fd, flags)| Some(PollFd::new((*fd)?, *flags))).collect();
+        match poll(&mut fds, timeout) {
+            Ok(_) => {}
+            Err(nix::errno::Errno::EINTR) => return Ok([false; 5]),
+            Err(e) => return Err(e.into()),
+        }
+        let mut polled = fds.iter();
+        Ok(wanted.map(|(fd, _)| fd.is_some() && polled.next().and_then(PollFd::any).unwrap_or(false)))
+    }
+
+    /// Takes what was typed; true when it was the keys that detach.
+    fn fill(&mut self) -> io::Result<bool> {
+        let mut buffer = [0; 16 << 10];
+        let Some(input) = &mut self.input else { return Ok(false) };
+        let n = input.read(&mut buffer)?;
+        if n == 0 {
+            self.input = None;
+            // A pipe's end is the end of its input; a terminal has none to give.
+            self.to.take_if(|_| self.keys.is_none());
+            return Ok(false);
+        }
+        let (passed, detach) = match &mut self.keys {
+            Some(keys) => keys.filter(&buffer[..n]),
+            None => (buffer[..n].to_vec(), false),
+        };
+        self.pending = passed;
+        Ok(detach)
+    }
+
+    fn feed(&mut self) {
+        let Some(to) = &mut self.to else { return };
+        match to.write(&self.pending) {
+            Ok(n) if n > 0 => drop(self.pending.drain(..n)),
+            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            // It takes no more: what is typed from here on is nobody's.
+            _ => {
+                self.pending.clear();
+                self.to = None;
+                self.input = None;
+            }
+        }
+    }
+}
+
+fn copy(from: &mut Option<File>, mut to: impl Write, ready: bool) -> io::Result<()> {
+    let mut buffer = [0; 32 << 10];
+    let Some(file) = from.as_mut().filter(|_| ready) else { return Ok(()) };
+    match file.read(&mut buffer) {
+        Ok(n) if n > 0 => {
+            to.write_all(&buffer[..n])?;
+            to.flush()
+        }
+        Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(()),
+        // A terminal that nobody has open any more says EIO.
+        _ => {
+            *from = None;
+            Ok(())
+        }
+    }
+}
