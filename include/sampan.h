@@ -19,7 +19,8 @@
  *
  * THREADS     A `const` handle may be used by any number of threads at once; one that is not const, by one thread
  *             at a time. Any thread may free a handle once no call uses it. Callbacks come on the calling thread,
- *             before the call returns. No thread outlives a call.
+ *             before the call returns. No thread outlives a call. Once a container has been started, at most four
+ *             descriptors, close-on-exec, stay open for the next ones.
  *
  * FORK        A handle that was made before fork() is refused in the child (SAMPAN_ERROR_FORKED_HANDLE); it may be
  *             freed there. Open a new engine in the child.

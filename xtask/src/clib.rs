@@ -51,7 +51,8 @@ pub fn build(profile: &str) -> Result<Built> {
 
 /// Reads cargo's messages. It repeats those of rustc when nothing had to be built.
 fn built(messages: &[Value]) -> Result<Built> {
-    let mut libs = messages.iter().filter_map(|m| m["message"]["message"].as_str()?.strip_prefix("native-static-libs: "));
+    let mut libs =
+        messages.iter().filter_map(|m| m["message"]["message"].as_str()?.strip_prefix("native-static-libs: "));
     let libs = libs.next().context("rustc named no system libraries")?;
     Ok(Built { shared: file(messages, "so")?, archive: file(messages, "a")?, system_libs: unique(libs) })
 }

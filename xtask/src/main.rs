@@ -4,12 +4,15 @@
 //! |---|---|
 //! | `generate [--check]` | writes, or checks, every file that is derived from the facade |
 //! | `floors` | checks that every import of the core goes down |
+//! | `abi [--debug \| --profile P]` | checks the header, the library's symbols, and both against the baseline |
+//! | `abi --renew` | writes the baseline anew |
 //! | `install [--prefix P] [--destdir D] [--libdir L] [--debug \| --profile P]` | builds and installs `libsampan` |
 #![allow(
     clippy::disallowed_methods,
     reason = "the tools of the workshop may run programs and touch files; the library may not"
 )]
 
+mod abi;
 mod api;
 mod clib;
 mod floors;
@@ -20,7 +23,7 @@ mod repo;
 
 use anyhow::{Result, bail};
 
-const USAGE: &str = "usage: cargo run -p xtask -- generate [--check] | floors |
+const USAGE: &str = "usage: cargo run -p xtask -- generate [--check] | floors | abi [--renew | --debug | --profile P] |
     install [--prefix P] [--destdir D] [--libdir L] [--debug | --profile P]";
 
 fn main() -> Result<()> {
@@ -30,6 +33,7 @@ fn main() -> Result<()> {
         ["generate"] => generate::run(false),
         ["generate", "--check"] => generate::run(true),
         ["floors"] => floors::run(),
+        ["abi", ref rest @ ..] => abi::run(rest),
         ["install", ref rest @ ..] => install::run(rest),
         _ => bail!("{USAGE}"),
     }

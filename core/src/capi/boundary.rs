@@ -5,8 +5,11 @@ use std::ffi::c_char;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::arena::{self, Arena};
+use super::cancel::sampan_cancel;
 use super::convert::{Read, Record};
 use super::error::sampan_error;
+use super::progress::{Call, sampan_progress};
+use crate::cancel::Cancel;
 use crate::error::{Error, Kind, Result};
 
 /// Success.
@@ -50,15 +53,40 @@ pub fn quietly<T>(default: T, body: impl FnOnce() -> T) -> T {
 /// # Safety
 /// `out` and `err` are NULL or can be written to.
 pub unsafe fn entry_to<T>(out: *mut *mut T, err: *mut *mut sampan_error, body: impl FnOnce() -> Result<*mut T>) -> i32 {
-    let write = || {
-        not_null(out, "out")?;
-        let value = body()?;
-        // SAFETY: not NULL, and vouched for by the caller.
-        unsafe { out.write(value) };
-        Ok(())
+    // SAFETY: vouched for by the caller.
+    unsafe { entry(err, || write_to(out, body)) }
+}
+
+/// As [`entry_to`], for a call that may take long. The progress is read before all else: its finalizer is called
+/// however the call ends.
+///
+/// # Safety
+/// As of [`entry_to`], and both of the first are NULL or what the header says.
+pub unsafe fn entry_call<T>(
+    (progress, cancel): (*const sampan_progress, *const sampan_cancel),
+    out: *mut *mut T,
+    err: *mut *mut sampan_error,
+    body: impl FnOnce(&mut Call, &Cancel) -> Result<*mut T>,
+) -> i32 {
+    let call = || {
+        // SAFETY: vouched for by the caller.
+        let mut call = unsafe { Call::new(progress, cancel) }?;
+        let cancel = call.cancel.clone();
+        // SAFETY: vouched for by the caller.
+        unsafe { write_to(out, || body(&mut call, &cancel)) }
     };
     // SAFETY: vouched for by the caller.
-    unsafe { entry(err, write) }
+    unsafe { entry(err, call) }
+}
+
+/// # Safety
+/// `out` is NULL or can be written to.
+unsafe fn write_to<T>(out: *mut *mut T, body: impl FnOnce() -> Result<*mut T>) -> Result<()> {
+    not_null(out, "out")?;
+    let value = body()?;
+    // SAFETY: not NULL, and vouched for by the caller.
+    unsafe { out.write(value) };
+    Ok(())
 }
 
 /// A handle on the heap.

@@ -175,6 +175,7 @@ impl Read for Option<Vec<u8>> {
         match (data.is_null(), len) {
             (true, 0) => Ok(None),
             (true, _) => Err(invalid(name, "the data is NULL and its length is not 0")),
+            (false, len) if isize::try_from(len).is_err() => Err(invalid(name, "no memory is as long as it says")),
             // SAFETY: vouched for by the caller.
             (false, _) => Ok(Some(unsafe { std::slice::from_raw_parts(data, len) }.to_vec())),
         }

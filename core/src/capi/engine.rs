@@ -3,7 +3,7 @@
 use std::ffi::c_char;
 
 use super::arena::c_text;
-use super::boundary::{boxed, entry, entry_to, kept, reference, text, unbox};
+use super::boundary::{boxed, entry, entry_call, entry_to, kept, reference, text, unbox};
 use super::cancel::sampan_cancel;
 use super::container::sampan_container;
 use super::convert::{options, record};
@@ -12,6 +12,7 @@ use super::generated::*;
 use super::handle::Handle;
 use super::progress::{Call, sampan_progress};
 use crate::api::Engine;
+use crate::cancel::Cancel;
 use crate::error::Result;
 
 /// A store of images and containers. Free it with `sampan_engine_free`; its containers stay.
@@ -89,14 +90,12 @@ pub unsafe extern "C" fn sampan_engine_pull(
     err: *mut *mut sampan_error,
 ) -> i32 {
     // SAFETY: as the header says.
-    let pull = || unsafe {
-        let mut call = Call::new(progress, cancel)?;
+    let pull = |progress: &mut Call, cancel: &Cancel| unsafe {
         let (engine, reference) = (self::engine(engine)?, text(reference, "reference")?);
-        let (options, cancel) = (self::options(options, "pull options")?, call.cancel.clone());
-        Ok(kept(&engine.pull(&reference, &options, &mut call, &cancel)?))
+        Ok(kept(&engine.pull(&reference, &self::options(options, "pull options")?, progress, cancel)?))
     };
     // SAFETY: as the header says.
-    unsafe { entry_to(out, err, pull) }
+    unsafe { entry_call((progress, cancel), out, err, pull) }
 }
 
 /// The images in the store, newest first. Free the answer with `sampan_image_info_list_free`.
@@ -184,14 +183,12 @@ pub unsafe extern "C" fn sampan_engine_create(
     err: *mut *mut sampan_error,
 ) -> i32 {
     // SAFETY: as the header says.
-    let create = || unsafe {
-        let mut call = Call::new(progress, cancel)?;
+    let create = |progress: &mut Call, cancel: &Cancel| unsafe {
         let (engine, options) = (self::engine(engine)?, record(options, "run options")?);
-        let cancel = call.cancel.clone();
-        Ok(boxed(sampan_container::new(engine.create(&options, &mut call, &cancel)?)))
+        Ok(boxed(sampan_container::new(engine.create(&options, progress, cancel)?)))
     };
     // SAFETY: as the header says.
-    unsafe { entry_to(out, err, create) }
+    unsafe { entry_call((progress, cancel), out, err, create) }
 }
 
 /// Creates and starts a container and returns while it runs.
@@ -208,14 +205,13 @@ pub unsafe extern "C" fn sampan_engine_spawn(
     err: *mut *mut sampan_error,
 ) -> i32 {
     // SAFETY: as the header says.
-    let spawn = || unsafe {
-        let mut call = Call::new(progress, cancel)?;
+    let spawn = |progress: &mut Call, cancel: &Cancel| unsafe {
         let (engine, options) = (self::engine(engine)?, record(options, "run options")?);
-        let (stdio, cancel) = (self::options(stdio, "stdio")?, call.cancel.clone());
-        Ok(boxed(sampan_container::new(engine.spawn(&options, &stdio, &mut call, &cancel)?)))
+        let stdio = self::options(stdio, "stdio")?;
+        Ok(boxed(sampan_container::new(engine.spawn(&options, &stdio, progress, cancel)?)))
     };
     // SAFETY: as the header says.
-    unsafe { entry_to(out, err, spawn) }
+    unsafe { entry_call((progress, cancel), out, err, spawn) }
 }
 
 /// Runs a container to its end, removes it, and returns what it wrote and how it ended.
@@ -231,14 +227,12 @@ pub unsafe extern "C" fn sampan_engine_run(
     err: *mut *mut sampan_error,
 ) -> i32 {
     // SAFETY: as the header says.
-    let run = || unsafe {
-        let mut call = Call::new(progress, cancel)?;
+    let run = |progress: &mut Call, cancel: &Cancel| unsafe {
         let (engine, options) = (self::engine(engine)?, record(options, "run options")?);
-        let cancel = call.cancel.clone();
-        Ok(kept(&engine.run(&options, &mut call, &cancel)?))
+        Ok(kept(&engine.run(&options, progress, cancel)?))
     };
     // SAFETY: as the header says.
-    unsafe { entry_to(out, err, run) }
+    unsafe { entry_call((progress, cancel), out, err, run) }
 }
 
 /// What a run would do, as JSON, without doing it. Free the answer with `sampan_string_free`.

@@ -13,6 +13,9 @@ use crate::error::{Error, Kind, Result};
 /// The type is `repr(C)`, begins with a `usize`, and all its bit patterns are valid.
 pub unsafe trait Growable: Copy {}
 
+/// More than any struct will ever have: a larger size is what was on the stack before.
+const LARGEST: usize = 4096;
+
 /// Reads a struct of any age.
 ///
 /// # Safety
@@ -21,12 +24,12 @@ pub unsafe fn read<T: Growable>(at: *const T, name: &'static str) -> Result<T> {
     if at.is_null() {
         return Err(Error::new(Kind::InvalidArgument, "read argument", name).because("it is NULL"));
     }
+    const { assert!(size_of::<T>() <= LARGEST) };
     // SAFETY: the struct begins with its size.
     let size = unsafe { at.cast::<usize>().read_unaligned() };
-    if size < size_of::<usize>() {
-        let cause = "its size is not set";
+    if !(size_of::<usize>()..=LARGEST).contains(&size) {
         return Err(Error::new(Kind::InvalidArgument, "read argument", name)
-            .because(cause)
+            .because("its size is not set")
             .hint("initialise it with its SAMPAN_…_INIT"));
     }
     // SAFETY: the caller vouches for `size` bytes.
@@ -106,10 +109,12 @@ mod tests {
     fn null_and_no_size_are_refused() {
         // SAFETY: NULL is allowed, and the size is readable.
         let null: Result<Old> = unsafe { read(std::ptr::null(), "x") };
-        let zero = Old { size: 0, a: 1 };
-        // SAFETY: as above.
-        let unset: Result<Old> = unsafe { read(&zero, "x") };
         assert_eq!(null.unwrap_err().kind(), Kind::InvalidArgument);
-        assert!(unset.unwrap_err().to_string().contains("_INIT"));
+        for size in [0, 7, LARGEST + 1, usize::MAX] {
+            let unset = Old { size, a: 1 };
+            // SAFETY: as above.
+            let unset: Result<Old> = unsafe { read(&unset, "x") };
+            assert!(unset.unwrap_err().to_string().contains("_INIT"));
+        }
     }
 }

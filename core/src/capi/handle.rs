@@ -2,6 +2,16 @@
 
 use crate::error::{Error, Kind, Result};
 
+/// What the header's `const` handles may be used for: by many threads at once.
+const _: () = {
+    const fn shared<T: Send + Sync>() {}
+    const fn moved<T: Send>() {}
+    shared::<Handle<crate::api::Engine>>();
+    shared::<Handle<crate::api::Container>>();
+    shared::<crate::cancel::Cancel>();
+    moved::<Handle<crate::api::LogStream>>();
+};
+
 /// A value behind an opaque pointer.
 pub struct Handle<T> {
     process: u32,

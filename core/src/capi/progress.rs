@@ -38,7 +38,7 @@ pub struct Call {
 }
 
 impl Call {
-    /// Reads both. It is made before any other argument is read, so that the finalizer is called even then.
+    /// Reads both.
     ///
     /// # Safety
     /// Both are NULL or what the header says.

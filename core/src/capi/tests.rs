@@ -90,11 +90,13 @@ fn malformed_members_are_named() {
         assert!(error.to_string().contains(member), "{error}");
     };
     let pair = |k: &'static CStr| sampan_pair { key: k.as_ptr(), value: null() };
+    let byte = 0u8;
     let twice = [pair(c"A"), pair(c"A"), sampan_pair { key: null(), value: null() }];
     refused(&sampan_run_options { name: c"\xff".as_ptr(), ..base }, "name");
     refused(&sampan_run_options { tie: 9, ..base }, "tie");
     refused(&sampan_run_options { env: twice.as_ptr(), ..base }, "env");
     refused(&sampan_run_options { stdin_len: 3, ..base }, "stdin");
+    refused(&sampan_run_options { stdin_data: &byte, stdin_len: usize::MAX, ..base }, "stdin");
     refused(&sampan_run_options { size: 0, ..base }, "_INIT");
 }
 
@@ -199,4 +201,14 @@ fn a_callback_can_cancel_and_is_finalized_once() {
     assert!(call.cancel.is_cancelled());
     drop(call);
     assert_eq!(seen, [2, 1]);
+}
+
+#[test]
+fn the_finalizer_is_called_even_when_nothing_was_done() {
+    let mut seen = [0, 0];
+    let (userdata, size) = ((&raw mut seen).cast(), size_of::<sampan_progress>());
+    let progress = sampan_progress { size, event: Some(count), userdata, finalize: Some(finish) };
+    // SAFETY: NULL is refused; the struct and the number live until the call returns.
+    let code = unsafe { sampan_engine_run(null(), null(), &progress, null(), null_mut(), null_mut()) };
+    assert_eq!((code, seen), (SAMPAN_ERROR_INVALID_ARGUMENT, [0, 1]));
 }
