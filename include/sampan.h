@@ -461,7 +461,7 @@ typedef struct sampan_run_options {
      */
     const int64_t *memory;
     /**
-     * Memory and swap together in bytes; -1 for no limit.
+     * Memory and swap together in bytes; -1 for no limit. By default twice the memory, where the kernel counts swap.
      */
     const int64_t *memory_swap;
     /**

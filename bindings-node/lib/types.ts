@@ -105,7 +105,7 @@ export interface RunOptions {
   network?: string | null | undefined
   /** Memory limit in bytes. */
   memory?: number | null | undefined
-  /** Memory and swap together in bytes; -1 for no limit. */
+  /** Memory and swap together in bytes; -1 for no limit. By default twice the memory, where the kernel counts swap. */
   memorySwap?: number | null | undefined
   /** Memory to be left with under pressure, in bytes. */
   memoryReservation?: number | null | undefined

@@ -146,7 +146,7 @@ class RunOptions(TypedDict, total=False):
         mounts: Mounts.
         network: `none` or `host`; `none` by default.
         memory: Memory limit in bytes.
-        memory_swap: Memory and swap together in bytes; -1 for no limit.
+        memory_swap: Memory and swap together in bytes; -1 for no limit. By default twice the memory, where the kernel counts swap.
         memory_reservation: Memory to be left with under pressure, in bytes.
         cpus: CPUs as a fraction: 1.5 is one and a half.
         cpu_shares: Relative CPU weight, 2 to 262144; 1024 is the usual.
@@ -682,7 +682,7 @@ class RunKeywords(TypedDict, total=False):
         mounts: Mounts.
         network: `none` or `host`; `none` by default.
         memory: Memory limit in bytes.
-        memory_swap: Memory and swap together in bytes; -1 for no limit.
+        memory_swap: Memory and swap together in bytes; -1 for no limit. By default twice the memory, where the kernel counts swap.
         memory_reservation: Memory to be left with under pressure, in bytes.
         cpus: CPUs as a fraction: 1.5 is one and a half.
         cpu_shares: Relative CPU weight, 2 to 262144; 1024 is the usual.

@@ -125,7 +125,7 @@ options! {
         pub network: Option<String>,
         /// Memory limit in bytes.
         pub memory: Option<i64>,
-        /// Memory and swap together in bytes; -1 for no limit.
+        /// Memory and swap together in bytes; -1 for no limit. By default twice the memory, where the kernel counts swap.
         pub memory_swap: Option<i64>,
         /// Memory to be left with under pressure, in bytes.
         pub memory_reservation: Option<i64>,

@@ -412,7 +412,7 @@ pub struct sampan_run_options {
     pub network: *const c_char,
     /// Memory limit in bytes.
     pub memory: *const i64,
-    /// Memory and swap together in bytes; -1 for no limit.
+    /// Memory and swap together in bytes; -1 for no limit. By default twice the memory, where the kernel counts swap.
     pub memory_swap: *const i64,
     /// Memory to be left with under pressure, in bytes.
     pub memory_reservation: *const i64,

@@ -17,6 +17,8 @@ pub struct Found {
     pub v2: Option<String>,
     /// The controllers that can be had there.
     pub v2_controllers: Vec<String>,
+    /// Those that could be, were there no processes in that directory itself.
+    pub v2_crowded: Vec<String>,
 }
 
 const CONTROLLERS: [&str; 10] =
@@ -93,7 +95,7 @@ fn v2(found: &mut Found, mounts: &Mounts, own: &str) {
         false => delegated(top, own),
     };
     if let Some(base) = base {
-        found.v2_controllers = controllers(&base);
+        (found.v2_controllers, found.v2_crowded) = controllers(Path::new(&base));
         found.v2 = Some(base);
     }
 }
@@ -110,9 +112,18 @@ fn delegated(top: &str, own: &str) -> Option<String> {
     })
 }
 
-fn controllers(base: &str) -> Vec<String> {
-    let file = Path::new(base).join("cgroup.controllers");
-    let text = fs::read_bounded(&file, 4096).unwrap_or_default();
+/// The controllers that a directory hands down or can be made to, and those that its own processes keep it
+/// from handing down (cgroup-v2.rst, "No Internal Process Constraint").
+fn controllers(base: &Path) -> (Vec<String>, Vec<String>) {
+    let words = |file: &str| words(&base.join(file));
+    let handed_down = words("cgroup.subtree_control");
+    // Only the real root of the hierarchy has no type, and is free of the constraint.
+    let free = !fs::exists(&base.join("cgroup.type")).unwrap_or(false) || words("cgroup.procs").is_empty();
+    words("cgroup.controllers").into_iter().partition(|c| free || handed_down.contains(c))
+}
+
+fn words(file: &Path) -> Vec<String> {
+    let text = fs::read_bounded(file, MOST).unwrap_or_default();
     String::from_utf8_lossy(&text).split_whitespace().map(str::to_owned).collect()
 }
 
@@ -142,6 +153,24 @@ mod tests {
     #[test]
     fn mount_points_are_unescaped() {
         assert_eq!(parse_mounts(HYBRID)[1].0, "/sys/fs/cgroup/my mem");
+    }
+
+    #[test]
+    fn a_crowded_directory_hands_down_only_what_it_does_already() {
+        let tmp = tempfile::tempdir().unwrap();
+        let put = |file: &str, text: &str| fs::write_kernel(&tmp.path().join(file), text);
+        for file in ["cgroup.controllers", "cgroup.procs", "cgroup.subtree_control", "cgroup.type"] {
+            std::fs::File::create(tmp.path().join(file)).unwrap();
+        }
+        put("cgroup.controllers", "cpu memory pids\n").unwrap();
+        let all = |list: &[&str]| list.iter().map(|c| c.to_string()).collect::<Vec<_>>();
+        assert_eq!(controllers(tmp.path()), (all(&["cpu", "memory", "pids"]), vec![]));
+        put("cgroup.procs", "12\n").unwrap();
+        assert_eq!(controllers(tmp.path()), (vec![], all(&["cpu", "memory", "pids"])));
+        put("cgroup.subtree_control", "pids\n").unwrap();
+        assert_eq!(controllers(tmp.path()), (all(&["pids"]), all(&["cpu", "memory"])));
+        fs::remove_file(&tmp.path().join("cgroup.type")).unwrap();
+        assert_eq!(controllers(tmp.path()), (all(&["cpu", "memory", "pids"]), vec![]));
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub struct Directory {
     pub inherits_cpuset: bool,
     /// `(file, value)`.
     pub writes: Vec<(String, String)>,
+    /// `(file, value)` that this kernel may lack: limits that nobody asked for by name.
+    pub if_possible: Vec<(String, String)>,
 }
 
 /// Cgroups that go away with this value, until [`Made::keep`].
@@ -118,6 +120,9 @@ fn limit(directory: &Directory) -> Result<()> {
         let path = Path::new(&directory.path).join(file);
         fs::write_kernel(&path, value).map_err(|e| explain(e, file, value))?;
     }
+    for (file, value) in &directory.if_possible {
+        let _ = fs::write_kernel(&Path::new(&directory.path).join(file), value);
+    }
     Ok(())
 }
 
@@ -163,7 +168,10 @@ mod tests {
         let tmp = tempfile::tempdir().unwrap();
         let base = tmp.path().display().to_string();
         let path = format!("{base}/sampan/x");
-        let limited = Directory { writes: vec![("memory.max".into(), "1".into())], ..dir(&base, &path) };
+        let writes = vec![("memory.max".to_string(), "1".to_string())];
+        let implied = Directory { if_possible: writes.clone(), ..dir(&base, &path) };
+        drop(make(&[implied], &[]).unwrap());
+        let limited = Directory { writes, ..dir(&base, &path) };
         let error = make(&[limited], &[]).unwrap_err();
         assert_eq!(error.kind(), Kind::UnenforceableLimit);
         assert!(error.to_string().contains("memory.max") && !Path::new(&path).exists());

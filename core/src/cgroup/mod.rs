@@ -4,6 +4,6 @@ mod detect;
 mod end;
 mod make;
 
-pub use detect::detect;
+pub use detect::{Found, detect};
 pub use end::end;
 pub use make::{Directory, make};

@@ -61,6 +61,9 @@ fn cgroups() -> Check {
         Ok(found) => found,
         Err(e) => return failed("cgroup", &e),
     };
+    if !found.v2_crowded.is_empty() {
+        return crowded(&found);
+    }
     let names: Vec<&str> = found.v1.keys().chain(&found.v2_controllers).map(String::as_str).collect();
     match found.v1.is_empty() && found.v2.is_none() {
         false => check("cgroup", CheckStatus::Ok, format!("{}: {}", found.mode, names.join(" ")), None),
@@ -71,6 +74,16 @@ fn cgroups() -> Check {
             Some("run in a systemd user session on cgroup v2 (loginctl enable-linger), or as root"),
         ),
     }
+}
+
+fn crowded(found: &crate::cgroup::Found) -> Check {
+    let place = found.v2.as_deref().unwrap_or_default();
+    check(
+        "cgroup",
+        CheckStatus::Warn,
+        format!("{}: processes are in {place} itself, so {} can't be had", found.mode, found.v2_crowded.join(", ")),
+        Some("move them into a cgroup below it: mkdir leaf, then write each of its cgroup.procs to leaf/cgroup.procs"),
+    )
 }
 
 fn run_dir() -> Check {

@@ -61,7 +61,13 @@ fn text(path: &str) -> String {
 
 fn cgroups() -> Result<Cgroups> {
     let found = cgroup::detect()?;
-    Ok(Cgroups { mode: found.mode.to_owned(), v1: found.v1, v2: found.v2, v2_controllers: found.v2_controllers })
+    Ok(Cgroups {
+        mode: found.mode.to_owned(),
+        v1: found.v1,
+        v2: found.v2,
+        v2_controllers: found.v2_controllers,
+        v2_crowded: found.v2_crowded,
+    })
 }
 
 fn own_capabilities() -> u64 {

@@ -32,20 +32,22 @@ struct Rule {
     controller: &'static str,
     v1: (&'static str, String),
     v2: (&'static str, String),
+    /// Nobody asked for it: not told where it can't be had.
+    implied: bool,
 }
 
 fn rules(limits: &Limits) -> Vec<Rule> {
     let mut rules = Vec::new();
     let mut rule = |option, controller, v1: (&'static str, String), v2: (&'static str, String)| {
-        rules.push(Rule { option, controller, v1, v2 })
+        rules.push(Rule { option, controller, v1, v2, implied: option == IMPLIED_SWAP })
     };
     if let Some(bytes) = limits.memory {
         rule("memory", "memory", ("memory.limit_in_bytes", bytes.to_string()), ("memory.max", bytes.to_string()));
     }
-    if let Some(total) = limits.memory_swap {
+    if let Some((option, total)) = swap(limits) {
         // v2 counts swap alone.
-        let swap = if total < 0 { "max".into() } else { (total - limits.memory.unwrap_or(0)).max(0).to_string() };
-        rule("memory_swap", "memory", ("memory.memsw.limit_in_bytes", total.to_string()), ("memory.swap.max", swap));
+        let alone = if total < 0 { "max".into() } else { (total - limits.memory.unwrap_or(0)).max(0).to_string() };
+        rule(option, "memory", ("memory.memsw.limit_in_bytes", total.to_string()), ("memory.swap.max", alone));
     }
     if let Some(bytes) = limits.memory_reservation {
         let value = bytes.to_string();
@@ -68,6 +70,15 @@ fn rules(limits: &Limits) -> Vec<Rule> {
     rules
 }
 
+const IMPLIED_SWAP: &str = "memory_swap by default";
+
+/// Memory and swap together. As in Docker, a limit of memory alone lets as much again be swapped out: without
+/// it, what does not fit would be swapped without end.
+fn swap(limits: &Limits) -> Option<(&'static str, i64)> {
+    let twice = limits.memory.and_then(|memory| memory.checked_mul(2));
+    limits.memory_swap.map(|total| ("memory_swap", total)).or(twice.map(|total| (IMPLIED_SWAP, total)))
+}
+
 /// Plans the cgroups of one container.
 pub fn plan(limits: &Limits, id: &ContainerId, facts: &Cgroups) -> Result<CgroupPlan> {
     let mut plan = CgroupPlan::default();
@@ -77,7 +88,7 @@ pub fn plan(limits: &Limits, id: &ContainerId, facts: &Cgroups) -> Result<Cgroup
         None => place_v1(&mut plan, limits, id, &rules, facts),
     }
     for rule in &rules {
-        if !add_write(&mut plan, rule, limits, id, facts) {
+        if !add_write(&mut plan, rule, limits, id, facts) && !rule.implied {
             plan.unenforced.push(rule.option.to_owned());
         }
     }
@@ -142,18 +153,27 @@ fn add_write(plan: &mut CgroupPlan, rule: &Rule, limits: &Limits, id: &Container
     if *file == "cpu.cfs_quota_us" {
         dir.writes.push(("cpu.cfs_period_us".into(), CPU_PERIOD.into()));
     }
-    dir.writes.push((file.to_string(), value.clone()));
+    let writes = if rule.implied { &mut dir.if_possible } else { &mut dir.writes };
+    writes.push((file.to_string(), value.clone()));
     true
 }
 
 fn unenforceable(options: &[String], facts: &Cgroups) -> Error {
+    let error = Error::new(Kind::UnenforceableLimit, "plan limits", options.join(", "));
+    if !facts.v2_crowded.is_empty() {
+        return error
+            .because(format!(
+                "processes are in {} itself, so it can't hand {} down (no internal process rule)",
+                facts.v2.as_deref().unwrap_or_default(),
+                facts.v2_crowded.join(", ")
+            ))
+            .hint("move them into a cgroup below it first, or set best_effort to go on without");
+    }
     let hint = match facts.mode.as_str() {
         "v2" => "have the controllers delegated to this user (a systemd user session does it), or set best_effort",
         _ => "run as root, or on cgroup v2 with delegation, or set best_effort to go on without",
     };
-    Error::new(Kind::UnenforceableLimit, "plan limits", options.join(", "))
-        .because("this host gives no writable cgroup with the controller that enforces it")
-        .hint(hint)
+    error.because("this host gives no writable cgroup with the controller that enforces it").hint(hint)
 }
 
 #[cfg(test)]
@@ -182,6 +202,40 @@ mod tests {
             Cgroups { mode: "v2".into(), v2: Some("/cg".into()), v2_controllers: controllers, ..Cgroups::default() };
         let limits = Limits { memory_swap: Some(96 << 20), cpu_shares: Some(1024), ..limits() };
         insta::assert_json_snapshot!(plan(&limits, &id(), &facts).unwrap());
+    }
+
+    #[test]
+    fn swap_is_as_much_again_unless_it_is_said() {
+        let facts = Cgroups { v2: Some("/cg".into()), v2_controllers: vec!["memory".into()], ..Cgroups::default() };
+        let planned = |memory, memory_swap| {
+            let limits = Limits { memory, memory_swap, ..Limits::default() };
+            let dir = plan(&limits, &id(), &facts).unwrap().dirs.remove(0);
+            let swap = |writes: Vec<(String, String)>| writes.into_iter().find(|w| w.0 == "memory.swap.max");
+            (swap(dir.writes).map(|w| w.1), swap(dir.if_possible).map(|w| w.1))
+        };
+        let mib = |n: i64| Some(n << 20);
+        assert_eq!(planned(mib(64), None), (None, Some((64 << 20).to_string())));
+        assert_eq!(planned(mib(64), mib(96)), (Some((32 << 20).to_string()), None));
+        assert_eq!(planned(mib(64), Some(-1)), (Some("max".into()), None));
+        assert_eq!(planned(Some(i64::MAX), None), (None, None));
+        assert_eq!(planned(None, None), (None, None));
+    }
+
+    #[test]
+    fn a_crowded_cgroup_is_told() {
+        let facts = Cgroups {
+            mode: "v2".into(),
+            v2: Some("/cg".into()),
+            v2_controllers: vec!["pids".into()],
+            v2_crowded: vec!["memory".into(), "cpu".into()],
+            ..Cgroups::default()
+        };
+        let error = plan(&limits(), &id(), &facts).unwrap_err();
+        assert!(
+            error.to_string().contains("processes are in /cg itself, so it can't hand memory, cpu down"),
+            "{error}"
+        );
+        assert_eq!(plan(&Limits { pids: Some(9), ..Limits::default() }, &id(), &facts).unwrap().enable, ["pids"]);
     }
 
     #[test]

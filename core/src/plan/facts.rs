@@ -47,4 +47,6 @@ pub struct Cgroups {
     pub v2: Option<String>,
     /// v2: the controllers that can be had there.
     pub v2_controllers: Vec<String>,
+    /// v2: those that the processes in that directory itself keep it from handing down.
+    pub v2_crowded: Vec<String>,
 }

@@ -167,6 +167,9 @@ fn limits(options: &RunOptions) -> Result<Limits> {
     if options.memory_swap.is_some_and(|s| s < -1) {
         return Err(invalid("memory_swap", "it is a number of bytes, or -1 for no limit"));
     }
+    if options.memory_swap.is_some_and(|s| s > 0) && options.memory.is_none_or(|m| m <= 0) {
+        return Err(invalid("memory_swap", "it counts memory and swap together, so memory must be limited too"));
+    }
     if options.memory_swap.is_some_and(|s| s > 0 && s < options.memory.unwrap_or(0)) {
         return Err(invalid("memory_swap", "it counts memory and swap together, so it can't be less than memory"));
     }
@@ -387,6 +390,7 @@ mod tests {
         bad(RunOptions { mounts: mount("/a/../b"), ..Default::default() }, "mount");
         bad(RunOptions { mounts: mount("/"), ..Default::default() }, "mount");
         bad(RunOptions { memory: Some(1), ..Default::default() }, "memory");
+        bad(RunOptions { memory_swap: Some(64 << 20), ..Default::default() }, "memory_swap");
         bad(RunOptions { cpus: Some(f64::NAN), ..Default::default() }, "cpus");
         bad(RunOptions { network: Some("web".into()), ..Default::default() }, "network");
         bad(RunOptions { cgroup_parent: Some("../x".into()), ..Default::default() }, "cgroup_parent");
