@@ -1,0 +1,34 @@
+# PID 1 of the guest: makes the machine ready, runs the tests of this boot, and pulls the plug.
+# /tests/NAME.sh has the tests as functions test_…; each runs in a shell of its own, so that its first failure ends it.
+export PATH=/usr/bin:/bin:/sbin HOME=/root LANG=C
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+mkdir -p /dev/pts /dev/shm /dev/mqueue
+mount -t devpts devpts /dev/pts
+mount -t tmpfs -o mode=1777 shm /dev/shm
+mount -t tmpfs run /run
+ln -sf /proc/self/fd /dev/fd
+ip link set lo up
+boot=$(sed -n 's/.*sampan.tests=\([a-z]*\).*/\1/p' /proc/cmdline)
+only=$(sed -n 's/.*sampan.only=\([^ ]*\).*/\1/p' /proc/cmdline)
+report=/dev/ttyS1
+stty -F $report -opost 2>/dev/null
+
+. /tests/lib.sh
+machine
+for name in $(sed -n 's/^\(test_[a-z0-9_]*\)().*/\1/p' "/tests/$boot.sh" | grep -E "$only"); do
+  began=$(date +%s)
+  timeout 150 sh -e /tests/one.sh "$boot" "$name" >/run/log 2>&1 </dev/null
+  code=$?
+  took=$(($(date +%s) - began))
+  if [ $code -eq 0 ]; then
+    echo "ok $boot: ${name#test_} ($took s)" >$report
+  else
+    { echo "FAIL $boot: ${name#test_} (code $code, $took s)"; tail -30 /run/log | sed 's/^/    /'; } >$report
+  fi
+done
+echo "end of tests" >$report
+# No unmount, no word to the file system: as when the power fails. What a test wants kept, it has synced.
+echo b >/proc/sysrq-trigger
+sleep 1000

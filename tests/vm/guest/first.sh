@@ -1,0 +1,237 @@
+# The first boot: cgroup v2 as root and as plain users, an older kernel's file systems, hosts of other kinds.
+
+# Of the tests of containers those that depend on the kernel; each pulls its image anew, which takes seconds here.
+kernels="limits_are_the_cgroups out_of_memory a_killed_shim sees_only_itself device_made_inside mounts_of a_read_only_root"
+
+test_rust_tests_as_root() {
+  SAMPAN_TEST_IMAGE=$image in_group $groups/guest containers --test-threads=2 $kernels
+}
+
+test_rust_tests_as_a_plain_user_with_subordinate_ids() {
+  rung=subids alice containers --test-threads=2 $kernels
+}
+
+test_rust_tests_as_a_plain_user_with_one_id() {
+  rung=single-id bob containers --test-threads=2 $kernels
+}
+
+test_limits_are_in_the_files_of_the_cgroup() {
+  same "67108864 67108864 33554432 32 50000 100000 39 1" "$(sampan run --rm -m 64m --memory-reservation 32m --pids-limit 32 --cpus 0.5 \
+    --cpu-shares 1024 --cpuset-cpus 1 $image sh -c 'cd /sys/fs/cgroup &&
+    echo $(cat memory.max memory.swap.max memory.low pids.max cpu.max cpu.weight cpuset.cpus)')"
+  same "" "$(left $groups)"
+}
+
+test_swap_is_limited_as_in_docker() {
+  swap() { sampan run --rm "$@" $image cat /sys/fs/cgroup/memory.swap.max; }
+  same 67108864 "$(swap -m 64m)"
+  same 0 "$(swap -m 64m --memory-swap 64m)"
+  same max "$(swap -m 64m --memory-swap -1)"
+  same 33554432 "$(swap -m 64m --memory-swap 96m)"
+  has "$(fails 125 sampan run --rm --memory-swap 96m $image true)" memory_swap
+}
+
+test_too_much_memory_is_a_kill() {
+  sampan run --name hog -m 16m --memory-swap 16m $image sh -c 'head -c 64m /dev/zero | tail -c 64m' || true
+  has "$(sampan inspect hog)" '"oom_killed": true'
+  sampan rm hog
+  # The first process itself: Docker's exit code for it.
+  fails 137 sampan run --name hog -m 16m --memory-swap 16m $image tail -c 64m /dev/zero
+  has "$(sampan inspect hog)" '"oom_killed": true' '"code": 137'
+  sampan rm hog
+  same "" "$(left $groups)"
+}
+
+test_too_many_processes_are_refused() {
+  has "$(sampan run --rm --pids-limit 5 $image sh -c 'for n in 1 2 3 4 5 6 7 8; do sleep 100 & done; wait' 2>&1 || true)" "can't fork"
+}
+
+test_too_much_cpu_is_throttled() {
+  throttled='while ! grep -q "^nr_throttled [1-9]" /sys/fs/cgroup/cpu.stat; do :; done; echo throttled'
+  same throttled "$(sampan run --rm --cpus 0.1 $image sh -c "$throttled")"
+}
+
+test_a_container_is_where_its_cgroup_is_and_sees_itself_as_root() {
+  id=$(sampan run -d --name placed $image sh -c 'cat /proc/self/cgroup; sleep 1000')
+  pid=$(field '{{.pid}}' placed)
+  same "0::/sampan/$id" "$(cat /proc/$pid/cgroup)"
+  eventually sh -c 'sampan logs placed | grep -q .'
+  same "0::/" "$(sampan logs placed)"
+  shim=$(field '{{.shim_pid}}' placed)
+  same "$(cat /proc/self/cgroup)" "$(cat /proc/$shim/cgroup)"
+  sampan rm -f placed
+  same "" "$(left $groups)"
+}
+
+test_cgroups_go_with_exit_removal_and_a_killed_shim() {
+  sampan run -d --name one $image sh -c 'exit 3' >/dev/null
+  same 3 "$(sampan wait one)"
+  same "" "$(left $groups)"
+  sampan rm one
+  sampan run -d --name two $image sleep 1000 >/dev/null
+  sampan stop -t 0 two
+  same "" "$(left $groups)"
+  sampan start two
+  same 1 "$(left $groups | wc -l)"
+  kill -9 "$(field '{{.shim_pid}}' two)"
+  same 137 "$(sampan wait two)"
+  same dead "$(field '{{.status}}' two)"
+  sampan start two
+  same running "$(field '{{.status}}' two)"
+  same 1 "$(left $groups | wc -l)"
+  kill -9 "$(field '{{.shim_pid}}' two)"
+  sampan wait two
+  sampan rm two
+  same "" "$(left $groups)"
+}
+
+test_what_a_container_nests_below_its_cgroup_goes_too() {
+  sampan run -d --name nest $image sleep 1000 >/dev/null
+  dir=$(left $groups)
+  mkdir -p "$dir/inner/deeper"
+  sampan rm -f nest
+  same "" "$(left $groups)"
+}
+
+test_a_parent_is_named() {
+  id=$(sampan run -d --name below --cgroup-parent batch -m 64m $image sleep 1000)
+  same 67108864 "$(cat $groups/batch/$id/memory.max)"
+  sampan rm -f below
+  [ ! -e "$groups/batch/$id" ]
+}
+
+test_a_plain_user_with_a_delegated_subtree_has_limits() {
+  id=$(alice sampan run -d --name mine -m 64m --pids-limit 32 --cpus 0.5 $image sleep 1000)
+  same "67108864 67108864 32 50000 100000" "$(cd $delegated/sampan/$id && echo $(cat memory.max memory.swap.max pids.max cpu.max))"
+  same "0::/user/alice/sampan/$id" "$(cat /proc/$(alice sampan inspect --format '{{.pid}}' mine)/cgroup)"
+  alice sampan rm -f mine
+  fails 137 alice sampan run --name hog -m 16m --memory-swap 16m $image tail -c 64m /dev/zero
+  has "$(alice sampan inspect hog)" '"oom_killed": true'
+  alice sampan rm hog
+  alice sampan --rung single-id run --rm -m 64m $image cat /sys/fs/cgroup/memory.max >/run/single
+  same 67108864 "$(cat /run/single)"
+  same "" "$(left $delegated)"
+}
+
+test_a_plain_user_without_one_is_told() {
+  has "$(fails 125 bob sampan run --rm -m 64m --pids-limit 9 $image true)" "memory, pids_limit" best_effort
+  id=$(bob sampan run -d --name loose --best-effort -m 64m --pids-limit 9 $image sleep 1000)
+  same '["memory","pids_limit"]' "$(bob sampan inspect loose | tr -d ' \n' | sed 's/.*"unenforced":\(\[[^]]*\]\).*/\1/')"
+  same "0::/guest" "$(cat /proc/$(bob sampan inspect --format '{{.pid}}' loose)/cgroup)"
+  bob sampan rm -f loose
+  same hello "$(bob sampan run --rm $image echo hello)"
+}
+
+test_each_rung_runs() {
+  same 0 "$(sampan run --rm $image id -u)"
+  same 0 "$(alice sampan --rung subids run --rm $image id -u)"
+  same 1000 "$(alice sampan --rung subids run --rm -u app $image id -u)"
+  same 0 "$(bob sampan --rung single-id run --rm $image id -u)"
+  has "$(fails 125 bob sampan --rung subids run --rm $image true)" /etc/subuid
+}
+
+test_doctor_tells_what_there_is() {
+  has "$(sampan doctor)" "v2: " memory pids
+  has "$(alice sampan doctor)" "v2: " memory subids
+  has "$(bob sampan doctor || true)" "none is writable" single-id
+}
+
+# In a cgroup of its own that is the root of what it sees, as in Docker: every process there sits in the very
+# cgroup that would have to hand controllers down.
+enclosed() {
+  local dir=$1
+  shift
+  mkdir -p "$dir"
+  in_group "$dir" as cgroupns -- unshare -m sh -ec 'umount /sys/fs/cgroup; mount -t cgroup2 none /sys/fs/cgroup; exec "$@"' sh "$@"
+}
+
+test_in_a_crowded_cgroup_containers_start_and_limits_are_told() {
+  same hello "$(enclosed $groups/crowd sampan run --rm $image echo hello)"
+  said=$(fails 125 enclosed $groups/crowd sampan run --rm -m 64m $image true)
+  has "$said" "processes are in /sys/fs/cgroup itself" memory
+  same hello "$(enclosed $groups/crowd sampan run --rm --best-effort -m 64m $image echo hello)"
+  has "$(enclosed $groups/crowd sampan doctor)" "processes are in /sys/fs/cgroup itself"
+  same "" "$(left $groups/crowd)"
+}
+
+test_its_processes_once_moved_to_a_leaf_limits_work() {
+  cure='mkdir -p leaf; while read -r pid; do echo $pid >leaf/cgroup.procs; done <cgroup.procs'
+  same 67108864 "$(enclosed $groups/nested sh -ec "cd /sys/fs/cgroup; $cure; cd /; exec \"\$@\"" sh \
+    sampan run --rm -m 64m $image cat /sys/fs/cgroup/memory.max)"
+}
+
+test_a_user_in_the_very_cgroup_that_is_delegated() {
+  mkdir -p $groups/user/crowd
+  chown -R alice:alice $groups/user/crowd
+  crowd() { in_group $groups/user/crowd as_user alice sampan "$@"; }
+  same hello "$(crowd run --rm $image echo hello)"
+  has "$(fails 125 crowd run --rm -m 64m $image true)" "processes are in $groups/user/crowd itself"
+  same "" "$(left $groups/user/crowd)"
+}
+
+test_a_read_only_cgroup_tree_is_as_none() {
+  alone() { unshare -m sh -ec 'mount -o remount,bind,ro /sys/fs/cgroup; exec "$@"' sh "$@"; }
+  same hello "$(alone sampan run --rm $image echo hello)"
+  has "$(fails 125 alone sampan run --rm -m 64m $image true)" memory
+}
+
+test_a_store_on_tmpfs() {
+  store=/dev/shm/store
+  same hello "$(sampan --root $store run --rm $image echo hello)"
+  rm -rf $store
+  # This kernel keeps no user.* attributes there, which a plain user's overlay marks a replaced directory with.
+  same hello "$(alice sampan --root $store run --rm $image echo hello)"
+  has "$(alice sampan --root $store doctor)" tmpfs 6.6
+  alice rm -rf $store
+}
+
+test_a_directory_replaced_by_a_plain_user_hides_what_was_there() {
+  script='ls /home; rm -r /home; mkdir /home; echo "then: $(ls /home)"'
+  for rung in subids single-id; do
+    has "$(alice sampan --rung $rung run --rm $image sh -c "$script")" app "then: "
+  done
+}
+
+test_a_host_that_is_pid_1() {
+  first() { unshare -f -p --mount-proc "$@"; }
+  same hello "$(first sampan run --rm $image echo hello)"
+  fails 7 first sampan run --rm $image sh -c 'exit 7'
+  has "$(first sampan doctor)" "PID 1"
+}
+
+test_a_host_that_is_a_subreaper() {
+  same hello "$(as subreaper -- sampan run --rm $image echo hello)"
+  fails 7 as subreaper -- sampan run --rm $image sh -c 'exit 7'
+  has "$(as subreaper -- sampan doctor)" subreaper
+}
+
+# Numbers of x86_64. Threads need clone3 as well, and fall back when it is not there, but not when it is refused.
+test_without_clone3() {
+  script='echo $(cat /sys/fs/cgroup/pids.max) hello'
+  same "32 hello" "$(as without=435 -- sampan run --rm -m 64m --pids-limit 32 $image sh -c "$script")"
+  same "" "$(left $groups)"
+}
+
+test_without_pidfd_send_signal() {
+  same hello "$(as without=424 -- sampan run --rm $image echo hello)"
+}
+
+test_what_cannot_be_replaced_is_told_and_leaves_nothing() {
+  # close_range, openat2, fsopen, mount_setattr: what lacks one of them lacks the youngest of them too.
+  for number in 436 437 430 442; do
+    has "$(fails 125 as without=$number -- sampan run --rm $image true)" "function not implemented"
+  done
+  same "" "$(sampan ps -aq)$(left $groups)"
+}
+
+# The last one: what the second boot finds.
+test_containers_for_the_next_boot() {
+  sampan run -d --name kept -m 64m $image sh -c 'echo up; sleep 1000'
+  sampan run -d --name ended $image sh -c 'exit 4'
+  sampan wait ended
+  alice sampan run -d --name hers $image sleep 1000
+  alice sampan ps
+  sync
+  # Nothing of this one need have reached the disk when the power goes.
+  sampan run -d --name fresh $image sleep 1000
+}

@@ -1,0 +1,78 @@
+# What the tests share.
+
+registry=127.0.0.1:5000
+image=$registry/busybox:latest
+groups=/sys/fs/cgroup
+# alice's session, delegated to her as systemd does it: the subtree is hers, her processes sit in a leaf of it.
+delegated=$groups/user/alice
+
+# machine: once a boot.
+machine() {
+  printf 'version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: /registry}}\nhttp: {addr: "%s"}\n' \
+    "$registry" >/run/registry.yml
+  docker-registry serve /run/registry.yml >/run/registry.log 2>&1 </dev/null &
+  until wget -q -O /dev/null "http://$registry/v2/" 2>/dev/null; do usleep 50000; done
+  for user in alice:1000 bob:1001; do
+    mkdir -p "/run/user/${user#*:}"
+    chown "${user#*:}:${user#*:}" "/run/user/${user#*:}"
+    chmod 700 "/run/user/${user#*:}"
+  done
+  hand_down $groups
+  mkdir -p $groups/user $groups/guest
+  hand_down $groups/user
+  mkdir -p $delegated
+  hand_down $delegated
+  mkdir -p $delegated/session
+  chown -R alice:alice $delegated
+}
+
+hand_down() { sed 's/\([a-z_]*\)/+\1/g' "$1/cgroup.controllers" >"$1/cgroup.subtree_control"; }
+
+# same WANTED GOT
+same() { [ "$1" = "$2" ] || { echo "wanted: $1"; echo "got:    $2"; exit 1; }; }
+
+# has TEXT PART...
+has() {
+  local text=$1 part
+  shift
+  for part in "$@"; do
+    case $text in *"$part"*) ;; *) echo "there is no \"$part\" in: $text"; exit 1 ;; esac
+  done
+}
+
+# fails CODE COMMAND...: prints what it says.
+fails() {
+  local wanted=$1 code=0
+  shift
+  "$@" 2>&1 || code=$?
+  same "$wanted" "$code" >&2
+}
+
+# in_group DIR COMMAND...: in that cgroup.
+in_group() {
+  local dir=$1
+  shift
+  (echo 0 >"$dir/cgroup.procs" && "$@")
+}
+
+# as_user NAME COMMAND...
+as_user() {
+  local name=$1 id
+  shift
+  id=$(id -u "$name")
+  env -i PATH=$PATH HOME="/home/$name" XDG_RUNTIME_DIR="/run/user/$id" SAMPAN_TEST_IMAGE="$image" SAMPAN_TEST_RUNG="${rung:-}" \
+    as user="$id" -- "$@"
+}
+
+# alice in her delegated session; bob has neither subordinate ids nor a cgroup of his own.
+alice() { in_group $delegated/session as_user alice "$@"; }
+bob() { in_group $groups/guest as_user bob "$@"; }
+
+# field FORMAT CONTAINER
+field() { sampan inspect --format "$1" "$2"; }
+
+# eventually COMMAND...: until it succeeds; the test's own timeout ends it otherwise.
+eventually() { until "$@"; do usleep 50000; done; }
+
+# left DIR: the cgroups that containers left below it.
+left() { find "$1/sampan" -mindepth 1 -type d 2>/dev/null || true; }

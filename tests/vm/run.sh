@@ -1,0 +1,109 @@
+#!/usr/bin/env bash
+# The VM lane: Sampan on a kernel of another distribution, where cgroup v2 is all there is, and over a reboot.
+#
+# bash tests/vm/run.sh [PATTERN]: all tests, or those whose names match. Boots Debian's cloud kernel under QEMU without KVM, so it needs no privilege beyond that
+# of making files with owners (root). SAMPAN_VM_KEEP=1 keeps the disk and the consoles.
+#
+# The guest (tests/vm/guest/) runs its tests and names each on its second serial port; this script counts them.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+cd "$here/../.."
+cache=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/sampan-tests/vm
+# Seconds for one boot with its tests; under an emulated CPU with another job beside it.
+patience=${SAMPAN_VM_TIMEOUT:-420}
+
+only=${1:-}
+scratch=$(mktemp -d)
+keep() { [ -n "${SAMPAN_VM_KEEP:-}" ] && echo "kept: $scratch" || rm -rf "$scratch"; }
+trap keep EXIT
+
+# kernel: its package, unpacked once; sets $kernel and $modules.
+kernel() {
+  local package new
+  package=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/.*Depends: \(linux-image-.*\)/\1/p' | head -1)
+  [ -n "$package" ] || { echo "apt knows no linux-image-cloud-amd64: apt-get update" >&2; exit 1; }
+  if [ ! -d "$cache/$package" ]; then
+    new=$(mkdir -p "$cache" && mktemp -d "$cache/new.XXXXXX")
+    (cd "$new" && apt-get download -q "$package" >/dev/null 2>&1 && dpkg-deb -x ./*.deb tree && rm ./*.deb)
+    mv -T "$new/tree" "$cache/$package" 2>/dev/null || true # another run was first
+    rm -rf "$new"
+  fi
+  kernel=$(echo "$cache/$package"/boot/vmlinuz-*)
+  modules=$(echo "$cache/$package"/lib/modules/*)
+}
+
+# initramfs: just enough to mount the disk; pivot_root, which containers need, can't leave an initramfs.
+initramfs() {
+  local tree=$scratch/initramfs name
+  mkdir -p "$tree"/{bin,dev,disk,modules}
+  cp "$(command -v busybox)" "$tree/bin/busybox"
+  ln -s busybox "$tree/bin/sh"
+  for name in virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk overlay; do
+    find "$modules" -name "$name.ko" -exec cp {} "$tree/modules/" \;
+  done
+  install -m 755 "$here/guest/init" "$tree/init"
+  (cd "$tree" && find . | cpio --quiet -o -H newc) >"$scratch/initramfs.cpio"
+}
+
+# binaries TREE: what is tested, with the libraries that it needs.
+binaries() {
+  local test name
+  cargo build --quiet -p sampan-cli
+  test=$(cargo test --quiet -p sampan --test containers --no-run --message-format=json 2>/dev/null |
+    sed -n 's/.*"executable":"\([^"]*containers-[^"]*\)".*/\1/p' | tail -1)
+  strip -o "$1/usr/bin/containers" "$test"
+  strip -o "$1/usr/bin/sampan" "${CARGO_TARGET_DIR:-target}/debug/sampan"
+  rustc --edition 2024 -O -C strip=symbols -o "$1/usr/bin/as" "$here/as.rs"
+  cp "$(command -v docker-registry)" "$1/usr/bin/"
+  cp -p "$(command -v newuidmap)" "$(command -v newgidmap)" "$1/usr/bin/"
+  for name in "$1"/usr/bin/*; do ldd "$name" | grep -o '/[^ ]*'; done | sort -u |
+    while read -r name; do mkdir -p "$1/$(dirname "$name")" && cp -L "$name" "$1/$name"; done
+}
+
+# disk: a root file system with busybox's commands, the binaries, two users and a registry's data.
+disk() {
+  local tree=$scratch/root name
+  mkdir -p "$tree"/{bin,dev,etc,proc,root,run,sbin,sys,tests,tmp,usr/bin,var/lib,home/alice,home/bob}
+  chmod 755 "$scratch" "$tree"
+  chmod 1777 "$tree/tmp"
+  cp "$(command -v busybox)" "$tree/bin/busybox"
+  for name in $(busybox --list); do [ "$name" = busybox ] || ln -s busybox "$tree/bin/$name"; done
+  printf 'root:x:0:0::/root:/bin/sh\nalice:x:1000:1000::/home/alice:/bin/sh\nbob:x:1001:1001::/home/bob:/bin/sh\n' >"$tree/etc/passwd"
+  printf 'root:x:0:\ntty:x:5:\nalice:x:1000:\nbob:x:1001:\n' >"$tree/etc/group"
+  printf 'alice:100000:65536\n' | tee "$tree/etc/subuid" >"$tree/etc/subgid"
+  printf '0123456789abcdef0123456789abcdef\n' >"$tree/etc/machine-id"
+  printf '127.0.0.1 localhost\n' >"$tree/etc/hosts"
+  : >"$tree/etc/resolv.conf"
+  chown -R 1000:1000 "$tree/home/alice"
+  chown -R 1001:1001 "$tree/home/bob"
+  binaries "$tree"
+  cp "$here"/guest/*.sh "$tree/tests/"
+  # Its standard input ends at once, and with it the registry.
+  bash tests/lib/images.sh serve "$scratch/registry" busybox </dev/null >/dev/null
+  cp -r "$scratch/registry/data" "$tree/registry"
+  mke2fs -q -F -t ext4 -O ^metadata_csum_seed -d "$tree" "$scratch/disk" 1500M
+}
+
+# boot NAME: one boot of the disk with its tests; its report goes to standard output and $scratch/NAME.
+boot() {
+  timeout "$patience" qemu-system-x86_64 -accel tcg -cpu max -m 1536 -smp 2 -nodefaults -display none -no-reboot \
+    -kernel "$kernel" -initrd "$scratch/initramfs.cpio" -drive "file=$scratch/disk,format=raw,if=virtio,cache=unsafe" \
+    -serial "file:$scratch/$1.console" -serial "file:$scratch/$1" \
+    -append "console=ttyS0 quiet loglevel=1 panic=-1 sampan.tests=$1 sampan.only=$only" </dev/null || true
+  cat "$scratch/$1"
+  grep -q '^end of tests$' "$scratch/$1" && return
+  echo "FAIL $1: the boot did not come to its end; its console:" | tee -a "$scratch/$1"
+  tail -40 "$scratch/$1.console"
+}
+
+count() { cat "${boots[@]/#/$scratch/}" | grep -c "^$1 " || true; }
+
+kernel
+initramfs
+disk
+boots=(first second)
+for name in "${boots[@]}"; do boot "$name"; done
+expected=$(cat "$here"/guest/{first,second}.sh | sed -n 's/^\(test_[a-z0-9_]*\)().*/\1/p' | grep -cE "$only")
+passed=$(count ok) failed=$(count FAIL)
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ] && [ "$passed" -eq "$expected" ] || { echo "of $expected tests" >&2; exit 1; }
