@@ -36,7 +36,7 @@ lane_deny() {
 }
 
 lane_unit() {
-  apt_need busybox-static docker-registry libseccomp2 skopeo uidmap zstd zsh fish
+  apt_need busybox-static docker-registry libseccomp2 podman skopeo uidmap zstd zsh fish
   if command -v cargo-nextest >/dev/null; then
     cargo nextest run --workspace --all-features --no-fail-fast --status-level fail
   else

@@ -103,6 +103,12 @@ pub enum Command {
     Gc,
     /// A completion script for a shell
     Completion { shell: Shell },
+    /// The OCI runtime, in runc's words; also the name `sampan-oci` (see `sampan oci --help`)
+    #[command(disable_help_flag = true)]
+    Oci {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<std::ffi::OsString>,
+    },
     /// Manage containers
     #[command(subcommand)]
     Container(ContainerCommand),

@@ -12,6 +12,7 @@ mod fail;
 mod flags;
 mod grammar;
 mod keys;
+mod oci;
 mod output;
 mod progress;
 mod relay;
@@ -22,6 +23,9 @@ mod unsupported;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    if let Some(words) = oci::asked(std::env::args_os()) {
+        return oci::main(words);
+    }
     let result = match grammar::parse(std::env::args_os()) {
         Ok(cli) => commands::execute(cli),
         Err(error) => unsupported::explain(error),

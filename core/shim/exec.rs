@@ -2,11 +2,13 @@
 
 use core::ffi::CStr;
 
-use crate::fail::Fail;
+use crate::fail::{Fail, Outcome};
 use crate::memory;
-use crate::sys::{self, Errno};
+use crate::sys::{self, AT_FDCWD, Errno};
 use crate::text::Text;
 use crate::wire::{Process, Step};
+
+const DEFAULT_PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// A vector of pointers to strings that end in a NUL each, closed by a null.
 pub fn vector<'a>(count: usize, strings: impl Iterator<Item = &'a [u8]>) -> sys::Result<&'static mut [usize]> {
@@ -49,12 +51,11 @@ fn variable(process: &Process<'static>, name: &[u8]) -> Option<&'static [u8]> {
 }
 
 fn search(process: &Process<'static>, command: &CStr, args: &[usize], env: &[usize]) -> Errno {
-    const DEFAULT: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     let mut worst = Errno::ENOENT;
     if command.is_empty() {
         return worst;
     }
-    for dir in variable(process, b"PATH=").unwrap_or(DEFAULT).split(|b| *b == b':') {
+    for dir in variable(process, b"PATH=").unwrap_or(DEFAULT_PATH).split(|b| *b == b':') {
         let dir = if dir.is_empty() { b"." } else { dir };
         let mut path: Text<4096> = Text::of(&[dir, b"/", command.to_bytes()]);
         if path.is_cut() {
@@ -68,6 +69,40 @@ fn search(process: &Process<'static>, command: &CStr, args: &[usize], env: &[usi
         }
     }
     worst
+}
+
+/// Whether there is something to execute, as far as can be told without doing so.
+pub fn look_for(process: &Process<'static>) -> Outcome {
+    let Some(command) = process.args.iter().next() else { return Err(failed(process, Errno::EINVAL)) };
+    let found = match command.to_bytes().contains(&b'/') {
+        true => is_executable(command),
+        false => on_path(process, command),
+    };
+    found.map_err(|errno| failed(process, errno))
+}
+
+fn on_path(process: &Process<'static>, command: &CStr) -> Result<(), Errno> {
+    let mut worst = Errno::ENOENT;
+    for dir in variable(process, b"PATH=").unwrap_or(DEFAULT_PATH).split(|b| *b == b':') {
+        let dir = if dir.is_empty() { b"." } else { dir };
+        let mut path: Text<4096> = Text::of(&[dir, b"/", command.to_bytes()]);
+        match is_executable(path.c()) {
+            Ok(()) if !path.is_cut() => return Ok(()),
+            Err(Errno::EACCES) => worst = Errno::EACCES,
+            _ => {}
+        }
+    }
+    Err(worst)
+}
+
+fn is_executable(path: &CStr) -> Result<(), Errno> {
+    let file = sys::openat(AT_FDCWD, path, sys::O_PATH, 0)?;
+    let stat = sys::fstat(file);
+    let _ = sys::close(file);
+    match stat? {
+        stat if stat.kind() == sys::S_IFREG && stat.mode & 0o111 != 0 => Ok(()),
+        _ => Err(Errno::EACCES),
+    }
 }
 
 fn failed(process: &Process<'static>, errno: Errno) -> Fail {

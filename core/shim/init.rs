@@ -56,7 +56,7 @@ fn expect(sync: Fd, wanted: u8) -> Outcome {
     }
 }
 
-fn enter_cgroups(launch: &Launch<'static>, v2: Option<Fd>) -> Outcome {
+pub fn enter_cgroups(launch: &Launch<'static>, v2: Option<Fd>) -> Outcome {
     for dir in launch.cgroup.v1.iter() {
         let mut tasks: Text<4096> = Text::of(&[dir.to_bytes(), b"/tasks"]);
         // By `tasks` and 0: a pid written into cgroup.procs waits for an RCU grace period.
@@ -68,7 +68,7 @@ fn enter_cgroups(launch: &Launch<'static>, v2: Option<Fd>) -> Outcome {
     }
 }
 
-fn become_root(launch: &Launch<'static>, sync: Fd) -> Outcome {
+pub fn become_root(launch: &Launch<'static>, sync: Fd) -> Outcome {
     if launch.id_map.is_none() {
         return Ok(());
     }
@@ -78,9 +78,11 @@ fn become_root(launch: &Launch<'static>, sync: Fd) -> Outcome {
 
 /// In a user namespace of the container's own: its root, and nothing of who made it.
 pub fn assume_root(launch: &Launch<'static>) -> Outcome {
-    if launch.id_map.is_none() {
-        return Ok(());
-    }
+    if launch.id_map.is_some() { take_root() } else { Ok(()) }
+}
+
+/// In a user namespace that belongs to a container: its root.
+pub fn take_root() -> Outcome {
     // Denied with a map of one id; then there is no group to lose.
     let _ = sys::setgroups(&[]);
     sys::setresgid(0).step(Step::BecomeRoot)?;
@@ -92,7 +94,7 @@ pub fn leave_keyring() {
     let _ = sys::new_session_keyring();
 }
 
-fn enter_namespaces(launch: &Launch<'static>) -> Outcome {
+pub fn enter_namespaces(launch: &Launch<'static>) -> Outcome {
     let n = &launch.namespaces;
     for (namespace, kind) in [(&n.net, sys::CLONE_NEWNET), (&n.ipc, sys::CLONE_NEWIPC), (&n.uts, sys::CLONE_NEWUTS)] {
         if let Namespace::Join(path) = namespace {
@@ -176,7 +178,7 @@ fn make_root(launch: &Launch<'static>, sync: Fd) -> Outcome<Option<Fd>> {
 }
 
 /// By a /proc of our own, on which nothing can be mounted.
-fn set_sysctls(launch: &Launch<'static>) -> Outcome {
+pub fn set_sysctls(launch: &Launch<'static>) -> Outcome {
     let Some((first, _)) = launch.sysctls.iter().next() else { return Ok(()) };
     let proc = private_proc().at(Step::Sysctl, first)?;
     for (key, value) in launch.sysctls.iter() {
@@ -195,7 +197,7 @@ fn private_proc() -> sys::Result<Fd> {
     mount
 }
 
-fn make_working_directory(root: Fd, process: &Process<'static>) -> Outcome {
+pub fn make_working_directory(root: Fd, process: &Process<'static>) -> Outcome {
     if process.cwd.is_empty() {
         return Ok(());
     }

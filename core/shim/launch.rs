@@ -94,12 +94,12 @@ fn become_shim() {
     sys::umask(0o022);
 }
 
-fn open_cgroup(dir: &'static CStr) -> Outcome<Fd> {
+pub fn open_cgroup(dir: &'static CStr) -> Outcome<Fd> {
     sys::openat(AT_FDCWD, dir, sys::O_RDONLY | sys::O_DIRECTORY, 0).at(Step::CgroupOpen, dir)
 }
 
 /// Joining one takes effect on children only, so it is done here.
-fn join_pid_namespace(launch: &Launch<'static>) -> Outcome {
+pub fn join_pid_namespace(launch: &Launch<'static>) -> Outcome {
     match launch.namespaces.pid {
         Namespace::Join(path) => init::join(path, sys::CLONE_NEWPID),
         _ => Ok(()),
@@ -107,7 +107,7 @@ fn join_pid_namespace(launch: &Launch<'static>) -> Outcome {
 }
 
 /// The init, and whether it was born in its v2 cgroup.
-fn fork(launch: &Launch<'static>, cgroup: Option<Fd>) -> Outcome<(Forked, bool)> {
+pub fn fork(launch: &Launch<'static>, cgroup: Option<Fd>) -> Outcome<(Forked, bool)> {
     let flags = namespaces(launch);
     if let Ok(forked) = sys::fork(flags, cgroup) {
         return Ok((forked, cgroup.is_some()));

@@ -11,15 +11,20 @@
 mod wire;
 
 mod arch;
+mod bundle;
+mod bundle_init;
 mod command;
 mod control;
 mod copy;
 mod credentials;
+mod device;
 mod dirs;
 mod ending;
+mod enter;
 mod entry;
 mod exec;
 mod fail;
+mod hooks;
 mod idmap;
 mod init;
 mod launch;

@@ -38,6 +38,14 @@ pub fn require(root: Fd, path: &'static CStr, missing: Missing, step: Step) -> O
     open(root, path, missing, step)?.ok_or(Fail { step, errno: Errno::ENOENT, detail: path.to_bytes() })
 }
 
+/// An `O_PATH` descriptor of a directory in the container, made when it is missing.
+pub fn directory(root: Fd, path: &CStr) -> sys::Result<Fd> {
+    match sys::openat2(root, relative(path), sys::O_PATH | sys::O_DIRECTORY, 0, how(path)) {
+        Err(Errno::ENOENT) => make(root, path, Missing::Directory),
+        other => other,
+    }
+}
+
 /// Without the slashes at the beginning; `.` for the root itself.
 pub fn relative(path: &CStr) -> &CStr {
     let bytes = path.to_bytes_with_nul();

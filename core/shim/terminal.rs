@@ -4,7 +4,7 @@ use crate::fail::{At, Fail, Outcome};
 use crate::launch::word;
 use crate::sys::{self, AT_EMPTY_PATH, Errno, Fd};
 use crate::target::{self, Missing};
-use crate::wire::{Step, fd};
+use crate::wire::{Header, Step, fd};
 
 /// Makes one, sends its master to the shim and binds its slave on /dev/console. Returns the slave.
 pub fn make(root: Fd, sync: Fd) -> Outcome<Fd> {
@@ -25,6 +25,17 @@ pub fn give(sync: Fd, master: Fd) -> Outcome {
     sys::send_fd(sync, &[word::TERMINAL], master).step(Step::Terminal)?;
     let _ = sys::close(master);
     Ok(())
+}
+
+/// The master goes to the caller's console socket, with a name as runc gives it one.
+pub fn hand_over(header: &Header, size: Option<(u32, u32)>, master: Fd) -> Outcome {
+    if let Some((rows, columns)) = size {
+        resize(master, rows as u16, columns as u16);
+    }
+    if header.has(fd::CONSOLE) {
+        sys::send_fd(fd::CONSOLE, b"/dev/ptmx", master).step(Step::Terminal)?;
+    }
+    sys::close(master).step(Step::Terminal)
 }
 
 /// Sets the size of the terminal behind this master.

@@ -48,6 +48,11 @@ const NAMES: [&str; 41] = [
 /// Every capability that this version knows, bit n for capability n.
 pub const ALL: u64 = (1 << NAMES.len()) - 1;
 
+/// All names, without `CAP_`.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    NAMES.into_iter()
+}
+
 /// The bit of a capability, named with or without `CAP_`, in any case.
 pub fn bit(name: &str) -> Option<u64> {
     let bare = match name.get(..4) {

@@ -270,6 +270,18 @@ pub fn list(dir: &Path) -> Result<Vec<OsString>> {
     Ok(names)
 }
 
+/// All directories below one, deepest first; none when it is missing. For trees of the kernel's: no symlink is in them.
+pub fn directories_below(dir: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
+    let children = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    let mut all = Vec::new();
+    for child in children.map(|entry| entry.path()) {
+        all.extend(directories_below(&child));
+        all.push(child);
+    }
+    all
+}
+
 /// Makes a symlink; false when something has its name already.
 pub fn symlink_new(text: &str, link: &Path) -> Result<bool> {
     match std::os::unix::fs::symlink(text, link) {

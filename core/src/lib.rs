@@ -6,6 +6,7 @@ pub mod api;
 pub mod cancel;
 pub mod error;
 pub mod id;
+pub mod oci;
 pub mod progress;
 pub mod reference;
 

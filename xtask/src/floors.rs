@@ -33,6 +33,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("launch", 5),
     ("ops", 6),
     ("api", 7),
+    ("oci", 7),
     ("capi", 8),
 ];
 

@@ -60,7 +60,7 @@ fn dispatch(engine: &Engine, command: Command) -> Outcome {
         Command::Info(format) => system::info(engine, &format),
         Command::Doctor(format) => system::doctor(engine, &format),
         Command::Gc => system::gc(engine),
-        Command::Version(_) | Command::Completion { .. } => unreachable!("needs no store"),
+        Command::Version(_) | Command::Completion { .. } | Command::Oci { .. } => unreachable!("needs no store"),
     }
 }
 

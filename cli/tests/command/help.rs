@@ -33,6 +33,7 @@ const COMMANDS: &[&str] = &[
     "doctor",
     "gc",
     "completion",
+    "oci",
     "container",
     "image",
     "system",

@@ -12,6 +12,7 @@ mod images;
 mod life;
 mod lists;
 mod logs;
+mod oci;
 mod run;
 mod signals;
 mod terminal;

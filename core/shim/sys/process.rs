@@ -186,6 +186,15 @@ pub fn sethostname(name: &[u8]) -> Result {
     syscall!(SETHOSTNAME, name.as_ptr(), name.len()).map(drop)
 }
 
+pub fn setdomainname(name: &[u8]) -> Result {
+    syscall!(SETDOMAINNAME, name.as_ptr(), name.len()).map(drop)
+}
+
+/// Execution domain, for 32-bit programs.
+pub fn personality(persona: u64) -> Result {
+    syscall!(PERSONALITY, persona).map(drop)
+}
+
 /// Leaves the session keyring of the host for a new, anonymous one.
 pub fn new_session_keyring() -> Result {
     const KEYCTL_JOIN_SESSION_KEYRING: i32 = 1;

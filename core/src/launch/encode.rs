@@ -91,6 +91,12 @@ impl Writer {
 /// The body of a launch request.
 pub(super) fn launch(p: &LaunchPlan) -> Result<Vec<u8>> {
     let w = &mut Writer::default();
+    launch_into(w, p);
+    std::mem::take(w).finish()
+}
+
+/// The same as a part of another body.
+pub(super) fn launch_into(w: &mut Writer, p: &LaunchPlan) {
     namespaces(w, &p.namespaces);
     w.option(&p.id_map, id_map);
     cgroup(w, &p.cgroup);
@@ -107,7 +113,6 @@ pub(super) fn launch(p: &LaunchPlan) -> Result<Vec<u8>> {
     w.option(&p.hostname, |w, s| w.text(s));
     process(w, &p.process);
     supervise(w, &p.supervise);
-    std::mem::take(w).finish()
 }
 
 fn namespace(w: &mut Writer, n: &Namespace) {
@@ -194,7 +199,7 @@ fn capabilities(w: &mut Writer, c: &Capabilities) {
     [c.bounding, c.effective, c.permitted, c.inheritable, c.ambient].into_iter().for_each(|set| w.u64(set));
 }
 
-fn process(w: &mut Writer, p: &Process) {
+pub(super) fn process(w: &mut Writer, p: &Process) {
     w.texts(&p.args);
     w.texts(&p.env);
     w.text(&p.cwd);

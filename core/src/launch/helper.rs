@@ -130,7 +130,7 @@ fn memfd(name: &CStr, flags: libc::c_uint, modern: libc::c_uint) -> std::io::Res
 }
 
 /// A memfd with this content, for the request.
-pub(super) fn memory_file(parts: [&[u8]; 2]) -> std::io::Result<OwnedFd> {
+pub fn memory_file(parts: [&[u8]; 2]) -> std::io::Result<OwnedFd> {
     let fd = memfd(c"sampan-request", 0, MFD_NOEXEC_SEAL)?;
     let mut writer = FdWriter(&fd);
     parts.into_iter().try_for_each(|part| writer.write_all(part))?;

@@ -3,6 +3,7 @@
 //! The host spawns nothing by itself: the shim is executed from a sealed memfd by a grandchild that shares
 //! the host's memory for microseconds, so the host sees no SIGCHLD and its size costs nothing.
 
+pub mod bundle;
 mod control;
 mod encode;
 mod helper;
@@ -15,11 +16,10 @@ mod tie;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 pub use control::{Command, exec, resize};
-pub use helper::{HelperSource, shim_image};
-pub use modes::{apply_owners, remove_trees};
-// Network and credential helpers will start through it; until then only its tests do.
-#[cfg_attr(not(test), allow(unused_imports))]
+pub use helper::{HelperSource, memory_file, shim_image};
 pub use modes::{HostProgram, run_program};
+pub use modes::{apply_owners, remove_trees};
+pub use status::told;
 pub use status::{Exit, Launched};
 
 use crate::error::Result;

@@ -1,6 +1,7 @@
 //! What the shim does besides containers, over the same path: programs of the host, and files of other ids.
 
 use std::os::fd::BorrowedFd;
+use std::time::Instant;
 
 use super::encode::{self, Writer};
 use super::helper::HelperSource;
@@ -11,8 +12,6 @@ use crate::error::{Error, Kind, Result};
 use crate::plan::launch::IdMap;
 use crate::wire::{self, fd};
 
-// Network and credential helpers will start through it; until then only its tests do.
-#[cfg_attr(not(test), allow(dead_code))]
 /// A program of the host: newuidmap, a credential helper, a network helper.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostProgram {
@@ -24,13 +23,14 @@ pub struct HostProgram {
     pub env: Vec<String>,
 }
 
-#[cfg_attr(not(test), allow(dead_code))]
-/// Runs a program to its end; the host sees no SIGCHLD. Streams that are `None` are `/dev/null`.
+/// Runs a program to its end, or kills it at the deadline; the host sees no SIGCHLD. Streams that are `None` are
+/// `/dev/null`.
 pub fn run_program(
     program: &HostProgram,
     streams: [Option<BorrowedFd<'_>>; 3],
     helper: &HelperSource,
     cancel: &Cancel,
+    deadline: Option<Instant>,
 ) -> Result<Exit> {
     let mut w = Writer::default();
     w.text(&program.path);
@@ -41,7 +41,7 @@ pub fn run_program(
         .zip(streams)
         .filter_map(|(to, from)| Some((to, from?)))
         .collect();
-    finish(wire::Kind::Program, w.finish()?, &passed, helper, cancel)
+    finish(wire::Kind::Program, w.finish()?, &passed, helper, cancel, deadline)
 }
 
 /// Gives files below `root` their owners (`(path, uid, gid)` with ids of the namespace) and then their
@@ -65,7 +65,7 @@ pub fn apply_owners(
         w.path(path);
         w.raw(value);
     });
-    finish(wire::Kind::ApplyOwners, w.finish()?, &[], helper, &Cancel::new()).and_then(success)
+    finish(wire::Kind::ApplyOwners, w.finish()?, &[], helper, &Cancel::new(), None).and_then(success)
 }
 
 /// Deletes directory trees, in a user namespace where files belong to its ids. Missing ones are no error.
@@ -73,7 +73,7 @@ pub fn remove_trees(id_map: Option<&IdMap>, paths: &[String], helper: &HelperSou
     let mut w = Writer::default();
     w.option(&id_map, |w, map| encode::id_map(w, map));
     w.texts(paths);
-    finish(wire::Kind::RemoveTrees, w.finish()?, &[], helper, &Cancel::new()).and_then(success)
+    finish(wire::Kind::RemoveTrees, w.finish()?, &[], helper, &Cancel::new(), None).and_then(success)
 }
 
 fn finish(
@@ -82,8 +82,11 @@ fn finish(
     passed: &[(i32, BorrowedFd<'_>)],
     helper: &HelperSource,
     cancel: &Cancel,
+    deadline: Option<Instant>,
 ) -> Result<Exit> {
-    match spawn::spawn(kind, body, passed, helper)?.next(cancel, None)? {
+    let shim = spawn::spawn(kind, body, passed, helper)?;
+    // What is not waited for any longer must not go on: a program dies with the shim that runs it.
+    match shim.next(cancel, deadline).inspect_err(|_| shim.kill())? {
         Answer::Exited(exit) => Ok(exit),
         Answer::Ready { .. } => Err(Error::new(Kind::Launch, "run helper", "").because("it answered out of turn")),
     }

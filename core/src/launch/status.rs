@@ -98,6 +98,14 @@ impl Shim {
         }
     }
 
+    /// Kills it; its children die with it. One that has ended already is fine.
+    pub fn kill(&self) {
+        // SAFETY: a descriptor of ours, an integer, and the null info that stands for a plain kill.
+        unsafe {
+            libc::syscall(libc::SYS_pidfd_send_signal, self.pidfd.as_raw_fd(), libc::SIGKILL, std::ptr::null::<u8>(), 0)
+        };
+    }
+
     /// The next answer.
     pub fn next(&self, cancel: &Cancel, deadline: Option<Instant>) -> Result<Answer> {
         loop {
@@ -147,6 +155,14 @@ fn answer(packet: &[u8]) -> Result<Answer> {
         Ok(Status::Exited { code, signal, oom_killed }) => Ok(Answer::Exited(Exit { code, signal, oom_killed })),
         Ok(Status::Failed { step, errno, detail }) => Err(sentence::of(step, errno, detail)),
         _ => Err(Error::new(Kind::Launch, "hear from the shim", "").because("it sent what this version doesn't know")),
+    }
+}
+
+/// The failure that a packet of an init tells, heard by who started it later.
+pub fn told(packet: &[u8]) -> Error {
+    match answer(packet) {
+        Err(error) => error,
+        Ok(_) => died(),
     }
 }
 

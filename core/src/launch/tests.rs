@@ -308,7 +308,7 @@ fn a_host_program_runs_and_ends() {
         env: vec!["A=b".into()],
     };
     fn run(program: &HostProgram, out: Option<BorrowedFd<'_>>) -> Result<Exit> {
-        run_program(program, [None, out, None], &HelperSource::default(), &Cancel::new())
+        run_program(program, [None, out, None], &HelperSource::default(), &Cancel::new(), None)
     }
     assert_eq!(run(&program, Some(write.as_fd())).unwrap().code, 3);
     drop(write);

@@ -38,6 +38,11 @@ pub fn gather(forced: Option<Rung>, paths: &Paths, helper: &HelperSource) -> Res
     Ok(found)
 }
 
+/// The host as it is to a caller that brings its own configuration.
+pub fn of_host() -> Result<Facts> {
+    facts((Rung::Root, None), true)
+}
+
 fn facts((rung, id_map): (Rung, Option<IdMap>), fresh_proc: bool) -> Result<Facts> {
     Ok(Facts {
         rung,

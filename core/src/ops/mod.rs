@@ -5,7 +5,7 @@ mod context;
 pub mod create;
 pub mod doctor;
 pub mod exec;
-mod facts;
+pub mod facts;
 pub mod images;
 pub mod info;
 mod leftovers;

@@ -6,6 +6,7 @@ pub mod facts;
 pub mod launch;
 pub mod mounts;
 pub mod names;
+pub mod oci;
 pub mod resolve;
 pub mod security;
 pub mod start;

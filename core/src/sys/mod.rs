@@ -7,5 +7,5 @@ mod raw;
 
 pub use host::{boot_id, kernel_at_least, kernel_release, kernel_version, machine_id};
 pub use pidfd::PidFd;
-pub use process::start_time;
+pub use process::{is_zombie, start_time};
 pub use raw::{fs_type, random_bytes, rename_noreplace_at};

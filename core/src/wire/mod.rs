@@ -41,6 +41,12 @@ pub mod fd {
     pub const TIE: i32 = 6;
     /// A pidfd of the host process.
     pub const HOST: i32 = 7;
+    /// OCI: a listening socket; a packet on a connection to it starts the payload.
+    pub const START: i32 = LOCK;
+    /// OCI: the socket that the terminal's master is sent over.
+    pub const CONSOLE: i32 = TIE;
+    /// OCI: a pidfd of the container's init.
+    pub const INSIDE: i32 = HOST;
     /// What the shim opens itself begins here.
     pub const FIRST_FREE: i32 = 8;
 
@@ -66,13 +72,18 @@ pub enum Kind {
     Exec = 5,
     /// On a container's socket: give its terminal another size: rows, columns.
     Resize = 6,
+    /// Make a container that another call starts: [`Bundle`].
+    Bundle = 16,
+    /// Run a further process in one: [`Enter`].
+    Enter = 17,
 }
 
 impl Kind {
     /// The kind with this number.
     pub fn from_number(n: u32) -> Option<Kind> {
-        use Kind::{ApplyOwners, Exec, Launch, Program, RemoveTrees, Resize};
-        [Launch, ApplyOwners, RemoveTrees, Program, Exec, Resize].into_iter().find(|k| *k as u32 == n)
+        use Kind::{ApplyOwners, Bundle, Enter, Exec, Launch, Program, RemoveTrees, Resize};
+        let all = [Launch, ApplyOwners, RemoveTrees, Program, Exec, Resize, Bundle, Enter];
+        all.into_iter().find(|k| *k as u32 == n)
     }
 }
 

@@ -269,6 +269,78 @@ record! {
 }
 
 record! {
+    /// A program that the configuration wants run on the way (runtime-spec, config.md, "POSIX-platform Hooks").
+    Hook {
+        /// Absolute path.
+        path: &'a CStr,
+        /// Arguments, the program's name first; without any the path stands for it.
+        args: List<'a, &'a CStr>,
+        /// Its whole environment.
+        env: List<'a, &'a CStr>,
+        /// Milliseconds after which it is killed; 0 for none.
+        timeout_ms: u64,
+    }
+}
+
+record! {
+    /// A device node in the container.
+    Device {
+        /// Where in the container.
+        path: &'a CStr,
+        /// `S_IFCHR`, `S_IFBLK` or `S_IFIFO`, and the permissions.
+        mode: u32,
+        /// Its number: major, minor.
+        number: (u32, u32),
+        /// Owner and group, as ids of the container.
+        owner: (u32, u32),
+    }
+}
+
+record! {
+    /// A container by the OCI's rules: made, then started by another call, and looked after by the caller.
+    Bundle {
+        /// As for any container; of `supervise` nothing is used.
+        launch: Launch<'a>,
+        /// Run by the shim when all mounts stand, before the root is entered.
+        create_runtime: List<'a, Hook<'a>>,
+        /// Run by the init then.
+        create_container: List<'a, Hook<'a>>,
+        /// Run by the init inside, when it is started.
+        start_container: List<'a, Hook<'a>>,
+        /// The state that hooks read, in JSON: before the status, between it and the pid, after that.
+        state: (&'a CStr, &'a CStr, &'a CStr),
+        /// Device nodes to make.
+        devices: List<'a, Device<'a>>,
+        /// NIS domain name.
+        domainname: Option<&'a CStr>,
+        /// `MS_SHARED`, `MS_SLAVE`, `MS_PRIVATE`, `MS_UNBINDABLE`, with `MS_REC` or not; 0 for none.
+        propagation: u64,
+        /// Argument of `personality(2)`.
+        personality: Option<u64>,
+        /// Rows and columns of the terminal.
+        console: Option<(u32, u32)>,
+    }
+}
+
+record! {
+    /// A further process in a container by the OCI's rules, with no shim that could be asked.
+    Enter {
+        /// `CLONE_NEW*` of each namespace to join, all those of [`fd::INSIDE`]'s process.
+        namespaces: u64,
+        /// It has a user namespace of its own.
+        mapped: bool,
+        /// v1 directories to enter.
+        v1: List<'a, &'a CStr>,
+        /// v2 directory to enter.
+        v2: Option<&'a CStr>,
+        /// The process.
+        process: Process<'a>,
+        /// Rows and columns of the terminal.
+        console: Option<(u32, u32)>,
+    }
+}
+
+record! {
     /// Give the files of unpacked trees their owners, inside a user namespace.
     ApplyOwners {
         /// Id maps of the namespace.

@@ -73,4 +73,11 @@ steps! {
     Hostile = 48 "refuse the image's link",
     Busy = 49 "serve one more client",
     Join = 50 "join the container",
+    Hook = 64 "run the hook",
+    Device = 65 "make the device",
+    DomainName = 66 "set the domain name",
+    RootPropagation = 67 "set the propagation of the root",
+    Personality = 68 "set the personality",
+    AwaitStart = 69 "wait for the start",
+    Enter = 70 "enter the container",
 }

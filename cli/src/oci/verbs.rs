@@ -1,0 +1,164 @@
+//! Verbs become calls of the runtime.
+
+use std::io::Write;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use sampan::oci::{CreateOptions, ExecOptions, Runtime, Streams};
+use sampan::{Error, Kind, Result};
+
+use super::foreground;
+use super::words::{Create, Exec, Global, List, Ps, Run, Spec, Verb, Words};
+
+/// Runs one; returns the exit code.
+pub fn execute(words: &Words) -> Result<u8> {
+    refuse(&words.global)?;
+    let runtime = Runtime::open(words.global.root.as_deref())?;
+    match &words.verb {
+        Verb::Create(args) => create(&runtime, args).map(|_| 0),
+        Verb::Run(args) => run(&runtime, args),
+        Verb::Exec(args) => exec(&runtime, args),
+        Verb::Start(args) => runtime.start(&args.id).map(|()| 0),
+        Verb::Kill(args) => runtime.kill(&args.id, &args.signal, args.all).map(|()| 0),
+        Verb::Delete(args) => runtime.delete(&args.id, args.force).map(|()| 0),
+        Verb::Pause(args) => runtime.pause(&args.id).map(|()| 0),
+        Verb::Resume(args) => runtime.resume(&args.id).map(|()| 0),
+        Verb::State(args) => print(&pretty(&runtime.state(&args.id)?)?),
+        Verb::Ps(args) => ps(&runtime, args),
+        Verb::List(args) => list(&runtime, args),
+        Verb::Features => print(&pretty(&sampan::oci::features())?),
+        Verb::Spec(args) => spec(args),
+    }
+}
+
+fn refuse(global: &Global) -> Result<()> {
+    match global.systemd_cgroup {
+        true => Err(Error::new(Kind::Unsupported, "read option", "systemd-cgroup")
+            .because("cgroups are made directly by this version")
+            .hint("choose the cgroupfs manager in the engine")),
+        false => Ok(()),
+    }
+}
+
+fn no_more_descriptors(count: u32) -> Result<()> {
+    match count {
+        0 => Ok(()),
+        _ => Err(Error::new(Kind::Unsupported, "read option", "preserve-fds")
+            .because("no further descriptors are handed on by this version")),
+    }
+}
+
+fn pretty(value: &impl serde::Serialize) -> Result<String> {
+    serde_json::to_string_pretty(value).map_err(|e| Error::new(Kind::Unknown, "print", "").because(e.to_string()))
+}
+
+fn print(text: &str) -> Result<u8> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{text}").map_err(|e| io("print", "standard output", &e))?;
+    Ok(0)
+}
+
+fn io(operation: &'static str, subject: &str, error: &std::io::Error) -> Error {
+    Error::new(Kind::System, operation, subject).because(error.to_string())
+}
+
+/// The socket that receives a terminal's master.
+fn console(path: Option<&Path>) -> Result<Option<OwnedFd>> {
+    let connect = |path: &Path| {
+        UnixStream::connect(path)
+            .map(OwnedFd::from)
+            .map_err(|e| io("connect to console socket", &path.display().to_string(), &e))
+    };
+    path.map(connect).transpose()
+}
+
+fn with_streams<T>(console: Option<&OwnedFd>, act: impl FnOnce(&Streams<'_>) -> Result<T>) -> Result<T> {
+    let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+    let standard = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
+    act(&Streams { standard, console: console.map(AsFd::as_fd) })
+}
+
+fn create(runtime: &Runtime, args: &Create) -> Result<i32> {
+    let console = console(args.console_socket.as_deref())?;
+    create_with(runtime, args, console.as_ref())
+}
+
+fn create_with(runtime: &Runtime, args: &Create, console: Option<&OwnedFd>) -> Result<i32> {
+    no_more_descriptors(args.preserve_fds)?;
+    let options = CreateOptions { bundle: args.bundle.clone(), pid_file: args.pid_file.clone() };
+    with_streams(console, |streams| runtime.create(&args.id, &options, streams))
+}
+
+fn run(runtime: &Runtime, args: &Run) -> Result<u8> {
+    if args.detach {
+        create(runtime, &args.create)?;
+        let started = runtime.start(&args.create.id);
+        return started.inspect_err(|_| drop(runtime.delete(&args.create.id, true))).map(|()| 0);
+    }
+    let waiting = foreground::prepare()?;
+    let pid = create(runtime, &args.create)?;
+    let ended = runtime.start(&args.create.id).and_then(|()| waiting.until_end(pid));
+    if !args.keep || ended.is_err() {
+        runtime.delete(&args.create.id, true)?;
+    }
+    ended
+}
+
+fn exec(runtime: &Runtime, args: &Exec) -> Result<u8> {
+    no_more_descriptors(args.preserve_fds)?;
+    let read =
+        |path: &Path| std::fs::read_to_string(path).map_err(|e| io("read process", &path.display().to_string(), &e));
+    let options = ExecOptions {
+        process: args.process.as_deref().map(read).transpose()?,
+        args: args.command.clone(),
+        env: args.env.clone(),
+        user: args.user.clone(),
+        cwd: args.cwd.clone(),
+        tty: Some(args.tty),
+        pid_file: args.pid_file.clone(),
+    };
+    let console = console(args.console_socket.as_deref())?;
+    let start = || with_streams(console.as_ref(), |streams| runtime.exec(&args.id, &options, streams));
+    if args.detach {
+        return start().map(|_| 0);
+    }
+    let waiting = foreground::prepare()?;
+    waiting.until_end(start()?)
+}
+
+fn ps(runtime: &Runtime, args: &Ps) -> Result<u8> {
+    let pids = runtime.processes(&args.id)?;
+    match args.format.as_str() {
+        "json" => print(&serde_json::json!(pids).to_string()),
+        _ => print(
+            &std::iter::once("PID".to_owned()).chain(pids.iter().map(i32::to_string)).collect::<Vec<_>>().join("\n"),
+        ),
+    }
+}
+
+fn list(runtime: &Runtime, args: &List) -> Result<u8> {
+    let containers = runtime.list()?;
+    if args.quiet {
+        return containers.iter().try_for_each(|c| print(&c.id).map(drop)).map(|()| 0);
+    }
+    if args.format == "json" {
+        return print(&pretty(&containers)?);
+    }
+    print("ID\tPID\tSTATUS\tBUNDLE\tCREATED\tOWNER")?;
+    for c in &containers {
+        let status = format!("{:?}", c.status).to_lowercase();
+        print(&format!("{}\t{}\t{status}\t{}\t{}\t{}", c.id, c.pid, c.bundle.display(), c.created, c.owner))?;
+    }
+    Ok(0)
+}
+
+fn spec(args: &Spec) -> Result<u8> {
+    let path = args.bundle.join("config.json");
+    let text = pretty(&sampan::oci::example(args.rootless))?;
+    let mut options = std::fs::OpenOptions::new();
+    let file = options.write(true).create_new(true).open(&path);
+    file.and_then(|mut file| writeln!(file, "{text}"))
+        .map_err(|e| io("write configuration", &path.display().to_string(), &e))?;
+    Ok(0)
+}

@@ -1,0 +1,80 @@
+//! A container by the OCI's rules: made by one call, started by another, looked after by whoever called.
+//!
+//! The shim makes the init as for any container, runs the hooks that belong outside, says when all stands, and
+//! ends: the init then is a child of the caller's subreaper, which waits for it. Nothing of ours stays but the init,
+//! which waits on a socket until it is started.
+
+use crate::fail::{At, Fail, Outcome, send};
+use crate::hooks::{self, Stage};
+use crate::launch::{self, word};
+use crate::sys::{self, Errno, Fd, Forked};
+use crate::wire::{Bundle, Header, Status, Step, fd};
+use crate::{bundle_init, idmap, terminal};
+
+/// What the init tells the shim, besides the words of any start.
+pub mod stage {
+    /// All mounts stand.
+    pub const MOUNTED: u8 = b'M';
+    /// It waits to be started.
+    pub const CREATED: u8 = b'C';
+}
+
+/// Makes the container and ends.
+pub fn run(header: &Header, bundle: Bundle<'static>) -> Outcome {
+    let _ = sys::set_signal_mask(u64::MAX);
+    let _ = sys::setsid();
+    sys::umask(0o022);
+    let launch = &bundle.launch;
+    let (ours, theirs) = sys::socketpair().step(Step::Clone)?;
+    let cgroup = launch.cgroup.v2.map(|dir| launch::open_cgroup(dir)).transpose()?;
+    launch::join_pid_namespace(launch)?;
+    let (pid, pidfd) = match launch::fork(launch, cgroup)? {
+        (Forked::Child, entered) => bundle_init::run(&bundle, theirs, cgroup.filter(|_| !entered)),
+        (Forked::Parent { pid, pidfd }, _) => (pid, pidfd),
+    };
+    let _ = sys::close(theirs);
+    match accompany(header, &bundle, ours, pid) {
+        Ok(()) => {
+            send(&Status::Ready { init: pid, shim: sys::getpid() });
+            sys::exit(0)
+        }
+        Err(failed) => abandon(pidfd, pid, failed),
+    }
+}
+
+/// Nothing may be left of a container that could not be made.
+fn abandon(pidfd: Fd, pid: i32, failed: Option<Fail>) -> Outcome {
+    let _ = sys::pidfd_send_signal(pidfd, sys::SIGKILL);
+    let _ = sys::wait(pid, false);
+    match failed {
+        Some(fail) => Err(fail),
+        // The init has told it.
+        None => sys::exit(1),
+    }
+}
+
+/// Does the init's work outside of it, until it waits to be started.
+fn accompany(header: &Header, bundle: &Bundle<'static>, sync: Fd, pid: i32) -> Result<(), Option<Fail>> {
+    if let Some(map) = &bundle.launch.id_map {
+        idmap::write(map, pid)?;
+        sys::send(sync, &[word::MAPPED]).step(Step::IdMap)?;
+    }
+    let _ = sys::prctl(sys::PR_SET_DUMPABLE, 0, 0);
+    loop {
+        let mut packet = [0];
+        match sys::recv_fd(sync, &mut packet) {
+            Ok((1, Some(master))) if packet[0] == word::TERMINAL => terminal::hand_over(header, bundle.console, master)?,
+            Ok((1, _)) if packet[0] == stage::MOUNTED => mounted(bundle, sync, pid)?,
+            Ok((1, _)) if packet[0] == stage::CREATED => return Ok(()),
+            Ok((1, _)) if packet[0] == word::FAILED => return Err(None),
+            _ => return Err(Some(Fail { step: Step::Died, errno: Errno(0), detail: b"" })),
+        }
+    }
+}
+
+fn mounted(bundle: &Bundle<'static>, sync: Fd, pid: i32) -> Outcome {
+    hooks::run(&bundle.create_runtime, &Stage { state: bundle.state, status: b"creating", pid })?;
+    // The init knows itself by another number.
+    let [a, b, c, d] = pid.to_ne_bytes();
+    sys::send(sync, &[word::GO, a, b, c, d]).step(Step::Died).map(drop)
+}

@@ -1,0 +1,117 @@
+//! The first process of a container by the OCI's rules, from the clone to the exec.
+
+use crate::bundle::stage;
+use crate::fail::{At, Fail, Outcome};
+use crate::hooks::{self, Stage};
+use crate::launch::word;
+use crate::scratch::Scratch;
+use crate::sys::{self, Errno, Fd};
+use crate::user::User;
+use crate::wire::{Bundle, Step, fd};
+use crate::{credentials, device, exec, init, mounts, rootfs, terminal, user};
+
+/// Everything between the clone and the exec. `cgroup` is a v2 directory that the kernel did not put it into.
+pub fn run(bundle: &Bundle<'static>, sync: Fd, cgroup: Option<Fd>) -> ! {
+    let failed = match create(bundle, sync, cgroup) {
+        Ok((user, pid)) => match start(bundle, sync, &user, pid) {
+            Ok(()) => exec::run(&bundle.launch.process, user.home),
+            Err(failed) => failed,
+        },
+        Err(failed) => failed,
+    };
+    failed.report();
+    let _ = sys::send(sync, &[word::FAILED]);
+    sys::exit(1)
+}
+
+/// All but what the payload may not have yet: its credentials. Returns its user, and its number outside.
+fn create(bundle: &Bundle<'static>, sync: Fd, cgroup: Option<Fd>) -> Outcome<(User, i32)> {
+    let launch = &bundle.launch;
+    init::enter_cgroups(launch, cgroup)?;
+    init::become_root(launch, sync)?;
+    let _ = sys::prctl(sys::PR_SET_DUMPABLE, 0, 0);
+    let _ = sys::setsid();
+    init::leave_keyring();
+    init::enter_namespaces(launch)?;
+    if let Some(name) = bundle.domainname {
+        sys::setdomainname(name.to_bytes()).at(Step::DomainName, name)?;
+    }
+    init::set_score(&launch.process)?;
+    let (slave, pid) = make_root(bundle, sync)?;
+    let user = user::find(&launch.process)?;
+    init::enter_directory(&launch.process)?;
+    init::connect([fd::STDIN, fd::STDOUT, fd::STDERR], slave, user.uid)?;
+    init::set_limits(&launch.process)?;
+    if let Some(persona) = bundle.personality {
+        sys::personality(persona).step(Step::Personality)?;
+    }
+    exec::look_for(&launch.process)?;
+    Ok((user, pid))
+}
+
+/// Waits for the word to start, and gives everything away that the plan does not leave.
+fn start(bundle: &Bundle<'static>, sync: Fd, user: &User, pid: i32) -> Outcome {
+    sys::send(sync, &[stage::CREATED]).step(Step::Died)?;
+    await_start()?;
+    hooks::run(&bundle.start_container, &Stage { state: bundle.state, status: b"created", pid })?;
+    let process = &bundle.launch.process;
+    credentials::drop_to(process, bundle.launch.id_map.is_some(), user)?;
+    sys::umask(process.umask);
+    init::close_on_exec().step(Step::CloseFds)?;
+    exec::reset_signals();
+    Ok(())
+}
+
+/// From here on whoever starts it is told of failures, and sees the exec by the end of the connection.
+fn await_start() -> Outcome {
+    loop {
+        let caller = sys::accept(fd::START).step(Step::AwaitStart)?;
+        // What is accepted does not wait; this process has nothing else to do.
+        let _ = sys::set_status_flags(caller, 0);
+        let mut packet = [0];
+        // One that went away without a word did not start it.
+        if sys::recv(caller, &mut packet, false) == Ok(1) && packet[0] == word::GO {
+            sys::dup_to(caller, fd::STATUS).step(Step::AwaitStart)?;
+            let _ = sys::close(fd::START);
+            return Ok(());
+        }
+        let _ = sys::close(caller);
+    }
+}
+
+/// Builds the container's tree and enters it; returns the terminal's slave, and this process's number outside.
+fn make_root(bundle: &Bundle<'static>, sync: Fd) -> Outcome<(Option<Fd>, i32)> {
+    let launch = &bundle.launch;
+    rootfs::detach_from_host()?;
+    let root = rootfs::make(&launch.rootfs)?;
+    let mut scratch = Scratch::new(launch)?;
+    rootfs::attach(root, &launch.rootfs)?;
+    launch.mounts.iter().try_for_each(|mount| mounts::apply(root, &mount, &mut scratch))?;
+    bundle.devices.iter().try_for_each(|device| device::make(root, &device))?;
+    launch.symlinks.iter().try_for_each(|(path, target)| mounts::symlink(root, path, target))?;
+    let slave = if launch.process.tty { Some(terminal::make(root, sync)?) } else { None };
+    init::set_sysctls(launch)?;
+    let pid = await_outside(sync)?;
+    hooks::run(&bundle.create_container, &Stage { state: bundle.state, status: b"creating", pid })?;
+    launch.readonly_paths.iter().try_for_each(|path| mounts::make_readonly(root, path))?;
+    launch.masked_paths.iter().try_for_each(|path| mounts::mask(root, path, &mut scratch))?;
+    init::make_working_directory(root, &launch.process)?;
+    if launch.rootfs.readonly {
+        rootfs::make_readonly(root)?;
+    }
+    rootfs::enter(root)?;
+    if bundle.propagation != 0 {
+        sys::mount(c"", c"/", c"", bundle.propagation, c"").step(Step::RootPropagation)?;
+    }
+    Ok((slave, pid))
+}
+
+/// The hooks outside have their turn; returns this process's number there.
+fn await_outside(sync: Fd) -> Outcome<i32> {
+    sys::send(sync, &[stage::MOUNTED]).step(Step::Died)?;
+    let mut packet = [0; 5];
+    match sys::recv(sync, &mut packet, false) {
+        Ok(5) if packet[0] == word::GO => Ok(i32::from_ne_bytes([packet[1], packet[2], packet[3], packet[4]])),
+        _ => Err(Fail { step: Step::Died, errno: Errno(0), detail: b"" }),
+    }
+}

@@ -1,0 +1,96 @@
+//! A further process in a container that has no shim: its namespaces are joined from outside, by a pidfd of its init.
+
+use crate::fail::{At, Fail, Outcome, send};
+use crate::launch::word;
+use crate::sys::{self, AT_FDCWD, Fd, Forked};
+use crate::text::Text;
+use crate::wire::{Enter, Header, Process, Status, Step, fd};
+use crate::{credentials, exec, init, terminal, user};
+
+/// Starts the process, tells its number, and ends: the process then is a child of the caller's subreaper.
+pub fn run(header: &Header, enter: Enter<'static>) -> Outcome {
+    let _ = sys::set_signal_mask(u64::MAX);
+    // Nobody inside may look into this process, which still knows the host (CVE-2016-9962).
+    let _ = sys::prctl(sys::PR_SET_DUMPABLE, 0, 0);
+    // By the host's trees, which are out of sight inside.
+    enter_cgroups(&enter)?;
+    init::set_score(&enter.process)?;
+    sys::setns(fd::INSIDE, enter.namespaces).step(Step::Enter)?;
+    let (ours, theirs) = sys::socketpair().step(Step::Clone)?;
+    match sys::fork(0, None).or_else(|_| sys::fork_by_clone(0)).step(Step::Clone)? {
+        Forked::Child => become_process(&enter, theirs),
+        Forked::Parent { pid, .. } => {
+            let _ = sys::close(theirs);
+            accompany(header, &enter, ours, pid)
+        }
+    }
+}
+
+fn enter_cgroups(enter: &Enter<'static>) -> Outcome {
+    for (dir, file) in enter.v1.iter().map(|dir| (dir, &b"/tasks"[..])).chain(enter.v2.map(|dir| (dir, &b"/cgroup.procs"[..]))) {
+        let mut path: Text<4096> = Text::of(&[dir.to_bytes(), file]);
+        sys::put(AT_FDCWD, path.c(), b"0").at(Step::CgroupEnter, dir)?;
+    }
+    Ok(())
+}
+
+fn accompany(header: &Header, enter: &Enter<'static>, sync: Fd, pid: i32) -> Outcome {
+    loop {
+        let mut packet = [0];
+        match sys::recv_fd(sync, &mut packet) {
+            Ok((1, Some(master))) if packet[0] == word::TERMINAL => {
+                terminal::hand_over(header, enter.console, master)?;
+            }
+            // It has told the caller.
+            Ok((1, _)) => sys::exit(1),
+            // Its end closes when it execs.
+            Ok(_) => {
+                send(&Status::Ready { init: pid, shim: sys::getpid() });
+                sys::exit(0)
+            }
+            Err(errno) => return Err(Fail { step: Step::Died, errno, detail: b"" }),
+        }
+    }
+}
+
+fn become_process(enter: &Enter<'static>, sync: Fd) -> ! {
+    let failed = match set_up(enter, sync) {
+        Ok(user) => exec::run(&enter.process, user.home),
+        Err(failed) => failed,
+    };
+    failed.report();
+    let _ = sys::send(sync, &[word::FAILED]);
+    sys::exit(1)
+}
+
+fn set_up(enter: &Enter<'static>, sync: Fd) -> Outcome<user::User> {
+    let process = &enter.process;
+    if enter.mapped {
+        init::take_root()?;
+    }
+    let _ = sys::setsid();
+    init::leave_keyring();
+    let user = user::find(process)?;
+    init::enter_directory(process)?;
+    let slave = if process.tty { Some(make_terminal(sync)?) } else { None };
+    init::connect([fd::STDIN, fd::STDOUT, fd::STDERR], slave, user.uid)?;
+    init::set_limits(process)?;
+    become_user(process, enter.mapped, &user)?;
+    Ok(user)
+}
+
+fn make_terminal(sync: Fd) -> Outcome<Fd> {
+    let root = sys::openat(AT_FDCWD, c"/", sys::O_PATH | sys::O_DIRECTORY, 0).step(Step::Terminal)?;
+    let (master, slave) = terminal::open(root)?;
+    terminal::give(sync, master)?;
+    let _ = sys::close(root);
+    Ok(slave)
+}
+
+fn become_user(process: &Process<'static>, mapped: bool, user: &user::User) -> Outcome {
+    credentials::drop_to(process, mapped, user)?;
+    sys::umask(process.umask);
+    init::close_on_exec().step(Step::CloseFds)?;
+    exec::reset_signals();
+    Ok(())
+}

@@ -1,0 +1,105 @@
+//! Containers by the OCI's rules: made by one call, started by another, entered from outside.
+
+use std::os::fd::BorrowedFd;
+
+use super::encode::{self, Writer};
+use super::helper::HelperSource;
+use super::spawn;
+use super::status::Answer;
+use crate::cancel::Cancel;
+use crate::error::{Error, Kind, Result};
+use crate::plan::launch::Process;
+use crate::plan::oci::{BundlePlan, Device, Hook};
+use crate::wire::{self, fd};
+
+/// What the caller passes on.
+#[derive(Clone, Copy, Debug)]
+pub struct BundleFds<'a> {
+    /// The container's standard streams, where it has no terminal.
+    pub streams: [BorrowedFd<'a>; 3],
+    /// A socket that the master of its terminal is sent over.
+    pub console: Option<BorrowedFd<'a>>,
+}
+
+impl<'a> BundleFds<'a> {
+    fn passed(&self) -> Vec<(i32, BorrowedFd<'a>)> {
+        let streams = [fd::STDIN, fd::STDOUT, fd::STDERR].into_iter().zip(self.streams);
+        streams.chain(self.console.map(|console| (fd::CONSOLE, console))).collect()
+    }
+}
+
+/// Makes a container whose payload waits on `start`; returns its init's number.
+pub fn create(plan: &BundlePlan, fds: &BundleFds<'_>, start: BorrowedFd<'_>, helper: &HelperSource) -> Result<i32> {
+    let mut passed = fds.passed();
+    passed.push((fd::START, start));
+    finish(wire::Kind::Bundle, bundle(plan)?, &passed, helper)
+}
+
+/// A further process in a container.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct EnterPlan {
+    /// `CLONE_NEW*` of each namespace to join.
+    pub namespaces: u64,
+    /// The container has a user namespace of its own.
+    pub mapped: bool,
+    /// v1 directories to enter.
+    pub v1: Vec<String>,
+    /// v2 directory to enter.
+    pub v2: Option<String>,
+    /// The process.
+    pub process: Process,
+    /// Rows and columns of its terminal.
+    pub console: Option<(u32, u32)>,
+}
+
+/// Runs a further process in the container of the init that `inside` is a pidfd of; returns its number.
+pub fn enter(plan: &EnterPlan, fds: &BundleFds<'_>, inside: BorrowedFd<'_>, helper: &HelperSource) -> Result<i32> {
+    let w = &mut Writer::default();
+    w.u64(plan.namespaces);
+    w.flag(plan.mapped);
+    w.texts(&plan.v1);
+    w.option(&plan.v2, |w, dir| w.text(dir));
+    encode::process(w, &plan.process);
+    w.option(&plan.console, size);
+    let mut passed = fds.passed();
+    passed.push((fd::INSIDE, inside));
+    finish(wire::Kind::Enter, std::mem::take(w).finish()?, &passed, helper)
+}
+
+fn finish(kind: wire::Kind, body: Vec<u8>, passed: &[(i32, BorrowedFd<'_>)], helper: &HelperSource) -> Result<i32> {
+    match spawn::spawn(kind, body, passed, helper)?.next(&Cancel::new(), None)? {
+        Answer::Ready { init, .. } => Ok(init),
+        _ => Err(Error::new(Kind::Launch, "start container", "").because("the helper answered out of turn")),
+    }
+}
+
+fn bundle(p: &BundlePlan) -> Result<Vec<u8>> {
+    let w = &mut Writer::default();
+    encode::launch_into(w, &p.launch);
+    [&p.create_runtime, &p.create_container, &p.start_container].into_iter().for_each(|hooks| w.list(hooks, hook));
+    [&p.state.0, &p.state.1, &p.state.2].into_iter().for_each(|part| w.text(part));
+    w.list(&p.devices, device);
+    w.option(&p.domainname, |w, name| w.text(name));
+    w.u64(p.propagation);
+    w.option(&p.personality, |w, persona| w.u64(*persona));
+    w.option(&p.console, size);
+    std::mem::take(w).finish()
+}
+
+fn size(w: &mut Writer, (rows, columns): &(u32, u32)) {
+    w.u32(*rows);
+    w.u32(*columns);
+}
+
+fn hook(w: &mut Writer, hook: &Hook) {
+    w.text(&hook.path);
+    w.texts(&hook.args);
+    w.texts(&hook.env);
+    w.u64(hook.timeout_ms);
+}
+
+fn device(w: &mut Writer, device: &Device) {
+    w.text(&device.path);
+    let ((major, minor), (uid, gid)) = (device.number, device.owner);
+    [device.mode, major, minor, uid, gid].into_iter().for_each(|number| w.u32(number));
+}

@@ -1,0 +1,118 @@
+//! `exec`: a further process in a container.
+
+use std::os::fd::AsFd;
+
+use oci_spec::runtime::{Process, Spec};
+
+use super::start::wrong_stage;
+use super::state::{self, Record, Status};
+use super::{ExecOptions, Runtime, Streams, process};
+use crate::error::{Error, Kind, Result};
+use crate::launch::bundle::{self, BundleFds, EnterPlan};
+use crate::plan::oci;
+use crate::{fs, ops};
+
+/// `/proc/PID/ns` entries and their `CLONE_NEW*`.
+const NAMESPACES: [(&str, i32); 7] = [
+    ("user", libc::CLONE_NEWUSER),
+    ("mnt", libc::CLONE_NEWNS),
+    ("pid", libc::CLONE_NEWPID),
+    ("net", libc::CLONE_NEWNET),
+    ("ipc", libc::CLONE_NEWIPC),
+    ("uts", libc::CLONE_NEWUTS),
+    ("cgroup", libc::CLONE_NEWCGROUP),
+];
+
+impl Runtime {
+    /// Runs a further process in a container; returns its number once it runs.
+    ///
+    /// # Errors
+    /// `Conflict` when the container is stopped or paused; `CommandNotFound` and the like.
+    pub fn exec(&self, id: &str, options: &ExecOptions, streams: &Streams<'_>) -> Result<i32> {
+        let dir = self.known(id)?;
+        let record = Record::read(&dir)?;
+        let inside = match (record.status(&dir)?, record.process()?) {
+            (Status::Created | Status::Running, Some(inside)) => inside,
+            (other, _) => return Err(wrong_stage("exec in container", id, other)),
+        };
+        let config = state::config(&dir)?;
+        let wanted = wanted(options, &config)?;
+        process::check_console(wanted.terminal(), streams)?;
+        let plan = plan(&record, &wanted, &config)?;
+        let fds = BundleFds { streams: streams.standard, console: streams.console };
+        let pid = bundle::enter(&plan, &fds, inside.as_fd(), &self.helper)?;
+        process::write_pid(options.pid_file.as_deref(), pid).inspect_err(|_| process::kill_and_wait(pid))?;
+        Ok(pid)
+    }
+}
+
+fn plan(record: &Record, wanted: &Process, config: &Spec) -> Result<EnterPlan> {
+    let facts = ops::facts::of_host()?;
+    let mut dirs: Vec<String> =
+        record.cgroups.iter().filter(|(name, _)| !name.is_empty()).map(|(_, dir)| dir.clone()).collect();
+    dirs.dedup();
+    let namespaces = namespaces(record.pid)?;
+    Ok(EnterPlan {
+        mapped: namespaces & libc::CLONE_NEWUSER as u64 != 0,
+        namespaces,
+        v1: dirs,
+        v2: record.cgroups.iter().find(|(name, _)| name.is_empty()).map(|(_, dir)| dir.clone()),
+        process: oci::process(wanted, config, &facts)?,
+        console: oci::console(wanted),
+    })
+}
+
+/// Those that are not ours already: joining one's own user namespace is refused by the kernel.
+fn namespaces(pid: i32) -> Result<u64> {
+    let mut flags = 0;
+    for (name, flag) in NAMESPACES {
+        let of = |who: &str| fs::read_link(format!("/proc/{who}/ns/{name}").as_ref());
+        if of(&pid.to_string())? != of("self")? {
+            flags |= flag as u64;
+        }
+    }
+    Ok(flags)
+}
+
+fn wanted(options: &ExecOptions, config: &Spec) -> Result<Process> {
+    let own = config.process().clone().unwrap_or_default();
+    let mut process: Process = match &options.process {
+        Some(text) => serde_json::from_str(text)
+            .map_err(|e| Error::new(Kind::InvalidArgument, "read process", "").because(e.to_string()))?,
+        None => Process::clone(&own),
+    };
+    if process.capabilities().is_none() {
+        process.set_capabilities(own.capabilities().clone());
+    }
+    if options.process.is_none() {
+        process.set_terminal(Some(options.tty.unwrap_or(false)));
+    }
+    if !options.args.is_empty() {
+        process.set_args(Some(options.args.clone()));
+    }
+    if let Some(cwd) = &options.cwd {
+        process.set_cwd(cwd.into());
+    }
+    process.set_env(Some(process.env().iter().flatten().chain(&options.env).cloned().collect()));
+    options.user.as_deref().map_or(Ok(()), |user| set_user(&mut process, user))?;
+    Ok(process)
+}
+
+/// Strictly `uid[:gid]`: what is no number must not become one (CVE-2026-30892).
+fn set_user(process: &mut Process, text: &str) -> Result<()> {
+    let number = |part: &str| match part.bytes().all(|b| b.is_ascii_digit()) {
+        true => part.parse::<u32>().ok(),
+        false => None,
+    };
+    let (uid, gid) = text.split_once(':').map_or((text, None), |(uid, gid)| (uid, Some(gid)));
+    let (Some(uid), Some(gid)) = (number(uid), gid.map_or(Some(0), number)) else {
+        return Err(
+            Error::new(Kind::InvalidArgument, "read option", "user").because(format!("{text:?} is not uid[:gid]"))
+        );
+    };
+    let mut user = process.user().clone();
+    user.set_uid(uid);
+    user.set_gid(gid);
+    process.set_user(user);
+    Ok(())
+}

@@ -1,0 +1,156 @@
+//! What is kept of a container, and what follows from it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use oci_spec::runtime::Spec;
+use serde::{Deserialize, Serialize};
+
+use super::{Runtime, freeze};
+use crate::error::{Error, Kind, Result};
+use crate::fs;
+use crate::sys::{self, PidFd};
+
+/// Newer ones are refused.
+const VERSION: u32 = 1;
+/// More than any configuration.
+const MOST: u64 = 16 << 20;
+
+/// In which stage of its life a container is (runtime.md, "State").
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Made, its payload not started.
+    Created,
+    /// Its payload runs.
+    Running,
+    /// The same, frozen.
+    Paused,
+    /// Its payload has ended.
+    Stopped,
+}
+
+/// The state of a container, as the specification has it, with what runc adds.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct State {
+    /// Version of the specification that its configuration follows.
+    pub oci_version: String,
+    /// Its id.
+    pub id: String,
+    /// Stage of its life.
+    pub status: Status,
+    /// Its first process; 0 once that has ended.
+    pub pid: i32,
+    /// Its bundle.
+    pub bundle: PathBuf,
+    /// Its root file system.
+    pub rootfs: PathBuf,
+    /// When it was made, as RFC 3339 has it.
+    pub created: String,
+    /// Who made it.
+    pub owner: String,
+    /// Annotations of its configuration.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// What lies in `state.json`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Record {
+    pub version: u32,
+    pub id: String,
+    pub bundle: PathBuf,
+    pub rootfs: PathBuf,
+    pub pid: i32,
+    pub pid_start: u64,
+    pub boot_id: String,
+    pub created: String,
+    pub owner: String,
+    /// Controller and directory; the empty name for v2.
+    pub cgroups: Vec<(String, String)>,
+}
+
+impl Record {
+    pub fn read(dir: &Path) -> Result<Record> {
+        let path = dir.join("state.json");
+        let bytes = fs::read_bounded(&path, MOST)?;
+        let record: Record = serde_json::from_slice(&bytes)
+            .map_err(|e| Error::new(Kind::Store, "read state", path.display().to_string()).because(e.to_string()))?;
+        match record.version {
+            VERSION => Ok(record),
+            newer => Err(Error::new(Kind::Store, "read state", path.display().to_string())
+                .because(format!("it has version {newer} and this library knows {VERSION}"))),
+        }
+    }
+
+    pub fn write(&self, dir: &Path) -> Result<()> {
+        let text = serde_json::to_vec(self)
+            .map_err(|e| Error::new(Kind::Store, "write state", dir.display().to_string()).because(e.to_string()))?;
+        fs::replace(&dir.join("state.json"), &dir.join("state.json.new"), &text, fs::Sync::No)
+    }
+
+    pub fn version() -> u32 {
+        VERSION
+    }
+
+    /// Its first process, unless that has ended.
+    pub fn process(&self) -> Result<Option<PidFd>> {
+        if self.boot_id != sys::boot_id() {
+            return Ok(None);
+        }
+        Ok(PidFd::open_started(self.pid, self.pid_start)?.filter(|_| !sys::is_zombie(self.pid)))
+    }
+
+    pub fn status(&self, dir: &Path) -> Result<Status> {
+        Ok(match self.process()? {
+            None => Status::Stopped,
+            Some(_) if fs::exists(&start_socket(dir))? => Status::Created,
+            Some(_) if freeze::is_frozen(&self.cgroups)? => Status::Paused,
+            Some(_) => Status::Running,
+        })
+    }
+}
+
+/// There as long as the payload was not started.
+pub(super) fn start_socket(dir: &Path) -> PathBuf {
+    dir.join("start")
+}
+
+/// The configuration that the container was made from; the bundle's may have changed since.
+pub(super) fn config(dir: &Path) -> Result<Spec> {
+    parse(&fs::read_bounded(&dir.join("config.json"), MOST)?)
+}
+
+pub(super) fn parse(bytes: &[u8]) -> Result<Spec> {
+    serde_json::from_slice(bytes)
+        .map_err(|e| Error::new(Kind::InvalidArgument, "read config.json", "").because(e.to_string()))
+}
+
+pub(super) fn config_of_bundle(bundle: &Path) -> Result<Vec<u8>> {
+    let path = bundle.join("config.json");
+    fs::read_following(&path, MOST).map_err(|e| e.hint("give the directory of a bundle with --bundle"))
+}
+
+impl Runtime {
+    /// The state of a container.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none with this id.
+    pub fn state(&self, id: &str) -> Result<State> {
+        let dir = self.known(id)?;
+        let record = Record::read(&dir)?;
+        let config = config(&dir)?;
+        let status = record.status(&dir)?;
+        Ok(State {
+            oci_version: config.version().clone(),
+            id: record.id,
+            status,
+            pid: if status == Status::Stopped { 0 } else { record.pid },
+            bundle: record.bundle,
+            rootfs: record.rootfs,
+            created: record.created,
+            owner: record.owner,
+            annotations: config.annotations().clone().into_iter().flatten().collect(),
+        })
+    }
+}

@@ -1,0 +1,199 @@
+//! An OCI configuration and the host's facts in, the plan of a container out (runtime-spec 1.3, config.md and
+//! config-linux.md). What this runtime can't do is refused by the field's name, never left out.
+
+mod devices;
+mod groups;
+mod hooks;
+mod mounts;
+mod namespaces;
+mod process;
+mod resources;
+#[cfg(test)]
+mod tests;
+
+use oci_spec::runtime::Spec;
+use serde::Serialize;
+
+pub use groups::{Groups, groups};
+pub use hooks::{Hook, poststart, poststop};
+pub use process::{console, process};
+
+use super::facts::Facts;
+use super::launch::{LaunchPlan, Rootfs, RootfsKind};
+use crate::error::{Error, Kind, Result};
+
+/// A container by the OCI's rules.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct BundlePlan {
+    /// As for any container; of `supervise` nothing is used.
+    pub launch: LaunchPlan,
+    /// Run outside when all mounts stand: `prestart`, then `createRuntime`.
+    pub create_runtime: Vec<Hook>,
+    /// Run in the container's namespaces then.
+    pub create_container: Vec<Hook>,
+    /// Run inside when it is started.
+    pub start_container: Vec<Hook>,
+    /// The state for hooks: before the status, between it and the pid, after that.
+    pub state: (String, String, String),
+    /// Device nodes to make.
+    pub devices: Vec<Device>,
+    /// NIS domain name.
+    pub domainname: Option<String>,
+    /// Propagation of the root mount, `MS_*`; 0 for none.
+    pub propagation: u64,
+    /// Argument of `personality(2)`.
+    pub personality: Option<u64>,
+    /// Rows and columns of the terminal.
+    pub console: Option<(u32, u32)>,
+}
+
+/// A device node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Device {
+    /// Where in the container.
+    pub path: String,
+    /// `S_IFCHR`, `S_IFBLK` or `S_IFIFO`, and the permissions.
+    pub mode: u32,
+    /// Major and minor number.
+    pub number: (u32, u32),
+    /// Owner and group, as ids of the container.
+    pub owner: (u32, u32),
+}
+
+/// What the plan depends on besides the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The container's id.
+    pub id: &'a str,
+    /// The bundle, absolute.
+    pub bundle: &'a str,
+    /// What the host allows.
+    pub facts: &'a Facts,
+    /// Its control groups.
+    pub groups: &'a Groups,
+}
+
+/// An error about one field of the configuration.
+fn field(kind: Kind, name: impl Into<String>, because: impl Into<String>) -> Error {
+    Error::new(kind, "read config.json", name).because(because)
+}
+
+fn invalid(name: impl Into<String>, because: impl Into<String>) -> Error {
+    field(Kind::InvalidArgument, name, because)
+}
+
+fn unsupported(name: impl Into<String>, because: impl Into<String>) -> Error {
+    field(Kind::Unsupported, name, because)
+}
+
+/// Plans a container.
+///
+/// # Errors
+/// `InvalidArgument` and `Unsupported`, with the field.
+pub fn plan(spec: &Spec, request: &Request<'_>) -> Result<BundlePlan> {
+    version(spec)?;
+    let linux = spec.linux().clone().unwrap_or_default();
+    refuse(&linux)?;
+    let namespaces = namespaces::read(&linux)?;
+    let process = process(required(spec)?, spec, request.facts)?;
+    let hooks = hooks::read(spec)?;
+    let own_dev = mounts::has_own_dev(spec);
+    Ok(BundlePlan {
+        launch: LaunchPlan {
+            hostname: spec.hostname().clone(),
+            id_map: namespaces::id_map(&linux, &namespaces)?,
+            namespaces,
+            cgroup: request.groups.placement.clone(),
+            rootfs: rootfs(spec, request.bundle)?,
+            mounts: mounts::read(spec, request)?,
+            symlinks: if own_dev { super::mounts::symlinks() } else { Vec::new() },
+            masked_paths: linux.masked_paths().clone().unwrap_or_default(),
+            readonly_paths: linux.readonly_paths().clone().unwrap_or_default(),
+            sysctls: linux
+                .sysctl()
+                .clone()
+                .into_iter()
+                .flatten()
+                .collect::<std::collections::BTreeMap<_, _>>()
+                .into_iter()
+                .collect(),
+            process,
+            ..LaunchPlan::default()
+        },
+        state: hooks::state(spec, request),
+        create_runtime: hooks.create_runtime,
+        create_container: hooks.create_container,
+        start_container: hooks.start_container,
+        devices: if own_dev { devices::read(&linux)? } else { Vec::new() },
+        domainname: spec.domainname().clone(),
+        propagation: propagation(&linux)?,
+        personality: personality(&linux)?,
+        console: process::console(required(spec)?),
+    })
+}
+
+fn version(spec: &Spec) -> Result<()> {
+    match spec.version().split('.').next() {
+        Some("1") => Ok(()),
+        _ => Err(invalid("ociVersion", format!("{:?} is not a version 1 of the specification", spec.version()))),
+    }
+}
+
+fn required(spec: &Spec) -> Result<&oci_spec::runtime::Process> {
+    spec.process().as_ref().ok_or_else(|| invalid("process", "it is missing, so there is nothing to start"))
+}
+
+fn refuse(linux: &oci_spec::runtime::Linux) -> Result<()> {
+    let present = [
+        ("linux.intelRdt", linux.intel_rdt().is_some(), "this runtime does not manage cache allocation"),
+        (
+            "linux.mountLabel",
+            linux.mount_label().as_deref().is_some_and(|l| !l.is_empty()),
+            "SELinux labels are not set by this version",
+        ),
+        (
+            "linux.timeOffsets",
+            linux.time_offsets().as_ref().is_some_and(|o| !o.is_empty()),
+            "time namespaces are not made by this version",
+        ),
+        (
+            "linux.netDevices",
+            linux.net_devices().as_ref().is_some_and(|d| !d.is_empty()),
+            "devices are not moved by this version",
+        ),
+        ("linux.memoryPolicy", linux.memory_policy().is_some(), "memory policies are not set by this version"),
+    ];
+    match present.into_iter().find(|(_, present, _)| *present) {
+        Some((name, _, why)) => Err(unsupported(name, why)),
+        None => Ok(()),
+    }
+}
+
+fn rootfs(spec: &Spec, bundle: &str) -> Result<Rootfs> {
+    let root = spec.root().as_ref().ok_or_else(|| invalid("root", "it is missing"))?;
+    let path = root.path().to_str().ok_or_else(|| invalid("root.path", "it is not UTF-8"))?;
+    let path = if path.starts_with('/') { path.to_owned() } else { format!("{bundle}/{path}") };
+    Ok(Rootfs {
+        attach_at: path.clone(),
+        kind: RootfsKind::Directory { path },
+        readonly: root.readonly().unwrap_or(false),
+        nodev: false,
+    })
+}
+
+fn propagation(linux: &oci_spec::runtime::Linux) -> Result<u64> {
+    let Some(word) = linux.rootfs_propagation().as_deref().filter(|word| !word.is_empty()) else { return Ok(0) };
+    mounts::propagation(word).ok_or_else(|| invalid("linux.rootfsPropagation", format!("{word:?} is none")))
+}
+
+fn personality(linux: &oci_spec::runtime::Linux) -> Result<Option<u64>> {
+    use oci_spec::runtime::LinuxPersonalityDomain;
+    let Some(persona) = linux.personality() else { return Ok(None) };
+    if persona.flags().as_ref().is_some_and(|flags| !flags.is_empty()) {
+        return Err(unsupported("linux.personality.flags", "the specification has none"));
+    }
+    Ok(Some(match persona.domain() {
+        LinuxPersonalityDomain::PerLinux => 0,
+        LinuxPersonalityDomain::PerLinux32 => 8,
+    }))
+}

@@ -1,0 +1,133 @@
+//! The process.
+
+use std::sync::Arc;
+
+use oci_spec::runtime::{LinuxCapabilities, Process as OciProcess, Spec};
+
+use super::{invalid, unsupported};
+use crate::capability;
+use crate::error::Result;
+use crate::plan::facts::Facts;
+use crate::plan::launch::{Capabilities, Process};
+use crate::plan::names;
+use crate::seccomp::{self, Arch, Circumstances, Filter};
+
+/// Reads one, of the configuration or of an exec; the filter is the container's.
+///
+/// # Errors
+/// `InvalidArgument` and `Unsupported`, with the field.
+pub fn process(process: &OciProcess, spec: &Spec, facts: &Facts) -> Result<Process> {
+    refuse(process)?;
+    let capabilities = capabilities(process.capabilities())?;
+    let user = process.user();
+    Ok(Process {
+        args: args(process)?,
+        env: env(process)?,
+        cwd: cwd(process)?,
+        user: format!("{}:{}", user.uid(), user.gid()),
+        groups: user.additional_gids().iter().flatten().map(u32::to_string).collect(),
+        umask: user.umask().unwrap_or(0o022),
+        tty: process.terminal().unwrap_or(false),
+        no_new_privs: process.no_new_privileges().unwrap_or(false),
+        rlimits: rlimits(process)?,
+        oom_score_adj: oom_score_adj(process)?,
+        seccomp: filter(spec, capabilities.bounding, facts)?,
+        capabilities,
+    })
+}
+
+fn refuse(process: &OciProcess) -> Result<()> {
+    let named = |label: &Option<String>| label.as_deref().is_some_and(|label| !label.is_empty());
+    let present = [
+        (
+            "process.apparmorProfile",
+            named(process.apparmor_profile()),
+            "AppArmor profiles are not applied by this version",
+        ),
+        ("process.selinuxLabel", named(process.selinux_label()), "SELinux labels are not applied by this version"),
+        ("process.ioPriority", process.io_priority().is_some(), "it is not set by this version"),
+        ("process.scheduler", process.scheduler().is_some(), "it is not set by this version"),
+        ("process.execCPUAffinity", process.exec_cpu_affinity().is_some(), "it is not set by this version"),
+    ];
+    match present.into_iter().find(|(_, present, _)| *present) {
+        Some((name, _, why)) => Err(unsupported(name, why)),
+        None => Ok(()),
+    }
+}
+
+fn args(process: &OciProcess) -> Result<Vec<String>> {
+    let args = process.args().clone().unwrap_or_default();
+    match args.first() {
+        Some(_) => Ok(args),
+        None => Err(invalid("process.args", "it is empty")),
+    }
+}
+
+fn env(process: &OciProcess) -> Result<Vec<String>> {
+    let env = process.env().clone().unwrap_or_default();
+    match env.iter().find(|entry| !entry.contains('=')) {
+        None => Ok(env),
+        Some(entry) => Err(invalid("process.env", format!("{entry:?} is not of the form NAME=value"))),
+    }
+}
+
+fn cwd(process: &OciProcess) -> Result<String> {
+    match process.cwd().to_str() {
+        Some(cwd) if cwd.starts_with('/') => Ok(cwd.to_owned()),
+        _ => Err(invalid("process.cwd", "it is not an absolute path")),
+    }
+}
+
+fn capabilities(sets: &Option<LinuxCapabilities>) -> Result<Capabilities> {
+    let Some(sets) = sets else { return Ok(Capabilities::default()) };
+    let bits = |set: &Option<oci_spec::runtime::Capabilities>| {
+        // Names that this version does not know are skipped with the rest of what a kernel may lack (config.md).
+        set.iter().flatten().filter_map(|name| capability::bit(&name.to_string())).fold(0, |bits, bit| bits | bit)
+    };
+    Ok(Capabilities {
+        bounding: bits(sets.bounding()),
+        effective: bits(sets.effective()),
+        permitted: bits(sets.permitted()),
+        inheritable: bits(sets.inheritable()),
+        ambient: bits(sets.ambient()),
+    })
+}
+
+fn rlimits(process: &OciProcess) -> Result<Vec<(u32, u64, u64)>> {
+    let mut limits: Vec<(u32, u64, u64)> = Vec::new();
+    for limit in process.rlimits().iter().flatten() {
+        let number = names::rlimit(&limit.typ().to_string())?;
+        if limits.iter().any(|(known, ..)| *known == number) {
+            return Err(invalid("process.rlimits", format!("{} is there twice", limit.typ())));
+        }
+        limits.push((number, limit.soft(), limit.hard()));
+    }
+    Ok(limits)
+}
+
+fn oom_score_adj(process: &OciProcess) -> Result<Option<i32>> {
+    match process.oom_score_adj() {
+        Some(score) if !(-1000..=1000).contains(&score) => {
+            Err(invalid("process.oomScoreAdj", format!("{score} is not from -1000 to 1000")))
+        }
+        score => Ok(score),
+    }
+}
+
+/// The configuration's form is a part of Docker's.
+fn filter(spec: &Spec, capabilities: u64, facts: &Facts) -> Result<Option<Arc<Filter>>> {
+    let Some(profile) = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref()) else { return Ok(None) };
+    let text = serde_json::to_string(profile).map_err(|e| invalid("linux.seccomp", e.to_string()))?;
+    if text.contains("SCMP_ACT_NOTIFY") {
+        return Err(unsupported("linux.seccomp", "a listener can't be handed over by this version"));
+    }
+    let around = Circumstances { arch: Arch::NATIVE, capabilities, kernel: facts.kernel };
+    seccomp::filter_of(&text, &around).map(Some)
+}
+
+/// Rows and columns of the terminal, where they are told.
+pub fn console(process: &OciProcess) -> Option<(u32, u32)> {
+    let size = process.console_size()?;
+    let rows = u32::try_from(size.height()).ok().filter(|rows| *rows > 0)?;
+    Some((rows, u32::try_from(size.width()).ok().filter(|columns| *columns > 0)?))
+}

@@ -1,0 +1,133 @@
+use oci_spec::runtime::Spec;
+use serde_json::{Value, json};
+
+use super::{BundlePlan, Groups, Request, groups, plan};
+use crate::error::{Kind, Result};
+use crate::plan::facts::{Cgroups, Facts};
+
+fn facts(mode: &str) -> Facts {
+    let v1 = ["memory", "cpu", "cpuacct", "pids", "freezer", "devices", "cpuset", "blkio"];
+    let cgroups = match mode {
+        "v2" => Cgroups {
+            mode: "v2".into(),
+            v2: Some("/cg".into()),
+            v2_controllers: vec!["memory".into()],
+            ..Cgroups::default()
+        },
+        _ => Cgroups {
+            mode: "v1".into(),
+            v1: v1.map(|c| (c.to_owned(), format!("/cg/{c}"))).into(),
+            ..Cgroups::default()
+        },
+    };
+    Facts { cgroups, kernel: (6, 1), capabilities: u64::MAX, ..Facts::default() }
+}
+
+fn base() -> Value {
+    json!({
+        "ociVersion": "1.3.0",
+        "process": {"user": {"uid": 1, "gid": 2, "additionalGids": [3]}, "args": ["sh"], "cwd": "/", "env": ["A=b"]},
+        "root": {"path": "rootfs"},
+        "linux": {"namespaces": [{"type": "mount"}, {"type": "pid"}, {"type": "network", "path": "/proc/1/ns/net"}]},
+    })
+}
+
+/// The base with some members in the place of its own.
+fn with(changes: Value) -> Value {
+    let mut whole = base();
+    merge(&mut whole, changes);
+    whole
+}
+
+fn merge(into: &mut Value, changes: Value) {
+    match (into, changes) {
+        (Value::Object(into), Value::Object(changes)) => {
+            changes.into_iter().for_each(|(key, value)| merge(into.entry(key).or_insert(Value::Null), value));
+        }
+        (into, changes) => *into = changes,
+    }
+}
+
+fn grouped(config: Value, mode: &str) -> Result<Groups> {
+    groups(&serde_json::from_value::<Spec>(config).unwrap(), "one", &facts(mode).cgroups)
+}
+
+fn planned(config: Value) -> Result<BundlePlan> {
+    let spec: Spec = serde_json::from_value(config).unwrap();
+    let facts = facts("v1");
+    let groups = groups(&spec, "one", &facts.cgroups)?;
+    plan(&spec, &Request { id: "one", bundle: "/bundle", facts: &facts, groups: &groups })
+}
+
+#[test]
+fn the_example_configuration() {
+    insta::assert_json_snapshot!(planned(crate::oci::example(false)).unwrap());
+}
+
+#[test]
+fn what_can_not_be_done_is_refused_by_its_field() {
+    let refused = |changes: Value, kind: Kind, field: &str| {
+        let error = planned(with(changes)).unwrap_err();
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(error.to_string().contains(field), "{error}");
+    };
+    let (invalid, unsupported) = (Kind::InvalidArgument, Kind::Unsupported);
+    refused(json!({"ociVersion": "2.0.0"}), invalid, "ociVersion");
+    refused(json!({"process": {"args": []}}), invalid, "process.args");
+    refused(json!({"process": {"cwd": "relative"}}), invalid, "process.cwd");
+    refused(json!({"process": {"env": ["novalue"]}}), invalid, "novalue");
+    refused(json!({"process": {"oomScoreAdj": 2000}}), invalid, "process.oomScoreAdj");
+    refused(json!({"process": {"apparmorProfile": "mine"}}), unsupported, "process.apparmorProfile");
+    refused(json!({"linux": {"namespaces": [{"type": "pid"}]}}), unsupported, "linux.namespaces");
+    refused(json!({"linux": {"namespaces": [{"type": "mount"}, {"type": "pid"}, {"type": "pid"}]}}), invalid, "twice");
+    refused(json!({"linux": {"namespaces": [{"type": "mount"}, {"type": "user"}]}}), invalid, "linux.uidMappings");
+    refused(json!({"linux": {"namespaces": [{"type": "mount"}, {"type": "ipc", "path": "ns"}]}}), invalid, "ipc");
+    refused(json!({"linux": {"intelRdt": {}}}), unsupported, "linux.intelRdt");
+    refused(json!({"linux": {"rootfsPropagation": "sideways"}}), invalid, "linux.rootfsPropagation");
+    refused(json!({"linux": {"cgroupsPath": "/a/../../b"}}), invalid, "linux.cgroupsPath");
+    refused(json!({"linux": {"resources": {"unified": {"memory.high": "1"}}}}), invalid, "linux.resources.unified");
+    refused(json!({"mounts": [{"destination": "/a", "type": "bind"}]}), invalid, "mounts[0].source");
+    refused(json!({"hooks": {"poststop": [{"path": "relative"}]}}), invalid, "hooks.poststop[0].path");
+}
+
+#[test]
+fn words_of_mounts() {
+    let mount = |kind: &str, options: Value| {
+        let mounts = json!([{"destination": "/m", "type": kind, "source": "src", "options": options}]);
+        planned(with(json!({ "mounts": mounts }))).unwrap().launch.mounts.remove(0)
+    };
+    let bind = mount("bind", json!(["rbind", "rro", "nosuid", "rslave"]));
+    assert_eq!((bind.attributes, bind.recursive_attributes, bind.propagation), (3, true, libc::MS_SLAVE));
+    let tmpfs = mount("tmpfs", json!(["ro", "noexec", "size=1m", "mode=700"]));
+    assert_eq!((tmpfs.attributes, tmpfs.recursive_attributes), (9, false));
+    assert_eq!(format!("{:?}", tmpfs.source).matches("size").count(), 1);
+}
+
+#[test]
+fn the_hosts_dev_is_left_as_it_is() {
+    let dev = |kind: &str, options: Value| {
+        let mounts = json!([{"destination": "/dev", "type": kind, "source": "/dev", "options": options}]);
+        planned(with(json!({ "mounts": mounts }))).unwrap().devices.len()
+    };
+    assert_eq!((dev("tmpfs", json!([])), dev("bind", json!(["rbind"])), dev("none", json!(["rbind"]))), (6, 0, 0));
+}
+
+#[test]
+fn limits_in_the_words_of_either_version() {
+    let resources = json!({"linux": {"resources": {
+        "memory": {"limit": 100, "swap": 150, "reservation": 50},
+        "cpu": {"shares": 1024, "quota": 5000, "period": 10000, "cpus": "0"},
+        "pids": {"limit": -1},
+        "blockIO": {"throttleReadBpsDevice": [{"major": 8, "minor": 0, "rate": 9}]},
+        "devices": [{"allow": false, "access": "rwm"}, {"allow": true, "type": "c", "major": 10, "access": "rw"}]}}});
+    let writes = |mode| {
+        let groups = grouped(with(resources.clone()), mode).unwrap();
+        groups
+            .dirs
+            .into_iter()
+            .flat_map(|dir| dir.writes)
+            .map(|(file, value)| format!("{file} {value}"))
+            .collect::<Vec<_>>()
+    };
+    insta::assert_json_snapshot!([("v1", writes("v1")), ("v2", writes("v2"))]);
+}
