@@ -389,6 +389,33 @@ mod tests {
     }
 
     #[test]
+    fn a_store_of_another_user_is_refused_and_left_alone() {
+        use std::os::unix::fs::{MetadataExt, PermissionsExt};
+        if !nix::unistd::geteuid().is_root() {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+        let at = |s: &str| dir.path().join(s).display().to_string();
+        std::fs::create_dir(at("root")).unwrap();
+        let opened = std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                // SAFETY: integers only. The system call, not the library's, changes this thread alone.
+                assert_eq!(unsafe { libc::syscall(libc::SYS_setresuid, 65534, 65534, 65534) }, 0);
+                Paths::new(Some(&at("root")), Some(&at("run"))).unwrap().make()
+            });
+            thread.join().unwrap()
+        });
+        let error = opened.unwrap_err();
+        assert_eq!(error.kind(), Kind::PermissionDenied);
+        let told =
+            format!("open store {}: it belongs to another user, or is no directory; give another root", at("root"));
+        assert!(error.to_string().starts_with(&told), "{error}");
+        assert!(std::fs::read_dir(at("root")).unwrap().next().is_none());
+        assert_eq!(std::fs::metadata(at("root")).unwrap().uid(), 0);
+    }
+
+    #[test]
     fn a_symlink_in_the_place_of_the_run_directory_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink("/nonexistent", dir.path().join("run")).unwrap();

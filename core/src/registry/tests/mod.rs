@@ -227,6 +227,27 @@ fn a_registry_that_wants_a_password_says_so() {
 }
 
 #[test]
+fn every_refusal_is_one_sentence_of_its_kind() {
+    let body = r#"{"errors":[{"code":"X","message":"so it is"}]}"#;
+    for (status, kind, words, tries) in [
+        (401, Kind::Unauthorized, "it wants credentials, or has no such repository (so it is)", 1),
+        (403, Kind::Unauthorized, "it refuses access (so it is)", 1),
+        (404, Kind::NotFound, "it has no such image (so it is)", 1),
+        (418, Kind::Registry, "it answered 418 (so it is)", 1),
+        (429, Kind::Registry, "it had too many requests from here (so it is)", 5),
+        (500, Kind::Registry, "it answered 500 (so it is)", 5),
+        (503, Kind::Registry, "it answered 503 (so it is)", 5),
+    ] {
+        // 503 and 429 say when to come back; 500 does not and is asked again after pauses of our own.
+        let server = Server::start(script(vec![], Answer::new(status, body).header("retry-after", "0")));
+        let error = resolve(&server).unwrap_err();
+        assert_eq!((error.kind(), error.operation(), error.subject()), (kind, "ask registry", server.host.as_str()));
+        assert_eq!(error.cause(), words);
+        assert_eq!(server.paths().len(), tries, "{status}");
+    }
+}
+
+#[test]
 fn a_closed_port_is_told_soon() {
     let host = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let error = client_of(&host, &Cancel::new()).resolve(&Platform::host()).unwrap_err();

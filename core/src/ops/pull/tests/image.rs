@@ -71,6 +71,15 @@ impl Image {
         image.sealed()
     }
 
+    /// An image of one layer of which the last third is missing.
+    pub fn cut(pack: Pack, tar: &[u8]) -> Image {
+        let mut image = Image { diff_ids: vec![digest(tar)], ..Image::default() };
+        let mut blob = pack.pack(tar);
+        blob.truncate(blob.len() * 2 / 3);
+        image.layer(pack.media_type(), blob);
+        image.sealed()
+    }
+
     fn layer(&mut self, media_type: &str, blob: Vec<u8>) {
         let found = digest(&blob);
         self.descriptors.push(json!({"mediaType": media_type, "digest": found, "size": blob.len()}));

@@ -203,6 +203,19 @@ fn a_flipped_byte_is_told_as_such_and_not_asked_for_again() {
 }
 
 #[test]
+fn a_layer_that_was_cut_before_it_was_pushed_is_told_as_malformed() {
+    // Every digest fits: it is the archive itself that ends too early.
+    for pack in [Pack::Plain, Pack::Gzip, Pack::Zstd] {
+        let image = Image::cut(pack, &tar(&[("a", &[7; 5000]), ("b", b"lost")]));
+        let layer = image.layers[0].clone();
+        let (error, paths) = refused(&layer, move |r| image.answer(r));
+        assert_eq!(error.kind(), Kind::InvalidImage, "{pack:?}: {error}");
+        assert!(error.to_string().starts_with(&format!("unpack layer {layer}: ")), "{error}");
+        assert_eq!(paths.iter().filter(|p| p.ends_with(layer.as_str())).count(), 1);
+    }
+}
+
+#[test]
 fn bombs_are_bounded() {
     let (store, image) = (Store::new(), Image::new(&[(Pack::Zstd, tar(&[("zeros", &[0; 1 << 20])]))]));
     let (server, cancel) = (serve(&image), Cancel::new());
