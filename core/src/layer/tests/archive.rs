@@ -172,8 +172,13 @@ pub fn unpack_bytes(bytes: &[u8], form: Form) -> Outcome {
     unpack_reader(bytes, Compression::None, UnpackOptions { form, ..OPTIONS })
 }
 
+/// In memory where that is possible: damaged archives alone make and remove files by the ten thousands.
+fn scratch() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
 pub fn unpack_reader(reader: impl Read, compression: Compression, options: UnpackOptions) -> Outcome {
-    let outer = tempfile::tempdir().unwrap();
+    let outer = scratch();
     let (staging, canary) = (outer.path().join("staging"), outer.path().join("canary"));
     std::fs::create_dir(&staging).unwrap();
     std::fs::write(&canary, CANARY).unwrap();
