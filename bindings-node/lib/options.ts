@@ -54,8 +54,14 @@ export function runFields(image: string, input: RunInput & Streams & Record<stri
 
 /** Descriptors of streams. */
 export function streamFields(streams: Streams): Record<string, unknown> {
-  const number = (s: Descriptor | undefined) => (typeof s === 'object' ? s.fd : s)
-  return toFields({ stdin: number(streams.stdin), stdout: number(streams.stdout), stderr: number(streams.stderr) })
+  const number = (name: string, s: Descriptor | undefined) => {
+    if (s === undefined || s === null) return undefined
+    const fd = typeof s === 'object' ? s.fd : s
+    if (typeof fd === 'number') return fd
+    throw invalid(name, 'it has no file descriptor', 'give a descriptor, or what has one as `fd`')
+  }
+  const { stdin, stdout, stderr } = streams
+  return toFields({ stdin: number('stdin', stdin), stdout: number('stdout', stdout), stderr: number('stderr', stderr) })
 }
 
 /** Bytes from `67108864`, `'64m'` or `'64MiB'`. */

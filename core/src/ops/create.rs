@@ -48,6 +48,8 @@ fn create_with<T>(
     cancel: &Cancel,
 ) -> Result<(Record, T)> {
     let image = ensure_image(context, options, progress, cancel)?;
+    // An image that is at hand was not waited for, so nothing has asked yet.
+    cancel.check("create container", &options.image)?;
     let mut record = record(context, options, &image)?;
     adjust(&mut record.spec);
     // Until the record names the layers, nothing else keeps garbage collection from them.
