@@ -86,7 +86,7 @@ lane_node() {
 }
 
 lane_conformance() {
-  apt_need uidmap
+  apt_need uidmap gcc libc6-dev python3-venv
   registry
   bash tests/conformance/run.sh "$registry/busybox:latest"
 }

@@ -5,7 +5,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 image=$1 filter=${2:-}
-drivers=(rust)
+drivers=(rust c python node)
+target=${CARGO_TARGET_DIR:-$PWD/target}
 user=sampan-test
 id "$user" >/dev/null 2>&1 || useradd --create-home --shell /bin/bash "$user"
 grep -q "^$user:" /etc/subuid || usermod --add-subuids 300000-365535 --add-subgids 300000-365535 "$user"
@@ -18,10 +19,40 @@ cp -r tests/conformance/cases core/api.json "$scratch"
 
 build_rust() {
   cargo build --quiet -p sampan-conformance
-  cp "${CARGO_TARGET_DIR:-target}/debug/sampan-conformance" "$scratch/rust"
+  cp "$target/debug/sampan-conformance" "$scratch/rust"
+}
+
+build_c() {
+  cargo rustc --quiet -p sampan --features capi --crate-type cdylib
+  cp "$target/debug/libsampan.so" "$scratch"
+  gcc -std=c99 -D_GNU_SOURCE -Wall -Wextra -Wpedantic -Werror -g -Iinclude tests/conformance/c/*.c -o "$scratch/c" \
+    "$scratch/libsampan.so" -Wl,-rpath,"$scratch" -lpthread
+}
+
+build_python() {
+  # The system's own: another may lie where the user can't read it.
+  /usr/bin/python3 -m venv "$scratch/py"
+  "$scratch/py/bin/pip" install --quiet maturin
+  (cd bindings-python && "$scratch/py/bin/maturin" build --quiet --out "$scratch/wheels" >/dev/null 2>&1)
+  "$scratch/py/bin/pip" install --quiet "$scratch"/wheels/*.whl
+  cp -r tests/conformance/python "$scratch/python"
+}
+
+# The package's files where Node looks for them; that it can be packed and installed is a test of its own.
+build_node() {
+  local package=$scratch/node/node_modules/sampan
+  [ -e bindings-node/node_modules/typescript ] ||
+    (cd bindings-node && npm install --silent --no-audit --no-fund --no-package-lock)
+  node bindings-node/scripts/build.mjs --debug
+  mkdir -p "$package"
+  cp -r bindings-node/{dist,index.mjs,native.cjs,package.json} bindings-node/*.node "$package"
+  cp tests/conformance/node/*.mjs "$scratch/node"
 }
 
 command_rust() { command=("$scratch/rust"); }
+command_c() { command=("$scratch/c"); }
+command_python() { command=("$scratch/py/bin/python" "$scratch/python/driver.py"); }
+command_node() { command=(node "$scratch/node/driver.mjs"); }
 
 # run USER RUNG: every driver, and the comparison of what each ran.
 run() {

@@ -117,11 +117,10 @@ fn borrowed(what: &'static str, fd: Option<i32>) -> Result<Option<BorrowedFd<'st
 /// Sets the size of a container's terminal.
 pub fn resize(context: &Context, id: &ContainerId, rows: u32, columns: u32) -> Result<()> {
     let size = |n: u32| u16::try_from(n).unwrap_or(u16::MAX);
-    launch::resize(context.paths.container(id).dir(), size(rows), size(columns))
-        .map_err(|e| match e.errno() {
-            Some(libc::ENOTTY) => Error::new(Kind::Conflict, "resize terminal", id.short())
-                .because("it has no terminal")
-                .hint("create it with `tty`"),
-            _ => e.within("resize terminal", id.short()),
-        })
+    launch::resize(context.paths.container(id).dir(), size(rows), size(columns)).map_err(|e| match e.errno() {
+        Some(libc::ENOTTY) => Error::new(Kind::Conflict, "resize terminal", id.short())
+            .because("it has no terminal")
+            .hint("create it with `tty`"),
+        _ => e.within("resize terminal", id.short()),
+    })
 }

@@ -5,6 +5,7 @@ mod docs;
 mod header;
 pub mod names;
 mod python;
+mod tables;
 mod typescript;
 
 use std::fs;
@@ -55,6 +56,7 @@ fn outputs(api: &Api) -> Result<Vec<Output>> {
         output("docs/reference/options.md", docs::options(api)),
         output("docs/reference/info.md", docs::info(api)),
         output("docs/reference/errors.md", docs::errors(api)),
+        output("tests/conformance/c/tables.h", tables::tables(api)?),
     ])
 }
 

@@ -1,0 +1,141 @@
+// One call: its words taken apart, and the call made as a user would make it.
+import { execFileSync } from 'node:child_process'
+import { closeSync, constants, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { Engine } from 'sampan'
+import { escape, unescape } from './values.mjs'
+
+// How many plain arguments an operation takes, and its record of options.
+const SIGNATURES = {
+  open: [0, 'EngineOptions'],
+  mkdir: [1], fifo: [1], read: [1], inspect_image: [1], container: [1], kill: [1], rename: [1],
+  write: [2], tag: [2], resize: [2],
+  info: [0], doctor: [0], images: [0], gc: [0], start: [0], wait: [0], inspect: [0],
+  pull: [1, 'PullOptions'],
+  remove_image: [1, 'RemoveImageOptions'],
+  create: [0, 'RunOptions'], spawn: [0, 'RunOptions'], run: [0, 'RunOptions'], plan: [0, 'RunOptions'],
+  containers: [0, 'ListOptions'],
+  stop: [0, 'StopOptions'], restart: [0, 'StopOptions'],
+  logs: [0, 'LogOptions'],
+  remove: [0, 'RemoveOptions'],
+}
+
+const OPERATIONS = {
+  mkdir: ({ plain }) => mkdirSync(plain[0]),
+  // Node can't make one itself.
+  fifo: ({ plain }) => void execFileSync('mkfifo', [plain[0]]),
+  write: ({ plain }) => writeFileSync(plain[0], unescape(plain[1])),
+  read: ({ plain }) => readFileSync(plain[0]),
+  open: ({ options }) => Engine.open(options),
+  info: ({ target }) => target.info(),
+  doctor: ({ target }) => target.doctor(),
+  gc: ({ target }) => target.gc(),
+  pull: async ({ target, plain, options, watched }) => (await target.pull(plain[0], { ...options, ...watched })).info,
+  images: async ({ target }) => (await target.images.list()).map((image) => image.info),
+  inspect_image: async ({ target, plain }) => (await target.images.get(plain[0])).info,
+  tag: ({ target, plain }) => target.images.tag(...plain),
+  remove_image: ({ target, plain, options }) => target.images.remove(plain[0], options),
+  create: ({ target, image, options, watched }) => target.containers.create(image, { ...options, ...watched }),
+  spawn: (call) => call.withStreams((streams) =>
+    call.target.containers.spawn(call.image, { ...streams, ...call.options, ...call.watched })),
+  run: ({ target, image, options: { stdin, ...options }, watched }) =>
+    target.run(image, { ...options, ...watched, input: stdin, text: false }),
+  plan: async ({ target, image, options }) => JSON.stringify(await target.plan(image, options)),
+  containers: async ({ target, options }) =>
+    Promise.all((await target.containers.list(options)).map((container) => container.inspect())),
+  container: ({ target, plain }) => target.containers.get(plain[0]),
+  start: (call) => call.withStreams((streams) => call.target.start({ ...streams, signal: call.signal })),
+  stop: ({ target, options, signal }) => target.stop({ ...options, abort: signal }),
+  restart: ({ target, options, signal }) => target.restart({ ...options, abort: signal }),
+  kill: ({ target, plain }) => target.kill(plain[0]),
+  wait: ({ target, options, signal }) => target.wait({ ...options, signal }),
+  logs: (call) => call.readLog(),
+  inspect: ({ target }) => target.inspect(),
+  rename: ({ target, plain }) => target.rename(plain[0]),
+  remove: ({ target, options }) => target.remove(options),
+  resize: ({ target, plain }) => target.resize(...plain.map(Number)),
+}
+
+/** A call of a case. */
+export class Call {
+  events = []
+  controller = new AbortController()
+  signal = this.controller.signal
+
+  constructor(world, [first, ...words]) {
+    const dot = first.indexOf('.')
+    this.operation = first.slice(dot + 1)
+    this.target = world.names[dot < 0 ? 'e' : first.slice(0, dot)]
+    if (!this.target || !SIGNATURES[this.operation]) throw new Error(`there is no ${first}`)
+    const [count, record] = SIGNATURES[this.operation]
+    this.plain = words.splice(0, count)
+    // Words for the driver, without their colon.
+    this.own = Object.fromEntries(words.filter((word) => word.startsWith(':')).map((word) => pair(word.slice(1))))
+    const fields = words.filter((word) => !word.startsWith(':')).map(pair).flatMap(expanded)
+    this.options = record ? world.schema.options(record, fields) : Object.fromEntries(fields.map(([n, t]) => [n, Number(t)]))
+    if (record === 'RunOptions') ({ image: this.image = world.image, ...this.options } = this.options)
+    if (this.operation === 'open') this.options.rung = world.rung
+  }
+
+  /** Makes the call while whoever is to cancel it waits for the moment. */
+  async make() {
+    const { cancel, cancel_by: fifo } = this.own
+    if (cancel) this.controller.abort()
+    const reader = fifo && readFile(fifo).then(() => this.controller.abort())
+    try {
+      return await OPERATIONS[this.operation](this)
+    } finally {
+      // Had the call failed early, the reader would wait for ever.
+      if (fifo) release(fifo)
+      await reader
+    }
+  }
+
+  get watched() {
+    return { signal: this.signal, onProgress: (event) => this.#watch(event) }
+  }
+
+  #watch(event) {
+    this.events.push(event)
+    if (event.event === this.own.cancel_on) this.controller.abort()
+  }
+
+  async withStreams(use) {
+    const modes = { stdin: 'r', stdout: 'w', stderr: 'w' }
+    const given = Object.entries(modes).filter(([name]) => name in this.own)
+    const streams = Object.fromEntries(given.map(([name, mode]) => [name, openSync(this.own[name], mode)]))
+    try {
+      return await use(streams)
+    } finally {
+      Object.values(streams).forEach((fd) => closeSync(fd))
+    }
+  }
+
+  async readLog() {
+    const { noStdout = false, noStderr = false, ...options } = this.options
+    const entries = []
+    const log = this.target.logEntries({ ...options, stdout: !noStdout, stderr: !noStderr, signal: this.signal })
+    for await (const entry of log) {
+      entries.push(entry)
+      if (escape(entry.data) === this.own.stop_at) break
+    }
+    const of = (name) => Buffer.concat(entries.filter(({ stream }) => stream === name).map(({ data }) => data))
+    return { entries, stdout: of('stdout'), stderr: of('stderr') }
+  }
+}
+
+function release(fifo) {
+  try {
+    closeSync(openSync(fifo, constants.O_WRONLY | constants.O_NONBLOCK))
+  } catch {
+    // Nobody reads any more.
+  }
+}
+
+function pair(word) {
+  const at = word.indexOf('=')
+  if (at < 0) throw new Error(`${word} has no =`)
+  return [word.slice(0, at), word.slice(at + 1)]
+}
+
+const expanded = ([name, text]) => (name === 'sh' ? ['sh', '-c', text].map((part) => ['command', part]) : [[name, text]])
