@@ -10,7 +10,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 cd "$here/../.."
 cache=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/sampan-tests/vm
 # Seconds for one boot with its tests; under an emulated CPU with another job beside it.
-patience=${SAMPAN_VM_TIMEOUT:-420}
+patience=${SAMPAN_VM_TIMEOUT:-900}
 
 only=${1:-}
 scratch=$(mktemp -d)

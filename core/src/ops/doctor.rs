@@ -40,9 +40,10 @@ fn failed(name: &str, error: &Error) -> Check {
 
 fn kernel() -> Check {
     let release = sys::kernel_release();
-    match sys::kernel_at_least(5, 11) {
+    // mount_setattr is the youngest system call that nothing stands in for.
+    match sys::kernel_at_least(5, 12) {
         true => check("kernel", CheckStatus::Ok, release, None),
-        false => check("kernel", CheckStatus::Warn, release, Some("overlays for plain users need Linux 5.11 or newer")),
+        false => check("kernel", CheckStatus::Fail, release, Some("containers need Linux 5.12 or newer")),
     }
 }
 

@@ -19,7 +19,7 @@ stty -F $report -opost 2>/dev/null
 machine
 for name in $(sed -n 's/^\(test_[a-z0-9_]*\)().*/\1/p' "/tests/$boot.sh" | grep -E "$only"); do
   began=$(date +%s)
-  timeout 150 sh -e /tests/one.sh "$boot" "$name" >/run/log 2>&1 </dev/null
+  timeout 300 sh -e /tests/one.sh "$boot" "$name" >/run/log 2>&1 </dev/null
   code=$?
   took=$(($(date +%s) - began))
   if [ $code -eq 0 ]; then
