@@ -60,6 +60,7 @@ export class Container {
   inspect(callback: Callback): void
   rename(name: string, callback: Callback): void
   remove(options: Fields, callback: Callback): void
+  exec(options: Fields, stdin: Uint8Array | null, cancel: Cancel, callback: Callback): void
   resize(rows: number, columns: number, callback: Callback): void
 }
 

@@ -707,6 +707,102 @@ typedef struct sampan_remove_options {
 } sampan_remove_options;
 
 /**
+ * A command to run in a running container. Fields are named as the words of `docker exec`. Begin with `SAMPAN_EXEC_OPTIONS_INIT`.
+ */
+typedef struct sampan_exec_options {
+    /**
+     * `sizeof(sampan_exec_options)`.
+     */
+    size_t size;
+    /**
+     * The command and its arguments; the first is looked up in the container's PATH.
+     */
+    const char *const *command;
+    /**
+     * Environment on top of the container's.
+     */
+    const struct sampan_pair *env;
+    /**
+     * Working directory; the container's by default.
+     */
+    const char *workdir;
+    /**
+     * `user[:group]` by name or number; the container's by default.
+     */
+    const char *user;
+    /**
+     * All capabilities. Not a security boundary.
+     */
+    bool privileged;
+    /**
+     * Give it a terminal.
+     */
+    bool tty;
+    /**
+     * Rows of its terminal.
+     */
+    const uint32_t *rows;
+    /**
+     * Columns of its terminal.
+     */
+    const uint32_t *columns;
+    /**
+     * Give it an input that is written to by the handle.
+     */
+    bool interactive;
+    /**
+     * Bytes for standard input, which is then closed; for a command that is waited for only.
+     */
+    const uint8_t *stdin_data;
+    /**
+     * Length of `stdin_data`.
+     */
+    size_t stdin_len;
+    /**
+     * Its output goes nowhere.
+     */
+    bool detach;
+    /**
+     * Seconds after which it is killed; never by default.
+     */
+    const double *timeout;
+} sampan_exec_options;
+
+/**
+ * What a command in a container has written and returned.
+ */
+typedef struct sampan_exec_output {
+    /**
+     * `sizeof(sampan_exec_output)`.
+     */
+    size_t struct_size;
+    /**
+     * Its exit code; 128+n when signal n ended it.
+     */
+    int32_t code;
+    /**
+     * The signal that ended it.
+     */
+    const int32_t *signal;
+    /**
+     * All of its standard output; with a terminal, of both.
+     */
+    const uint8_t *stdout_data;
+    /**
+     * Length of `stdout_data`.
+     */
+    size_t stdout_len;
+    /**
+     * All of its standard error.
+     */
+    const uint8_t *stderr_data;
+    /**
+     * Length of `stderr_data`.
+     */
+    size_t stderr_len;
+} sampan_exec_output;
+
+/**
  * How to open an engine. Begin with `SAMPAN_ENGINE_OPTIONS_INIT`.
  */
 typedef struct sampan_engine_options {
@@ -1190,38 +1286,62 @@ typedef struct sampan_container_info_list {
 } sampan_container_info_list;
 
 /**
- * What a command in a container has written and returned.
+ * What a container uses at one moment. What this host doesn't count is absent.
  */
-typedef struct sampan_exec_output {
+typedef struct sampan_container_stats {
     /**
-     * `sizeof(sampan_exec_output)`.
+     * `sizeof(sampan_container_stats)`.
      */
     size_t struct_size;
     /**
-     * Its exit code; 128+n when signal n ended it.
+     * Its id.
      */
-    int32_t code;
+    const char *id;
     /**
-     * The signal that ended it.
+     * Its name.
      */
-    const int32_t *signal;
+    const char *name;
     /**
-     * All of its standard output; with a terminal, of both.
+     * When it was read.
      */
-    const uint8_t *stdout_data;
+    const char *time;
     /**
-     * Length of `stdout_data`.
+     * Nanoseconds of processor time that all its processes have used.
      */
-    size_t stdout_len;
+    const uint64_t *cpu_nanoseconds;
     /**
-     * All of its standard error.
+     * Processors of this host.
      */
-    const uint8_t *stderr_data;
+    uint32_t cpus;
     /**
-     * Length of `stderr_data`.
+     * Bytes of memory, without the page cache that would be given back first.
      */
-    size_t stderr_len;
-} sampan_exec_output;
+    const uint64_t *memory;
+    /**
+     * The limit of that; without one, all that this host has.
+     */
+    uint64_t memory_limit;
+    /**
+     * Processes and threads.
+     */
+    const uint64_t *pids;
+    /**
+     * Bytes read from block devices.
+     */
+    const uint64_t *block_read;
+    /**
+     * Bytes written to them.
+     */
+    const uint64_t *block_written;
+    /**
+     * Bytes received on all interfaces of its own but loopback.
+     */
+    const uint64_t *network_received;
+    /**
+     * Bytes sent on them.
+     */
+    const uint64_t *network_sent;
+} sampan_container_stats;
 
 /**
  * One of the two output streams. One of `SAMPAN_STREAM_…`.
@@ -1253,6 +1373,70 @@ typedef struct sampan_log_entry {
      */
     size_t len;
 } sampan_log_entry;
+
+/**
+ * A process of a container, as this host sees it.
+ */
+typedef struct sampan_process_info {
+    /**
+     * `sizeof(sampan_process_info)`.
+     */
+    size_t struct_size;
+    /**
+     * Its process id in the host's namespace.
+     */
+    int32_t pid;
+    /**
+     * Its parent's.
+     */
+    int32_t ppid;
+    /**
+     * The host's number of its user.
+     */
+    uint32_t uid;
+    /**
+     * `R`, `S`, `D`, `T`, `Z`, ….
+     */
+    const char *state;
+    /**
+     * Its terminal, `pts/0`; `?` for none.
+     */
+    const char *tty;
+    /**
+     * When it began.
+     */
+    const char *started_at;
+    /**
+     * Seconds of processor time that it has used.
+     */
+    double cpu_seconds;
+    /**
+     * Bytes of memory that it has in use.
+     */
+    uint64_t memory;
+    /**
+     * Its arguments; its name in brackets when it has none.
+     */
+    const char *command;
+} sampan_process_info;
+
+/**
+ * A list of `sampan_process_info`.
+ */
+typedef struct sampan_process_info_list {
+    /**
+     * `sizeof(sampan_process_info_list)`.
+     */
+    size_t struct_size;
+    /**
+     * How many.
+     */
+    size_t len;
+    /**
+     * Each of them, then NULL.
+     */
+    const struct sampan_process_info *const *items;
+} sampan_process_info_list;
 
 /**
  * The process is root.
@@ -1488,7 +1672,18 @@ int32_t sampan_container_remove(const struct sampan_container *container,
                                 struct sampan_error **err);
 
 /**
- * Sets the size of its terminal; for the process that started it.
+ * Runs a command in it to the command's end. `cancel` may be NULL; it kills the command.
+ *
+ * Free the answer with `sampan_exec_output_free`.
+ */
+int32_t sampan_container_exec(const struct sampan_container *container,
+                              const struct sampan_exec_options *options,
+                              const struct sampan_cancel *cancel,
+                              struct sampan_exec_output **out,
+                              struct sampan_error **err);
+
+/**
+ * Sets the size of its terminal.
  */
 int32_t sampan_container_resize(const struct sampan_container *container,
                                 uint32_t rows,
@@ -1712,6 +1907,11 @@ void sampan_container_info_free(struct sampan_container_info *container_info);
 /**
  * Frees an answer; NULL is allowed.
  */
+void sampan_container_stats_free(struct sampan_container_stats *container_stats);
+
+/**
+ * Frees an answer; NULL is allowed.
+ */
 void sampan_doctor_report_free(struct sampan_doctor_report *doctor_report);
 
 /**
@@ -1758,6 +1958,11 @@ void sampan_container_info_list_free(struct sampan_container_info_list *containe
  * Frees a list and all in it; NULL is allowed.
  */
 void sampan_image_info_list_free(struct sampan_image_info_list *image_info_list);
+
+/**
+ * Frees a list and all in it; NULL is allowed.
+ */
+void sampan_process_info_list_free(struct sampan_process_info_list *process_info_list);
 
 /**
  * Frees a list and all in it; NULL is allowed.
@@ -1825,6 +2030,10 @@ void sampan_string_free(char *string);
 /** A `sampan_exec_options` in which nothing is asked for. */
 #define SAMPAN_EXEC_OPTIONS_INIT \
     { sizeof(sampan_exec_options), NULL, NULL, NULL, NULL, false, false, NULL, NULL, false, NULL, 0, false, NULL }
+
+/** A `sampan_update_options` in which nothing is asked for. */
+#define SAMPAN_UPDATE_OPTIONS_INIT \
+    { sizeof(sampan_update_options), NULL, NULL, NULL, NULL, NULL, NULL, NULL }
 
 /** A `sampan_list_options` in which nothing is asked for. */
 #define SAMPAN_LIST_OPTIONS_INIT \

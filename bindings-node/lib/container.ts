@@ -6,7 +6,20 @@ import { fromFields, toFields } from './convert.js'
 import { SampanError } from './errors.js'
 import { entries, Lines, type LogInput } from './logs.js'
 import { streamFields, type Streams } from './options.js'
-import type { ContainerInfo, ExitStatus, LogEntry, RemoveOptions, StopOptions } from './types.js'
+import { ExitError, outputOf, type BytesOutput, type Output } from './output.js'
+import type { ContainerInfo, ExecOptions, ExitStatus, LogEntry, RemoveOptions, StopOptions } from './types.js'
+
+/** What `exec` takes: the words of `docker exec`, and a few that are only ours. An aborted command is killed. */
+export interface ExecInput
+  extends Pick<ExecOptions, 'env' | 'workdir' | 'user' | 'privileged' | 'tty' | 'rows' | 'columns' | 'timeout'>,
+    Abortable {
+  /** For its standard input, which is then closed; empty by default. */
+  input?: string | Uint8Array | undefined
+  /** Reject with `ExitError` when the exit code is not 0. */
+  check?: boolean | undefined
+  /** Output as text; `false` for bytes. */
+  text?: boolean | undefined
+}
 
 /** A container of an engine's store; any process of the same user may hold one. */
 export class Container {
@@ -99,12 +112,25 @@ export class Container {
     return new SampanError(`${operation} ${this.shortId}: ${because}`, { code, operation, subject: this.shortId })
   }
 
+  /** Runs a command in it to the command's end, and resolves with what it wrote and how it ended. */
+  exec(command: readonly string[], options: ExecInput & { text: false }): Promise<BytesOutput>
+  exec(command: readonly string[], options?: ExecInput): Promise<Output>
+  async exec(command: readonly string[], options: ExecInput = {}): Promise<Output | BytesOutput> {
+    const { input, check, text, signal, ...rest } = options
+    const fields = toFields({ ...rest, command })
+    const bytes = typeof input === 'string' ? Buffer.from(input) : (input ?? null)
+    const start = (cancel: native.Cancel, done: native.Callback) => this.#native.exec(fields, bytes, cancel, done)
+    const output = outputOf(await long(start, { signal }), text)
+    if (check && output.exitCode !== 0) throw new ExitError(output)
+    return output
+  }
+
   /** Gives it another name. */
   async rename(name: string): Promise<void> {
     await brief((done) => this.#native.rename(name, done))
   }
 
-  /** Sets the size of its terminal, in the process that started it. */
+  /** Sets the size of its terminal. */
   async resize(rows: number, columns: number): Promise<void> {
     await brief((done) => this.#native.resize(rows, columns, done))
   }

@@ -7,8 +7,8 @@ import { fromFields, toFields } from './convert.js'
 import { SampanError } from './errors.js'
 import type { Image } from './images.js'
 import { runFields, streamFields, type RunInput, type Streams } from './options.js'
-import { BytesOutput, ExitError, Output } from './output.js'
-import type { ContainerInfo, ExitStatus, ListOptions } from './types.js'
+import { ExitError, outputOf, type BytesOutput, type Output } from './output.js'
+import type { ContainerInfo, ListOptions } from './types.js'
 
 /** What `run` takes beside the words of `docker run`. */
 export interface RunToEnd extends RunInput {
@@ -98,12 +98,6 @@ export class Containers {
 
 function handle(reply: native.Reply): Container {
   return new Container(reply.container!, reply.value as string)
-}
-
-function outputOf(reply: native.Reply, text: boolean | undefined): Output | BytesOutput {
-  const { id, exit } = fromFields<{ id: string; exit: ExitStatus }>(reply.value)
-  const [stdout, stderr] = reply.bytes as [Buffer, Buffer]
-  return text === false ? new BytesOutput(id, exit, stdout, stderr) : new Output(id, exit, stdout, stderr)
 }
 
 const isCancelled = (error: unknown) => error instanceof SampanError && error.code === 'cancelled'

@@ -1,5 +1,7 @@
 /** What a container that was run to its end has left. */
 
+import type * as native from '../native.cjs'
+import { fromFields } from './convert.js'
 import { SampanError } from './errors.js'
 import type { ExitStatus } from './types.js'
 
@@ -63,4 +65,11 @@ export class ExitError extends SampanError {
     super(text, { code: 'exit', operation: 'run container', subject, exitCode: output.exitCode })
     this.name = 'ExitError'
   }
+}
+
+/** @internal From a reply with an id, an exit and two streams. */
+export function outputOf(reply: native.Reply, text: boolean | undefined): Output | BytesOutput {
+  const { id, exit } = fromFields<{ id: string; exit: ExitStatus }>(reply.value)
+  const [stdout, stderr] = reply.bytes as [Buffer, Buffer]
+  return text === false ? new BytesOutput(id, exit, stdout, stderr) : new Output(id, exit, stdout, stderr)
 }

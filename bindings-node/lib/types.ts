@@ -195,6 +195,24 @@ export interface ExecOptions {
   timeout?: number | null | undefined
 }
 
+/** Limits to change. Fields are named as the words of `docker update`. */
+export interface UpdateOptions {
+  /** Memory limit in bytes. */
+  memory?: number | null | undefined
+  /** Memory and swap together in bytes; -1 for no limit. */
+  memorySwap?: number | null | undefined
+  /** Memory to be left with under pressure, in bytes. */
+  memoryReservation?: number | null | undefined
+  /** CPUs as a fraction: 1.5 is one and a half. */
+  cpus?: number | null | undefined
+  /** Relative CPU weight, 2 to 262144; 1024 is the usual. */
+  cpuShares?: number | null | undefined
+  /** CPUs to run on: `0-2,4`; for a container that was created with such a list. */
+  cpusetCpus?: string | null | undefined
+  /** Largest number of processes; -1 for no limit. */
+  pidsLimit?: number | null | undefined
+}
+
 /** Which containers to list. */
 export interface ListOptions {
   /** Also those that don't run. */
@@ -357,6 +375,56 @@ export interface ExecOutput {
   stdout: Uint8Array
   /** All of its standard error. */
   stderr: Uint8Array
+}
+
+/** A process of a container, as this host sees it. */
+export interface ProcessInfo {
+  /** Its process id in the host's namespace. */
+  pid: number
+  /** Its parent's. */
+  ppid: number
+  /** The host's number of its user. */
+  uid: number
+  /** `R`, `S`, `D`, `T`, `Z`, …. */
+  state: string
+  /** Its terminal, `pts/0`; `?` for none. */
+  tty: string
+  /** When it began. */
+  startedAt: string
+  /** Seconds of processor time that it has used. */
+  cpuSeconds: number
+  /** Bytes of memory that it has in use. */
+  memory: number
+  /** Its arguments; its name in brackets when it has none. */
+  command: string
+}
+
+/** What a container uses at one moment. What this host doesn't count is absent. */
+export interface ContainerStats {
+  /** Its id. */
+  id: string
+  /** Its name. */
+  name: string
+  /** When it was read. */
+  time: string
+  /** Nanoseconds of processor time that all its processes have used. */
+  cpuNanoseconds: number | null
+  /** Processors of this host. */
+  cpus: number
+  /** Bytes of memory, without the page cache that would be given back first. */
+  memory: number | null
+  /** The limit of that; without one, all that this host has. */
+  memoryLimit: number
+  /** Processes and threads. */
+  pids: number | null
+  /** Bytes read from block devices. */
+  blockRead: number | null
+  /** Bytes written to them. */
+  blockWritten: number | null
+  /** Bytes received on all interfaces of its own but loopback. */
+  networkReceived: number | null
+  /** Bytes sent on them. */
+  networkSent: number | null
 }
 
 /** A container. */

@@ -1,8 +1,9 @@
 //! `sampan::Container`, call by call.
 
 use napi::Result;
+use napi::bindgen_prelude::{Buffer, Uint8Array};
 use napi_derive::napi;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::call::{Callback, Cancel, Reply, record, spawn, value};
 use crate::logs::LogStream;
@@ -74,6 +75,19 @@ impl Container {
     pub fn remove(&self, options: Value, callback: Callback) -> Result<()> {
         let container = self.0.clone();
         spawn(callback, move |_| value(container.remove(&record("remove", options)?)?))
+    }
+
+    #[napi]
+    pub fn exec(&self, options: Value, stdin: Option<Uint8Array>, cancel: &Cancel, callback: Callback) -> Result<()> {
+        let (container, token) = (self.0.clone(), cancel.token());
+        let stdin = stdin.map(|bytes| bytes.to_vec());
+        spawn(callback, move |_| {
+            let options = sampan::ExecOptions { stdin, ..record("exec", options)? };
+            let output = container.exec(&options, &token)?;
+            let exit = sampan::ExitStatus { code: output.code, signal: output.signal, ..Default::default() };
+            let reply = value(json!({ "id": container.id(), "exit": exit }))?;
+            Ok(Reply { bytes: Some(vec![Buffer::from(output.stdout), Buffer::from(output.stderr)]), ..reply })
+        })
     }
 
     #[napi]

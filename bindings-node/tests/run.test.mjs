@@ -208,3 +208,19 @@ test('a handle keeps no process alive, and no thread stays', async () => {
     Engine.open(${JSON.stringify(at.options)}).then((engine) => (globalThis.kept = engine))`
   execFileSync(process.execPath, ['-e', code], { timeout: 20_000 })
 })
+
+test('exec', async () => {
+  const container = await engine.containers.spawn(image, ['sleep', '1000'], { env: { OWN: '1' } })
+  try {
+    const options = { env: { MORE: '2' }, workdir: '/tmp', input: 'in' }
+    const out = await container.exec(['sh', '-c', 'echo $OWN $MORE; pwd; cat; exit 3'], options)
+    assert.deepEqual([out.stdout, out.exitCode], ['1 2\n/tmp\nin', 3])
+    assert.deepEqual([...(await container.exec(['printf', '\\377'], { text: false })).stdout], [255])
+    await assert.rejects(container.exec(['sh', '-c', 'exit 4'], { check: true }), ExitError)
+    await assert.rejects(container.exec(['nosuchcommand']), { code: 'command_not_found' })
+    await assert.rejects(container.exec(['sleep', '1000'], { timeout: 0.1 }), { code: 'timeout' })
+    await assert.rejects(container.exec(['sleep', '1000'], { signal: AbortSignal.timeout(100) }))
+  } finally {
+    await container.close()
+  }
+})

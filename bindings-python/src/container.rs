@@ -1,10 +1,10 @@
 //! `sampan::Container`, call by call.
 
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyBytes, PyDict};
 
 use crate::blocking::{Call, Cancel, brief};
-use crate::engine::stdio;
+use crate::engine::{stdio, without_stdin};
 use crate::logs::LogStream;
 use crate::value::{record, to_python};
 
@@ -76,6 +76,26 @@ impl Container {
     fn remove(&self, py: Python<'_>, options: &Bound<'_, PyDict>) -> PyResult<()> {
         let options = record("remove", options)?;
         self.call("remove", None).run(py, |_, _| self.0.remove(&options))
+    }
+
+    #[pyo3(signature = (options, cancel=None))]
+    fn exec<'py>(
+        &self,
+        py: Python<'py>,
+        options: &Bound<'py, PyDict>,
+        cancel: Option<&Cancel>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let (options, stdin) = without_stdin(options)?;
+        let mut record: sampan::ExecOptions = record("exec", &options)?;
+        record.stdin = stdin;
+        let output = self.call("exec", cancel).run(py, |_, cancel| self.0.exec(&record, cancel))?;
+        let exit = sampan::ExitStatus { code: output.code, signal: output.signal, ..Default::default() };
+        let dict = PyDict::new(py);
+        dict.set_item("id", self.0.id())?;
+        dict.set_item("exit", to_python(py, &exit)?)?;
+        dict.set_item("stdout", PyBytes::new(py, &output.stdout))?;
+        dict.set_item("stderr", PyBytes::new(py, &output.stderr))?;
+        Ok(dict)
     }
 
     fn resize(&self, py: Python<'_>, rows: u32, columns: u32) -> PyResult<()> {

@@ -14,14 +14,20 @@ pub struct Engine(sampan::Engine);
 
 /// Run options from a dict; the bytes of `stdin` are moved by hand.
 fn run_options(options: &Bound<'_, PyDict>) -> PyResult<RunOptions> {
+    let (options, stdin) = without_stdin(options)?;
+    let mut record: RunOptions = record("run", &options)?;
+    record.stdin = stdin;
+    Ok(record)
+}
+
+/// A record's bytes for standard input, apart from what passes as a record.
+pub fn without_stdin<'py>(options: &Bound<'py, PyDict>) -> PyResult<(Bound<'py, PyDict>, Option<Vec<u8>>)> {
     let options = options.copy()?;
     let stdin = options.get_item("stdin")?.filter(|v| !v.is_none()).map(|v| v.extract::<Vec<u8>>());
     if stdin.is_some() {
         options.del_item("stdin")?;
     }
-    let mut record: RunOptions = record("run", &options)?;
-    record.stdin = stdin.transpose()?;
-    Ok(record)
+    Ok((options, stdin.transpose()?))
 }
 
 /// Descriptors as a dict of three numbers.

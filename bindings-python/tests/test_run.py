@@ -186,3 +186,18 @@ def test_plan(engine: sampan.Engine, image: str) -> None:
 
 def test_version() -> None:
     assert sampan.__version__.count(".") == 2 and "sampan" in sys.modules
+
+
+def test_exec(engine: sampan.Engine, image: str) -> None:
+    with engine.containers.run(image, ["sleep", "1000"], detach=True, env={"OWN": "1"}) as container:
+        out = container.exec(["sh", "-c", "echo $OWN $MORE; pwd; cat; exit 3"], env={"MORE": 2}, workdir="/tmp", stdin="in")
+        assert (out.stdout, out.exit_code) == ("1 2\n/tmp\nin", 3)
+        assert container.exec("printf '\\377'", text=False).stdout == b"\xff"
+        with pytest.raises(sampan.ExitError, match="exited with 4: last words"):
+            container.exec("sh -c 'echo last words >&2; exit 4'", check=True)
+        with pytest.raises(sampan.CommandNotFoundError):
+            container.exec("nosuchcommand")
+        with pytest.raises(TimeoutError):
+            container.exec("sleep 1000", timeout=0.1)
+    with pytest.raises(sampan.NotFoundError):
+        container.exec("true")

@@ -13,14 +13,14 @@ trap 'rm -rf "$scratch"' EXIT
 chmod 755 "$scratch"
 
 # The tests are built by whoever owns the tree, and run by the user from a copy: the tree need not be readable.
-for name in containers exec; do
+for name in containers exec control; do
   binary=$(cargo test --quiet -p sampan --test "$name" --no-run --message-format=json 2>/dev/null |
     sed -n "s/.*\"executable\":\"\([^\"]*$name-[^\"]*\)\".*/\1/p" | tail -1)
   install -m 755 "$binary" "$scratch/$name"
 done
 
 for rung in subids single-id; do
-  for name in containers exec; do
+  for name in containers exec control; do
     echo "-- rung $rung: $name"
     runuser -u "$user" -- env -i HOME="$(getent passwd "$user" | cut -d: -f6)" PATH=/usr/bin:/bin:/usr/sbin:/sbin \
       SAMPAN_TEST_IMAGE="$1" SAMPAN_TEST_RUNG="$rung" "$scratch/$name" --test-threads=2

@@ -16,7 +16,7 @@ from ._containers import Container
 from ._engine import Engine
 from ._images import Image
 from ._logs import Entries, TextLines, log_options
-from ._results import ExitStatus, LogEntry, Output
+from ._results import BytesOutput, ExitStatus, LogEntry, Output
 from ._sampan import Cancel
 
 if TYPE_CHECKING:
@@ -252,12 +252,22 @@ class AsyncContainer:
         except asyncio.TimeoutError:
             raise late(self.sync, log, timeout) from None
 
+    @overload
+    async def exec(self, command: Command, *, text: Literal[True] = True, **options: Any) -> Output: ...
+    @overload
+    async def exec(self, command: Command, *, text: Literal[False], **options: Any) -> BytesOutput: ...
+    async def exec(self, command: Command, *, text: bool = True, **options: Any) -> Union[Output, BytesOutput]:
+        """Runs a command in it to the command's end; takes what `Container.exec` takes. A cancelled task kills it."""
+        cancel = Cancel()
+        run: Any = self.sync.exec
+        return await _call(lambda: run(command, text=text, cancel=cancel, **options), cancel)
+
     async def rename(self, name: str) -> None:
         """Gives it another name."""
         await _call(lambda: self.sync.rename(name))
 
     async def resize(self, height: int, width: int) -> None:
-        """Sets the size of its terminal, in the process that started it."""
+        """Sets the size of its terminal."""
         await _call(lambda: self.sync.resize(height, width))
 
     async def remove(self, *, force: bool = False, volumes: bool = False) -> None:

@@ -7,13 +7,14 @@ import os
 from . import _html
 from ._exceptions import NotFoundError
 from ._logs import BytesLines, Entries, TextLines, log_options
-from ._options import run_options, streams
+from ._options import exec_options, run_options, streams
 from ._progress import choose
 from ._results import BytesOutput, ExitStatus, Output, check
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import re
+    from collections.abc import Iterable, Mapping
     from typing import Any, Literal, Union, overload
 
     from typing_extensions import Unpack
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from ._engine import Engine
     from ._keywords import RunKeywords
     from ._logs import Moment
-    from ._options import Command
+    from ._options import Command, Path
     from ._progress import Progress
     from ._sampan import Cancel
     from ._types import ContainerInfo, Status
@@ -208,12 +209,84 @@ class Container:
 
         return wait_for_line(self, log, timeout)
 
+    if TYPE_CHECKING:
+
+        @overload
+        def exec(
+            self,
+            command: Command,
+            *,
+            env: Union[Mapping[str, object], Iterable[str], None] = None,
+            user: str | int | None = None,
+            workdir: Path | None = None,
+            stdin: bytes | str | None = None,
+            tty: bool = False,
+            privileged: bool = False,
+            timeout: float | None = None,
+            text: Literal[True] = True,
+            check: bool = False,
+            cancel: Cancel | None = None,
+        ) -> Output: ...
+        @overload
+        def exec(
+            self,
+            command: Command,
+            *,
+            env: Union[Mapping[str, object], Iterable[str], None] = None,
+            user: str | int | None = None,
+            workdir: Path | None = None,
+            stdin: bytes | str | None = None,
+            tty: bool = False,
+            privileged: bool = False,
+            timeout: float | None = None,
+            text: Literal[False],
+            check: bool = False,
+            cancel: Cancel | None = None,
+        ) -> BytesOutput: ...
+
+    def exec(
+        self,
+        command: Command,
+        *,
+        env: Union[Mapping[str, object], Iterable[str], None] = None,
+        user: str | int | None = None,
+        workdir: Path | None = None,
+        stdin: bytes | str | None = None,
+        tty: bool = False,
+        privileged: bool = False,
+        timeout: float | None = None,
+        text: bool = True,
+        check: bool = False,
+        cancel: Cancel | None = None,
+    ) -> Union[Output, BytesOutput]:
+        """Runs a command in it to the command's end, and returns what it wrote and how it ended.
+
+        Args:
+            command: Words; a string is split as a shell would, without running one.
+            env: Environment on top of the container's.
+            user: `user[:group]` by name or number; the container's by default.
+            workdir: Working directory; the container's by default.
+            stdin: Bytes or text for its standard input, which is then closed; empty by default.
+            tty: Give it a terminal; both outputs are then one.
+            privileged: All capabilities. Not a security boundary.
+            timeout: Seconds after which it is killed; then `TimeoutError`.
+            text: Output as `str`; `False` for `bytes`.
+            check: Raise `ExitError` unless the exit code is 0.
+            cancel: Ends the call from another thread, and kills the command.
+        """
+        options = exec_options(command, env, user, workdir, stdin, tty, privileged, timeout)
+        fields = self._native.exec(options, cancel)
+        output = Output(fields) if text else BytesOutput(fields)
+        if check:
+            _check(output)
+        return output
+
     def rename(self, name: str) -> None:
         """Gives it another name."""
         self._native.rename(name)
 
     def resize(self, height: int, width: int) -> None:
-        """Sets the size of its terminal, in the process that started it."""
+        """Sets the size of its terminal."""
         self._native.resize(height, width)
 
     def remove(self, *, force: bool = False, volumes: bool = False) -> None:

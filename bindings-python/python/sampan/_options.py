@@ -44,6 +44,29 @@ def run_options(image: object, command: Command, options: Mapping[str, Any]) -> 
     return fields
 
 
+def exec_options(
+    command: Command,
+    env: Any,
+    user: str | int | None,
+    workdir: Path | None,
+    stdin: bytes | str | None,
+    tty: bool,
+    privileged: bool,
+    timeout: float | None,
+) -> dict[str, Any]:
+    """The record of a command in a running container."""
+    return {
+        "command": words(command),
+        "env": None if env is None else _env(env),
+        "user": None if user is None else str(user),
+        "workdir": None if workdir is None else os.fspath(workdir),
+        "stdin": stdin.encode() if isinstance(stdin, str) else stdin,
+        "tty": tty,
+        "privileged": privileged,
+        "timeout": timeout,
+    }
+
+
 def words(command: Command) -> list[str]:
     """A command as words; a string is split as a shell would, without running one."""
     if command is None:

@@ -255,6 +255,28 @@ class ExecOptions(TypedDict, total=False):
     timeout: Optional[float]
 
 
+class UpdateOptions(TypedDict, total=False):
+    """Limits to change. Fields are named as the words of `docker update`. Every member may be left out.
+
+    Attributes:
+        memory: Memory limit in bytes.
+        memory_swap: Memory and swap together in bytes; -1 for no limit.
+        memory_reservation: Memory to be left with under pressure, in bytes.
+        cpus: CPUs as a fraction: 1.5 is one and a half.
+        cpu_shares: Relative CPU weight, 2 to 262144; 1024 is the usual.
+        cpuset_cpus: CPUs to run on: `0-2,4`; for a container that was created with such a list.
+        pids_limit: Largest number of processes; -1 for no limit.
+    """
+
+    memory: Optional[int]
+    memory_swap: Optional[int]
+    memory_reservation: Optional[int]
+    cpus: Optional[float]
+    cpu_shares: Optional[int]
+    cpuset_cpus: Optional[str]
+    pids_limit: Optional[int]
+
+
 class ListOptions(TypedDict, total=False):
     """Which containers to list. Every member may be left out.
 
@@ -465,6 +487,64 @@ class ExecOutput(TypedDict):
     signal: Optional[int]
     stdout: bytes
     stderr: bytes
+
+
+class ProcessInfo(TypedDict):
+    """A process of a container, as this host sees it. 
+
+    Attributes:
+        pid: Its process id in the host's namespace.
+        ppid: Its parent's.
+        uid: The host's number of its user.
+        state: `R`, `S`, `D`, `T`, `Z`, ….
+        tty: Its terminal, `pts/0`; `?` for none.
+        started_at: When it began.
+        cpu_seconds: Seconds of processor time that it has used.
+        memory: Bytes of memory that it has in use.
+        command: Its arguments; its name in brackets when it has none.
+    """
+
+    pid: int
+    ppid: int
+    uid: int
+    state: str
+    tty: str
+    started_at: str
+    cpu_seconds: float
+    memory: int
+    command: str
+
+
+class ContainerStats(TypedDict):
+    """What a container uses at one moment. What this host doesn't count is absent. 
+
+    Attributes:
+        id: Its id.
+        name: Its name.
+        time: When it was read.
+        cpu_nanoseconds: Nanoseconds of processor time that all its processes have used.
+        cpus: Processors of this host.
+        memory: Bytes of memory, without the page cache that would be given back first.
+        memory_limit: The limit of that; without one, all that this host has.
+        pids: Processes and threads.
+        block_read: Bytes read from block devices.
+        block_written: Bytes written to them.
+        network_received: Bytes received on all interfaces of its own but loopback.
+        network_sent: Bytes sent on them.
+    """
+
+    id: str
+    name: str
+    time: str
+    cpu_nanoseconds: Optional[int]
+    cpus: int
+    memory: Optional[int]
+    memory_limit: int
+    pids: Optional[int]
+    block_read: Optional[int]
+    block_written: Optional[int]
+    network_received: Optional[int]
+    network_sent: Optional[int]
 
 
 class ContainerInfo(TypedDict):

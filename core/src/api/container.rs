@@ -1,8 +1,8 @@
 //! One container.
 
 use super::{
-    ContainerInfo, Engine, Exec, ExecOptions, ExecOutput, ExitStatus, LogOptions, LogStream, RemoveOptions, Stdio,
-    StopOptions,
+    ContainerInfo, ContainerStats, Engine, Exec, ExecOptions, ExecOutput, ExitStatus, LogOptions, LogStream,
+    ProcessInfo, RemoveOptions, Stdio, StopOptions, UpdateOptions,
 };
 use crate::cancel::Cancel;
 use crate::error::Result;
@@ -78,6 +78,31 @@ impl Container {
     /// Removes it with all that it wrote.
     pub fn remove(&self, options: &RemoveOptions) -> Result<()> {
         ops::remove::remove(self.context(), &self.id, options)
+    }
+
+    /// Freezes its processes; returns once all stand still.
+    pub fn pause(&self, cancel: &Cancel) -> Result<()> {
+        ops::pause::pause(self.context(), &self.id, cancel)
+    }
+
+    /// Lets its frozen processes go on.
+    pub fn unpause(&self) -> Result<()> {
+        ops::pause::unpause(self.context(), &self.id)
+    }
+
+    /// Its processes, as this host sees them.
+    pub fn top(&self) -> Result<Vec<ProcessInfo>> {
+        ops::top::top(self.context(), &self.id)
+    }
+
+    /// What it uses now. A share of the processors follows from two of these.
+    pub fn stats(&self) -> Result<ContainerStats> {
+        ops::stats::stats(self.context(), &self.id)
+    }
+
+    /// Changes its limits, now and for later starts; what is not named stays.
+    pub fn update(&self, options: &UpdateOptions) -> Result<()> {
+        ops::update::update(self.context(), &self.id, options)
     }
 
     /// Runs a command in it to the command's end, and returns what it wrote and how it ended.

@@ -159,6 +159,56 @@ infos! {
         pub stderr: Vec<u8>,
     }
 
+    /// A process of a container, as this host sees it.
+    pub struct ProcessInfo {
+        /// Its process id in the host's namespace.
+        pub pid: i32,
+        /// Its parent's.
+        pub ppid: i32,
+        /// The host's number of its user.
+        pub uid: u32,
+        /// `R`, `S`, `D`, `T`, `Z`, ….
+        pub state: String,
+        /// Its terminal, `pts/0`; `?` for none.
+        pub tty: String,
+        /// When it began.
+        pub started_at: String,
+        /// Seconds of processor time that it has used.
+        pub cpu_seconds: f64,
+        /// Bytes of memory that it has in use.
+        pub memory: u64,
+        /// Its arguments; its name in brackets when it has none.
+        pub command: String,
+    }
+
+    /// What a container uses at one moment. What this host doesn't count is absent.
+    pub struct ContainerStats {
+        /// Its id.
+        pub id: String,
+        /// Its name.
+        pub name: String,
+        /// When it was read.
+        pub time: String,
+        /// Nanoseconds of processor time that all its processes have used.
+        pub cpu_nanoseconds: Option<u64>,
+        /// Processors of this host.
+        pub cpus: u32,
+        /// Bytes of memory, without the page cache that would be given back first.
+        pub memory: Option<u64>,
+        /// The limit of that; without one, all that this host has.
+        pub memory_limit: u64,
+        /// Processes and threads.
+        pub pids: Option<u64>,
+        /// Bytes read from block devices.
+        pub block_read: Option<u64>,
+        /// Bytes written to them.
+        pub block_written: Option<u64>,
+        /// Bytes received on all interfaces of its own but loopback.
+        pub network_received: Option<u64>,
+        /// Bytes sent on them.
+        pub network_sent: Option<u64>,
+    }
+
     /// A container.
     pub struct ContainerInfo {
         /// Its id.

@@ -215,6 +215,24 @@ options! {
         pub timeout: Option<f64>,
     }
 
+    /// Limits to change. Fields are named as the words of `docker update`.
+    pub struct UpdateOptions {
+        /// Memory limit in bytes.
+        pub memory: Option<i64>,
+        /// Memory and swap together in bytes; -1 for no limit.
+        pub memory_swap: Option<i64>,
+        /// Memory to be left with under pressure, in bytes.
+        pub memory_reservation: Option<i64>,
+        /// CPUs as a fraction: 1.5 is one and a half.
+        pub cpus: Option<f64>,
+        /// Relative CPU weight, 2 to 262144; 1024 is the usual.
+        pub cpu_shares: Option<u64>,
+        /// CPUs to run on: `0-2,4`; for a container that was created with such a list.
+        pub cpuset_cpus: Option<String>,
+        /// Largest number of processes; -1 for no limit.
+        pub pids_limit: Option<i64>,
+    }
+
     /// Which containers to list.
     pub struct ListOptions {
         /// Also those that don't run.

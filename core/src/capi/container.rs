@@ -177,7 +177,27 @@ pub unsafe extern "C" fn sampan_container_remove(
     unsafe { entry(err, remove) }
 }
 
-/// Sets the size of its terminal; for the process that started it.
+/// Runs a command in it to the command's end. `cancel` may be NULL; it kills the command.
+///
+/// Free the answer with `sampan_exec_output_free`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sampan_container_exec(
+    container: *const sampan_container,
+    options: *const sampan_exec_options,
+    cancel: *const sampan_cancel,
+    out: *mut *mut sampan_exec_output,
+    err: *mut *mut sampan_error,
+) -> i32 {
+    // SAFETY: as the header says.
+    let exec = || unsafe {
+        let options = self::options(options, "exec options")?;
+        Ok(kept(&self::container(container)?.exec(&options, &token(cancel))?))
+    };
+    // SAFETY: as the header says.
+    unsafe { entry_to(out, err, exec) }
+}
+
+/// Sets the size of its terminal.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sampan_container_resize(
     container: *const sampan_container,

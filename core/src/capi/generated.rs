@@ -694,6 +694,77 @@ impl Keep for Option<api::ExecOptions> {
         self.as_ref().map_or(std::ptr::null(), |record| record.keep(arena))
     }
 }
+/// Limits to change. Fields are named as the words of `docker update`. Begin with `SAMPAN_UPDATE_OPTIONS_INIT`.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct sampan_update_options {
+    /// `sizeof(sampan_update_options)`.
+    pub size: usize,
+    /// Memory limit in bytes.
+    pub memory: *const i64,
+    /// Memory and swap together in bytes; -1 for no limit.
+    pub memory_swap: *const i64,
+    /// Memory to be left with under pressure, in bytes.
+    pub memory_reservation: *const i64,
+    /// CPUs as a fraction: 1.5 is one and a half.
+    pub cpus: *const f64,
+    /// Relative CPU weight, 2 to 262144; 1024 is the usual.
+    pub cpu_shares: *const u64,
+    /// CPUs to run on: `0-2,4`; for a container that was created with such a list.
+    pub cpuset_cpus: *const c_char,
+    /// Largest number of processes; -1 for no limit.
+    pub pids_limit: *const i64,
+}
+
+// SAFETY: a size, then numbers and pointers.
+unsafe impl Growable for sampan_update_options {}
+
+impl Record for api::UpdateOptions {
+    type C = sampan_update_options;
+    fn to_struct(&self, arena: &mut Arena) -> sampan_update_options {
+        Self::C {
+            size: size_of::<Self::C>(),
+            memory: self.memory.keep(arena),
+            memory_swap: self.memory_swap.keep(arena),
+            memory_reservation: self.memory_reservation.keep(arena),
+            cpus: self.cpus.keep(arena),
+            cpu_shares: self.cpu_shares.keep(arena),
+            cpuset_cpus: self.cpuset_cpus.keep(arena),
+            pids_limit: self.pids_limit.keep(arena),
+        }
+    }
+}
+
+impl Given for api::UpdateOptions {
+    unsafe fn from_struct(c: &sampan_update_options) -> Result<Self> {
+        // SAFETY: the caller vouches for what the members point to.
+        Ok(unsafe {
+            Self {
+                memory: Read::read(c.memory, "memory")?,
+                memory_swap: Read::read(c.memory_swap, "memory_swap")?,
+                memory_reservation: Read::read(c.memory_reservation, "memory_reservation")?,
+                cpus: Read::read(c.cpus, "cpus")?,
+                cpu_shares: Read::read(c.cpu_shares, "cpu_shares")?,
+                cpuset_cpus: Read::read(c.cpuset_cpus, "cpuset_cpus")?,
+                pids_limit: Read::read(c.pids_limit, "pids_limit")?,
+            }
+        })
+    }
+}
+
+impl Keep for api::UpdateOptions {
+    type C = *const sampan_update_options;
+    fn keep(&self, arena: &mut Arena) -> Self::C {
+        let kept = self.to_struct(arena);
+        arena.keep(kept)
+    }
+}
+impl Keep for Option<api::UpdateOptions> {
+    type C = *const sampan_update_options;
+    fn keep(&self, arena: &mut Arena) -> Self::C {
+        self.as_ref().map_or(std::ptr::null(), |record| record.keep(arena))
+    }
+}
 /// Which containers to list. Begin with `SAMPAN_LIST_OPTIONS_INIT`.
 #[derive(Clone, Copy)]
 #[repr(C)]
@@ -1321,6 +1392,135 @@ impl Keep for Option<api::ExecOutput> {
         self.as_ref().map_or(std::ptr::null(), |record| record.keep(arena))
     }
 }
+/// A process of a container, as this host sees it.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct sampan_process_info {
+    /// `sizeof(sampan_process_info)`.
+    pub struct_size: usize,
+    /// Its process id in the host's namespace.
+    pub pid: i32,
+    /// Its parent's.
+    pub ppid: i32,
+    /// The host's number of its user.
+    pub uid: u32,
+    /// `R`, `S`, `D`, `T`, `Z`, ….
+    pub state: *const c_char,
+    /// Its terminal, `pts/0`; `?` for none.
+    pub tty: *const c_char,
+    /// When it began.
+    pub started_at: *const c_char,
+    /// Seconds of processor time that it has used.
+    pub cpu_seconds: f64,
+    /// Bytes of memory that it has in use.
+    pub memory: u64,
+    /// Its arguments; its name in brackets when it has none.
+    pub command: *const c_char,
+}
+
+// SAFETY: a size, then numbers and pointers.
+unsafe impl Growable for sampan_process_info {}
+
+impl Record for api::ProcessInfo {
+    type C = sampan_process_info;
+    fn to_struct(&self, arena: &mut Arena) -> sampan_process_info {
+        Self::C {
+            struct_size: size_of::<Self::C>(),
+            pid: self.pid.keep(arena),
+            ppid: self.ppid.keep(arena),
+            uid: self.uid.keep(arena),
+            state: self.state.keep(arena),
+            tty: self.tty.keep(arena),
+            started_at: self.started_at.keep(arena),
+            cpu_seconds: self.cpu_seconds.keep(arena),
+            memory: self.memory.keep(arena),
+            command: self.command.keep(arena),
+        }
+    }
+}
+
+impl Keep for api::ProcessInfo {
+    type C = *const sampan_process_info;
+    fn keep(&self, arena: &mut Arena) -> Self::C {
+        let kept = self.to_struct(arena);
+        arena.keep(kept)
+    }
+}
+impl Keep for Option<api::ProcessInfo> {
+    type C = *const sampan_process_info;
+    fn keep(&self, arena: &mut Arena) -> Self::C {
+        self.as_ref().map_or(std::ptr::null(), |record| record.keep(arena))
+    }
+}
+/// What a container uses at one moment. What this host doesn't count is absent.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct sampan_container_stats {
+    /// `sizeof(sampan_container_stats)`.
+    pub struct_size: usize,
+    /// Its id.
+    pub id: *const c_char,
+    /// Its name.
+    pub name: *const c_char,
+    /// When it was read.
+    pub time: *const c_char,
+    /// Nanoseconds of processor time that all its processes have used.
+    pub cpu_nanoseconds: *const u64,
+    /// Processors of this host.
+    pub cpus: u32,
+    /// Bytes of memory, without the page cache that would be given back first.
+    pub memory: *const u64,
+    /// The limit of that; without one, all that this host has.
+    pub memory_limit: u64,
+    /// Processes and threads.
+    pub pids: *const u64,
+    /// Bytes read from block devices.
+    pub block_read: *const u64,
+    /// Bytes written to them.
+    pub block_written: *const u64,
+    /// Bytes received on all interfaces of its own but loopback.
+    pub network_received: *const u64,
+    /// Bytes sent on them.
+    pub network_sent: *const u64,
+}
+
+// SAFETY: a size, then numbers and pointers.
+unsafe impl Growable for sampan_container_stats {}
+
+impl Record for api::ContainerStats {
+    type C = sampan_container_stats;
+    fn to_struct(&self, arena: &mut Arena) -> sampan_container_stats {
+        Self::C {
+            struct_size: size_of::<Self::C>(),
+            id: self.id.keep(arena),
+            name: self.name.keep(arena),
+            time: self.time.keep(arena),
+            cpu_nanoseconds: self.cpu_nanoseconds.keep(arena),
+            cpus: self.cpus.keep(arena),
+            memory: self.memory.keep(arena),
+            memory_limit: self.memory_limit.keep(arena),
+            pids: self.pids.keep(arena),
+            block_read: self.block_read.keep(arena),
+            block_written: self.block_written.keep(arena),
+            network_received: self.network_received.keep(arena),
+            network_sent: self.network_sent.keep(arena),
+        }
+    }
+}
+
+impl Keep for api::ContainerStats {
+    type C = *const sampan_container_stats;
+    fn keep(&self, arena: &mut Arena) -> Self::C {
+        let kept = self.to_struct(arena);
+        arena.keep(kept)
+    }
+}
+impl Keep for Option<api::ContainerStats> {
+    type C = *const sampan_container_stats;
+    fn keep(&self, arena: &mut Arena) -> Self::C {
+        self.as_ref().map_or(std::ptr::null(), |record| record.keep(arena))
+    }
+}
 /// A container.
 #[derive(Clone, Copy)]
 #[repr(C)]
@@ -1713,6 +1913,13 @@ pub unsafe extern "C" fn sampan_container_info_free(container_info: *mut sampan_
 
 /// Frees an answer; NULL is allowed.
 #[unsafe(no_mangle)]
+pub unsafe extern "C" fn sampan_container_stats_free(container_stats: *mut sampan_container_stats) {
+    // SAFETY: as the header says.
+    quietly((), || unsafe { release(container_stats) })
+}
+
+/// Frees an answer; NULL is allowed.
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn sampan_doctor_report_free(doctor_report: *mut sampan_doctor_report) {
     // SAFETY: as the header says.
     quietly((), || unsafe { release(doctor_report) })
@@ -1831,6 +2038,39 @@ impl Record for Vec<api::ImageInfo> {
 pub unsafe extern "C" fn sampan_image_info_list_free(image_info_list: *mut sampan_image_info_list) {
     // SAFETY: as the header says.
     quietly((), || unsafe { release(image_info_list) })
+}
+
+/// A list of `sampan_process_info`.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct sampan_process_info_list {
+    /// `sizeof(sampan_process_info_list)`.
+    pub struct_size: usize,
+    /// How many.
+    pub len: usize,
+    /// Each of them, then NULL.
+    pub items: *const *const sampan_process_info,
+}
+
+// SAFETY: sizes and a pointer.
+unsafe impl Growable for sampan_process_info_list {}
+
+impl Record for Vec<api::ProcessInfo> {
+    type C = sampan_process_info_list;
+    fn to_struct(&self, arena: &mut Arena) -> sampan_process_info_list {
+        sampan_process_info_list {
+            struct_size: size_of::<sampan_process_info_list>(),
+            len: self.len(),
+            items: self.keep(arena),
+        }
+    }
+}
+
+/// Frees a list and all in it; NULL is allowed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sampan_process_info_list_free(process_info_list: *mut sampan_process_info_list) {
+    // SAFETY: as the header says.
+    quietly((), || unsafe { release(process_info_list) })
 }
 
 /// A list of `sampan_removed_image`.

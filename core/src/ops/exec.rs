@@ -6,7 +6,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::capture::{self, Ends};
-use super::{Context, list};
+use super::{Context, list, pause};
 use crate::api::*;
 use crate::cancel::Cancel;
 use crate::error::{Context as _, Error, Kind, Result};
@@ -32,6 +32,11 @@ fn begin(context: &Context, id: &ContainerId, options: &ExecOptions, cancel: &Ca
         return Err(Error::new(Kind::Conflict, "run command in container", name)
             .because(format!("it is not running but {}", container.status().word()))
             .hint("start it first"));
+    }
+    if pause::status(context, &container) == Status::Paused {
+        return Err(Error::new(Kind::Conflict, "run command in container", name)
+            .because("it is paused")
+            .hint("unpause it first"));
     }
     let plan = exec::plan(&container.record.spec, context.facts()?, options)?;
     launch::exec(context.paths.container(id).dir(), &plan, cancel)

@@ -1,6 +1,6 @@
 //! `ps` and `inspect`.
 
-use super::{Context, leftovers};
+use super::{Context, leftovers, pause};
 use crate::api::*;
 use crate::error::{Error, Kind, Result};
 use crate::id::{ContainerId, Name};
@@ -84,8 +84,9 @@ pub(super) fn exit_of(container: &Container) -> Option<ExitStatus> {
 
 fn info(context: &Context, container: &Container) -> ContainerInfo {
     let Container { record, state, .. } = container;
-    let (spec, status) = (&record.spec, container.status());
-    let running = state.as_ref().filter(|_| status == Status::Running);
+    let spec = &record.spec;
+    let running = state.as_ref().filter(|_| container.status() == Status::Running);
+    let status = pause::status(context, container);
     ContainerInfo {
         id: record.id.to_string(),
         name: record.name.to_string(),

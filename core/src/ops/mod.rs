@@ -11,6 +11,7 @@ pub mod info;
 mod leftovers;
 pub mod list;
 pub mod logs;
+pub mod pause;
 mod probe;
 pub mod pull;
 pub mod remove;
@@ -18,7 +19,10 @@ pub mod rename;
 pub mod run;
 mod shims;
 pub mod start;
+pub mod stats;
 pub mod stop;
+pub mod top;
+pub mod update;
 pub mod wait;
 
 pub use context::Context;

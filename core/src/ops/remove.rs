@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::{Context, create, leftovers, list, stop, wait};
+use super::{Context, create, leftovers, list, pause, stop, wait};
 use crate::api::*;
 use crate::cancel::Cancel;
 use crate::error::{Error, Kind, Result};
@@ -60,6 +60,7 @@ fn make_way(context: &Context, container: Container, options: &RemoveOptions) ->
                 .hint("stop it first, or force the removal"));
         }
         stop::send(&container, libc::SIGKILL)?;
+        pause::thaw_for_signal(context, &container)?;
     }
     // One that is being started has no process to kill yet: it is met again as a running one.
     let patience = Instant::now().checked_add(Duration::from_millis(100));

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Context, leftovers, list, start, wait};
+use super::{Context, leftovers, list, pause, start, wait};
 use crate::api::*;
 use crate::cancel::Cancel;
 use crate::error::{Error, Kind, Result};
@@ -22,9 +22,13 @@ pub fn stop(context: &Context, id: &ContainerId, options: &StopOptions, cancel: 
         wait::until_released(context, id, None, cancel)?;
         return end_leftovers(context, id);
     }
+    // Only what runs can see the signal.
+    pause::thaw_for_signal(context, &container)?;
     let deadline = Instant::now().checked_add(Duration::from_millis(patience));
     if !wait::until_released(context, id, deadline, cancel)? {
-        send(&list::load(context, id)?, libc::SIGKILL)?;
+        let container = list::load(context, id)?;
+        send(&container, libc::SIGKILL)?;
+        pause::thaw_for_signal(context, &container)?;
         wait::until_released(context, id, None, cancel)?;
     }
     Ok(())
@@ -55,6 +59,8 @@ pub fn kill(context: &Context, id: &ContainerId, signal: &str) -> Result<()> {
     let number = names::signal(signal)?;
     let container = list::load(context, id)?;
     match send(&container, number)? {
+        // The older freezer holds even what is killed.
+        true if number == libc::SIGKILL => pause::thaw_for_signal(context, &container),
         true => Ok(()),
         false => {
             Err(Error::new(Kind::Conflict, "kill container", container.record.name.as_str())

@@ -157,7 +157,8 @@ fn sharing(options: &RunOptions) -> Result<Sharing> {
 
 const MIN_MEMORY: i64 = 6 << 20;
 
-fn limits(options: &RunOptions) -> Result<Limits> {
+/// The limits of a container with these options.
+pub fn limits(options: &RunOptions) -> Result<Limits> {
     if let Some(memory) = options.memory.filter(|m| *m != 0 && *m < MIN_MEMORY) {
         return Err(invalid("memory", format!("{memory} bytes are too few; the least is 6 MiB")));
     }

@@ -1,0 +1,90 @@
+//! `stats`: the counters of a container's cgroups and of its network.
+
+use std::path::{Path, PathBuf};
+
+use super::{Context, list};
+use crate::api::{ContainerStats, Status};
+use crate::cgroup::{self as groups, Counters};
+use crate::error::{Error, Kind, Result};
+use crate::fs;
+use crate::id::ContainerId;
+use crate::plan::cgroup;
+use crate::store::containers::{Container, Record};
+
+/// Reads what a container uses.
+pub fn stats(context: &Context, id: &ContainerId) -> Result<ContainerStats> {
+    let container = list::load(context, id)?;
+    let record = &container.record;
+    if container.status() != Status::Running {
+        return Err(Error::new(Kind::Conflict, "read statistics", record.name.as_str()).because("it is not running"));
+    }
+    let usage = groups::usage(&counters(context, record)?);
+    let network = network(&container);
+    Ok(ContainerStats {
+        id: record.id.to_string(),
+        name: record.name.to_string(),
+        time: jiff::Timestamp::now().to_string(),
+        cpu_nanoseconds: usage.cpu_ns,
+        cpus: std::thread::available_parallelism().map_or(1, |n| n.get() as u32),
+        memory: usage.memory,
+        memory_limit: usage.memory_limit.unwrap_or_else(memory_of_host),
+        pids: usage.pids,
+        block_read: usage.read,
+        block_written: usage.written,
+        network_received: network.map(|(received, _)| received),
+        network_sent: network.map(|(_, sent)| sent),
+    })
+}
+
+fn counters(context: &Context, record: &Record) -> Result<Counters> {
+    let facts = &context.facts()?.cgroups;
+    let placement = cgroup::plan(&record.spec.limits, &record.id, facts)?.placement;
+    let v1 = |controller: &str| {
+        let base = format!("{}/", facts.v1.get(controller)?.trim_end_matches('/'));
+        placement.v1.iter().find(|dir| dir.starts_with(&base)).map(PathBuf::from)
+    };
+    Ok(Counters {
+        cpuacct: v1("cpuacct"),
+        memory: v1("memory"),
+        pids: v1("pids"),
+        blkio: v1("blkio"),
+        v2: placement.v2.as_ref().map(PathBuf::from),
+    })
+}
+
+/// Received and sent; `None` with the host's network, whose traffic is not the container's.
+fn network(container: &Container) -> Option<(u64, u64)> {
+    let state = container.state.as_ref().filter(|_| !container.record.spec.namespaces.host_net)?;
+    let text = fs::read_bounded(Path::new(&format!("/proc/{}/net/dev", state.pid)), 256 << 10).ok()?;
+    Some(traffic(&String::from_utf8_lossy(&text)))
+}
+
+/// `eth0: RECEIVED … (eight fields) SENT …`, after two lines of headings (proc(5)).
+fn traffic(text: &str) -> (u64, u64) {
+    let interfaces =
+        text.lines().skip(2).filter_map(|line| line.split_once(':')).filter(|(name, _)| name.trim() != "lo");
+    interfaces.fold((0, 0), |(received, sent), (_, fields)| {
+        let field = |n| fields.split_whitespace().nth(n).and_then(|f| f.parse::<u64>().ok()).unwrap_or(0);
+        (received + field(0), sent + field(8))
+    })
+}
+
+fn memory_of_host() -> u64 {
+    let text = fs::read_bounded(Path::new("/proc/meminfo"), 64 << 10).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let total = text.lines().find_map(|l| l.strip_prefix("MemTotal:")?.trim().strip_suffix("kB")?.trim().parse().ok());
+    total.unwrap_or(0u64) * 1024
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn traffic_is_that_of_all_interfaces_but_loopback() {
+        let text = "Inter-|   Receive\n face |bytes\n    lo: 5 0 0 0 0 0 0 0 5 0\n  eth0: 10 1 0 0 0 0 0 0 20 1\n eth1:1 0 0 0 0 0 0 0 2 0\n";
+        assert_eq!(traffic(text), (11, 22));
+        assert_eq!(traffic(""), (0, 0));
+        assert!(memory_of_host() > 1 << 20);
+    }
+}
