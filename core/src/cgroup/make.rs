@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::devices::{self, DeviceRule};
 use super::end::end;
 use crate::error::{Error, Kind, Result};
 use crate::fs;
@@ -21,6 +22,8 @@ pub struct Directory {
     pub writes: Vec<(String, String)>,
     /// `(file, value)` that this kernel may lack: limits that nobody asked for by name.
     pub if_possible: Vec<(String, String)>,
+    /// v2: which devices may be used; v1 has files for that.
+    pub devices: Vec<DeviceRule>,
 }
 
 /// Cgroups that go away with this value, until [`Made::keep`].
@@ -123,7 +126,10 @@ fn limit(directory: &Directory) -> Result<()> {
     for (file, value) in &directory.if_possible {
         let _ = fs::write_kernel(&Path::new(&directory.path).join(file), value);
     }
-    Ok(())
+    match directory.devices.is_empty() {
+        true => Ok(()),
+        false => devices::attach(Path::new(&directory.path), &directory.devices),
+    }
 }
 
 fn explain(error: Error, file: &str, value: &str) -> Error {

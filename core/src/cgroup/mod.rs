@@ -1,6 +1,7 @@
 //! Control groups: find, make, limit, remove.
 
 mod detect;
+pub mod devices;
 mod end;
 mod freeze;
 mod make;

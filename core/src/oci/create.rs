@@ -75,7 +75,7 @@ struct Creation<'a> {
 impl Creation<'_> {
     fn run(&self, options: &CreateOptions, streams: &Streams<'_>) -> Result<i32> {
         let facts = ops::facts::of_host()?;
-        let groups = oci::groups(self.config, self.id, &facts.cgroups)?;
+        let groups = oci::groups(self.config, self.id, &facts)?;
         let plan = self.plan(&facts, &groups)?;
         let made = cgroup::make(&groups.dirs, &groups.enable)?;
         let start = listen_at(self.dir)?;

@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use super::Streams;
 use crate::cancel::Cancel;
+use crate::cgroup::{self, Directory};
 use crate::error::{Error, Kind, Result};
 use crate::fs;
 use crate::sys::PidFd;
 
-/// How often a cgroup is tried that is still busy: its processes are being taken apart. 1 ms, then twice as long.
-const TRIES: u32 = 10;
 const MOST: u64 = 1 << 20;
 
 /// A terminal needs somebody to look after it, and nobody wants one that is not there.
@@ -92,14 +91,11 @@ pub(super) fn signal_all(cgroups: &[(String, String)], signal: i32) -> Result<()
 
 /// Ends what is left in them, and removes them.
 pub(super) fn remove_cgroups(cgroups: &[(String, String)]) -> Result<()> {
-    for attempt in 0..TRIES {
-        let left: Vec<PathBuf> = tree(cgroups).into_iter().filter(|dir| fs::remove_dir(dir).is_err()).collect();
-        if left.is_empty() {
-            return Ok(());
-        }
-        signal_all(cgroups, libc::SIGKILL)?;
-        std::thread::sleep(Duration::from_millis(1 << attempt));
+    let directory = |path: &PathBuf| Directory { path: path.display().to_string(), ..Directory::default() };
+    cgroup::end(&tree(cgroups).iter().map(directory).collect::<Vec<_>>());
+    match tree(cgroups).into_iter().find(|dir| fs::exists(dir).unwrap_or(false)) {
+        None => Ok(()),
+        Some(left) => Err(Error::new(Kind::Conflict, "remove cgroup", left.display().to_string())
+            .because("a process in it does not end")),
     }
-    let left = tree(cgroups).into_iter().map(|dir| dir.display().to_string()).collect::<Vec<_>>().join(", ");
-    Err(Error::new(Kind::Conflict, "remove cgroup", left).because("a process in it does not end"))
 }

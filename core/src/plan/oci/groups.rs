@@ -6,7 +6,7 @@ use super::resources::{self, Write};
 use super::{invalid, unsupported};
 use crate::cgroup::Directory;
 use crate::error::Result;
-use crate::plan::facts::Cgroups;
+use crate::plan::facts::{Cgroups, Facts};
 use crate::plan::launch::CgroupPlacement;
 
 /// Control groups of one container.
@@ -26,7 +26,8 @@ pub struct Groups {
 ///
 /// # Errors
 /// `InvalidArgument` and `Unsupported`, with the field.
-pub fn groups(spec: &Spec, id: &str, facts: &Cgroups) -> Result<Groups> {
+pub fn groups(spec: &Spec, id: &str, host: &Facts) -> Result<Groups> {
+    let facts = &host.cgroups;
     let linux = spec.linux().clone().unwrap_or_default();
     let path = path(linux.cgroups_path().as_deref().and_then(|path| path.to_str()), id)?;
     let v2 = facts.mode == "v2";
@@ -36,6 +37,12 @@ pub fn groups(spec: &Spec, id: &str, facts: &Cgroups) -> Result<Groups> {
         (None, false) => v1_groups(facts, &path),
         (None, true) => Groups::default(),
     };
+    // In a user namespace no device can be made that works, so there is nothing to rule.
+    if let (true, false, Some(dir), Some(resources)) =
+        (v2, host.in_user_namespace, groups.dirs.first_mut(), linux.resources())
+    {
+        dir.devices = resources::devices(resources)?;
+    }
     for write in writes {
         place(&mut groups, write, v2)?;
     }

@@ -6,6 +6,7 @@ use oci_spec::runtime::{
 };
 
 use super::invalid;
+use crate::cgroup::devices::{DeviceRule, MKNOD, READ, WRITE};
 use crate::error::Result;
 
 /// One write.
@@ -46,7 +47,7 @@ pub fn writes(resources: &LinuxResources, v2: bool) -> Result<Vec<Write>> {
         all.extend(self::network(network));
     }
     if !v2 {
-        all.extend(devices(resources.devices().as_deref().unwrap_or_default())?);
+        all.extend(devices_v1(&devices(resources)?));
     }
     all.extend(unified(resources, v2)?);
     Ok(all)
@@ -190,41 +191,70 @@ fn network(network: &LinuxNetwork) -> Vec<Write> {
 }
 
 /// What every container may use, whatever the rules: its default devices, terminals, and making (not opening) others.
-const ALWAYS: [&str; 11] = [
-    "c *:* m",
-    "b *:* m",
-    "c 1:3 rwm",
-    "c 1:5 rwm",
-    "c 1:7 rwm",
-    "c 1:8 rwm",
-    "c 1:9 rwm",
-    "c 5:0 rwm",
-    "c 5:1 rwm",
-    "c 5:2 rwm",
-    "c 136:* rwm",
-];
+fn always() -> impl Iterator<Item = DeviceRule> {
+    const NODES: [(u32, Option<u32>); 9] = [
+        (1, Some(3)),
+        (1, Some(5)),
+        (1, Some(7)),
+        (1, Some(8)),
+        (1, Some(9)),
+        (5, Some(0)),
+        (5, Some(1)),
+        (5, Some(2)),
+        (136, None),
+    ];
+    let make = |block| DeviceRule { allow: true, block: Some(block), major: None, minor: None, access: MKNOD };
+    let node = |(major, minor)| DeviceRule { allow: true, block: Some(false), major: Some(major), minor, access: ALL };
+    [make(false), make(true)].into_iter().chain(NODES.into_iter().map(node))
+}
 
-fn devices(rules: &[LinuxDeviceCgroup]) -> Result<Vec<Write>> {
+const ALL: u32 = MKNOD | READ | WRITE;
+
+/// The rules on devices, those that always hold at the end; none where the configuration has none.
+pub fn devices(resources: &LinuxResources) -> Result<Vec<DeviceRule>> {
+    let rules = resources.devices().as_deref().unwrap_or_default();
     let mut all = rules.iter().map(device).collect::<Result<Vec<_>>>()?;
     if !rules.is_empty() {
-        all.extend(ALWAYS.map(|rule| write("devices", "devices.allow", rule)));
+        all.extend(always());
     }
     Ok(all)
 }
 
-fn device(rule: &LinuxDeviceCgroup) -> Result<Write> {
-    let file = if rule.allow() { "devices.allow" } else { "devices.deny" };
+fn device(rule: &LinuxDeviceCgroup) -> Result<DeviceRule> {
     let access = rule.access().as_deref().filter(|access| !access.is_empty()).unwrap_or("rwm");
-    if access.chars().any(|c| !"rwm".contains(c)) {
-        return Err(invalid("linux.resources.devices.access", format!("{access:?} is not of r, w and m")));
-    }
-    let number = |n: Option<i64>| n.filter(|n| *n >= 0).map_or("*".to_owned(), |n| n.to_string());
-    let kind = match rule.typ().unwrap_or(LinuxDeviceType::A) {
-        LinuxDeviceType::A => return Ok(write("devices", file, "a")),
-        LinuxDeviceType::B => 'b',
-        _ => 'c',
+    let bit = |letter| match letter {
+        'r' => Ok(READ),
+        'w' => Ok(WRITE),
+        'm' => Ok(MKNOD),
+        _ => Err(invalid("linux.resources.devices.access", format!("{access:?} is not of r, w and m"))),
     };
-    Ok(write("devices", file, format!("{kind} {}:{} {access}", number(rule.major()), number(rule.minor()))))
+    let number = |n: Option<i64>| n.and_then(|n| u32::try_from(n).ok());
+    let any = rule.typ().unwrap_or(LinuxDeviceType::A) == LinuxDeviceType::A;
+    Ok(DeviceRule {
+        allow: rule.allow(),
+        block: (!any).then(|| rule.typ() == Some(LinuxDeviceType::B)),
+        major: number(rule.major()).filter(|_| !any),
+        minor: number(rule.minor()).filter(|_| !any),
+        access: access.chars().try_fold(0, |bits, letter| Ok::<_, crate::error::Error>(bits | bit(letter)?))?,
+    })
+}
+
+/// The same in the words of v1's files.
+fn devices_v1(rules: &[DeviceRule]) -> impl Iterator<Item = Write> {
+    rules.iter().map(|rule| {
+        let number = |n: Option<u32>| n.map_or("*".to_owned(), |n| n.to_string());
+        let letters = [(READ, 'r'), (WRITE, 'w'), (MKNOD, 'm')];
+        let access: String =
+            letters.iter().filter(|(bit, _)| rule.access & bit != 0).map(|(_, letter)| letter).collect();
+        let value = match rule.block {
+            None => "a".to_owned(),
+            Some(block) => {
+                let kind = if block { 'b' } else { 'c' };
+                format!("{kind} {}:{} {access}", number(rule.major), number(rule.minor))
+            }
+        };
+        write("devices", if rule.allow { "devices.allow" } else { "devices.deny" }, value)
+    })
 }
 
 fn unified(resources: &LinuxResources, v2: bool) -> Result<Vec<Write>> {

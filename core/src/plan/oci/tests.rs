@@ -49,13 +49,13 @@ fn merge(into: &mut Value, changes: Value) {
 }
 
 fn grouped(config: Value, mode: &str) -> Result<Groups> {
-    groups(&serde_json::from_value::<Spec>(config).unwrap(), "one", &facts(mode).cgroups)
+    groups(&serde_json::from_value::<Spec>(config).unwrap(), "one", &facts(mode))
 }
 
 fn planned(config: Value) -> Result<BundlePlan> {
     let spec: Spec = serde_json::from_value(config).unwrap();
     let facts = facts("v1");
-    let groups = groups(&spec, "one", &facts.cgroups)?;
+    let groups = groups(&spec, "one", &facts)?;
     plan(&spec, &Request { id: "one", bundle: "/bundle", facts: &facts, groups: &groups })
 }
 
@@ -129,5 +129,7 @@ fn limits_in_the_words_of_either_version() {
             .map(|(file, value)| format!("{file} {value}"))
             .collect::<Vec<_>>()
     };
+    let rules = grouped(with(resources.clone()), "v2").unwrap().dirs.remove(0).devices;
+    assert_eq!((rules.len(), rules[0].allow, rules[0].block, rules[1].major), (13, false, None, Some(10)));
     insta::assert_json_snapshot!([("v1", writes("v1")), ("v2", writes("v2"))]);
 }
