@@ -707,6 +707,166 @@ typedef struct sampan_remove_options {
 } sampan_remove_options;
 
 /**
+ * A process of a container, as this host sees it.
+ */
+typedef struct sampan_process_info {
+    /**
+     * `sizeof(sampan_process_info)`.
+     */
+    size_t struct_size;
+    /**
+     * Its process id in the host's namespace.
+     */
+    int32_t pid;
+    /**
+     * Its parent's.
+     */
+    int32_t ppid;
+    /**
+     * The host's number of its user.
+     */
+    uint32_t uid;
+    /**
+     * `R`, `S`, `D`, `T`, `Z`, ….
+     */
+    const char *state;
+    /**
+     * Its terminal, `pts/0`; `?` for none.
+     */
+    const char *tty;
+    /**
+     * When it began.
+     */
+    const char *started_at;
+    /**
+     * Seconds of processor time that it has used.
+     */
+    double cpu_seconds;
+    /**
+     * Bytes of memory that it has in use.
+     */
+    uint64_t memory;
+    /**
+     * Its arguments; its name in brackets when it has none.
+     */
+    const char *command;
+} sampan_process_info;
+
+/**
+ * A list of `sampan_process_info`.
+ */
+typedef struct sampan_process_info_list {
+    /**
+     * `sizeof(sampan_process_info_list)`.
+     */
+    size_t struct_size;
+    /**
+     * How many.
+     */
+    size_t len;
+    /**
+     * Each of them, then NULL.
+     */
+    const struct sampan_process_info *const *items;
+} sampan_process_info_list;
+
+/**
+ * What a container uses at one moment. What this host doesn't count is absent.
+ */
+typedef struct sampan_container_stats {
+    /**
+     * `sizeof(sampan_container_stats)`.
+     */
+    size_t struct_size;
+    /**
+     * Its id.
+     */
+    const char *id;
+    /**
+     * Its name.
+     */
+    const char *name;
+    /**
+     * When it was read.
+     */
+    const char *time;
+    /**
+     * Nanoseconds of processor time that all its processes have used.
+     */
+    const uint64_t *cpu_nanoseconds;
+    /**
+     * Processors of this host.
+     */
+    uint32_t cpus;
+    /**
+     * Bytes of memory, without the page cache that would be given back first.
+     */
+    const uint64_t *memory;
+    /**
+     * The limit of that; without one, all that this host has.
+     */
+    uint64_t memory_limit;
+    /**
+     * Processes and threads.
+     */
+    const uint64_t *pids;
+    /**
+     * Bytes read from block devices.
+     */
+    const uint64_t *block_read;
+    /**
+     * Bytes written to them.
+     */
+    const uint64_t *block_written;
+    /**
+     * Bytes received on all interfaces of its own but loopback.
+     */
+    const uint64_t *network_received;
+    /**
+     * Bytes sent on them.
+     */
+    const uint64_t *network_sent;
+} sampan_container_stats;
+
+/**
+ * Limits to change. Fields are named as the words of `docker update`. Begin with `SAMPAN_UPDATE_OPTIONS_INIT`.
+ */
+typedef struct sampan_update_options {
+    /**
+     * `sizeof(sampan_update_options)`.
+     */
+    size_t size;
+    /**
+     * Memory limit in bytes.
+     */
+    const int64_t *memory;
+    /**
+     * Memory and swap together in bytes; -1 for no limit.
+     */
+    const int64_t *memory_swap;
+    /**
+     * Memory to be left with under pressure, in bytes.
+     */
+    const int64_t *memory_reservation;
+    /**
+     * CPUs as a fraction: 1.5 is one and a half.
+     */
+    const double *cpus;
+    /**
+     * Relative CPU weight, 2 to 262144; 1024 is the usual.
+     */
+    const uint64_t *cpu_shares;
+    /**
+     * CPUs to run on: `0-2,4`; for a container that was created with such a list.
+     */
+    const char *cpuset_cpus;
+    /**
+     * Largest number of processes; -1 for no limit.
+     */
+    const int64_t *pids_limit;
+} sampan_update_options;
+
+/**
  * A command to run in a running container. Fields are named as the words of `docker exec`. Begin with `SAMPAN_EXEC_OPTIONS_INIT`.
  */
 typedef struct sampan_exec_options {
@@ -1286,64 +1446,6 @@ typedef struct sampan_container_info_list {
 } sampan_container_info_list;
 
 /**
- * What a container uses at one moment. What this host doesn't count is absent.
- */
-typedef struct sampan_container_stats {
-    /**
-     * `sizeof(sampan_container_stats)`.
-     */
-    size_t struct_size;
-    /**
-     * Its id.
-     */
-    const char *id;
-    /**
-     * Its name.
-     */
-    const char *name;
-    /**
-     * When it was read.
-     */
-    const char *time;
-    /**
-     * Nanoseconds of processor time that all its processes have used.
-     */
-    const uint64_t *cpu_nanoseconds;
-    /**
-     * Processors of this host.
-     */
-    uint32_t cpus;
-    /**
-     * Bytes of memory, without the page cache that would be given back first.
-     */
-    const uint64_t *memory;
-    /**
-     * The limit of that; without one, all that this host has.
-     */
-    uint64_t memory_limit;
-    /**
-     * Processes and threads.
-     */
-    const uint64_t *pids;
-    /**
-     * Bytes read from block devices.
-     */
-    const uint64_t *block_read;
-    /**
-     * Bytes written to them.
-     */
-    const uint64_t *block_written;
-    /**
-     * Bytes received on all interfaces of its own but loopback.
-     */
-    const uint64_t *network_received;
-    /**
-     * Bytes sent on them.
-     */
-    const uint64_t *network_sent;
-} sampan_container_stats;
-
-/**
  * One of the two output streams. One of `SAMPAN_STREAM_…`.
  */
 typedef int32_t sampan_stream;
@@ -1373,70 +1475,6 @@ typedef struct sampan_log_entry {
      */
     size_t len;
 } sampan_log_entry;
-
-/**
- * A process of a container, as this host sees it.
- */
-typedef struct sampan_process_info {
-    /**
-     * `sizeof(sampan_process_info)`.
-     */
-    size_t struct_size;
-    /**
-     * Its process id in the host's namespace.
-     */
-    int32_t pid;
-    /**
-     * Its parent's.
-     */
-    int32_t ppid;
-    /**
-     * The host's number of its user.
-     */
-    uint32_t uid;
-    /**
-     * `R`, `S`, `D`, `T`, `Z`, ….
-     */
-    const char *state;
-    /**
-     * Its terminal, `pts/0`; `?` for none.
-     */
-    const char *tty;
-    /**
-     * When it began.
-     */
-    const char *started_at;
-    /**
-     * Seconds of processor time that it has used.
-     */
-    double cpu_seconds;
-    /**
-     * Bytes of memory that it has in use.
-     */
-    uint64_t memory;
-    /**
-     * Its arguments; its name in brackets when it has none.
-     */
-    const char *command;
-} sampan_process_info;
-
-/**
- * A list of `sampan_process_info`.
- */
-typedef struct sampan_process_info_list {
-    /**
-     * `sizeof(sampan_process_info_list)`.
-     */
-    size_t struct_size;
-    /**
-     * How many.
-     */
-    size_t len;
-    /**
-     * Each of them, then NULL.
-     */
-    const struct sampan_process_info *const *items;
-} sampan_process_info_list;
 
 /**
  * The process is root.
@@ -1669,6 +1707,39 @@ int32_t sampan_container_rename(const struct sampan_container *container, const 
  */
 int32_t sampan_container_remove(const struct sampan_container *container,
                                 const struct sampan_remove_options *options,
+                                struct sampan_error **err);
+
+/**
+ * Freezes its processes; returns once all stand still. `cancel` may be NULL.
+ */
+int32_t sampan_container_pause(const struct sampan_container *container,
+                               const struct sampan_cancel *cancel,
+                               struct sampan_error **err);
+
+/**
+ * Lets its frozen processes go on.
+ */
+int32_t sampan_container_unpause(const struct sampan_container *container, struct sampan_error **err);
+
+/**
+ * Its processes, as this host sees them. Free the answer with `sampan_process_info_list_free`.
+ */
+int32_t sampan_container_top(const struct sampan_container *container,
+                             struct sampan_process_info_list **out,
+                             struct sampan_error **err);
+
+/**
+ * What it uses now; a share of the processors follows from two of these. Free the answer with `sampan_container_stats_free`.
+ */
+int32_t sampan_container_usage(const struct sampan_container *container,
+                               struct sampan_container_stats **out,
+                               struct sampan_error **err);
+
+/**
+ * Changes its limits, now and for later starts; what is absent stays.
+ */
+int32_t sampan_container_update(const struct sampan_container *container,
+                                const struct sampan_update_options *options,
                                 struct sampan_error **err);
 
 /**

@@ -168,6 +168,73 @@ typedef struct sampan_remove_options {
     bool force;
     bool volumes;
 } sampan_remove_options;
+typedef struct sampan_process_info {
+    size_t struct_size;
+    int32_t pid;
+    int32_t ppid;
+    uint32_t uid;
+    const char *state;
+    const char *tty;
+    const char *started_at;
+    double cpu_seconds;
+    uint64_t memory;
+    const char *command;
+} sampan_process_info;
+typedef struct sampan_process_info_list {
+    size_t struct_size;
+    size_t len;
+    const struct sampan_process_info *const *items;
+} sampan_process_info_list;
+typedef struct sampan_container_stats {
+    size_t struct_size;
+    const char *id;
+    const char *name;
+    const char *time;
+    const uint64_t *cpu_nanoseconds;
+    uint32_t cpus;
+    const uint64_t *memory;
+    uint64_t memory_limit;
+    const uint64_t *pids;
+    const uint64_t *block_read;
+    const uint64_t *block_written;
+    const uint64_t *network_received;
+    const uint64_t *network_sent;
+} sampan_container_stats;
+typedef struct sampan_update_options {
+    size_t size;
+    const int64_t *memory;
+    const int64_t *memory_swap;
+    const int64_t *memory_reservation;
+    const double *cpus;
+    const uint64_t *cpu_shares;
+    const char *cpuset_cpus;
+    const int64_t *pids_limit;
+} sampan_update_options;
+typedef struct sampan_exec_options {
+    size_t size;
+    const char *const *command;
+    const struct sampan_pair *env;
+    const char *workdir;
+    const char *user;
+    bool privileged;
+    bool tty;
+    const uint32_t *rows;
+    const uint32_t *columns;
+    bool interactive;
+    const uint8_t *stdin_data;
+    size_t stdin_len;
+    bool detach;
+    const double *timeout;
+} sampan_exec_options;
+typedef struct sampan_exec_output {
+    size_t struct_size;
+    int32_t code;
+    const int32_t *signal;
+    const uint8_t *stdout_data;
+    size_t stdout_len;
+    const uint8_t *stderr_data;
+    size_t stderr_len;
+} sampan_exec_output;
 typedef struct sampan_engine_options {
     size_t size;
     const char *root;
@@ -296,15 +363,6 @@ typedef struct sampan_container_info_list {
     size_t len;
     const struct sampan_container_info *const *items;
 } sampan_container_info_list;
-typedef struct sampan_exec_output {
-    size_t struct_size;
-    int32_t code;
-    const int32_t *signal;
-    const uint8_t *stdout_data;
-    size_t stdout_len;
-    const uint8_t *stderr_data;
-    size_t stderr_len;
-} sampan_exec_output;
 typedef int32_t sampan_stream;
 typedef struct sampan_log_entry {
     size_t struct_size;
@@ -377,6 +435,24 @@ int32_t sampan_container_rename(const struct sampan_container *container, const 
 int32_t sampan_container_remove(const struct sampan_container *container,
                                 const struct sampan_remove_options *options,
                                 struct sampan_error **err);
+int32_t sampan_container_pause(const struct sampan_container *container,
+                               const struct sampan_cancel *cancel,
+                               struct sampan_error **err);
+int32_t sampan_container_unpause(const struct sampan_container *container, struct sampan_error **err);
+int32_t sampan_container_top(const struct sampan_container *container,
+                             struct sampan_process_info_list **out,
+                             struct sampan_error **err);
+int32_t sampan_container_usage(const struct sampan_container *container,
+                               struct sampan_container_stats **out,
+                               struct sampan_error **err);
+int32_t sampan_container_update(const struct sampan_container *container,
+                                const struct sampan_update_options *options,
+                                struct sampan_error **err);
+int32_t sampan_container_exec(const struct sampan_container *container,
+                              const struct sampan_exec_options *options,
+                              const struct sampan_cancel *cancel,
+                              struct sampan_exec_output **out,
+                              struct sampan_error **err);
 int32_t sampan_container_resize(const struct sampan_container *container,
                                 uint32_t rows,
                                 uint32_t columns,
@@ -461,6 +537,7 @@ bool sampan_error_retryable(const struct sampan_error *error);
 int32_t sampan_error_exit_code(const struct sampan_error *error);
 void sampan_error_free(struct sampan_error *error);
 void sampan_container_info_free(struct sampan_container_info *container_info);
+void sampan_container_stats_free(struct sampan_container_stats *container_stats);
 void sampan_doctor_report_free(struct sampan_doctor_report *doctor_report);
 void sampan_engine_info_free(struct sampan_engine_info *engine_info);
 void sampan_exec_output_free(struct sampan_exec_output *exec_output);
@@ -471,6 +548,7 @@ void sampan_output_free(struct sampan_output *output);
 void sampan_prune_report_free(struct sampan_prune_report *prune_report);
 void sampan_container_info_list_free(struct sampan_container_info_list *container_info_list);
 void sampan_image_info_list_free(struct sampan_image_info_list *image_info_list);
+void sampan_process_info_list_free(struct sampan_process_info_list *process_info_list);
 void sampan_removed_image_list_free(struct sampan_removed_image_list *removed_image_list);
 int32_t sampan_log_next(struct sampan_log *log,
                         const struct sampan_cancel *cancel,
@@ -498,6 +576,8 @@ void sampan_string_free(char *string);
       NULL, 0, NULL, NULL, false, 0, 0, NULL, NULL, NULL, NULL, NULL }
 #define SAMPAN_EXEC_OPTIONS_INIT \
     { sizeof(sampan_exec_options), NULL, NULL, NULL, NULL, false, false, NULL, NULL, false, NULL, 0, false, NULL }
+#define SAMPAN_UPDATE_OPTIONS_INIT \
+    { sizeof(sampan_update_options), NULL, NULL, NULL, NULL, NULL, NULL, NULL }
 #define SAMPAN_LIST_OPTIONS_INIT \
     { sizeof(sampan_list_options), false, NULL }
 #define SAMPAN_STOP_OPTIONS_INIT \

@@ -50,6 +50,16 @@ static void null_is_refused(void) {
     REFUSED(sampan_container_inspect(NULL, &info, &err));
     REFUSED(sampan_container_rename(NULL, NULL, &err));
     REFUSED(sampan_container_remove(NULL, NULL, &err));
+    sampan_exec_output *said = UNTOUCHED;
+    sampan_process_info_list *processes = UNTOUCHED;
+    sampan_container_stats *stats = UNTOUCHED;
+    REFUSED(sampan_container_exec(NULL, NULL, NULL, &said, &err));
+    REFUSED(sampan_container_top(NULL, &processes, &err));
+    REFUSED(sampan_container_usage(NULL, &stats, &err));
+    REFUSED(sampan_container_update(NULL, NULL, &err));
+    REFUSED(sampan_container_pause(NULL, NULL, &err));
+    REFUSED(sampan_container_unpause(NULL, &err));
+    CHECK(said == UNTOUCHED && processes == UNTOUCHED && stats == UNTOUCHED);
     REFUSED(sampan_container_resize(NULL, 1, 1, &err));
     REFUSED(sampan_log_next(NULL, NULL, &entry, &err));
     REFUSED(sampan_cancel_new(NULL, &err));
@@ -73,6 +83,8 @@ static void null_is_nothing_to_free(void) {
     sampan_doctor_report_free(NULL);
     sampan_engine_info_free(NULL);
     sampan_exec_output_free(NULL);
+    sampan_process_info_list_free(NULL);
+    sampan_container_stats_free(NULL);
     sampan_exit_status_free(NULL);
     sampan_image_info_free(NULL);
     sampan_image_info_list_free(NULL);

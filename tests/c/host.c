@@ -194,6 +194,52 @@ static void a_life(const sampan_engine *engine, const char *image, sampan_tie ti
     sampan_container_free(container);
 }
 
+static void a_command(const sampan_container *container) {
+    sampan_exec_options options = SAMPAN_EXEC_OPTIONS_INIT;
+    sampan_exec_output *output = NULL;
+    options.command = (const char *const[]){"sh", "-c", "printf $WORD; exit 6", NULL};
+    options.env = (const sampan_pair[]){{"WORD", "inside"}, {NULL, NULL}};
+    WORKS(sampan_container_exec(container, &options, NULL, &output, &err));
+    CHECK(output->code == 6 && output->stdout_len == 6 && !memcmp(output->stdout_data, "inside", 6));
+    sampan_exec_output_free(output);
+}
+
+static void it_is_watched_and_held(const sampan_container *container) {
+    sampan_process_info_list *processes = NULL;
+    sampan_container_stats *stats = NULL;
+    sampan_container_info *info = NULL;
+    WORKS(sampan_container_top(container, &processes, &err));
+    CHECK(processes->len == 1 && processes->items[0] && !processes->items[1]);
+    sampan_process_info_list_free(processes);
+    WORKS(sampan_container_usage(container, &stats, &err));
+    CHECK(stats->struct_size == sizeof *stats);
+    sampan_container_stats_free(stats);
+    const int64_t processes_at_most = 50;
+    sampan_update_options update = SAMPAN_UPDATE_OPTIONS_INIT;
+    update.pids_limit = &processes_at_most;
+    WORKS(sampan_container_update(container, &update, &err));
+    WORKS(sampan_container_pause(container, NULL, &err));
+    WORKS(sampan_container_inspect(container, &info, &err));
+    CHECK(info->status == SAMPAN_STATUS_PAUSED);
+    sampan_container_info_free(info);
+    WORKS(sampan_container_unpause(container, &err));
+}
+
+static void a_guest(const sampan_engine *engine, const char *image) {
+    sampan_run_options options = SAMPAN_RUN_OPTIONS_INIT;
+    sampan_remove_options remove = SAMPAN_REMOVE_OPTIONS_INIT;
+    sampan_container *container = NULL;
+    options.image = image;
+    options.command = (const char *const[]){"sleep", "1000", NULL};
+    WORKS(sampan_engine_spawn(engine, &options, NULL, NULL, NULL, &container, &err));
+    snprintf(ids[id_count++], sizeof ids[0], "%s", sampan_container_id(container));
+    a_command(container);
+    it_is_watched_and_held(container);
+    remove.force = true;
+    WORKS(sampan_container_remove(container, &remove, &err));
+    sampan_container_free(container);
+}
+
 static void streams_are_the_host_s(const sampan_engine *engine, const char *image) {
     int in[2], out[2];
     CHECK(!pipe2(in, O_CLOEXEC) && !pipe2(out, O_CLOEXEC));
@@ -351,6 +397,7 @@ static void all_that_can_be_done(const sampan_engine *engine, const char *image)
     a_life(engine, image, SAMPAN_TIE_HOST);
     streams_are_the_host_s(engine, image);
     what_fails_leaves_nothing(engine, image);
+    a_guest(engine, image);
     a_wait_is_cancelled_by_another_thread(engine, image);
     eight_threads_at_once(engine, image);
 }

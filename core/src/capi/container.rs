@@ -6,7 +6,7 @@ use std::ptr;
 use super::arena::c_text;
 use super::boundary::{boxed, entry, entry_to, kept, reference, text, unbox};
 use super::cancel::{sampan_cancel, token};
-use super::convert::options;
+use super::convert::{options, record};
 use super::error::sampan_error;
 use super::generated::*;
 use super::handle::Handle;
@@ -175,6 +175,62 @@ pub unsafe extern "C" fn sampan_container_remove(
     let remove = || unsafe { self::container(container)?.remove(&self::options(options, "remove options")?) };
     // SAFETY: as the header says.
     unsafe { entry(err, remove) }
+}
+
+/// Freezes its processes; returns once all stand still. `cancel` may be NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sampan_container_pause(
+    container: *const sampan_container,
+    cancel: *const sampan_cancel,
+    err: *mut *mut sampan_error,
+) -> i32 {
+    // SAFETY: as the header says.
+    unsafe { entry(err, || self::container(container)?.pause(&token(cancel))) }
+}
+
+/// Lets its frozen processes go on.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sampan_container_unpause(
+    container: *const sampan_container,
+    err: *mut *mut sampan_error,
+) -> i32 {
+    // SAFETY: as the header says.
+    unsafe { entry(err, || self::container(container)?.unpause()) }
+}
+
+/// Its processes, as this host sees them. Free the answer with `sampan_process_info_list_free`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sampan_container_top(
+    container: *const sampan_container,
+    out: *mut *mut sampan_process_info_list,
+    err: *mut *mut sampan_error,
+) -> i32 {
+    // SAFETY: as the header says.
+    unsafe { entry_to(out, err, || Ok(kept(&self::container(container)?.top()?))) }
+}
+
+/// What it uses now; a share of the processors follows from two of these. Free the answer with `sampan_container_stats_free`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sampan_container_usage(
+    container: *const sampan_container,
+    out: *mut *mut sampan_container_stats,
+    err: *mut *mut sampan_error,
+) -> i32 {
+    // SAFETY: as the header says.
+    unsafe { entry_to(out, err, || Ok(kept(&self::container(container)?.stats()?))) }
+}
+
+/// Changes its limits, now and for later starts; what is absent stays.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sampan_container_update(
+    container: *const sampan_container,
+    options: *const sampan_update_options,
+    err: *mut *mut sampan_error,
+) -> i32 {
+    // SAFETY: as the header says.
+    let update = || unsafe { self::container(container)?.update(&record(options, "update options")?) };
+    // SAFETY: as the header says.
+    unsafe { entry(err, update) }
 }
 
 /// Runs a command in it to the command's end. `cancel` may be NULL; it kills the command.

@@ -17,6 +17,7 @@ static const struct record mount_record;
 static const struct record ulimit_record;
 static const struct record run_options_record;
 static const struct record exec_options_record;
+static const struct record update_options_record;
 static const struct record list_options_record;
 static const struct record stop_options_record;
 static const struct record remove_options_record;
@@ -29,6 +30,8 @@ static const struct record removed_image_record;
 static const struct record exit_status_record;
 static const struct record output_record;
 static const struct record exec_output_record;
+static const struct record process_info_record;
+static const struct record container_stats_record;
 static const struct record container_info_record;
 static const struct record log_entry_record;
 static const struct record prune_report_record;
@@ -139,6 +142,18 @@ static const struct field exec_options_fields[] = {
     {NULL, KIND_BOOL, false, 0, 0, NULL, NULL},
 };
 static const struct record exec_options_record = {"exec_options", sizeof(sampan_exec_options), exec_options_fields};
+
+static const struct field update_options_fields[] = {
+    {"memory", KIND_I64, true, offsetof(sampan_update_options, memory), 0, NULL, NULL},
+    {"memory_swap", KIND_I64, true, offsetof(sampan_update_options, memory_swap), 0, NULL, NULL},
+    {"memory_reservation", KIND_I64, true, offsetof(sampan_update_options, memory_reservation), 0, NULL, NULL},
+    {"cpus", KIND_F64, true, offsetof(sampan_update_options, cpus), 0, NULL, NULL},
+    {"cpu_shares", KIND_U64, true, offsetof(sampan_update_options, cpu_shares), 0, NULL, NULL},
+    {"cpuset_cpus", KIND_TEXT, true, offsetof(sampan_update_options, cpuset_cpus), 0, NULL, NULL},
+    {"pids_limit", KIND_I64, true, offsetof(sampan_update_options, pids_limit), 0, NULL, NULL},
+    {NULL, KIND_BOOL, false, 0, 0, NULL, NULL},
+};
+static const struct record update_options_record = {"update_options", sizeof(sampan_update_options), update_options_fields};
 
 static const struct field list_options_fields[] = {
     {"all", KIND_BOOL, false, offsetof(sampan_list_options, all), 0, NULL, NULL},
@@ -257,6 +272,37 @@ static const struct field exec_output_fields[] = {
 };
 static const struct record exec_output_record = {"exec_output", sizeof(sampan_exec_output), exec_output_fields};
 
+static const struct field process_info_fields[] = {
+    {"pid", KIND_I32, false, offsetof(sampan_process_info, pid), 0, NULL, NULL},
+    {"ppid", KIND_I32, false, offsetof(sampan_process_info, ppid), 0, NULL, NULL},
+    {"uid", KIND_U32, false, offsetof(sampan_process_info, uid), 0, NULL, NULL},
+    {"state", KIND_TEXT, false, offsetof(sampan_process_info, state), 0, NULL, NULL},
+    {"tty", KIND_TEXT, false, offsetof(sampan_process_info, tty), 0, NULL, NULL},
+    {"started_at", KIND_TEXT, false, offsetof(sampan_process_info, started_at), 0, NULL, NULL},
+    {"cpu_seconds", KIND_F64, false, offsetof(sampan_process_info, cpu_seconds), 0, NULL, NULL},
+    {"memory", KIND_U64, false, offsetof(sampan_process_info, memory), 0, NULL, NULL},
+    {"command", KIND_TEXT, false, offsetof(sampan_process_info, command), 0, NULL, NULL},
+    {NULL, KIND_BOOL, false, 0, 0, NULL, NULL},
+};
+static const struct record process_info_record = {"process_info", sizeof(sampan_process_info), process_info_fields};
+
+static const struct field container_stats_fields[] = {
+    {"id", KIND_TEXT, false, offsetof(sampan_container_stats, id), 0, NULL, NULL},
+    {"name", KIND_TEXT, false, offsetof(sampan_container_stats, name), 0, NULL, NULL},
+    {"time", KIND_TEXT, false, offsetof(sampan_container_stats, time), 0, NULL, NULL},
+    {"cpu_nanoseconds", KIND_U64, true, offsetof(sampan_container_stats, cpu_nanoseconds), 0, NULL, NULL},
+    {"cpus", KIND_U32, false, offsetof(sampan_container_stats, cpus), 0, NULL, NULL},
+    {"memory", KIND_U64, true, offsetof(sampan_container_stats, memory), 0, NULL, NULL},
+    {"memory_limit", KIND_U64, false, offsetof(sampan_container_stats, memory_limit), 0, NULL, NULL},
+    {"pids", KIND_U64, true, offsetof(sampan_container_stats, pids), 0, NULL, NULL},
+    {"block_read", KIND_U64, true, offsetof(sampan_container_stats, block_read), 0, NULL, NULL},
+    {"block_written", KIND_U64, true, offsetof(sampan_container_stats, block_written), 0, NULL, NULL},
+    {"network_received", KIND_U64, true, offsetof(sampan_container_stats, network_received), 0, NULL, NULL},
+    {"network_sent", KIND_U64, true, offsetof(sampan_container_stats, network_sent), 0, NULL, NULL},
+    {NULL, KIND_BOOL, false, 0, 0, NULL, NULL},
+};
+static const struct record container_stats_record = {"container_stats", sizeof(sampan_container_stats), container_stats_fields};
+
 static const struct field container_info_fields[] = {
     {"id", KIND_TEXT, false, offsetof(sampan_container_info, id), 0, NULL, NULL},
     {"name", KIND_TEXT, false, offsetof(sampan_container_info, name), 0, NULL, NULL},
@@ -372,6 +418,7 @@ static const struct record *const all_records[] = {
     &ulimit_record,
     &run_options_record,
     &exec_options_record,
+    &update_options_record,
     &list_options_record,
     &stop_options_record,
     &remove_options_record,
@@ -384,6 +431,8 @@ static const struct record *const all_records[] = {
     &exit_status_record,
     &output_record,
     &exec_output_record,
+    &process_info_record,
+    &container_stats_record,
     &container_info_record,
     &log_entry_record,
     &prune_report_record,

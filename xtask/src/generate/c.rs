@@ -386,9 +386,11 @@ fn list(out: &mut String, name: &str) {
 }
 
 /// The `SAMPAN_…_INIT` macros. Every member is named: C++ and `-Wextra` want it so.
-pub fn inits(api: &Api) -> Result<String> {
+///
+/// Of the structs that are declared: one that no function takes is not.
+pub fn inits(api: &Api, is_declared: impl Fn(&str) -> bool) -> Result<String> {
     let mut out = String::new();
-    for r in api.records_of(Role::Options) {
+    for r in api.records_of(Role::Options).filter(|r| is_declared(&c_name(&r.name))) {
         let zeros = members_of(api, &r.fields)?.into_iter().map(|m| zero(&m.ty)).collect();
         init(&mut out, &c_name(&r.name), zeros);
     }

@@ -45,7 +45,6 @@ pub fn header(api: &Api) -> Result<String> {
     let config = Config {
         language: Language::C,
         header: Some(TOP.to_owned()),
-        trailer: Some(c::inits(api)?.trim_end().to_owned()),
         include_guard: Some("SAMPAN_H".to_owned()),
         cpp_compat: true,
         usize_is_size_t: true,
@@ -61,7 +60,9 @@ pub fn header(api: &Api) -> Result<String> {
     let builder = sources()?.into_iter().fold(Builder::new().with_config(config), Builder::with_src);
     let mut text = Vec::new();
     builder.generate().context("make the header")?.write(&mut text);
-    Ok(String::from_utf8(text)?)
+    let text = String::from_utf8(text)?;
+    let inits = c::inits(api, |name| text.contains(&format!("typedef struct {name} {{")))?;
+    Ok(format!("{text}\n{inits}").trim_end().to_owned() + "\n")
 }
 
 /// The files of the C face, in one order everywhere.
