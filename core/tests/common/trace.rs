@@ -61,6 +61,11 @@ fn syscall_number(pid: i32) -> i64 {
     }
 }
 
+fn parent(pid: i32) -> Option<i32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+}
+
 /// Before one of these a kill leaves just what it leaves before the call that follows.
 fn leaves_nothing(number: i64) -> bool {
     use libc::*;
@@ -166,6 +171,7 @@ impl Trial {
                     | libc::PTRACE_O_TRACEVFORK
                     | libc::PTRACE_O_TRACEEXEC;
                 ptrace(libc::PTRACE_SETOPTIONS, pid, options as usize);
+                self.meet(pid);
                 if !self.leads_to_counted(pid, victim) {
                     return self.let_go(pid);
                 }
@@ -176,6 +182,15 @@ impl Trial {
             (other, _) => return self.go_on(pid, other),
         }
         self.go_on(pid, 0);
+    }
+
+    /// The first stop of a child may come before its parent tells of it: then its parent is asked for.
+    fn meet(&mut self, pid: i32) {
+        if let Some(shim) = self.shim
+            && parent(pid) == Some(shim)
+        {
+            self.born(shim, pid);
+        }
     }
 
     /// Only the victim's own threads, and what comes before the process that is counted.
