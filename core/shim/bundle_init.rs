@@ -89,7 +89,7 @@ fn make_root(bundle: &Bundle<'static>, sync: Fd) -> Outcome<(Option<Fd>, i32)> {
     rootfs::attach(root, &launch.rootfs)?;
     launch.mounts.iter().try_for_each(|mount| mounts::apply(root, &mount, &mut scratch))?;
     bundle.devices.iter().try_for_each(|device| device::make(root, &device))?;
-    launch.symlinks.iter().try_for_each(|(path, target)| mounts::symlink(root, path, target))?;
+    mounts::symlinks(root, &launch.symlinks)?;
     let slave = if launch.process.tty { Some(terminal::make(root, sync)?) } else { None };
     init::set_sysctls(launch)?;
     let pid = await_outside(sync)?;

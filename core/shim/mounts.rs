@@ -7,6 +7,7 @@ use crate::fail::{At, Fail, Outcome};
 use crate::scratch::Scratch;
 use crate::sys::{self, AT_EMPTY_PATH, AT_FDCWD, AT_RECURSIVE, Errno, Fd, MountAttr};
 use crate::target::{self, Missing};
+use crate::text::Text;
 use crate::wire::{List, Mount, MountSource, Step};
 
 /// One mount; an optional one that fails is skipped, one with a fallback is replaced by it.
@@ -131,21 +132,23 @@ pub fn make_readonly(root: Fd, path: &'static CStr) -> Outcome {
     covered.at(Step::ReadonlyPath, path)
 }
 
-/// A link in the container; one that is there already stays.
-pub fn symlink(root: Fd, path: &'static CStr, target: &'static CStr) -> Outcome {
-    let inside = target::relative(path).to_bytes();
-    let slash = inside.iter().rposition(|b| *b == b'/');
-    let mut name = crate::text::Text::<256>::of(&[&inside[slash.map_or(0, |i| i + 1)..]]);
-    let parent = match slash {
-        None => root,
-        Some(slash) => {
-            let mut parent = crate::text::Text::<4096>::of(&[&inside[..slash]]);
-            sys::openat2(root, parent.c(), sys::O_PATH | sys::O_DIRECTORY, 0, sys::RESOLVE_IN_ROOT)
-                .at(Step::Symlink, path)?
+/// Links in the container; one that is there already stays. Those of one directory stand together in a plan:
+/// it is opened once.
+pub fn symlinks(root: Fd, links: &List<'static, (&'static CStr, &'static CStr)>) -> Outcome {
+    let (mut at, mut parent) = (&b""[..], root);
+    for (path, to) in links.iter() {
+        let (dir, name) = target::split(path);
+        if dir != at {
+            (at, parent) = (dir, target::parent(root, dir).at(Step::Symlink, path)?);
         }
-    };
-    match sys::symlinkat(target, parent, name.c()) {
+        symlink(parent, name, to).at(Step::Symlink, path)?;
+    }
+    Ok(())
+}
+
+fn symlink(parent: Fd, name: &[u8], to: &CStr) -> sys::Result {
+    match sys::symlinkat(to, parent, Text::<256>::of(&[name]).c()) {
         Err(Errno::EEXIST) => Ok(()),
-        other => other.at(Step::Symlink, path),
+        other => other,
     }
 }

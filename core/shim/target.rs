@@ -69,6 +69,42 @@ fn how(path: &CStr) -> u64 {
 const MOST_LINKS: u32 = 8;
 
 fn make(root: Fd, path: &CStr, missing: Missing) -> sys::Result<Fd> {
+    match make_last(root, path, missing) {
+        // More of it is missing, a link has the name, or it ends in a slash.
+        Err(Errno::ENOENT | Errno::EEXIST | Errno::EINVAL) => make_all(root, path, missing),
+        done => done,
+    }
+}
+
+/// The common case: only the last component is missing.
+fn make_last(root: Fd, path: &CStr, missing: Missing) -> sys::Result<Fd> {
+    let (dir, name) = split(path);
+    let parent = if dir.is_empty() { root } else { open_directory(root, dir, how(path))? };
+    let made = make_in(parent, name, missing);
+    close_below(root, parent);
+    made
+}
+
+/// The directory's path inside the root, empty for the root itself, and the last component.
+pub fn split(path: &CStr) -> (&[u8], &[u8]) {
+    let inside = relative(path).to_bytes();
+    match inside.iter().rposition(|b| *b == b'/') {
+        Some(slash) => (&inside[..slash], &inside[slash + 1..]),
+        None => (b"", inside),
+    }
+}
+
+/// An `O_PATH` descriptor of a directory in the container; the root's own for an empty path.
+pub fn parent(root: Fd, dir: &[u8]) -> sys::Result<Fd> {
+    if dir.is_empty() { Ok(root) } else { open_directory(root, dir, sys::RESOLVE_IN_ROOT) }
+}
+
+fn open_directory(root: Fd, dir: &[u8], how: u64) -> sys::Result<Fd> {
+    let mut dir: Text<4096> = Text::of(&[dir]);
+    sys::openat2(root, dir.c(), sys::O_PATH | sys::O_DIRECTORY, 0, how)
+}
+
+fn make_all(root: Fd, path: &CStr, missing: Missing) -> sys::Result<Fd> {
     let mut path: Text<4096> = Text::of(&[relative(path).to_bytes()]);
     for _ in 0..MOST_LINKS {
         if path.is_cut() {

@@ -1,10 +1,12 @@
 //! Text without a heap: a buffer of fixed size that numbers and bytes are appended to.
 
 use core::ffi::CStr;
+use core::mem::MaybeUninit;
 
 /// Up to `N - 1` bytes, always followed by a NUL; what doesn't fit is cut and remembered.
 pub struct Text<const N: usize> {
-    bytes: [u8; N],
+    // Left as it is found: most texts are paths of some dozen bytes in room for 4096.
+    bytes: [MaybeUninit<u8>; N],
     len: usize,
     cut: bool,
 }
@@ -12,11 +14,13 @@ pub struct Text<const N: usize> {
 #[allow(dead_code)]
 impl<const N: usize> Text<N> {
     /// Nothing.
+    #[inline(always)]
     pub const fn new() -> Self {
-        Text { bytes: [0; N], len: 0, cut: false }
+        Text { bytes: [MaybeUninit::uninit(); N], len: 0, cut: false }
     }
 
-    /// These pieces, one after the other.
+    /// These pieces, one after the other. Inlined, so that the text is made where it is kept.
+    #[inline(always)]
     pub fn of(pieces: &[&[u8]]) -> Self {
         let mut text = Self::new();
         for piece in pieces {
@@ -28,7 +32,8 @@ impl<const N: usize> Text<N> {
     /// Appends bytes.
     pub fn push(&mut self, bytes: &[u8]) -> &mut Self {
         let n = bytes.len().min(N - 1 - self.len);
-        self.bytes[self.len..self.len + n].copy_from_slice(&bytes[..n]);
+        // SAFETY: `n` bytes fit behind those that there are.
+        unsafe { self.bytes.as_mut_ptr().cast::<u8>().add(self.len).copy_from_nonoverlapping(bytes.as_ptr(), n) };
         self.len += n;
         self.cut |= n < bytes.len();
         self
@@ -72,7 +77,8 @@ impl<const N: usize> Text<N> {
 
     /// The text.
     pub fn bytes(&self) -> &[u8] {
-        &self.bytes[..self.len]
+        // SAFETY: that many were written.
+        unsafe { core::slice::from_raw_parts(self.bytes.as_ptr().cast(), self.len) }
     }
 
     /// True when something did not fit.
@@ -82,8 +88,10 @@ impl<const N: usize> Text<N> {
 
     /// The text as a path for a system call; ends at the first NUL.
     pub fn c(&mut self) -> &CStr {
-        self.bytes[self.len] = 0;
-        match CStr::from_bytes_until_nul(&self.bytes) {
+        self.bytes[self.len].write(0);
+        // SAFETY: that many were written, and the NUL.
+        let bytes = unsafe { core::slice::from_raw_parts(self.bytes.as_ptr().cast(), self.len + 1) };
+        match CStr::from_bytes_until_nul(bytes) {
             Ok(s) => s,
             Err(_) => c"",
         }

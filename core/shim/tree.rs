@@ -155,7 +155,7 @@ impl Walk {
 
     fn at_root(&mut self) {
         self.depth = 0;
-        for kept in &mut self.kept {
+        for kept in self.kept.iter_mut().filter(|fd| **fd >= 0) {
             let _ = sys::close(*kept);
             *kept = -1;
         }

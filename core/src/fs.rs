@@ -117,7 +117,8 @@ pub fn read_if_exists(path: &Path, max: u64) -> Result<Option<Vec<u8>>> {
 }
 
 fn read_open(file: File, path: &Path, max: u64) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+    // A page: most files here are smaller and are read at once, those of /proc too, which tell no size.
+    let mut bytes = Vec::with_capacity(4096);
     file.take(max + 1).read_to_end(&mut bytes).context("read", path.display())?;
     match bytes.len() as u64 > max {
         true => Err(Error::new(Kind::LimitExceeded, "read", path.display().to_string())
