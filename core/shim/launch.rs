@@ -35,6 +35,7 @@ pub fn run(header: &Header, launch: Launch<'static>) -> Outcome {
         (Forked::Parent { pid, pidfd }, _) => (pid, pidfd),
     };
     close_all(&[theirs, cgroup.unwrap_or(-1), streams.init[0], streams.init[1], streams.init[2]]);
+    supervise::let_go(&launch);
     // While the init is at work, so that it costs the start nothing.
     let listener = control::listen(&launch);
     let started = release(&launch, ours, pid);

@@ -45,6 +45,10 @@ pub struct Running {
 /// Before the init is made: its standard streams, the log, no signal that could end the shim.
 pub fn prepare(launch: &Launch<'static>, header: &Header) -> Outcome<Streams> {
     let _ = sys::set_signal_mask(u64::MAX);
+    if launch.supervise.direct {
+        fill_low()?;
+        return Ok(Streams { init: [fd::STDIN, fd::STDOUT, fd::STDERR], ours: [-1; 3], log: None });
+    }
     [fd::STDIN, fd::STDOUT, fd::STDERR].into_iter().filter(|fd| header.has(*fd)).for_each(open_anew);
     fill_low()?;
     let log = open_log(launch)?;
@@ -61,6 +65,16 @@ pub fn prepare(launch: &Launch<'static>, header: &Header) -> Outcome<Streams> {
         set_nonblocking(end);
     }
     Ok(Streams { init: [stdin, stdout, stderr], ours: [ours, stdout_read, stderr_read], log })
+}
+
+/// The init has the host's streams: what is kept open here would keep the host from seeing their end.
+pub fn let_go(launch: &Launch<'static>) {
+    if let (true, Ok(null)) = (launch.supervise.direct, open_null()) {
+        for fd in [fd::STDIN, fd::STDOUT, fd::STDERR] {
+            let _ = sys::dup_to(null, fd);
+        }
+        let _ = sys::close(null);
+    }
 }
 
 /// The low descriptors have fixed meanings: those that the host left empty must not be taken by chance.
@@ -154,6 +168,7 @@ impl Watch {
     fn new(running: &Running) -> sys::Result<Watch> {
         let supervise = &running.launch.supervise;
         let given = |fd| running.header.has(fd).then_some(fd);
+        let stream = |fd| given(fd).filter(|_| !supervise.direct);
         let tied = |fd| given(fd).filter(|_| supervise.tie_host).unwrap_or(-1);
         let [stdin, stdout, stderr] = running.streams.ours;
         let (master, held) = running.terminal.map_or((-1, -1), own_terminal);
@@ -171,10 +186,10 @@ impl Watch {
             control: Control::new(running.listener)?,
             launch: running.launch,
             outputs: [
-                Output::new(b"stdout", stdout, given(fd::STDOUT))?,
-                Output::new(b"stderr", stderr, given(fd::STDERR))?,
+                Output::new(b"stdout", stdout, stream(fd::STDOUT))?,
+                Output::new(b"stderr", stderr, stream(fd::STDERR))?,
             ],
-            input: Input::new(given(fd::STDIN), stdin, master >= 0, supervise.keep_stdin)?,
+            input: Input::new(stream(fd::STDIN), stdin, master >= 0, supervise.keep_stdin)?,
             log: Log::new(running.streams.log),
             tie: Tie::new(tied(fd::HOST), tied(fd::TIE), supervise.stop_signal, supervise.stop_timeout_ms),
             dir,

@@ -240,6 +240,7 @@ fn supervise(w: &mut Writer, s: &Supervise) {
     w.u32(s.stop_signal as u32);
     w.u64(s.stop_timeout_ms);
     w.flag(s.keep_stdin);
+    w.flag(s.direct);
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What the shim tells.
 
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::Instant;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -67,6 +67,11 @@ impl Launched {
     /// [`Kind::Timeout`] at the deadline.
     pub fn wait_gone(&self, cancel: &Cancel, deadline: Option<Instant>) -> Result<()> {
         self.shim.wait_gone(cancel, deadline)
+    }
+
+    /// A descriptor of the shim, readable once it has ended.
+    pub fn shim(&self) -> BorrowedFd<'_> {
+        self.shim.pidfd.as_fd()
     }
 
     /// Whether the shim itself has ended.

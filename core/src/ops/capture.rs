@@ -1,6 +1,6 @@
 //! Collects what a container writes, and feeds it its input, on the calling thread.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -33,7 +33,7 @@ pub fn collect(
     input: Vec<u8>,
     cancel: &Cancel,
 ) -> Result<(ExitStatus, Vec<u8>, Vec<u8>)> {
-    let pumped = pump(&mut ends, &input, cancel);
+    let pumped = pump(&mut ends, &input, Some(launched.shim()), cancel);
     drop(ends);
     match pumped {
         Ok((stdout, stderr)) => {
@@ -54,13 +54,22 @@ fn abandon(context: &Context, id: &ContainerId) {
     let _ = remove::remove(context, id, &force);
 }
 
-/// Feeds and drains until both outputs have ended.
-pub(super) fn pump(ends: &mut Ends, input: &[u8], cancel: &Cancel) -> Result<(Vec<u8>, Vec<u8>)> {
+/// Feeds and drains until both outputs have ended, or `shim` has, which outlives whoever writes: what somebody
+/// else still holds open is not waited for.
+pub(super) fn pump(
+    ends: &mut Ends,
+    input: &[u8],
+    shim: Option<BorrowedFd<'_>>,
+    cancel: &Cancel,
+) -> Result<(Vec<u8>, Vec<u8>)> {
     let mut collector = Collector::new(ends, input)?;
     while ends.stdout.is_some() || ends.stderr.is_some() {
         cancel.check("run container", "")?;
-        wait_ready(ends, cancel)?;
+        let last = wait_ready(ends, shim, cancel)?;
         collector.turn(ends)?;
+        if last {
+            break;
+        }
     }
     Ok((collector.stdout, collector.stderr))
 }
@@ -107,11 +116,14 @@ impl Ends {
     }
 }
 
-fn wait_ready(ends: &Ends, cancel: &Cancel) -> Result<()> {
+/// True once the shim has ended.
+fn wait_ready(ends: &Ends, shim: Option<BorrowedFd<'_>>, cancel: &Cancel) -> Result<bool> {
     let mut fds: Vec<PollFd> = ends.polls().collect();
     fds.extend(cancel.fd().map(|c| PollFd::new(c, PollFlags::POLLIN)));
+    fds.extend(shim.map(|s| PollFd::new(s, PollFlags::POLLIN)));
     match poll(&mut fds, PollTimeout::NONE) {
-        Ok(_) | Err(Errno::EINTR) => Ok(()),
+        Ok(_) => Ok(shim.is_some() && fds.last().is_some_and(|f| f.any() == Some(true))),
+        Err(Errno::EINTR) => Ok(false),
         Err(e) => Err(failed(e)),
     }
 }
@@ -142,4 +154,23 @@ fn feed(to: &mut Option<OwnedFd>, input: &[u8], written: &mut usize) -> Result<(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_somebody_else_holds_open_is_not_waited_for() {
+        let (stdout, held) = nix::unistd::pipe().unwrap();
+        let (shim, lives) = nix::unistd::pipe().unwrap();
+        write(&held, b"said").unwrap();
+        // Readable from now on, as the pidfd of one that has ended.
+        drop(lives);
+        let mut ends = Ends { stdin: None, stdout: Some(stdout), stderr: None };
+        let (said, _) = pump(&mut ends, &[], Some(shim.as_fd()), &Cancel::new()).unwrap();
+        assert_eq!(said, b"said");
+        assert!(ends.stdout.is_some());
+        drop(held);
+    }
 }

@@ -73,7 +73,7 @@ fn run(dir: &Path, id: &ContainerId, paths: &Paths, facts: &Facts, helper: &Help
     made.keep();
     drop(write);
     let mut ends = Ends { stdin: None, stdout: Some(output), stderr: None };
-    let (stdout, _) = super::capture::pump(&mut ends, &[], &Cancel::new())?;
+    let (stdout, _) = super::capture::pump(&mut ends, &[], None, &Cancel::new())?;
     let exit = launched.wait_exit(&Cancel::new(), None)?;
     launched.wait_gone(&Cancel::new(), None)?;
     match (exit.status(), stdout.as_slice()) {

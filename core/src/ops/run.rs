@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsRawFd, OwnedFd};
 
+use super::start::Streams;
 use super::{Context, capture, create, images, remove, start};
 use crate::api::*;
 use crate::cancel::Cancel;
@@ -25,7 +26,9 @@ pub fn run(context: &Context, options: &RunOptions, progress: &mut dyn Progress,
     // Before there is anything to undo.
     let pipes = Pipes::new(stdin.is_some())?;
     let (record, lock) = create::create_held(context, options, adjust, progress, cancel)?;
-    let launched = launch_or_remove(context, &record, lock, &pipes.stdio())?;
+    // A terminal has no pipes to hand on.
+    let streams = if record.spec.tty { Streams::Relayed } else { Streams::Direct };
+    let launched = launch_or_remove(context, &record, lock, &pipes.stdio(), streams)?;
     let (ours, theirs) = pipes.split();
     drop(theirs);
     capture::collect(context, &record.id, launched, ours, stdin.unwrap_or_default(), cancel)
@@ -46,14 +49,20 @@ pub fn spawn(
             .hint("pass a descriptor in stdio"));
     }
     let (record, lock) = create::create_held(context, options, |_| {}, progress, cancel)?;
-    let launched = launch_or_remove(context, &record, lock, stdio)?;
+    let launched = launch_or_remove(context, &record, lock, stdio, Streams::Relayed)?;
     context.shims.keep(&record, launched);
     Ok(record.id)
 }
 
 /// A container that could not be started would only be in the way: it goes, with all that was made for it.
-fn launch_or_remove(context: &Context, record: &Record, lock: OwnedFd, stdio: &Stdio) -> Result<Launched> {
-    start::launch(context, record, lock, stdio).map_err(|error| {
+fn launch_or_remove(
+    context: &Context,
+    record: &Record,
+    lock: OwnedFd,
+    stdio: &Stdio,
+    streams: Streams,
+) -> Result<Launched> {
+    start::launch(context, record, lock, stdio, streams).map_err(|error| {
         let error = error.within("run container", record.image.as_str());
         match remove::discard(context, record) {
             Ok(()) => error,

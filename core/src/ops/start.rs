@@ -34,14 +34,31 @@ fn anew(context: &Context, record: &Record, stdio: &Stdio) -> Result<Launched> {
     leftovers::end(context, &container)?;
     containers::clear_run(&context.paths, &record.id)?;
     super::create::make_volumes(context, record)?;
-    launch(context, &container.record, lock, stdio)
+    launch(context, &container.record, lock, stdio, Streams::Relayed)
+}
+
+/// How the container's streams meet the descriptors in [`Stdio`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Streams {
+    /// The shim copies them, and logs them: the container can't tell who listens, nor hold what isn't its own.
+    Relayed,
+    /// The container has the descriptors themselves, pipes that were made for it alone. Without a log or a
+    /// terminal.
+    Direct,
 }
 
 /// Starts a container whose lock is held, and returns the connection to its shim.
-pub(super) fn launch(context: &Context, record: &Record, lock: OwnedFd, stdio: &Stdio) -> Result<Launched> {
+pub(super) fn launch(
+    context: &Context,
+    record: &Record,
+    lock: OwnedFd,
+    stdio: &Stdio,
+    streams: Streams,
+) -> Result<Launched> {
     let (cgroup, mut plan) = plan(context, record)?;
     // As in Docker: an attached input that ends is the input's end; kept open is what nobody is attached to.
     plan.supervise.keep_stdin &= stdio.stdin.is_none();
+    plan.supervise.direct = streams == Streams::Direct;
     let made = groups::make(&cgroup.dirs, &cgroup.enable)?;
     let fds = LaunchFds {
         lock,

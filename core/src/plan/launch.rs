@@ -255,4 +255,6 @@ pub struct Supervise {
     pub stop_timeout_ms: u64,
     /// Standard input stays open after the launching host has closed its end.
     pub keep_stdin: bool,
+    /// The container gets the host's descriptors themselves: nothing is copied, and nothing logged.
+    pub direct: bool,
 }

@@ -132,6 +132,7 @@ fn supervise(spec: &Spec, facts: &Facts, places: &Places) -> Supervise {
         stop_signal: spec.stop_signal,
         stop_timeout_ms: spec.stop_timeout_ms,
         keep_stdin: spec.interactive,
+        direct: false,
     }
 }
 

@@ -265,6 +265,8 @@ record! {
         stop_timeout_ms: u64,
         /// Standard input outlives the host's end.
         keep_stdin: bool,
+        /// The container has the host's descriptors themselves.
+        direct: bool,
     }
 }
 
