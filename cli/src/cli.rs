@@ -5,6 +5,7 @@ use clap_complete::Shell;
 use sampan::{EngineOptions, Rung};
 
 use crate::flags::{CreateArgs, ExecArgs, RunArgs};
+use crate::late::Late;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -60,45 +61,45 @@ impl Global {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Create a container and run a command in it
-    Run(Box<RunArgs>),
+    Run(Late<RunArgs>),
     /// Create a container without starting it
-    Create(Box<CreateArgs>),
+    Create(Late<CreateArgs>),
     /// Run a command in a running container
-    Exec(Box<ExecArgs>),
+    Exec(Late<ExecArgs>),
     /// Start containers that don't run
-    Start(StartArgs),
+    Start(Late<StartArgs>),
     /// Stop running containers
-    Stop(StopArgs),
+    Stop(Late<StopArgs>),
     /// Stop containers and start them again
-    Restart(StopArgs),
+    Restart(Late<StopArgs>),
     /// Send a signal to running containers
-    Kill(KillArgs),
+    Kill(Late<KillArgs>),
     /// Wait until containers end, and print their exit codes
-    Wait(Names),
+    Wait(Late<Names>),
     /// Remove containers
-    Rm(RmArgs),
+    Rm(Late<RmArgs>),
     /// Give a container another name
-    Rename(RenameArgs),
+    Rename(Late<RenameArgs>),
     /// List containers
-    Ps(PsArgs),
+    Ps(Late<PsArgs>),
     /// Print what a container has written
-    Logs(LogsArgs),
+    Logs(Late<LogsArgs>),
     /// All there is to know about containers or images, as JSON
-    Inspect(InspectArgs),
+    Inspect(Late<InspectArgs>),
     /// List images
-    Images(ImagesArgs),
+    Images(Late<ImagesArgs>),
     /// Pull an image from a registry
-    Pull(PullArgs),
+    Pull(Late<PullArgs>),
     /// Remove images
-    Rmi(RmiArgs),
+    Rmi(Late<RmiArgs>),
     /// Give an image a further name
-    Tag(TagArgs),
+    Tag(Late<TagArgs>),
     /// Where the engine stands
-    Info(FormatArg),
+    Info(Late<FormatArg>),
     /// The version
-    Version(FormatArg),
+    Version(Late<FormatArg>),
     /// What this machine allows, and what would better it
-    Doctor(FormatArg),
+    Doctor(Late<FormatArg>),
     /// Remove data that no image or container uses
     Gc,
     /// A completion script for a shell
@@ -111,73 +112,73 @@ pub enum Command {
     },
     /// Manage containers
     #[command(subcommand)]
-    Container(ContainerCommand),
+    Container(Late<ContainerCommand>),
     /// Manage images
     #[command(subcommand)]
-    Image(ImageCommand),
+    Image(Late<ImageCommand>),
     /// Manage the store
     #[command(subcommand)]
-    System(SystemCommand),
+    System(Late<SystemCommand>),
 }
 
 #[derive(Debug, Subcommand)]
 pub enum ContainerCommand {
     /// Create a container and run a command in it
-    Run(Box<RunArgs>),
+    Run(Late<RunArgs>),
     /// Create a container without starting it
-    Create(Box<CreateArgs>),
+    Create(Late<CreateArgs>),
     /// Run a command in a running container
-    Exec(Box<ExecArgs>),
+    Exec(Late<ExecArgs>),
     /// Start containers that don't run
-    Start(StartArgs),
+    Start(Late<StartArgs>),
     /// Stop running containers
-    Stop(StopArgs),
+    Stop(Late<StopArgs>),
     /// Stop containers and start them again
-    Restart(StopArgs),
+    Restart(Late<StopArgs>),
     /// Send a signal to running containers
-    Kill(KillArgs),
+    Kill(Late<KillArgs>),
     /// Wait until containers end, and print their exit codes
-    Wait(Names),
+    Wait(Late<Names>),
     /// Remove containers
     #[command(visible_alias = "remove")]
-    Rm(RmArgs),
+    Rm(Late<RmArgs>),
     /// Give a container another name
-    Rename(RenameArgs),
+    Rename(Late<RenameArgs>),
     /// List containers
     #[command(visible_aliases = ["list", "ps"])]
-    Ls(PsArgs),
+    Ls(Late<PsArgs>),
     /// Print what a container has written
-    Logs(LogsArgs),
+    Logs(Late<LogsArgs>),
     /// All there is to know about containers, as JSON
-    Inspect(InspectArgs),
+    Inspect(Late<InspectArgs>),
     /// Remove every container that does not run
-    Prune(ForceArg),
+    Prune(Late<ForceArg>),
 }
 
 #[derive(Debug, Subcommand)]
 pub enum ImageCommand {
     /// List images
     #[command(visible_alias = "list")]
-    Ls(ImagesArgs),
+    Ls(Late<ImagesArgs>),
     /// Pull an image from a registry
-    Pull(PullArgs),
+    Pull(Late<PullArgs>),
     /// Remove images
     #[command(visible_alias = "remove")]
-    Rm(RmiArgs),
+    Rm(Late<RmiArgs>),
     /// Give an image a further name
-    Tag(TagArgs),
+    Tag(Late<TagArgs>),
     /// All there is to know about images, as JSON
-    Inspect(InspectArgs),
+    Inspect(Late<InspectArgs>),
     /// Remove image data that nothing uses
-    Prune(ForceArg),
+    Prune(Late<ForceArg>),
 }
 
 #[derive(Debug, Subcommand)]
 pub enum SystemCommand {
     /// Where the engine stands
-    Info(FormatArg),
+    Info(Late<FormatArg>),
     /// Remove containers that don't run, and data that nothing uses
-    Prune(ForceArg),
+    Prune(Late<ForceArg>),
 }
 
 #[derive(Debug, Args)]

@@ -1,6 +1,7 @@
 //! The command line as Docker reads it: a flag that is a yes or a no also takes `=true` and `=false`, and of
 //! a flag that is given twice the last counts.
 
+use std::cell::Cell;
 use std::ffi::OsString;
 
 use clap::error::ErrorKind;
@@ -16,6 +17,7 @@ where
     T: Into<OsString> + Clone,
 {
     let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
+    READING.set(true);
     let mut command = with_booleans(Cli::command());
     match command.try_get_matches_from_mut(&words) {
         Ok(mut matches) => Cli::from_arg_matches_mut(&mut matches).map_err(|e| e.format(&mut command)),
@@ -26,8 +28,19 @@ where
 
 /// The help of the grammar as it is declared: `--rm` is shown as `--rm`, not as `--rm[=<BOOL>]`.
 fn help(words: &[OsString]) -> Option<clap::Error> {
+    READING.set(false);
     let error = Cli::command().args_override_self(true).try_get_matches_from(words).err()?;
     (error.kind() == ErrorKind::DisplayHelp).then_some(error)
+}
+
+thread_local! {
+    /// Whether a line is read, or a help shown: a grammar that is built late takes no argument that could tell it.
+    static READING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// What a grammar that is built late becomes.
+pub fn late(command: Command) -> Command {
+    if READING.get() { with_booleans(command) } else { command }
 }
 
 fn with_booleans(command: Command) -> Command {
@@ -54,8 +67,9 @@ mod tests {
     use super::*;
     use crate::cli::Command as Verb;
     use crate::flags::RunArgs;
+    use crate::late::Late;
 
-    fn run(line: &str) -> Box<RunArgs> {
+    fn run(line: &str) -> Late<RunArgs> {
         match parse(line.split(' ')).unwrap().command {
             Verb::Run(args) => args,
             other => panic!("{other:?}"),

@@ -12,6 +12,7 @@ mod fail;
 mod flags;
 mod grammar;
 mod keys;
+mod late;
 mod oci;
 mod output;
 mod progress;

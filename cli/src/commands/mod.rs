@@ -26,7 +26,11 @@ pub fn execute(cli: Cli) -> Outcome {
         }
         _ => {}
     }
-    let running = matches!(cli.command, Command::Run(_) | Command::Container(ContainerCommand::Run(_)));
+    let running = match &cli.command {
+        Command::Run(_) => true,
+        Command::Container(command) => matches!(**command, ContainerCommand::Run(_)),
+        _ => false,
+    };
     let engine = Engine::open(&cli.global.options()).map_err(if running { Fail::running } else { Fail::from })?;
     dispatch(&engine, cli.command)
 }
@@ -35,7 +39,7 @@ fn dispatch(engine: &Engine, command: Command) -> Outcome {
     use ContainerCommand as C;
     match command {
         Command::Run(args) => run::run(engine, &args),
-        Command::Container(command) => container(engine, command),
+        Command::Container(command) => container(engine, command.into_inner()),
         Command::Create(args) => container(engine, C::Create(args)),
         Command::Exec(args) => container(engine, C::Exec(args)),
         Command::Start(args) => container(engine, C::Start(args)),
@@ -48,12 +52,12 @@ fn dispatch(engine: &Engine, command: Command) -> Outcome {
         Command::Ps(args) => container(engine, C::Ls(args)),
         Command::Logs(args) => container(engine, C::Logs(args)),
         Command::Inspect(args) => inspect::inspect(engine, &args, args.kind.as_deref()),
-        Command::Image(command) => image(engine, command),
+        Command::Image(command) => image(engine, command.into_inner()),
         Command::Images(args) => image(engine, ImageCommand::Ls(args)),
         Command::Pull(args) => image(engine, ImageCommand::Pull(args)),
         Command::Rmi(args) => image(engine, ImageCommand::Rm(args)),
         Command::Tag(args) => image(engine, ImageCommand::Tag(args)),
-        Command::System(command) => match command {
+        Command::System(command) => match command.into_inner() {
             SystemCommand::Info(format) => system::info(engine, &format),
             SystemCommand::Prune(args) => system::prune(engine, &args),
         },

@@ -327,7 +327,7 @@ mod tests {
     use crate::cli::{Cli, Command};
     use clap::Parser;
 
-    fn run(line: &str) -> Box<RunArgs> {
+    fn run(line: &str) -> crate::late::Late<RunArgs> {
         let words = ["sampan", "run"].into_iter().chain(line.split(' '));
         match Cli::try_parse_from(words).unwrap().command {
             Command::Run(args) => args,
