@@ -1,15 +1,17 @@
 //! What a run costs, beside the floor and the peers, in one go: `cargo bench -p sampan --bench containers`.
 //!
 //! Prints medians and ratios; there is no pass or fail here. Everything is on tmpfs. Peers that can't be
-//! run are named. Needs root, a C compiler, and busybox. With SAMPAN_BENCH_CLI=PATH the command is timed too.
+//! run are named. Needs root, a C compiler, and busybox. SAMPAN_BENCH_CLI=PATH times the command too,
+//! SAMPAN_BENCH_LIB=PATH the C library, SAMPAN_BENCH_PYTHON=PATH the package of that interpreter.
 
 #![allow(missing_docs, clippy::disallowed_methods)]
 
 #[path = "../tests/common/mod.rs"]
 mod common;
 
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Command, Stdio as Process};
+use std::process::{Child, ChildStdout, Command, Stdio as Process};
 use std::time::{Duration, Instant};
 
 use common::{Host, command};
@@ -22,13 +24,18 @@ fn median(mut times: Vec<f64>) -> f64 {
     times[times.len() / 2]
 }
 
+/// Milliseconds that it took.
+fn timed(turn: impl FnOnce()) -> f64 {
+    let began = Instant::now();
+    turn();
+    began.elapsed().as_secs_f64() * 1e3
+}
+
 /// Median milliseconds of `turn`, with a pause before each.
-fn timed(count: usize, gap: Duration, mut turn: impl FnMut()) -> f64 {
+fn repeated(count: usize, gap: Duration, turn: impl Fn()) -> f64 {
     let one = |_| {
         std::thread::sleep(gap);
-        let began = Instant::now();
-        turn();
-        began.elapsed().as_secs_f64() * 1e3
+        timed(&turn)
     };
     median((0..count).map(one).collect())
 }
@@ -42,12 +49,48 @@ fn shell(line: &str) -> bool {
         .is_ok_and(|s| s.success())
 }
 
-fn floor(dir: &Path, count: usize, gap: Duration) -> Option<f64> {
-    let (program, lower, base) = (dir.join("floor"), dir.join("lower"), dir.join("turns"));
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/floor.c");
-    if !program.exists() && !shell(&format!("cc -O2 -static -o {} {source}", program.display())) {
-        return None;
+/// Takes one turn and tells its milliseconds.
+type Turn<'a> = Box<dyn FnMut() -> f64 + 'a>;
+
+/// A program that takes a turn for each line and answers with its milliseconds; it ends with its input.
+struct Partner {
+    child: Child,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Partner {
+    fn start(command: &mut Command) -> Option<Partner> {
+        let mut child = command.stdin(Process::piped()).stdout(Process::piped()).spawn().ok()?;
+        let answers = BufReader::new(child.stdout.take()?);
+        let mut partner = Partner { child, answers };
+        // The first turn makes what the later ones find.
+        partner.turn().is_some().then_some(partner)
     }
+
+    fn turn(&mut self) -> Option<f64> {
+        writeln!(self.child.stdin.as_mut()?).ok()?;
+        let mut answer = String::new();
+        self.answers.read_line(&mut answer).ok()?;
+        answer.trim().parse().ok()
+    }
+}
+
+impl Drop for Partner {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
+
+fn compile(dir: &Path, name: &str, flags: &str) -> Option<std::path::PathBuf> {
+    let (program, source) = (dir.join(name), format!("{}/benches/{name}.c", env!("CARGO_MANIFEST_DIR")));
+    (program.exists() || shell(&format!("cc -O2 -o {} {source} {flags}", program.display()))).then_some(program)
+}
+
+/// The floor; with `more`, and with what every runtime does beyond it.
+fn floor(dir: &Path, more: bool) -> Option<Partner> {
+    let program = compile(dir, "floor", "-static")?;
+    let (lower, base) = (dir.join("lower"), dir.join("turns"));
     shell(&format!(
         "mkdir -p {0}/bin {0}/etc {1} && cp $(command -v busybox) {0}/bin/true",
         lower.display(),
@@ -55,20 +98,49 @@ fn floor(dir: &Path, count: usize, gap: Duration) -> Option<f64> {
     ));
     let groups = GROUPS.map(|g| format!("/sys/fs/cgroup/{g}"));
     let groups = groups.iter().filter(|g| Path::new(g).is_dir());
-    let output = Command::new(program)
-        .args([&lower, &base])
-        .args([count.to_string(), gap.as_millis().to_string()])
-        .args(groups)
-        .output()
-        .ok()?;
-    let times: Vec<f64> = String::from_utf8_lossy(&output.stdout).lines().filter_map(|l| l.parse().ok()).collect();
-    (!times.is_empty()).then(|| median(times))
+    let more = more.then_some("--more");
+    Partner::start(Command::new(program).args(more).args([&lower, &base]).args(groups))
 }
 
-fn row(name: &str, ms: Option<f64>, floor: f64) {
-    match ms {
-        Some(ms) => println!("{name:<44} {ms:>9.2} ms   {:>6.2} x floor", ms / floor),
-        None => println!("{name:<44}   not installed, or does not run here"),
+/// Who takes part, with how many turns of theirs go on one of the peers'.
+struct Race<'a>(Vec<(&'static str, usize, Option<Turn<'a>>, Vec<f64>)>);
+
+impl<'a> Race<'a> {
+    fn enter(&mut self, name: &'static str, every: usize, turn: Option<impl FnMut() -> f64 + 'a>) {
+        self.0.push((name, every, turn.map(|t| Box::new(t) as Turn), Vec::new()));
+    }
+
+    fn partner(&mut self, name: &'static str, partner: Option<Partner>) {
+        self.enter(name, 1, partner.map(|mut p| move || p.turn().expect(name)));
+    }
+
+    fn line(&mut self, name: &'static str, every: usize, line: Option<String>) {
+        self.enter(name, every, line.map(|l| move || timed(|| assert!(shell(&l), "{l}"))));
+    }
+
+    /// Turn about, so that all see the same load; a pause before each.
+    fn run(&mut self, count: usize, gap: Duration) {
+        for round in 0..count {
+            for (_, every, turn, times) in &mut self.0 {
+                if let Some(turn) = turn.as_mut().filter(|_| round % *every == 0) {
+                    std::thread::sleep(gap);
+                    times.push(turn());
+                }
+            }
+        }
+    }
+
+    fn print(mut self) {
+        let floor = median(self.0[0].3.clone());
+        for (name, _, turn, times) in self.0.drain(..) {
+            match turn.is_some() {
+                true => {
+                    let (least, middle) = (times.iter().copied().fold(f64::MAX, f64::min), median(times));
+                    println!("{name:<48} {middle:>8.2} ms {:>7.2} x floor   (least {least:.2})", middle / floor);
+                }
+                false => println!("{name:<48}   not asked for, not installed, or does not run here"),
+            }
+        }
     }
 }
 
@@ -80,27 +152,42 @@ fn crun_bundle(dir: &Path) -> Option<String> {
          sed -i '/\"rlimits\"/,/\\]/d' config.json",
         bundle.display()
     ));
-    ready.then(|| format!("cd {} && crun run bench-$$", bundle.display()))
+    ready.then(|| format!("cd {} && exec crun run bench-$$", bundle.display()))
 }
 
 fn runs(host: &Host, dir: &Path, count: usize, gap: Duration) {
     println!("\nrun of `true`, removed after, network none; {} ms between; median of {count}; tmpfs", gap.as_millis());
-    let Some(floor) = floor(dir, count, gap) else { return println!("no C compiler: no floor, no ratios") };
-    row("floor (raw system calls)", Some(floor), floor);
+    let Some(floor_partner) = floor(dir, false) else { return println!("no C compiler: no floor, no ratios") };
     let options = command(&["true"]);
-    row("sampan, in-process (Rust)", Some(timed(count, gap, || drop(host.run(options.clone()).unwrap()))), floor);
-    if let Ok(program) = std::env::var("SAMPAN_BENCH_CLI") {
-        let root = host.dir.path().display();
-        let line = format!("{program} --root {root}/root run --rm --network none {} true", common::image());
-        row("sampan, the command", shell(&line).then(|| timed(count, gap, || assert!(shell(&line)))), floor);
-    }
-    let crun = crun_bundle(dir);
-    row(
-        "crun run, a bare bundle",
-        crun.filter(|c| shell(c)).map(|c| timed(count.min(15), gap, || assert!(shell(&c)))),
-        floor,
-    );
-    row("podman run --rm --network none", podman(host).map(|c| timed(5, gap, || assert!(shell(&c)))), floor);
+    let mut race = Race(Vec::new());
+    race.partner("floor (raw system calls)", Some(floor_partner));
+    race.partner("floor and loopback, capabilities, keyring", floor(dir, true));
+    race.enter("sampan, in-process (Rust)", 1, Some(|| timed(|| drop(host.run(options.clone()).unwrap()))));
+    race.partner("sampan, in-process (C, by dlopen)", c(host, dir));
+    race.partner("sampan, in-process (Python)", python(host));
+    let program = std::env::var("SAMPAN_BENCH_CLI").ok();
+    let root = host.dir.path().display();
+    let line = |p| format!("exec {p} --root {root}/root run --rm --network none {} true", common::image());
+    race.line("sampan, the command", 1, program.map(line).filter(|l| shell(l)));
+    race.line("crun run, a bare bundle", 3, crun_bundle(dir).filter(|c| shell(c)));
+    race.line("podman run --rm --network none", 10, podman(host));
+    race.run(count, gap);
+    race.print();
+}
+
+/// `SAMPAN_BENCH_LIB` is a libsampan.so.
+fn c(host: &Host, dir: &Path) -> Option<Partner> {
+    let library = std::env::var("SAMPAN_BENCH_LIB").ok()?;
+    let include = concat!(env!("CARGO_MANIFEST_DIR"), "/../include");
+    let program = compile(dir, "turns", &format!("-I{include} -ldl"))?;
+    Partner::start(Command::new(program).arg(library).arg(host.dir.path().join("root")).arg(common::image()))
+}
+
+/// `SAMPAN_BENCH_PYTHON` is an interpreter that has the package.
+fn python(host: &Host) -> Option<Partner> {
+    let interpreter = std::env::var("SAMPAN_BENCH_PYTHON").ok()?;
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/turns.py");
+    Partner::start(Command::new(interpreter).arg(script).arg(host.dir.path().join("root")).arg(common::image()))
 }
 
 fn podman(host: &Host) -> Option<String> {
@@ -110,7 +197,7 @@ fn podman(host: &Host) -> Option<String> {
     shell(&format!("{global} pull --tls-verify=false {image}")).then_some(())?;
     // Limits that a host without CAP_SYS_RESOURCE can set.
     let limits = "--ulimit nofile=1024:1024 --ulimit nproc=1024:1024";
-    let line = format!("{global} run --rm --network none {limits} {image} true");
+    let line = format!("exec {global} run --rm --network none {limits} {image} true");
     shell(&line).then_some(line)
 }
 
@@ -119,14 +206,14 @@ fn execs(host: &Host, dir: &Path, count: usize) {
     let container = host.spawn(command(&["sleep", "1000"])).unwrap();
     let options = ExecOptions { command: vec!["true".into()], ..ExecOptions::default() };
     let exec = || assert_eq!(container.exec(&options, &Cancel::new()).unwrap().code, 0);
-    plain_row("sampan, in-process (Rust)", Some(timed(count, Duration::from_millis(20), exec)));
-    plain_row("sampan, in-process, back to back", Some(timed(count, Duration::ZERO, exec)));
-    let crun = crun_bundle(dir).map(|run| run.replace("crun run bench-$$", ""));
+    plain_row("sampan, in-process (Rust)", Some(repeated(count, Duration::from_millis(20), exec)));
+    plain_row("sampan, in-process, back to back", Some(repeated(count, Duration::ZERO, exec)));
+    let crun = crun_bundle(dir).map(|run| run.replace("exec crun run bench-$$", ""));
     let crun = crun.filter(|cd| {
         shell(&format!("{cd} sed -i 's:\"/bin/true\":\"/bin/sleep\",\"1000\":; s/\"true\"/\"sleep\"/' config.json && cp rootfs/bin/true rootfs/bin/sleep && crun run -d bench-exec"))
     });
     let turn = || assert!(shell("crun exec bench-exec /bin/true"));
-    plain_row("crun exec", crun.is_some().then(|| timed(count.min(15), Duration::ZERO, turn)));
+    plain_row("crun exec", crun.is_some().then(|| repeated(count.min(15), Duration::ZERO, turn)));
     shell("crun delete -f bench-exec");
     container.remove(&RemoveOptions { force: true, volumes: true }).unwrap();
 }

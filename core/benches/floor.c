@@ -1,23 +1,32 @@
 /* The floor: the system calls that one `run` can't do without, and nothing else.
  *
- * floor LOWER BASE COUNT GAP_MS [CGROUP_BASE...]
+ * floor [--more] LOWER BASE [CGROUP_BASE...]
+ *
+ * A turn for each line of standard input, answered by a line with its time in milliseconds: so that turns can
+ * be taken between those of a runtime, under the same load.
  *
  * Each turn makes the cgroups, a directory with its records, a supervising process, namespaces, an overlay,
  * Docker's default mounts, masks and read-only paths, runs /bin/true in it, and removes all again. It checks
  * nothing a container runtime must check, resolves no path safely, and copies no output; a runtime's time is
- * given as a ratio to it. Prints one time in milliseconds a line.
+ * given as a ratio to it. With --more it also does what the list above leaves out and every runtime must do: it
+ * raises the loopback interface, drops capabilities one by one, and leaves the host's session keyring.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/sched.h>
+#include <net/if.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -87,6 +96,25 @@ static void mounts(char **groups, int n, const char *id) {
             mount(NULL, readonly[i], NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL);
 }
 
+static int more;
+
+static void raise_loopback(void) {
+    struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP};
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    check(ioctl(fd, SIOCSIFFLAGS, &request), "loopback");
+    close(fd);
+}
+
+/* Docker's fourteen stay. */
+static void drop_capabilities(void) {
+    const uint64_t keep = 0xa80425fb;
+    for (int i = 0; i <= CAP_LAST_CAP; i++)
+        if (!(keep >> i & 1)) prctl(PR_CAPBSET_DROP, i, 0, 0, 0);
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2] = {{(uint32_t)keep, (uint32_t)keep, 0}};
+    check(syscall(SYS_capset, &header, data), "capset");
+}
+
 static void init(const char *lower, const char *dir, char **groups, int n, const char *id) {
     char text[1024], path[512];
     for (int i = 0; i < n; i++) {
@@ -94,6 +122,7 @@ static void init(const char *lower, const char *dir, char **groups, int n, const
         put(path, "0");
     }
     check(unshare(CLONE_NEWCGROUP), "cgroup namespace");
+    if (more) syscall(SYS_keyctl, 1 /* join a new session keyring */, NULL), raise_loopback();
     check(mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL), "propagation");
     snprintf(text, sizeof text, "lowerdir=%s,upperdir=%s/upper,workdir=%s/work", lower, dir, dir);
     check(mount("overlay", dir, "overlay", MS_NODEV, text), "overlay");
@@ -102,6 +131,7 @@ static void init(const char *lower, const char *dir, char **groups, int n, const
     check(syscall(SYS_pivot_root, ".", "."), "pivot_root");
     check(umount2(".", MNT_DETACH), "umount");
     check(sethostname("floor", 5), "sethostname");
+    if (more) drop_capabilities();
     char *argv[] = {"true", NULL}, *envp[] = {NULL};
     execve("/bin/true", argv, envp);
     die("/bin/true");
@@ -160,25 +190,29 @@ static void turn(const char *lower, const char *base, char **groups, int n, int 
     check(rmdir(dir), dir);
 }
 
-int main(int argc, char **argv) {
-    if (argc < 5) return 2;
-    for (int i = 5; i < argc; i++) {
+static void parents(char **groups, int n, int (*act)(const char *)) {
+    for (int i = 0; i < n; i++) {
         char path[512];
-        snprintf(path, sizeof path, "%s/floor", argv[i]);
-        mkdir(path, 0755);
+        snprintf(path, sizeof path, "%s/floor", groups[i]);
+        act(path);
     }
-    struct timespec gap = {0, atoi(argv[4]) * 1000000L}, a, b;
-    for (int i = 0; i < atoi(argv[3]); i++) {
-        nanosleep(&gap, NULL);
+}
+
+static int make(const char *path) { return mkdir(path, 0755); }
+
+int main(int argc, char **argv) {
+    if (argc > 1 && strcmp(argv[1], "--more") == 0) more = 1, argc--, argv++;
+    if (argc < 3) return 2;
+    parents(argv + 3, argc - 3, make);
+    struct timespec a, b;
+    char line[16];
+    for (int i = 0; fgets(line, sizeof line, stdin); i++) {
         clock_gettime(CLOCK_MONOTONIC, &a);
-        turn(argv[1], argv[2], argv + 5, argc - 5, i);
+        turn(argv[1], argv[2], argv + 3, argc - 3, i);
         clock_gettime(CLOCK_MONOTONIC, &b);
         printf("%.3f\n", (b.tv_sec - a.tv_sec) * 1e3 + (b.tv_nsec - a.tv_nsec) / 1e6);
+        fflush(stdout);
     }
-    for (int i = 5; i < argc; i++) {
-        char path[512];
-        snprintf(path, sizeof path, "%s/floor", argv[i]);
-        rmdir(path);
-    }
+    parents(argv + 3, argc - 3, rmdir);
     return 0;
 }
