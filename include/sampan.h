@@ -453,7 +453,7 @@ typedef struct sampan_run_options {
      */
     const struct sampan_mount *const *mounts;
     /**
-     * `none` or `host`; `none` by default.
+     * `none`, `host` or `container:NAME`; `none` by default.
      */
     const char *network;
     /**
@@ -569,21 +569,29 @@ typedef struct sampan_run_options {
      */
     const char *platform;
     /**
-     * PID namespace: `private` or `host`.
+     * PID namespace: `private`, `host` or `container:NAME`.
      */
     const char *pid;
     /**
-     * IPC namespace: `private` or `host`.
+     * IPC namespace: `private`, `host` or `container:NAME`; `/dev/shm` is never another container's.
      */
     const char *ipc;
     /**
-     * UTS namespace: `private` or `host`.
+     * UTS namespace: `private`, `host` or `container:NAME`.
      */
     const char *uts;
     /**
-     * Cgroup namespace: `private` or `host`.
+     * Cgroup namespace: `private`, `host` or `container:NAME`.
      */
     const char *cgroupns;
+    /**
+     * Devices of the host: `/dev/fuse`, or `/dev/sdc:/dev/disk` under another name.
+     */
+    const char *const *devices;
+    /**
+     * Run a small first process that buries orphans and passes signals on to the command.
+     */
+    bool init;
 } sampan_run_options;
 
 /**
@@ -2096,7 +2104,7 @@ void sampan_string_free(char *string);
 #define SAMPAN_RUN_OPTIONS_INIT \
     { sizeof(sampan_run_options), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
       NULL, NULL, NULL, false, NULL, NULL, NULL, false, false, NULL, NULL, NULL, NULL, NULL, false, false, \
-      NULL, 0, NULL, NULL, false, 0, 0, NULL, NULL, NULL, NULL, NULL }
+      NULL, 0, NULL, NULL, false, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, false }
 
 /** A `sampan_exec_options` in which nothing is asked for. */
 #define SAMPAN_EXEC_OPTIONS_INIT \

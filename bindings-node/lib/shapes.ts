@@ -74,6 +74,8 @@ export const shapes = {
     ipc: ['ipc'],
     uts: ['uts'],
     cgroupns: ['cgroupns'],
+    devices: ['devices'],
+    init: ['init'],
   },
   ExecOptions: {
     command: ['command'],

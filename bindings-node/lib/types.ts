@@ -101,7 +101,7 @@ export interface RunOptions {
   labels?: Record<string, string> | undefined
   /** Mounts. */
   mounts?: Mount[] | undefined
-  /** `none` or `host`; `none` by default. */
+  /** `none`, `host` or `container:NAME`; `none` by default. */
   network?: string | null | undefined
   /** Memory limit in bytes. */
   memory?: number | null | undefined
@@ -157,14 +157,18 @@ export interface RunOptions {
   pull?: PullPolicy | undefined
   /** `os/arch[/variant]` to pull; this host's by default. */
   platform?: string | null | undefined
-  /** PID namespace: `private` or `host`. */
+  /** PID namespace: `private`, `host` or `container:NAME`. */
   pid?: string | null | undefined
-  /** IPC namespace: `private` or `host`. */
+  /** IPC namespace: `private`, `host` or `container:NAME`; `/dev/shm` is never another container's. */
   ipc?: string | null | undefined
-  /** UTS namespace: `private` or `host`. */
+  /** UTS namespace: `private`, `host` or `container:NAME`. */
   uts?: string | null | undefined
-  /** Cgroup namespace: `private` or `host`. */
+  /** Cgroup namespace: `private`, `host` or `container:NAME`. */
   cgroupns?: string | null | undefined
+  /** Devices of the host: `/dev/fuse`, or `/dev/sdc:/dev/disk` under another name. */
+  devices?: string[] | undefined
+  /** Run a small first process that buries orphans and passes signals on to the command. */
+  init?: boolean | undefined
 }
 
 /** A command to run in a running container. Fields are named as the words of `docker exec`. */

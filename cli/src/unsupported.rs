@@ -18,8 +18,7 @@ const FLAGS: &[(&[&str], &str)] = &[
     ),
     (&["--ip", "--ip6", "--mac-address", "--link", "--network-alias"], "bridged networks are not there yet"),
     (&["--dns", "--dns-search", "--dns-option", "--add-host"], "bridged networks are not there yet"),
-    (&["--gpus", "--device", "--device-cgroup-rule", "--runtime"], "devices are not passed through yet"),
-    (&["--init"], "the command is the container's first process"),
+    (&["--gpus", "--device-cgroup-rule", "--runtime"], "name each device with --device"),
     (&["--restart"], "restart policies are not there yet"),
     (
         &["--health-cmd", "--health-interval", "--health-retries", "--health-timeout", "--no-healthcheck"],

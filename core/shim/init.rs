@@ -9,12 +9,15 @@ use crate::sys::{self, AT_FDCWD, Errno, Fd};
 use crate::target::{self, Missing};
 use crate::text::Text;
 use crate::wire::{Launch, Namespace, Process, Step, fd};
-use crate::{credentials, exec, mounts, rootfs, terminal, user};
+use crate::{credentials, exec, mounts, reaper, rootfs, terminal, user};
 
 /// Everything between the clone and the exec. `cgroup` is a v2 directory that the kernel did not put it into.
 pub fn run(launch: &Launch<'static>, streams: [Fd; 3], sync: Fd, cgroup: Option<Fd>) -> ! {
     let failed = match set_up(launch, streams, sync, cgroup) {
-        Ok(home) => exec::run(&launch.process, home),
+        Ok(home) => match launch.process.init {
+            true => reaper::split(&launch.process).unwrap_or_else(|| exec::run(&launch.process, home)),
+            false => exec::run(&launch.process, home),
+        },
         Err(failed) => failed,
     };
     failed.report();

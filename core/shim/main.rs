@@ -33,6 +33,7 @@ mod memory;
 mod mounts;
 mod owners;
 mod program;
+mod reaper;
 mod records;
 mod relay;
 mod rootfs;

@@ -44,6 +44,10 @@ pub struct Spec {
     pub seccomp: Seccomp,
     /// `(RLIMIT_*, soft, hard)`.
     pub rlimits: Vec<(u32, u64, u64)>,
+    /// Devices: a node of the host, and where it is in the container.
+    pub devices: Vec<(String, String)>,
+    /// A first process of ours beside the command.
+    pub init: bool,
     /// Kernel parameters.
     pub sysctls: BTreeMap<String, String>,
     /// Size of `/dev/shm` in bytes.
@@ -109,6 +113,8 @@ pub struct Sharing {
     pub host_uts: bool,
     /// The host's view of cgroups.
     pub host_cgroup: bool,
+    /// Another container's: a kind (`net`, `pid`, `ipc`, `uts` or `cgroup`) to its id.
+    pub joined: BTreeMap<String, String>,
 }
 
 /// Limits that the cgroup enforces.

@@ -144,7 +144,7 @@ class RunOptions(TypedDict, total=False):
         hostname: Host name; the short id by default.
         labels: Labels on top of the image's.
         mounts: Mounts.
-        network: `none` or `host`; `none` by default.
+        network: `none`, `host` or `container:NAME`; `none` by default.
         memory: Memory limit in bytes.
         memory_swap: Memory and swap together in bytes; -1 for no limit. By default twice the memory, where the kernel counts swap.
         memory_reservation: Memory to be left with under pressure, in bytes.
@@ -172,10 +172,12 @@ class RunOptions(TypedDict, total=False):
         tie: What ends the container besides itself.
         pull: When to pull the image.
         platform: `os/arch[/variant]` to pull; this host's by default.
-        pid: PID namespace: `private` or `host`.
-        ipc: IPC namespace: `private` or `host`.
-        uts: UTS namespace: `private` or `host`.
-        cgroupns: Cgroup namespace: `private` or `host`.
+        pid: PID namespace: `private`, `host` or `container:NAME`.
+        ipc: IPC namespace: `private`, `host` or `container:NAME`; `/dev/shm` is never another container's.
+        uts: UTS namespace: `private`, `host` or `container:NAME`.
+        cgroupns: Cgroup namespace: `private`, `host` or `container:NAME`.
+        devices: Devices of the host: `/dev/fuse`, or `/dev/sdc:/dev/disk` under another name.
+        init: Run a small first process that buries orphans and passes signals on to the command.
     """
 
     image: str
@@ -221,6 +223,8 @@ class RunOptions(TypedDict, total=False):
     ipc: Optional[str]
     uts: Optional[str]
     cgroupns: Optional[str]
+    devices: Sequence[str]
+    init: bool
 
 
 class ExecOptions(TypedDict, total=False):
@@ -760,7 +764,7 @@ class RunKeywords(TypedDict, total=False):
         hostname: Host name; the short id by default.
         labels: Labels on top of the image's.
         mounts: Mounts.
-        network: `none` or `host`; `none` by default.
+        network: `none`, `host` or `container:NAME`; `none` by default.
         memory: Memory limit in bytes.
         memory_swap: Memory and swap together in bytes; -1 for no limit. By default twice the memory, where the kernel counts swap.
         memory_reservation: Memory to be left with under pressure, in bytes.
@@ -787,10 +791,12 @@ class RunKeywords(TypedDict, total=False):
         tie: What ends the container besides itself.
         pull: When to pull the image.
         platform: `os/arch[/variant]` to pull; this host's by default.
-        pid: PID namespace: `private` or `host`.
-        ipc: IPC namespace: `private` or `host`.
-        uts: UTS namespace: `private` or `host`.
-        cgroupns: Cgroup namespace: `private` or `host`.
+        pid: PID namespace: `private`, `host` or `container:NAME`.
+        ipc: IPC namespace: `private`, `host` or `container:NAME`; `/dev/shm` is never another container's.
+        uts: UTS namespace: `private`, `host` or `container:NAME`.
+        cgroupns: Cgroup namespace: `private`, `host` or `container:NAME`.
+        devices: Devices of the host: `/dev/fuse`, or `/dev/sdc:/dev/disk` under another name.
+        init: Run a small first process that buries orphans and passes signals on to the command.
     """
 
     entrypoint: Optional[Sequence[str]]
@@ -833,6 +839,8 @@ class RunKeywords(TypedDict, total=False):
     ipc: Optional[str]
     uts: Optional[str]
     cgroupns: Optional[str]
+    devices: Sequence[str]
+    init: bool
 
 
 Event = Union[ResolvedEvent, LayerStartedEvent, LayerBytesEvent, LayerSkippedEvent, LayerDoneEvent, DoneEvent]

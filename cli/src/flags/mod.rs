@@ -104,6 +104,9 @@ struct ProcessFlags {
     /// Limits of the process: nofile=1024:2048
     #[arg(long, value_name = "TYPE=SOFT[:HARD]", value_parser = words::ulimit)]
     ulimit: Vec<sampan::Ulimit>,
+    /// Run a small first process that buries orphans and passes signals on
+    #[arg(long)]
+    init: bool,
     /// Adjust the OOM killer's choice, -1000 to 1000
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     oom_score_adj: Option<i32>,
@@ -164,7 +167,7 @@ struct LimitFlags {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Isolation")]
 struct IsolationFlags {
-    /// `none` or `host`
+    /// `none`, `host` or `container:NAME`
     #[arg(long, visible_alias = "net", value_name = "NETWORK")]
     network: Option<String>,
     /// Host name
@@ -182,19 +185,22 @@ struct IsolationFlags {
     /// no-new-privileges, seccomp=FILE, seccomp=unconfined
     #[arg(long, value_name = "OPTION")]
     security_opt: Vec<String>,
+    /// A device of the host: /dev/fuse, or /dev/sdc:/dev/disk
+    #[arg(long, value_name = "DEVICE[:PATH]")]
+    device: Vec<String>,
     /// A kernel parameter of the container's namespaces
     #[arg(long, value_name = "KEY=VALUE", value_parser = words::pair)]
     sysctl: Vec<(String, String)>,
-    /// PID namespace: `host`
+    /// PID namespace: `private`, `host` or `container:NAME`
     #[arg(long, value_name = "MODE")]
     pid: Option<String>,
-    /// IPC namespace: `private` or `host`
+    /// IPC namespace: `private`, `host` or `container:NAME`
     #[arg(long, value_name = "MODE")]
     ipc: Option<String>,
-    /// UTS namespace: `host`
+    /// UTS namespace: `private`, `host` or `container:NAME`
     #[arg(long, value_name = "MODE")]
     uts: Option<String>,
-    /// Cgroup namespace: `private` or `host`
+    /// Cgroup namespace: `private`, `host` or `container:NAME`
     #[arg(long, value_name = "MODE")]
     cgroupns: Option<String>,
 }
@@ -264,6 +270,7 @@ impl ProcessFlags {
         options.entrypoint = self.entrypoint.clone().map(|word| vec![word]);
         options.ulimits = self.ulimit.clone();
         options.oom_score_adj = self.oom_score_adj;
+        options.init = self.init;
         Ok(())
     }
 }
@@ -304,6 +311,7 @@ impl IsolationFlags {
         options.ipc = self.ipc.clone();
         options.uts = self.uts.clone();
         options.cgroupns = self.cgroupns.clone();
+        options.devices = self.device.clone();
     }
 }
 

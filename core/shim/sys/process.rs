@@ -137,6 +137,11 @@ pub fn getgid() -> u32 {
     syscall!(GETGID).unwrap_or(0) as u32
 }
 
+/// A process group of its own.
+pub fn setpgid() -> Result {
+    syscall!(SETPGID, 0, 0).map(drop)
+}
+
 pub fn setsid() -> Result {
     syscall!(SETSID).map(drop)
 }

@@ -121,7 +121,7 @@ options! {
         pub labels: BTreeMap<String, String>,
         /// Mounts.
         pub mounts: Vec<Mount>,
-        /// `none` or `host`; `none` by default.
+        /// `none`, `host` or `container:NAME`; `none` by default.
         pub network: Option<String>,
         /// Memory limit in bytes.
         pub memory: Option<i64>,
@@ -177,14 +177,18 @@ options! {
         pub pull: PullPolicy,
         /// `os/arch[/variant]` to pull; this host's by default.
         pub platform: Option<String>,
-        /// PID namespace: `private` or `host`.
+        /// PID namespace: `private`, `host` or `container:NAME`.
         pub pid: Option<String>,
-        /// IPC namespace: `private` or `host`.
+        /// IPC namespace: `private`, `host` or `container:NAME`; `/dev/shm` is never another container's.
         pub ipc: Option<String>,
-        /// UTS namespace: `private` or `host`.
+        /// UTS namespace: `private`, `host` or `container:NAME`.
         pub uts: Option<String>,
-        /// Cgroup namespace: `private` or `host`.
+        /// Cgroup namespace: `private`, `host` or `container:NAME`.
         pub cgroupns: Option<String>,
+        /// Devices of the host: `/dev/fuse`, or `/dev/sdc:/dev/disk` under another name.
+        pub devices: Vec<String>,
+        /// Run a small first process that buries orphans and passes signals on to the command.
+        pub init: bool,
     }
 
     /// A command to run in a running container. Fields are named as the words of `docker exec`.

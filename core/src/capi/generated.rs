@@ -408,7 +408,7 @@ pub struct sampan_run_options {
     pub labels: *const sampan_pair,
     /// Mounts.
     pub mounts: *const *const sampan_mount,
-    /// `none` or `host`; `none` by default.
+    /// `none`, `host` or `container:NAME`; `none` by default.
     pub network: *const c_char,
     /// Memory limit in bytes.
     pub memory: *const i64,
@@ -466,14 +466,18 @@ pub struct sampan_run_options {
     pub pull: sampan_pull_policy,
     /// `os/arch[/variant]` to pull; this host's by default.
     pub platform: *const c_char,
-    /// PID namespace: `private` or `host`.
+    /// PID namespace: `private`, `host` or `container:NAME`.
     pub pid: *const c_char,
-    /// IPC namespace: `private` or `host`.
+    /// IPC namespace: `private`, `host` or `container:NAME`; `/dev/shm` is never another container's.
     pub ipc: *const c_char,
-    /// UTS namespace: `private` or `host`.
+    /// UTS namespace: `private`, `host` or `container:NAME`.
     pub uts: *const c_char,
-    /// Cgroup namespace: `private` or `host`.
+    /// Cgroup namespace: `private`, `host` or `container:NAME`.
     pub cgroupns: *const c_char,
+    /// Devices of the host: `/dev/fuse`, or `/dev/sdc:/dev/disk` under another name.
+    pub devices: *const *const c_char,
+    /// Run a small first process that buries orphans and passes signals on to the command.
+    pub init: sampan_bool,
 }
 
 // SAFETY: a size, then numbers and pointers.
@@ -529,6 +533,8 @@ impl Record for api::RunOptions {
             ipc: self.ipc.keep(arena),
             uts: self.uts.keep(arena),
             cgroupns: self.cgroupns.keep(arena),
+            devices: self.devices.keep(arena),
+            init: self.init.keep(arena),
         }
     }
 }
@@ -581,6 +587,8 @@ impl Given for api::RunOptions {
                 ipc: Read::read(c.ipc, "ipc")?,
                 uts: Read::read(c.uts, "uts")?,
                 cgroupns: Read::read(c.cgroupns, "cgroupns")?,
+                devices: Read::read(c.devices, "devices")?,
+                init: Read::read(c.init, "init")?,
             }
         })
     }

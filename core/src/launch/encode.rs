@@ -207,6 +207,7 @@ pub(super) fn process(w: &mut Writer, p: &Process) {
     w.texts(&p.groups);
     w.u32(p.umask);
     w.flag(p.tty);
+    w.flag(p.init);
     capabilities(w, &p.capabilities);
     w.flag(p.no_new_privs);
     w.list(&p.rlimits, |w, (resource, soft, hard)| {

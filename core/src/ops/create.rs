@@ -71,6 +71,7 @@ pub(super) fn record(context: &Context, options: &RunOptions, image: &ImageInfo)
     let options = &with_profiles(options)?;
     let mut spec = resolve::resolve(options, image, &id)?;
     spec.no_new_privs |= context.options.no_new_privileges;
+    super::joined::name(context, &mut spec)?;
     // What is no profile is told now, not at the start.
     security::filter(&spec, facts)?;
     let unenforced = cgroup::plan(&spec.limits, &id, &facts.cgroups)?.unenforced;

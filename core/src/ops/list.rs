@@ -4,6 +4,7 @@ use super::{Context, leftovers, pause};
 use crate::api::*;
 use crate::error::{Error, Kind, Result};
 use crate::id::{ContainerId, Name};
+use crate::spec::Sharing;
 use crate::store::containers::{self, Container};
 
 /// A container's records; an error of kind [`Kind::NotFound`] when it is gone.
@@ -104,13 +105,20 @@ fn info(context: &Context, container: &Container) -> ContainerInfo {
         workdir: spec.workdir.clone(),
         user: spec.user.clone(),
         hostname: spec.hostname.clone(),
-        network: if spec.namespaces.host_net { "host" } else { "none" }.to_owned(),
+        network: network(&spec.namespaces),
         mounts: spec.mounts.iter().map(|m| m.mount.clone()).collect(),
         stop_signal: spec.stop_signal.to_string(),
         rung: record.rung,
         unenforced: record.unenforced.clone(),
         log_path: context.paths.container(&record.id).log().display().to_string(),
         options: record.options.clone(),
+    }
+}
+
+fn network(sharing: &Sharing) -> String {
+    match sharing.joined.get("net") {
+        Some(id) => format!("container:{id}"),
+        None => if sharing.host_net { "host" } else { "none" }.to_owned(),
     }
 }
 

@@ -8,6 +8,7 @@ pub mod exec;
 pub mod facts;
 pub mod images;
 pub mod info;
+mod joined;
 mod leftovers;
 pub mod list;
 pub mod logs;

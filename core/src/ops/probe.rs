@@ -61,6 +61,7 @@ fn run(dir: &Path, id: &ContainerId, paths: &Paths, facts: &Facts, helper: &Help
         volumes: text(&paths.volumes()),
         trash: text(&paths.tmp().join(format!("trash-{id}"))),
         name_claim: String::new(),
+        joined: Default::default(),
     };
     let plan = start::plan(&spec, facts, &groups_plan, &places)?;
     let lock = liveness::hold(&dir.join("lock"), "self-test")?;

@@ -94,6 +94,7 @@ fn places(context: &Context, record: &Record) -> Result<Places> {
         volumes: text(paths.volumes()),
         trash: text(paths.tmp().join(format!("trash-{}", record.id))),
         name_claim: text(paths.name(&record.name)),
+        joined: super::joined::paths(context, record)?,
     })
 }
 

@@ -18,6 +18,7 @@ pub fn plan(spec: &Spec, facts: &Facts, options: &ExecOptions) -> Result<ExecPla
     let mut process = start::process(spec, facts)?;
     process.args = options.command.clone();
     process.tty = options.tty;
+    process.init = false;
     process.env = env(process.env, options)?;
     if let Some(user) = &options.user {
         process.user.clone_from(user);

@@ -47,8 +47,7 @@ pub enum Namespace {
     Host,
     /// A new one.
     New,
-    /// The one at this host path (`/proc/PID/ns/net`). The shim joins it; no option asks for it yet.
-    #[allow(dead_code)]
+    /// The one at this host path (`/proc/PID/ns/net`).
     Join(String),
 }
 
@@ -197,6 +196,8 @@ pub struct Process {
     pub umask: u32,
     /// Give it a terminal as standard streams and controlling terminal.
     pub tty: bool,
+    /// A first process of ours buries orphans and passes signals on to it.
+    pub init: bool,
     /// Capabilities. Permitted and effective become empty for a user other than root, as in Docker.
     pub capabilities: Capabilities,
     /// `PR_SET_NO_NEW_PRIVS`.

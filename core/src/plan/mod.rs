@@ -9,4 +9,5 @@ pub mod names;
 pub mod oci;
 pub mod resolve;
 pub mod security;
+pub mod sharing;
 pub mod start;

@@ -64,6 +64,12 @@ fn bind(path: &str, target: &str, attributes: u64) -> MountStep {
     MountStep { attributes, ..step(source, target) }
 }
 
+/// Read-only does not hold for what is written to a device, but for its mode and owner, which are the host's, and
+/// for what could be made in a directory of devices.
+fn device(host: &str, inside: &str) -> MountStep {
+    bind(host, inside, NOSUID | NOEXEC | RDONLY)
+}
+
 fn step(source: MountSource, target: &str) -> MountStep {
     MountStep {
         source,
@@ -83,7 +89,8 @@ pub fn plan(spec: &Spec, facts: &Facts, cgroup_dirs: &[(String, String)], volume
         vec![proc(spec, facts), fs("tmpfs", "/dev", NOSUID | NODEV | STRICTATIME, &[("mode", "755"), ("size", "64m")])];
     steps.push(devpts(facts));
     // A device node is the host's own, bound: a `mknod` in the container gives nothing, see `Rootfs::nodev`.
-    steps.extend(DEVICES.iter().map(|d| bind(&format!("/dev/{d}"), &format!("/dev/{d}"), NOSUID | NOEXEC)));
+    steps.extend(DEVICES.iter().map(|d| device(&format!("/dev/{d}"), &format!("/dev/{d}"))));
+    steps.extend(spec.devices.iter().map(|(host, inside)| device(host, inside)));
     steps.push(shm(spec));
     steps.push(MountStep { optional: true, ..fs("mqueue", "/dev/mqueue", QUIET, &[]) });
     steps.push(sys(spec, facts));

@@ -3,15 +3,15 @@
 use crate::api::{ImageInfo, Mount, MountKind, RunOptions};
 use crate::error::{Error, Kind, Result};
 use crate::id::{ContainerId, Name};
-use crate::spec::{Limits, Sharing, Spec, SpecMount};
+use crate::spec::{Limits, Spec, SpecMount};
 
-use super::{names, security};
+use super::{names, security, sharing};
 
 const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const DEFAULT_SHM: u64 = 64 << 20;
 const CPU_PERIOD_US: f64 = 100_000.0;
 
-fn invalid(option: &str, because: impl Into<String>) -> Error {
+pub(super) fn invalid(option: &str, because: impl Into<String>) -> Error {
     Error::new(Kind::InvalidArgument, "read option", option).because(because)
 }
 
@@ -28,7 +28,7 @@ pub fn resolve(options: &RunOptions, image: &ImageInfo, id: &ContainerId) -> Res
         hostname: hostname(options, id)?,
         labels: image.labels.clone().into_iter().chain(options.labels.clone()).collect(),
         mounts,
-        namespaces: sharing(options)?,
+        namespaces: sharing::namespaces(options)?,
         limits: limits(options)?,
         capabilities: names::capabilities(&options.cap_add, &options.cap_drop, options.privileged)?,
         privileged: options.privileged,
@@ -36,6 +36,8 @@ pub fn resolve(options: &RunOptions, image: &ImageInfo, id: &ContainerId) -> Res
         no_new_privs: security.no_new_privs,
         seccomp: security.seccomp,
         rlimits: options.ulimits.iter().map(rlimit).collect::<Result<_>>()?,
+        devices: sharing::devices(options)?,
+        init: options.init,
         sysctls: sysctls(options)?,
         shm_size: options.shm_size.unwrap_or(DEFAULT_SHM),
         oom_score_adj: oom_score_adj(options)?,
@@ -131,30 +133,6 @@ fn hostname(options: &RunOptions, id: &ContainerId) -> Result<String> {
     ok.then_some(name).ok_or_else(|| invalid("hostname", "a host name has 1 to 63 letters, digits, '-' and '.'"))
 }
 
-fn sharing(options: &RunOptions) -> Result<Sharing> {
-    let host = |option: &str, value: &Option<String>| match value.as_deref() {
-        None | Some("" | "private") => Ok(false),
-        Some("host") => Ok(true),
-        Some(other) => Err(invalid(option, format!("{other:?} is neither 'private' nor 'host'"))),
-    };
-    let host_net = match options.network.as_deref() {
-        None | Some("" | "none") => false,
-        Some("host") => true,
-        Some(other) => {
-            return Err(Error::new(Kind::Unsupported, "read option", "network")
-                .because(format!("there is no network {other:?} in this version"))
-                .hint("use 'none' or 'host'"));
-        }
-    };
-    Ok(Sharing {
-        host_net,
-        host_pid: host("pid", &options.pid)?,
-        host_ipc: host("ipc", &options.ipc)?,
-        host_uts: host("uts", &options.uts)?,
-        host_cgroup: host("cgroupns", &options.cgroupns)?,
-    })
-}
-
 const MIN_MEMORY: i64 = 6 << 20;
 
 /// The limits of a container with these options.
@@ -233,7 +211,7 @@ fn rlimit(limit: &crate::api::Ulimit) -> Result<(u32, u64, u64)> {
 
 /// Only what belongs to a namespace of the container may be set: the rest is the host's.
 fn sysctls(options: &RunOptions) -> Result<std::collections::BTreeMap<String, String>> {
-    let sharing = sharing(options)?;
+    let sharing = sharing::namespaces(options)?;
     for key in options.sysctls.keys() {
         let ipc = key.starts_with("fs.mqueue.")
             || [
@@ -249,8 +227,8 @@ fn sysctls(options: &RunOptions) -> Result<std::collections::BTreeMap<String, St
             .contains(&key.as_str());
         let own = match key.as_str() {
             _ if key.contains("..") || key.contains('/') => false,
-            k if k.starts_with("net.") => !sharing.host_net,
-            _ if ipc => !sharing.host_ipc,
+            k if k.starts_with("net.") => !sharing.host_net && !sharing.joined.contains_key("net"),
+            _ if ipc => !sharing.host_ipc && !sharing.joined.contains_key("ipc"),
             _ => false,
         };
         if !own {
@@ -278,7 +256,7 @@ fn resolve_mounts(options: &RunOptions, image: &ImageInfo, id: &ContainerId) -> 
     });
     let mut mounts: Vec<SpecMount> = Vec::new();
     for mount in options.mounts.iter().cloned().chain(wanted) {
-        let target = normal(&mount.target)?;
+        let target = normal("mount", &mount.target)?;
         let taken = mounts.iter().any(|m| m.mount.target == target);
         let from_image = mounts.len() >= options.mounts.len();
         match (taken, from_image) {
@@ -307,18 +285,18 @@ fn one_mount(mut mount: Mount, id: &ContainerId, index: usize) -> Result<SpecMou
 }
 
 /// A target without doubled or trailing slashes and without `.` and `..`.
-fn normal(target: &str) -> Result<String> {
-    absolute("mount", target)?;
+pub(super) fn normal(option: &'static str, target: &str) -> Result<String> {
+    absolute(option, target)?;
     let mut parts: Vec<&str> = Vec::new();
     for part in target.split('/') {
         match part {
             "" | "." => {}
-            ".." => return Err(invalid("mount", format!("{target:?} climbs with '..'"))),
+            ".." => return Err(invalid(option, format!("{target:?} climbs with '..'"))),
             part => parts.push(part),
         }
     }
     match parts.is_empty() {
-        true => Err(invalid("mount", "the root of the container can't be a mount's target")),
+        true => Err(invalid(option, "the root of the container can't be a mount's target")),
         false => Ok(format!("/{}", parts.join("/"))),
     }
 }

@@ -1,5 +1,7 @@
 //! A resolved container and the host's facts in, the launch plan out.
 
+use std::collections::BTreeMap;
+
 use super::cgroup::CgroupPlan;
 use super::facts::Facts;
 use super::launch::*;
@@ -23,13 +25,15 @@ pub struct Places {
     pub trash: String,
     /// The claim of its name.
     pub name_claim: String,
+    /// The namespaces of other containers that it joins: kind to path.
+    pub joined: BTreeMap<String, String>,
 }
 
 /// Plans one start.
 pub fn plan(spec: &Spec, facts: &Facts, cgroup: &CgroupPlan, places: &Places) -> Result<LaunchPlan> {
     let cgroup_dirs = cgroup_mounts(facts, cgroup);
     Ok(LaunchPlan {
-        namespaces: namespaces(spec, facts),
+        namespaces: namespaces(spec, facts, places),
         id_map: facts.id_map.clone(),
         cgroup: cgroup.placement.clone(),
         rootfs: rootfs(spec, facts, places),
@@ -38,7 +42,7 @@ pub fn plan(spec: &Spec, facts: &Facts, cgroup: &CgroupPlan, places: &Places) ->
         masked_paths: list(spec, &mounts::MASKED),
         readonly_paths: list(spec, &mounts::READONLY),
         sysctls: spec.sysctls.clone().into_iter().collect(),
-        hostname: (!spec.namespaces.host_uts).then(|| spec.hostname.clone()),
+        hostname: (!spec.namespaces.host_uts && !places.joined.contains_key("uts")).then(|| spec.hostname.clone()),
         process: process(spec, facts)?,
         supervise: supervise(spec, facts, places),
     })
@@ -57,17 +61,21 @@ fn cgroup_mounts(facts: &Facts, cgroup: &CgroupPlan) -> Vec<(String, String)> {
     facts.cgroups.v1.iter().filter_map(|(name, base)| Some((name.clone(), of(base)?))).collect()
 }
 
-fn namespaces(spec: &Spec, facts: &Facts) -> Namespaces {
-    let choose = |host: bool| if host { Namespace::Host } else { Namespace::New };
+fn namespaces(spec: &Spec, facts: &Facts, places: &Places) -> Namespaces {
+    let choose = |host: bool, kind: &str| match places.joined.get(kind) {
+        Some(path) => Namespace::Join(path.clone()),
+        None if host => Namespace::Host,
+        None => Namespace::New,
+    };
     let sharing = &spec.namespaces;
     Namespaces {
         user: facts.id_map.is_some(),
         // Without a fresh /proc the host's would show other ids than the processes have.
-        pid: choose(sharing.host_pid || !facts.fresh_proc),
-        net: choose(sharing.host_net),
-        ipc: choose(sharing.host_ipc),
-        uts: choose(sharing.host_uts),
-        cgroup: choose(sharing.host_cgroup || facts.cgroups.mode == "none"),
+        pid: choose(sharing.host_pid || !facts.fresh_proc, "pid"),
+        net: choose(sharing.host_net, "net"),
+        ipc: choose(sharing.host_ipc, "ipc"),
+        uts: choose(sharing.host_uts, "uts"),
+        cgroup: choose(sharing.host_cgroup || facts.cgroups.mode == "none", "cgroup"),
     }
 }
 
@@ -92,6 +100,7 @@ pub(super) fn process(spec: &Spec, facts: &Facts) -> Result<Process> {
         groups: spec.groups.clone(),
         umask: 0o022,
         tty: spec.tty,
+        init: spec.init,
         capabilities: Capabilities {
             bounding: capabilities,
             effective: capabilities,
@@ -156,6 +165,7 @@ mod tests {
             volumes: "/store/volumes".into(),
             trash: "/store/tmp/abab".into(),
             name_claim: "/store/names/db".into(),
+            joined: BTreeMap::new(),
         }
     }
 

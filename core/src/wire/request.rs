@@ -229,6 +229,8 @@ record! {
         umask: u32,
         /// Has a terminal.
         tty: bool,
+        /// Is the child of a first process of ours.
+        init: bool,
         /// Capability sets.
         capabilities: Capabilities<'a>,
         /// No new privileges by exec.

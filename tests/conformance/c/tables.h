@@ -122,6 +122,8 @@ static const struct field run_options_fields[] = {
     {"ipc", KIND_TEXT, true, offsetof(sampan_run_options, ipc), 0, NULL, NULL},
     {"uts", KIND_TEXT, true, offsetof(sampan_run_options, uts), 0, NULL, NULL},
     {"cgroupns", KIND_TEXT, true, offsetof(sampan_run_options, cgroupns), 0, NULL, NULL},
+    {"devices", KIND_TEXTS, false, offsetof(sampan_run_options, devices), 0, NULL, NULL},
+    {"init", KIND_BOOL, false, offsetof(sampan_run_options, init), 0, NULL, NULL},
     {NULL, KIND_BOOL, false, 0, 0, NULL, NULL},
 };
 static const struct record run_options_record = {"run_options", sizeof(sampan_run_options), run_options_fields};

@@ -21,6 +21,7 @@ pub fn process(process: &OciProcess, spec: &Spec, facts: &Facts) -> Result<Proce
     let capabilities = capabilities(process.capabilities())?;
     let user = process.user();
     Ok(Process {
+        init: false,
         args: args(process)?,
         env: env(process)?,
         cwd: cwd(process)?,

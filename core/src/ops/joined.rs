@@ -1,0 +1,44 @@
+//! Other containers whose namespaces a container joins.
+
+use std::collections::BTreeMap;
+
+use super::{Context, list, wait};
+use crate::api::Status;
+use crate::error::{Error, Kind, Result};
+use crate::id::ContainerId;
+use crate::spec::Spec;
+use crate::store::containers::Record;
+
+/// Gives the containers that a spec names their ids, so that a later rename changes nothing.
+pub(super) fn name(context: &Context, spec: &mut Spec) -> Result<()> {
+    if !spec.namespaces.joined.is_empty() && context.facts()?.id_map.is_some() {
+        return Err(Error::new(Kind::Unsupported, "join namespace", "")
+            .because("a plain user's container has its own user namespace, whose owner alone may join the others")
+            .hint("run as root, or share the host's"));
+    }
+    for container in spec.namespaces.joined.values_mut() {
+        *container =
+            list::find(context, container).map_err(|e| e.within("join namespace", container.as_str()))?.to_string();
+    }
+    Ok(())
+}
+
+/// Where their namespaces are now. A process id is not used again within the milliseconds of a start.
+pub(super) fn paths(context: &Context, record: &Record) -> Result<BTreeMap<String, String>> {
+    let of = |(kind, id): (&String, &String)| {
+        let id: ContainerId = id.parse()?;
+        let pid = first_process(context, &id).map_err(|e| e.within("join namespace", kind.as_str()))?;
+        Ok((kind.clone(), format!("/proc/{pid}/ns/{kind}")))
+    };
+    record.spec.namespaces.joined.iter().map(of).collect()
+}
+
+fn first_process(context: &Context, id: &ContainerId) -> Result<i32> {
+    let container = list::load(context, id)?;
+    let alive = container.status() == Status::Running && wait::process(&container)?.is_some();
+    container.state.as_ref().filter(|_| alive).map(|s| s.pid).ok_or_else(|| {
+        Error::new(Kind::Conflict, "find container", container.record.name.as_str())
+            .because("it is not running")
+            .hint("start it first")
+    })
+}

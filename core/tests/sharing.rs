@@ -1,0 +1,165 @@
+//! What a container has of the host's or of another container's, and the first process that is not its command.
+
+#![allow(missing_docs, clippy::disallowed_methods)]
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use common::{Host, command, text};
+use sampan::{Cancel, Container, Kind, LogOptions, RemoveOptions, RunOptions, StopOptions, Ulimit};
+
+fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
+/// Runs until it is killed, and runs already.
+fn base(host: &Host, options: RunOptions) -> Container {
+    let container = host.spawn(RunOptions { name: Some("base".into()), ..options }).unwrap();
+    let mut log = container.logs(&LogOptions { follow: true, ..LogOptions::default() }).unwrap();
+    assert_eq!(log.next(&Cancel::new()).unwrap().unwrap().data, b"up\n");
+    container
+}
+
+fn waits() -> RunOptions {
+    command(&["sh", "-c", "echo up; exec sleep 1000"])
+}
+
+fn gone(container: &Container) {
+    container.remove(&RemoveOptions { force: true, volumes: true }).unwrap();
+}
+
+#[test]
+fn namespaces_of_another_container_are_joined() {
+    let host = Host::new();
+    let base = base(&host, RunOptions { hostname: Some("other".into()), ..waits() });
+    let of = Some("container:base".to_string());
+    let joined = RunOptions {
+        network: of.clone(),
+        pid: of.clone(),
+        ipc: of.clone(),
+        uts: of,
+        ..command(&[
+            "sh",
+            "-c",
+            "for n in net pid ipc uts; do readlink /proc/self/ns/$n; done; hostname; ps | grep -c 'sleep 100[0]'",
+        ])
+    };
+    let result = host.run(joined);
+    if !is_root() {
+        assert_eq!(result.unwrap_err().kind(), Kind::Unsupported);
+        return gone(&base);
+    }
+    let out = result.unwrap();
+    let pid = base.inspect().unwrap().pid.unwrap();
+    let theirs = ["net", "pid", "ipc", "uts"]
+        .map(|n| std::fs::read_link(format!("/proc/{pid}/ns/{n}")).unwrap().display().to_string());
+    let expected = format!("{}\nother\n1\n", theirs.join("\n"));
+    assert_eq!(text(&out.stdout), expected, "{}", text(&out.stderr));
+    base.kill("KILL").unwrap();
+    base.wait(None, &Cancel::new()).unwrap();
+    let error = host.run(RunOptions { network: Some("container:base".into()), ..command(&["true"]) }).unwrap_err();
+    assert!(error.kind() == Kind::Conflict && error.to_string().contains("not running"), "{error}");
+    let error = host.run(RunOptions { pid: Some("container:nobody".into()), ..command(&["true"]) }).unwrap_err();
+    assert!(error.kind() == Kind::NotFound && error.to_string().contains("nobody"), "{error}");
+    gone(&base);
+    assert_eq!(host.left(), Vec::<String>::new());
+}
+
+#[test]
+fn namespaces_of_the_host_are_kept() {
+    let host = Host::new();
+    let of = Some("host".to_string());
+    let script = "for n in net pid ipc uts cgroup; do readlink /proc/self/ns/$n; done";
+    let shared = RunOptions {
+        network: of.clone(),
+        pid: of.clone(),
+        ipc: of.clone(),
+        uts: of.clone(),
+        cgroupns: of,
+        ..command(&["sh", "-c", script])
+    };
+    let ours = ["net", "pid", "ipc", "uts", "cgroup"]
+        .map(|n| std::fs::read_link(format!("/proc/self/ns/{n}")).unwrap().display().to_string());
+    let out = host.run(shared).unwrap();
+    assert_eq!(text(&out.stdout).trim(), ours.join("\n"), "{}", text(&out.stderr));
+    let own = text(&host.sh(script).stdout);
+    for (own, ours) in own.lines().zip(&ours) {
+        assert_ne!(own, ours);
+    }
+}
+
+#[test]
+fn a_device_is_the_hosts_and_stays_as_it_is() {
+    let host = Host::new();
+    let script = "head -c 4 /dev/mine | wc -c; echo x > /dev/mine && echo written; chmod 0 /dev/mine || chmod 0 /dev/null || echo kept";
+    let options = RunOptions { devices: vec!["/dev/zero:/dev/mine".into()], ..command(&["sh", "-c", script]) };
+    let out = host.run(options).unwrap();
+    assert_eq!(text(&out.stdout), "4\nwritten\nkept\n", "{}", text(&out.stderr));
+    for node in ["/dev/zero", "/dev/null"] {
+        assert!(std::fs::OpenOptions::new().write(true).open(node).is_ok());
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(std::fs::metadata(node).unwrap().permissions().mode() & 0o777, 0o666, "{node}");
+    }
+    let missing = RunOptions { devices: vec!["/dev/no-such-device".into()], ..command(&["true"]) };
+    let error = host.run(missing).unwrap_err();
+    assert!(error.kind() == Kind::NotFound && error.to_string().contains("no-such-device"), "{error}");
+    assert_eq!(host.left(), Vec::<String>::new());
+}
+
+#[test]
+fn sysctls_limits_and_score_reach_the_process() {
+    let host = Host::new();
+    let options = RunOptions {
+        sysctls: BTreeMap::from([
+            ("net.ipv4.ip_forward".into(), "1".into()),
+            ("kernel.shm_rmid_forced".into(), "1".into()),
+        ]),
+        ulimits: ["nofile", "core", "nproc"].map(|n| Ulimit { name: n.into(), soft: 64, hard: 128 }).to_vec(),
+        oom_score_adj: Some(500),
+        ..command(&[
+            "sh",
+            "-c",
+            "cat /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/shm_rmid_forced /proc/self/oom_score_adj; ulimit -n; ulimit -Hn; grep processes /proc/self/limits | tr -s ' ' | cut -d ' ' -f 3",
+        ])
+    };
+    let out = host.run(options).unwrap();
+    assert_eq!(text(&out.stdout), "1\n1\n500\n64\n128\n64\n", "{}", text(&out.stderr));
+    let bad =
+        RunOptions { sysctls: BTreeMap::from([("net.ipv4.no_such_thing".into(), "1".into())]), ..command(&["true"]) };
+    let error = host.run(bad).unwrap_err();
+    assert!(error.to_string().contains("no_such_thing"), "{error}");
+    let above = Ulimit { name: "nofile".into(), soft: 1 << 40, hard: 1 << 40 };
+    let error = host.run(RunOptions { ulimits: vec![above], ..command(&["true"]) }).unwrap_err();
+    assert!(error.to_string().contains("resource limit"), "{error}");
+    assert_eq!(host.left(), Vec::<String>::new());
+}
+
+#[test]
+fn a_first_process_buries_orphans_and_passes_signals_on() {
+    let host = Host::new();
+    let with_init = |script: &str| RunOptions { init: true, ..command(&["sh", "-c", script]) };
+    // The orphan's parent ends at once; what is left of it when it ends is not a zombie.
+    let script = "echo $$; (sh -c 'sleep 0.01 & exit' &); i=0; while [ -n \"$(pidof sleep)\" ] || ps -o stat | grep -q '^Z' && [ $i -lt 2000 ]; do i=$((i+1)); done; \
+                  ps -o stat,comm | grep -c '^Z' ; ls /proc/1/fd | wc -l; exit 7";
+    let out = host.run(with_init(script)).unwrap();
+    let said = text(&out.stdout);
+    let lines: Vec<&str> = said.lines().collect();
+    assert!(lines[0] != "1", "{said}");
+    assert_eq!((lines[1], out.exit.code), ("0", 7), "{said} {}", text(&out.stderr));
+    let input = RunOptions { stdin: Some(b"all\n".to_vec()), ..with_init("cat") };
+    assert_eq!(host.run(input).unwrap().stdout, b"all\n");
+    let error = host.run(RunOptions { init: true, ..command(&["nosuchcommand"]) }).unwrap_err();
+    assert_eq!(error.kind(), Kind::CommandNotFound, "{error}");
+
+    let container = base(&host, with_init("trap 'exit 5' TERM; echo up; while :; do sleep 0.01; done"));
+    container.stop(&StopOptions { timeout: Some(60.0), signal: None }, &Cancel::new()).unwrap();
+    assert_eq!(container.wait(None, &Cancel::new()).unwrap().code, 5);
+    gone(&container);
+    // What has no handler ends by the signal's default: the first process of a namespace would have been spared.
+    let container = base(&host, with_init("echo up; exec sleep 1000"));
+    container.stop(&StopOptions { timeout: Some(60.0), signal: None }, &Cancel::new()).unwrap();
+    assert_eq!(container.wait(None, &Cancel::new()).unwrap().code, 143);
+    gone(&container);
+    assert_eq!(host.left(), Vec::<String>::new());
+}
