@@ -66,4 +66,5 @@ export class Container {
 
 export class LogStream {
   next(cancel: Cancel, callback: Callback): void
+  close(): void
 }

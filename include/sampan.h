@@ -1485,6 +1485,24 @@ typedef struct sampan_log_entry {
 } sampan_log_entry;
 
 /**
+ * A list of `sampan_log_entry`.
+ */
+typedef struct sampan_log_entry_list {
+    /**
+     * `sizeof(sampan_log_entry_list)`.
+     */
+    size_t struct_size;
+    /**
+     * How many.
+     */
+    size_t len;
+    /**
+     * Each of them, then NULL.
+     */
+    const struct sampan_log_entry *const *items;
+} sampan_log_entry_list;
+
+/**
  * The process is root.
  */
 #define SAMPAN_RUNG_ROOT 0
@@ -2041,6 +2059,11 @@ void sampan_image_info_list_free(struct sampan_image_info_list *image_info_list)
 /**
  * Frees a list and all in it; NULL is allowed.
  */
+void sampan_log_entry_list_free(struct sampan_log_entry_list *log_entry_list);
+
+/**
+ * Frees a list and all in it; NULL is allowed.
+ */
 void sampan_process_info_list_free(struct sampan_process_info_list *process_info_list);
 
 /**
@@ -2057,6 +2080,18 @@ int32_t sampan_log_next(struct sampan_log *log,
                         const struct sampan_cancel *cancel,
                         struct sampan_log_entry **out,
                         struct sampan_error **err);
+
+/**
+ * The next entry and those that are at hand with it, at most `most`; an empty list at the end. It waits as
+ * `sampan_log_next` does, and for the first entry only.
+ *
+ * `cancel` may be NULL. Free the list with `sampan_log_entry_list_free`.
+ */
+int32_t sampan_log_next_batch(struct sampan_log *log,
+                              size_t most,
+                              const struct sampan_cancel *cancel,
+                              struct sampan_log_entry_list **out,
+                              struct sampan_error **err);
 
 /**
  * Frees a log; NULL is allowed.

@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 top=$PWD
 export CARGO_TERM_COLOR=never PIP_ROOT_USER_ACTION=ignore
-lanes=(fmt clippy deny unit gates c python node conformance rootless vm)
+lanes=(fmt clippy deny unit gates c python node conformance rootless examples vm)
 [ $# -gt 0 ] && lanes=("$@")
 summary=()
 scratch=$(mktemp -d)
@@ -70,20 +70,33 @@ lane_c() {
   [ -z "$uncalled" ] || skip c "all ran; no C program calls $(echo $uncalled)"
 }
 
-lane_python() {
-  registry
+# wheel, tarball: build the package once and set $wheel or $tarball.
+wheel() {
+  [ -n "${wheel:-}" ] && return
   python3 -m venv "$scratch/py"
   "$scratch/py/bin/pip" install --quiet maturin pytest
   (cd bindings-python && "$scratch/py/bin/maturin" build --quiet --release --out "$scratch/wheels")
-  "$scratch/py/bin/pip" install --quiet "$scratch"/wheels/*.whl
+  wheel=$(echo "$scratch"/wheels/*.whl)
+}
+
+tarball() {
+  [ -n "${tarball:-}" ] && return
+  bash bindings-node/pack.sh "$scratch/node"
+  tarball=$(echo "$scratch"/node/*.tgz)
+}
+
+lane_python() {
+  registry
+  wheel
+  "$scratch/py/bin/pip" install --quiet "$wheel"
   # From elsewhere, so that the installed package is tested and not the sources.
   (cd "$scratch" && SAMPAN_TEST_IMAGE="$registry/busybox:latest" "$scratch/py/bin/pytest" -q "$top/bindings-python/tests")
 }
 
 lane_node() {
   registry
-  bash bindings-node/pack.sh "$scratch/node"
-  (cd "$scratch/node" && npm install --silent --no-audit --no-fund ./*.tgz)
+  tarball
+  (cd "$scratch/node" && npm install --silent --no-audit --no-fund "$tarball")
   cp -r bindings-node/tests "$scratch/node/tests"
   (cd "$scratch/node" && SAMPAN_TEST_IMAGE="$registry/busybox:latest" node --test tests/)
 }
@@ -98,7 +111,13 @@ lane_rootless() {
   apt_need uidmap
   registry
   bash tests/rootless/run.sh "$registry/busybox:latest"
+  wheel
+  bash tests/rootless/bindings.sh "$registry/busybox:latest" python "$wheel"
+  tarball
+  bash tests/rootless/bindings.sh "$registry/busybox:latest" node "$tarball"
 }
+
+lane_examples() { bash tests/examples/run.sh; }
 
 lane_vm() {
   [ "$(uname -m)" = x86_64 ] || { skip vm "its machine is an x86_64 one, and emulated from elsewhere it takes too long"; return; }

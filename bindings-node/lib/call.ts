@@ -1,6 +1,7 @@
 /** Native calls as promises. */
 
 import native = require('../native.cjs')
+import { fromFields } from './convert.js'
 import { SampanError } from './errors.js'
 import type { Event } from './types.js'
 
@@ -52,7 +53,7 @@ export async function long(
 function settle(start: Start, watch: ((event: Event) => void) | undefined, signal: AbortSignal | undefined) {
   return new Promise<native.Reply>((resolve, reject) => {
     start((reply) => {
-      if (reply.event !== undefined) watch?.(reply.event as Event)
+      if (reply.event !== undefined) watch?.(fromFields('Event', reply.event))
       else if (reply.error === undefined) resolve(reply)
       else reject(failure(reply.error, signal))
     })

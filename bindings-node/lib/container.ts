@@ -42,7 +42,7 @@ export class Container {
 
   /** All there is to know about it. */
   async inspect(): Promise<ContainerInfo> {
-    return fromFields((await brief((done) => this.#native.inspect(done))).value)
+    return fromFields('ContainerInfo', (await brief((done) => this.#native.inspect(done))).value)
   }
 
   /** `created`, `running`, `paused`, `exited` or `dead`, now. */
@@ -57,13 +57,13 @@ export class Container {
 
   /** Sends its stop signal, then SIGKILL after the timeout; resolves once it has ended. */
   async stop({ signal, abort, timeout }: StopOptions & { abort?: AbortSignal } = {}): Promise<void> {
-    const fields = toFields({ signal, timeout })
+    const fields = toFields('StopOptions', { signal, timeout })
     await long((cancel, done) => this.#native.stop(fields, cancel, done), { signal: abort })
   }
 
   /** Stops it when it runs, and starts it again. */
   async restart({ signal, abort, timeout }: StopOptions & { abort?: AbortSignal } = {}): Promise<void> {
-    const fields = toFields({ signal, timeout })
+    const fields = toFields('StopOptions', { signal, timeout })
     await long((cancel, done) => this.#native.restart(fields, cancel, done), { signal: abort })
   }
 
@@ -76,7 +76,7 @@ export class Container {
   async wait(options: { timeout?: number } & Abortable = {}): Promise<ExitStatus> {
     const start = (cancel: native.Cancel, done: native.Callback) =>
       this.#native.wait(options.timeout ?? null, cancel, done)
-    return fromFields((await long(start, options)).value)
+    return fromFields('ExitStatus', (await long(start, options)).value)
   }
 
   /** Its log, line by line: `for await (const line of c.logs({ follow: true }))`. */
@@ -117,7 +117,7 @@ export class Container {
   exec(command: readonly string[], options?: ExecInput): Promise<Output>
   async exec(command: readonly string[], options: ExecInput = {}): Promise<Output | BytesOutput> {
     const { input, check, text, signal, ...rest } = options
-    const fields = toFields({ ...rest, command })
+    const fields = toFields('ExecOptions', { ...rest, command })
     const bytes = typeof input === 'string' ? Buffer.from(input) : (input ?? null)
     const start = (cancel: native.Cancel, done: native.Callback) => this.#native.exec(fields, bytes, cancel, done)
     const output = outputOf(await long(start, { signal }), text)
@@ -137,7 +137,7 @@ export class Container {
 
   /** Removes it with all that it wrote. */
   async remove(options: RemoveOptions = {}): Promise<void> {
-    await brief((done) => this.#native.remove(toFields(options), done))
+    await brief((done) => this.#native.remove(toFields('RemoveOptions', options), done))
     this.#removed = true
   }
 

@@ -77,8 +77,8 @@ export class Containers {
 
   /** The containers in the store, newest first; the running ones unless `all`. */
   async list(options: ListOptions = {}): Promise<Container[]> {
-    const { value } = await brief((done) => this.engine().containers(toFields(options), done))
-    const found = await Promise.all(fromFields<ContainerInfo[]>(value).map((info) => this.stillThere(info.id)))
+    const { value } = await brief((done) => this.engine().containers(toFields('ListOptions', options), done))
+    const found = await Promise.all(fromFields<ContainerInfo[]>('ContainerInfo', value).map((info) => this.stillThere(info.id)))
     return found.filter((container) => container !== undefined)
   }
 

@@ -29,23 +29,23 @@ export class Engine {
 
   /** Opens the store, making it when it is missing. */
   static async open(options: EngineOptions = {}): Promise<Engine> {
-    const { engine } = await brief((done) => native.Engine.open(toFields(options), done))
+    const { engine } = await brief((done) => native.Engine.open(toFields('EngineOptions', options), done))
     return new Engine(engine!)
   }
 
   /** Where this engine stands. */
   async info(): Promise<EngineInfo> {
-    return fromFields((await brief((done) => this.native.info(done))).value)
+    return fromFields('EngineInfo', (await brief((done) => this.native.info(done))).value)
   }
 
   /** What this host allows, which rung is chosen and why, and what to install; runs a self-test container. */
   async doctor(): Promise<DoctorReport> {
-    return fromFields((await brief((done) => this.native.doctor(done))).value)
+    return fromFields('DoctorReport', (await brief((done) => this.native.doctor(done))).value)
   }
 
   /** Removes blobs, layers and leftovers that no image, container or lease uses. */
   async gc(): Promise<PruneReport> {
-    return fromFields((await brief((done) => this.native.gc(done))).value)
+    return fromFields('PruneReport', (await brief((done) => this.native.gc(done))).value)
   }
 
   /** What a run would do, without doing it. */

@@ -50,19 +50,19 @@ export class Images {
   async pull(reference: string, options: PullOptions & Watched = {}): Promise<Image> {
     const { signal, onProgress, ...rest } = options
     const start = (cancel: native.Cancel, done: native.Callback) =>
-      this.engine().pull(reference, toFields(rest), cancel, done)
-    return new Image(this, fromFields((await long(start, { signal, onProgress })).value))
+      this.engine().pull(reference, toFields('PullOptions', rest), cancel, done)
+    return new Image(this, fromFields('ImageInfo', (await long(start, { signal, onProgress })).value))
   }
 
   /** The images in the store, newest first. */
   async list(): Promise<Image[]> {
     const { value } = await brief((done) => this.engine().images(done))
-    return fromFields<ImageInfo[]>(value).map((info) => new Image(this, info))
+    return fromFields<ImageInfo[]>('ImageInfo', value).map((info) => new Image(this, info))
   }
 
   /** One image by reference, id or unique prefix of an id. */
   async get(image: string): Promise<Image> {
-    return new Image(this, fromFields((await brief((done) => this.engine().inspectImage(image, done))).value))
+    return new Image(this, fromFields('ImageInfo', (await brief((done) => this.engine().inspectImage(image, done))).value))
   }
 
   /** Whether the store has it. */
@@ -83,6 +83,8 @@ export class Images {
 
   /** Removes a tag, and the image with its last tag. */
   async remove(image: string, options: RemoveImageOptions = {}): Promise<RemovedImage[]> {
-    return fromFields((await brief((done) => this.engine().removeImage(image, toFields(options), done))).value)
+    const fields = toFields('RemoveImageOptions', options)
+    const { value } = await brief((done) => this.engine().removeImage(image, fields, done))
+    return fromFields('RemovedImage', value)
   }
 }

@@ -26,17 +26,21 @@ export interface LogInput extends Abortable {
 /** The entries of a log, in order. */
 export async function* entries(container: native.Container, options: LogInput): AsyncGenerator<LogEntry, void, void> {
   const { log } = await brief((done) => container.logs(fields(options), done))
-  for (;;) {
-    const reply = await long((cancel, done) => log!.next(cancel, done), options)
-    const heads = reply.value as { time: string; stream: Stream }[]
-    if (heads.length === 0) return
-    for (const [index, head] of heads.entries()) yield { ...head, data: reply.bytes![index]! }
+  try {
+    for (;;) {
+      const reply = await long((cancel, done) => log!.next(cancel, done), options)
+      const heads = reply.value as { time: string; stream: Stream }[]
+      if (heads.length === 0) return
+      for (const [index, head] of heads.entries()) yield { ...head, data: reply.bytes![index]! }
+    }
+  } finally {
+    log!.close()
   }
 }
 
 function fields(options: LogInput): Record<string, unknown> {
   const { follow, stdout = true, stderr = true, since, until, tail } = options
-  return toFields({
+  return toFields('LogOptions', {
     follow: follow ?? false,
     noStdout: !stdout,
     noStderr: !stderr,

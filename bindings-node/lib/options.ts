@@ -49,7 +49,7 @@ export function runFields(image: string, input: RunInput & Streams & Record<stri
   const { signal, onProgress, ports, volumes, tmpfs, stdin, stdout, stderr, ...rest } = input
   if (ports !== undefined && ports !== null) throw unsupportedPorts()
   const mounts = [...(rest.mounts ?? []), ...volumeMounts(volumes), ...tmpfsMounts(tmpfs)]
-  return toFields({ ...rest, ...sizes(rest), ...env(rest.env), image, mounts })
+  return toFields('RunOptions', { ...rest, ...sizes(rest), ...env(rest.env), image, mounts })
 }
 
 /** Descriptors of streams. */
@@ -61,7 +61,7 @@ export function streamFields(streams: Streams): Record<string, unknown> {
     throw invalid(name, 'it has no file descriptor', 'give a descriptor, or what has one as `fd`')
   }
   const { stdin, stdout, stderr } = streams
-  return toFields({ stdin: number('stdin', stdin), stdout: number('stdout', stdout), stderr: number('stderr', stderr) })
+  return toFields('Stdio', { stdin: number('stdin', stdin), stdout: number('stdout', stdout), stderr: number('stderr', stderr) })
 }
 
 /** Bytes from `67108864`, `'64m'` or `'64MiB'`. */

@@ -69,7 +69,7 @@ export class ExitError extends SampanError {
 
 /** @internal From a reply with an id, an exit and two streams. */
 export function outputOf(reply: native.Reply, text: boolean | undefined): Output | BytesOutput {
-  const { id, exit } = fromFields<{ id: string; exit: ExitStatus }>(reply.value)
+  const { id, exit } = fromFields<{ id: string; exit: ExitStatus }>('Output', reply.value)
   const [stdout, stderr] = reply.bytes as [Buffer, Buffer]
   return text === false ? new BytesOutput(id, exit, stdout, stderr) : new Output(id, exit, stdout, stderr)
 }

@@ -1,12 +1,13 @@
-// Builds the addon and compiles lib/ into dist/. `--release` for a small and fast one, `--debug` for a quick build;
-// `--no-native` for dist/ alone.
+// Builds the addon and compiles lib/ into dist/. `--release` for a small and fast one, `--profile=NAME` for another of
+// Cargo's; a debug build without either. `--no-native` for dist/ alone.
 import { spawnSync } from 'node:child_process'
 import { copyFileSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const here = dirname(dirname(fileURLToPath(import.meta.url)))
-const release = process.argv.includes('--release')
+const named = process.argv.find((word) => word.startsWith('--profile='))?.slice('--profile='.length)
+const profile = process.argv.includes('--release') ? 'release' : (named ?? 'dev')
 
 function step(command, args) {
   const { status, error } = spawnSync(command, args, { cwd: here, stdio: 'inherit' })
@@ -15,12 +16,12 @@ function step(command, args) {
 }
 
 if (!process.argv.includes('--no-native')) {
-  step('cargo', ['build', '-p', 'sampan-node', ...(release ? ['--release'] : [])])
+  step('cargo', ['build', '--quiet', '-p', 'sampan-node', '--profile', profile])
   const target = process.env.CARGO_TARGET_DIR ?? join(here, '..', 'target')
   const addon = join(here, `sampan.${process.platform}-${process.arch}-gnu.node`)
   // A fresh file: the old one may be mapped by a running process.
   rmSync(addon, { force: true })
-  copyFileSync(join(target, release ? 'release' : 'debug', 'libsampan_node.so'), addon)
+  copyFileSync(join(target, profile === 'dev' ? 'debug' : profile, 'libsampan_node.so'), addon)
 }
 rmSync(join(here, 'dist'), { recursive: true, force: true })
 step('node', [join(here, 'node_modules', 'typescript', 'bin', 'tsc')])

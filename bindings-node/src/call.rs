@@ -3,6 +3,7 @@
 //! Not libuv's four threads: four waits would stop every file and DNS operation of the program.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use napi::Status;
 use napi::bindgen_prelude::*;
@@ -37,12 +38,11 @@ pub type Callback = ThreadsafeFunction<Reply, (), Reply, Status, false>;
 ///
 /// Its end is a cancel too: when a worker thread is terminated its objects go, and with them its calls.
 #[napi]
-#[derive(Default)]
-pub struct Cancel(sampan::Cancel);
+pub struct Cancel(Mutex<Option<sampan::Cancel>>);
 
 impl Drop for Cancel {
     fn drop(&mut self) {
-        self.0.cancel();
+        self.cancel();
     }
 }
 
@@ -50,20 +50,28 @@ impl Drop for Cancel {
 impl Cancel {
     #[napi(constructor)]
     pub fn new() -> Self {
-        Self::default()
+        Self(Mutex::new(Some(sampan::Cancel::new())))
     }
 
     #[napi]
     pub fn cancel(&self) {
-        self.0.cancel();
+        self.held().iter().for_each(sampan::Cancel::cancel);
     }
 
-    /// Does nothing, after the call: until then whoever means to say it keeps the object alive.
+    /// Lets go of the token's descriptor, after the call: the object may be collected long after. Whoever means to say it
+    /// keeps the object alive until then.
     #[napi]
-    pub fn end(&self) {}
+    pub fn end(&self) {
+        *self.held() = None;
+    }
 
+    /// The token; of an ended one a new one, which nobody cancels.
     pub fn token(&self) -> sampan::Cancel {
-        self.0.clone()
+        self.held().clone().unwrap_or_default()
+    }
+
+    fn held(&self) -> MutexGuard<'_, Option<sampan::Cancel>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

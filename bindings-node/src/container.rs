@@ -50,7 +50,7 @@ impl Container {
         let container = self.0.clone();
         spawn(callback, move |_| {
             let options: sampan::LogOptions = record("logs", options)?;
-            let log = LogStream::new(container.logs(&options)?, container.id(), options.follow);
+            let log = LogStream::new(container.logs(&options)?, container.id());
             Ok(Reply { log: Some(log), ..Reply::default() })
         })
     }

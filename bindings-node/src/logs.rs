@@ -14,31 +14,24 @@ use crate::call::{Callback, Cancel, Reply, spawn, value};
 #[napi]
 #[derive(Clone)]
 pub struct LogStream {
-    stream: Arc<Mutex<sampan::LogStream>>,
+    /// `None` once it is closed.
+    stream: Arc<Mutex<Option<sampan::LogStream>>>,
     container: String,
-    follow: bool,
 }
 
-/// Entries taken at once from a log that is not followed, where no read ever waits.
+/// Entries taken at once: what is at hand costs no call, and no thread, of its own.
 const BATCH: usize = 256;
 
 impl LogStream {
-    pub(crate) fn new(stream: sampan::LogStream, container: &str, follow: bool) -> Self {
-        LogStream { stream: Arc::new(Mutex::new(stream)), container: container.to_owned(), follow }
+    pub(crate) fn new(stream: sampan::LogStream, container: &str) -> Self {
+        LogStream { stream: Arc::new(Mutex::new(Some(stream))), container: container.to_owned() }
     }
 
     fn read(&self, cancel: &sampan::Cancel) -> sampan::Result<Vec<sampan::LogEntry>> {
         let mut stream = self.stream.try_lock().map_err(|_| {
             Error::new(Kind::Conflict, "read log", &self.container).because("another call is reading it")
         })?;
-        let most = if self.follow { 1 } else { BATCH };
-        let mut entries = Vec::new();
-        while entries.len() < most
-            && let Some(entry) = stream.next(cancel)?
-        {
-            entries.push(entry);
-        }
-        Ok(entries)
+        stream.as_mut().map_or_else(|| Ok(Vec::new()), |stream| stream.next_batch(BATCH, cancel))
     }
 }
 
@@ -54,5 +47,13 @@ impl LogStream {
             let bytes = entries.into_iter().map(|e| Buffer::from(e.data)).collect();
             Ok(Reply { bytes: Some(bytes), ..value(heads)? })
         })
+    }
+
+    /// Lets go of its descriptors, which would stay until the handle is collected.
+    #[napi]
+    pub fn close(&self) {
+        if let Ok(mut stream) = self.stream.try_lock() {
+            *stream = None;
+        }
     }
 }

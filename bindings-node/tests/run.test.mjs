@@ -107,6 +107,62 @@ test('logs', async () => {
   await c.close()
 })
 
+test('what is at hand of a followed log comes at once', async () => {
+  const c = await engine.container(image, ['sh', '-c', 'seq 1000; echo ready; exec sleep 60'])
+  await c.waitReady({ log: 'ready', timeout: 10 })
+  const { LogStream } = createRequire(module)('../native.cjs')
+  const { next } = LogStream.prototype
+  let calls = 0
+  LogStream.prototype.next = function (...args) {
+    calls += 1
+    return next.apply(this, args)
+  }
+  const seen = []
+  try {
+    for await (const line of c.logs({ follow: true })) if (seen.push(line) > 1000) break
+  } finally {
+    LogStream.prototype.next = next
+  }
+  assert.deepEqual(seen, [...Array.from({ length: 1000 }, (_, n) => `${n + 1}\n`), 'ready\n'])
+  // Each call has a thread of its own.
+  assert.ok(calls <= 20, `${calls} calls`)
+  await c.close()
+})
+
+test('nothing is left of all that is done', async () => {
+  const descriptors = () => readdirSync('/proc/self/fd').length
+  const children = () => readFileSync(`/proc/self/task/${process.pid}/children`, 'utf8')
+  const everything = async () => {
+    await engine.run(image, ['true'])
+    await engine.pull(image)
+    await assert.rejects(engine.run(image, ['/no/such/command']), { code: 'command_not_found' })
+    await assert.rejects(engine.run(image, ['sleep', '60'], { timeout: 0.1 }), { code: 'timeout' })
+    const c = await engine.container(image, ['sh', '-c', 'echo ready; exec sleep 60'])
+    await c.waitReady({ log: 'ready', timeout: 10 })
+    for await (const _ of c.logs({ follow: true })) break
+    await c.restart({ timeout: 0 })
+    await c.close()
+  }
+  await everything()
+  const before = [descriptors(), children(), process.cwd()]
+  const running = threads()
+  for (let n = 0; n < 3; n++) await everything()
+  await threadsAtMost(running)
+  assert.deepEqual([descriptors(), children(), process.cwd()], before)
+})
+
+test('SIGCHLD is not for us', async () => {
+  const heard = []
+  const listen = () => heard.push(1)
+  process.on('SIGCHLD', listen)
+  try {
+    await engine.run(image, ['true'])
+    assert.deepEqual(heard, [])
+  } finally {
+    process.off('SIGCHLD', listen)
+  }
+})
+
 test('an abort ends a wait and a run, and leaves nothing', async () => {
   const c = await engine.container(image, ['sleep', '60'])
   await assert.rejects(c.wait({ signal: AbortSignal.timeout(50) }), { name: 'AbortError' })

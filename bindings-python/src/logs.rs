@@ -11,33 +11,27 @@ use crate::blocking::{Call, Cancel, brief};
 /// An open log. One reader at a time.
 #[pyclass(frozen, module = "sampan._sampan")]
 pub struct LogStream {
-    stream: Mutex<sampan::LogStream>,
+    /// `None` once it is closed.
+    stream: Mutex<Option<sampan::LogStream>>,
     container: String,
     follow: bool,
 }
 
-/// Entries taken at once from a log that is not followed, where no read ever waits.
+/// Entries taken at once: what is at hand costs no call, and no thread, of its own.
 const BATCH: usize = 256;
 
 type Entry<'py> = (String, &'static str, Bound<'py, PyBytes>);
 
 impl LogStream {
     pub fn new(stream: sampan::LogStream, container: &str, follow: bool) -> Self {
-        LogStream { stream: Mutex::new(stream), container: container.to_owned(), follow }
+        LogStream { stream: Mutex::new(Some(stream)), container: container.to_owned(), follow }
     }
 
     fn read(&self, cancel: &sampan::Cancel) -> sampan::Result<Vec<sampan::LogEntry>> {
         let mut stream = self.stream.try_lock().map_err(|_| {
             Error::new(Kind::Conflict, "read log", &self.container).because("another thread is reading it")
         })?;
-        let most = if self.follow { 1 } else { BATCH };
-        let mut entries = Vec::new();
-        while entries.len() < most
-            && let Some(entry) = stream.next(cancel)?
-        {
-            entries.push(entry);
-        }
-        Ok(entries)
+        stream.as_mut().map_or_else(|| Ok(Vec::new()), |stream| stream.next_batch(BATCH, cancel))
     }
 }
 
@@ -52,5 +46,12 @@ impl LogStream {
             false => brief(py, || self.read(&sampan::Cancel::new()))?,
         };
         Ok(entries.into_iter().map(|e| (e.time, e.stream.word(), PyBytes::new(py, &e.data))).collect())
+    }
+
+    /// Lets go of its descriptors, unless another thread is reading just now.
+    fn close(&self) {
+        if let Ok(mut stream) = self.stream.try_lock() {
+            *stream = None;
+        }
     }
 }

@@ -126,6 +126,32 @@ def test_eight_threads_at_once(engine: sampan.Engine, image: str) -> None:
         assert time.monotonic() < deadline
 
 
+def test_nothing_is_left_of_all_that_is_done(engine: sampan.Engine, image: str, registry: str) -> None:
+    def everything() -> None:
+        engine.run(image, "true")
+        engine.images.pull(image, progress=False)
+        with pytest.raises(sampan.Error):
+            engine.images.pull(f"{registry}/nothing:1", progress=False)
+        with pytest.raises(FileNotFoundError):
+            engine.run(image, "/no/such/command")
+        with pytest.raises(sampan.TimeoutError):
+            engine.run(image, "sleep 60", timeout=0.1)
+        with engine.container(image, ["sh", "-c", "echo ready; exec sleep 60"]) as c:
+            c.wait_ready(log="ready", timeout=10)
+            with c.logs(follow=True) as lines:
+                next(lines)
+            c.stop(timeout=0)
+            c.wait(10)
+            c.restart(timeout=0)
+        engine.doctor()
+
+    everything()
+    before = (_descriptors(), _threads(), _children(), os.getcwd(), dict(os.environ))
+    for _ in range(3):
+        everything()
+    assert (_descriptors(), _threads(), _children(), os.getcwd(), dict(os.environ)) == before
+
+
 def test_a_sigchld_handler_never_hears_of_a_container(engine: sampan.Engine, image: str) -> None:
     heard: list[int] = []
     children = _children()

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import sampan
+from sampan._logs import Entries
 
 
 def test_pull_tells_its_progress(empty: sampan.Engine, image: str) -> None:
@@ -132,6 +133,27 @@ def test_logs_followed_and_closed(engine: sampan.Engine, image: str) -> None:
         closer.join()
 
 
+def test_what_is_at_hand_of_a_followed_log_comes_at_once(
+    engine: sampan.Engine, image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = 0
+    fill = Entries._fill
+
+    def counted(self: Entries, *args: Any) -> None:
+        nonlocal calls
+        calls += 1
+        fill(self, *args)
+
+    with engine.container(image, ["sh", "-c", "seq 1000; echo ready; exec sleep 60"]) as c:
+        c.wait_ready(log="ready", timeout=10)
+        monkeypatch.setattr(Entries, "_fill", counted)
+        with c.logs(follow=True) as lines:
+            seen = [next(lines) for _ in range(1001)]
+    assert seen == [*(f"{n}\n" for n in range(1, 1001)), "ready\n"]
+    # A call may cost a thread, so that Ctrl-C can end it.
+    assert calls <= 20
+
+
 def test_streams(engine: sampan.Engine, image: str, tmp_path: pathlib.Path) -> None:
     (tmp_path / "in").write_text("abc")
     with (tmp_path / "in").open() as stdin, (tmp_path / "out").open("wb") as stdout:
@@ -153,7 +175,7 @@ def test_images(engine: sampan.Engine, image: str) -> None:
 def test_notebook_tables(engine: sampan.Engine, image: str) -> None:
     assert image in engine.images.get(image)._repr_html_()
     assert "<table>" in engine.images._repr_html_()
-    with engine.container(image, ["sleep", "60", "<b>"]) as c:
+    with engine.container(image, ["sh", "-c", "exec sleep 60", "<b>"]) as c:
         assert "&lt;b&gt;" in c._repr_html_()
         assert c.short_id in engine.containers._repr_html_()
     assert "removed" in c._repr_html_()

@@ -1,6 +1,6 @@
-// Pulls an image and runs it, step by step:
-//   node examples/node/quickstart.mjs [IMAGE]        SAMPAN_ROOT names another store
-import { Engine } from '../../bindings-node/index.mjs'
+// Pulls an image and runs it, step by step, where the package `sampan` is installed:
+//   node quickstart.mjs [IMAGE]        SAMPAN_ROOT names another store
+import { Engine } from 'sampan'
 
 const image = process.argv[2] ?? 'busybox:latest'
 const engine = await Engine.open({ root: process.env.SAMPAN_ROOT })

@@ -89,11 +89,16 @@ class Entries:
         except CancelledError:
             if not self._closed:
                 raise
+        finally:
+            # Another thread's `close` could not, while this one was reading.
+            if self._closed:
+                self._stream.close()
 
     def close(self) -> None:
         """Ends it."""
         self._closed = True
         self._cancel.cancel()
+        self._stream.close()
 
     def __enter__(self) -> Entries:
         return self

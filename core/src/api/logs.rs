@@ -18,4 +18,10 @@ impl LogStream {
     pub fn next(&mut self, cancel: &Cancel) -> Result<Option<LogEntry>> {
         self.0.next(cancel)
     }
+
+    /// The next entry and those that are at hand with it, at most `most`; none at the end. It waits as `next` does, and
+    /// for the first one only.
+    pub fn next_batch(&mut self, most: usize, cancel: &Cancel) -> Result<Vec<LogEntry>> {
+        self.0.next_batch(most, cancel)
+    }
 }

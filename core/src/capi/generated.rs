@@ -2048,6 +2048,39 @@ pub unsafe extern "C" fn sampan_image_info_list_free(image_info_list: *mut sampa
     quietly((), || unsafe { release(image_info_list) })
 }
 
+/// A list of `sampan_log_entry`.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct sampan_log_entry_list {
+    /// `sizeof(sampan_log_entry_list)`.
+    pub struct_size: usize,
+    /// How many.
+    pub len: usize,
+    /// Each of them, then NULL.
+    pub items: *const *const sampan_log_entry,
+}
+
+// SAFETY: sizes and a pointer.
+unsafe impl Growable for sampan_log_entry_list {}
+
+impl Record for Vec<api::LogEntry> {
+    type C = sampan_log_entry_list;
+    fn to_struct(&self, arena: &mut Arena) -> sampan_log_entry_list {
+        sampan_log_entry_list {
+            struct_size: size_of::<sampan_log_entry_list>(),
+            len: self.len(),
+            items: self.keep(arena),
+        }
+    }
+}
+
+/// Frees a list and all in it; NULL is allowed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sampan_log_entry_list_free(log_entry_list: *mut sampan_log_entry_list) {
+    // SAFETY: as the header says.
+    quietly((), || unsafe { release(log_entry_list) })
+}
+
 /// A list of `sampan_process_info`.
 #[derive(Clone, Copy)]
 #[repr(C)]

@@ -24,6 +24,8 @@ pub struct Reader {
     /// What was read and is not given out yet.
     buffer: VecDeque<u8>,
     wanted: Wanted,
+    /// An entry was met that is later than the last one wanted.
+    past: bool,
     follow: Option<Follow>,
 }
 
@@ -64,7 +66,7 @@ pub fn open(context: &Context, id: &ContainerId, options: &LogOptions) -> Result
         Err(e) if e.errno() == Some(libc::ENOENT) => None,
         file => Some(file?),
     };
-    let mut reader = Reader { file, buffer: VecDeque::new(), wanted, follow };
+    let mut reader = Reader { file, buffer: VecDeque::new(), wanted, past: false, follow };
     if let Some(lines) = options.tail {
         reader.seek_to_last(lines)?;
     }
@@ -93,12 +95,9 @@ impl Reader {
     pub fn next(&mut self, cancel: &Cancel) -> Result<Option<LogEntry>> {
         loop {
             cancel.check("read log", "")?;
-            while let Some(line) = self.take_line() {
-                match parse(&line) {
-                    Some(entry) if self.wanted.is_past(&entry) => return Ok(None),
-                    Some(entry) if self.wanted.takes(&entry) => return Ok(Some(entry)),
-                    _ => {}
-                }
+            match self.at_hand() {
+                None if !self.past => {}
+                found => return Ok(found),
             }
             // Asked before the read: what an ended container wrote is all there by then.
             let ended = self.follow.as_ref().is_none_or(|f| !f.is_alive());
@@ -110,6 +109,32 @@ impl Reader {
                 _ => return Ok(None),
             }
         }
+    }
+
+    /// The next entry and what is at hand behind it, `most` in all.
+    pub fn next_batch(&mut self, most: usize, cancel: &Cancel) -> Result<Vec<LogEntry>> {
+        let mut entries = Vec::from_iter(self.next(cancel)?);
+        while !entries.is_empty()
+            && entries.len() < most
+            && let Some(entry) = self.at_hand()
+        {
+            entries.push(entry);
+        }
+        Ok(entries)
+    }
+
+    /// The next entry that was read already.
+    fn at_hand(&mut self) -> Option<LogEntry> {
+        while !self.past
+            && let Some(line) = self.take_line()
+        {
+            match parse(&line) {
+                Some(entry) if self.wanted.is_past(&entry) => self.past = true,
+                Some(entry) if self.wanted.takes(&entry) => return Some(entry),
+                _ => {}
+            }
+        }
+        None
     }
 
     fn take_line(&mut self) -> Option<Vec<u8>> {
@@ -232,7 +257,7 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(LOG.as_bytes()).unwrap();
         file.rewind().unwrap();
-        let mut reader = Reader { file: Some(file), buffer: VecDeque::new(), wanted, follow: None };
+        let mut reader = Reader { file: Some(file), buffer: VecDeque::new(), wanted, past: false, follow: None };
         if let Some(lines) = tail {
             reader.seek_to_last(lines).unwrap();
         }
@@ -251,6 +276,13 @@ mod tests {
     fn lines_come_as_they_were_written() {
         assert_eq!(text(reader(Wanted::default(), None)), "one\noops\ntwo\nno end");
         assert_eq!(text(reader(Wanted { no_stderr: true, ..Wanted::default() }, None)), "one\ntwo\nno end");
+    }
+
+    #[test]
+    fn a_batch_is_what_is_at_hand() {
+        let mut reader = reader(Wanted::default(), None);
+        let mut batch = |most| reader.next_batch(most, &Cancel::new()).unwrap().len();
+        assert_eq!((batch(2), batch(99), batch(99)), (2, 3, 0));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! TypeScript: interfaces, words, error codes, and the way between snake_case and camelCase.
+//! TypeScript: interfaces, words, error codes, and the table by which snake_case becomes camelCase.
 
 use std::fmt::Write;
 
@@ -59,37 +59,10 @@ pub fn hint(ty: &Type) -> String {
     }
 }
 
-const FUNCTIONS: &str = r#"
+const NAME: &str = "
 /** The name of a record. */
 export type RecordName = keyof typeof shapes
-
-type Shape = Readonly<Record<string, readonly [string, string?]>>
-type Values = Record<string, unknown>
-
-function convert(name: string, value: unknown, pick: (key: string, camel: string) => [string, string]): unknown {
-  if (value === null || typeof value !== 'object') return value
-  if (Array.isArray(value)) return value.map((each) => convert(name, each, pick))
-  const shape = (shapes as Record<string, Shape>)[name] ?? {}
-  const known = new Map(Object.entries(shape).map(([key, [camel, of]]) => [pick(key, camel)[0], { to: pick(key, camel)[1], of }]))
-  const out: Values = {}
-  for (const [key, each] of Object.entries(value)) {
-    if (each === undefined) continue
-    const { to, of } = known.get(key) ?? { to: key, of: undefined }
-    out[to] = of === undefined ? each : convert(of, each, pick)
-  }
-  return out
-}
-
-/** A record with the library's own keys. The keys of maps, and keys that are not known, stay as they are. */
-export function toSnake(name: RecordName, value: unknown): unknown {
-  return convert(name, value, (key, camel) => [camel, key])
-}
-
-/** A record with the keys of its interface. The keys of maps, and keys that are not known, stay as they are. */
-export function toCamel(name: RecordName, value: unknown): unknown {
-  return convert(name, value, (key, camel) => [key, camel])
-}
-"#;
+";
 
 /// `lib/shapes.ts`.
 pub fn shapes(api: &Api) -> String {
@@ -111,7 +84,7 @@ pub fn shapes(api: &Api) -> String {
             seen.push(&f.name);
         }
     }
-    out + "  },\n} as const\n" + FUNCTIONS
+    out + "  },\n} as const\n" + NAME
 }
 
 fn record_behind<'a>(api: &Api, ty: &'a Type) -> Option<&'a str> {

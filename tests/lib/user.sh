@@ -1,0 +1,23 @@
+# The unprivileged user of the tests: $user. Sourced, as root.
+user=sampan-test
+
+# make_user: makes it, with subordinate ids, when it is missing.
+make_user() {
+  id "$user" >/dev/null 2>&1 || useradd --create-home --shell /bin/bash "$user"
+  grep -q "^$user:" /etc/subuid || usermod --add-subuids 300000-365535 --add-subgids 300000-365535 "$user"
+}
+
+# as_user HOME [NAME=VALUE...] COMMAND...: with nothing of root's environment.
+as_user() {
+  local home=$1
+  shift
+  runuser -u "$user" -- env -i LANG=C.UTF-8 HOME="$home" PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin "$@"
+}
+
+# nothing_runs: fails when the user has a process. A zombie whose parent is PID 1 has ended, and is PID 1's to reap,
+# which some do late.
+nothing_runs() {
+  local left
+  left=$(ps -u "$user" -o pid=,ppid=,stat=,args= | awk '!($2 == 1 && $3 ~ /^Z/)')
+  [ -z "$left" ] || { printf 'processes were left behind:\n%s\n' "$left" >&2; return 1; }
+}
