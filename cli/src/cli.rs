@@ -4,7 +4,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use sampan::{EngineOptions, Rung};
 
-use crate::flags::{CreateArgs, ExecArgs, RunArgs};
+use crate::flags::{CreateArgs, ExecArgs, RunArgs, size};
 use crate::late::Late;
 
 const EXAMPLES: &str = "\
@@ -66,6 +66,16 @@ pub enum Command {
     Create(Late<CreateArgs>),
     /// Run a command in a running container
     Exec(Late<ExecArgs>),
+    /// Freeze the processes of running containers
+    Pause(Late<Names>),
+    /// Let frozen containers go on
+    Unpause(Late<Names>),
+    /// List a container's processes
+    Top(Late<TopArgs>),
+    /// Show what running containers use
+    Stats(Late<StatsArgs>),
+    /// Change the limits of containers
+    Update(Late<UpdateArgs>),
     /// Start containers that don't run
     Start(Late<StartArgs>),
     /// Stop running containers
@@ -129,6 +139,16 @@ pub enum ContainerCommand {
     Create(Late<CreateArgs>),
     /// Run a command in a running container
     Exec(Late<ExecArgs>),
+    /// Freeze the processes of running containers
+    Pause(Late<Names>),
+    /// Let frozen containers go on
+    Unpause(Late<Names>),
+    /// List a container's processes
+    Top(Late<TopArgs>),
+    /// Show what running containers use
+    Stats(Late<StatsArgs>),
+    /// Change the limits of containers
+    Update(Late<UpdateArgs>),
     /// Start containers that don't run
     Start(Late<StartArgs>),
     /// Stop running containers
@@ -186,6 +206,57 @@ pub struct Names {
     /// Names, ids or unique beginnings of ids
     #[arg(value_name = "CONTAINER", required = true)]
     pub containers: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct TopArgs {
+    pub container: String,
+    /// `json`, `table`, or a template such as '{{.PID}} {{.CMD}}'
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct StatsArgs {
+    /// Only once
+    #[arg(long)]
+    pub no_stream: bool,
+    /// Don't shorten
+    #[arg(long)]
+    pub no_trunc: bool,
+    /// `json`, `table`, or a template such as '{{.Name}} {{.CPUPerc}}'
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<String>,
+    /// Names or ids; all that run by default
+    #[arg(value_name = "CONTAINER")]
+    pub containers: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct UpdateArgs {
+    /// Memory limit: 512m, 2g
+    #[arg(short, long, value_name = "SIZE", value_parser = size::bytes)]
+    pub memory: Option<i64>,
+    /// Memory and swap together; -1 for no limit
+    #[arg(long, value_name = "SIZE", value_parser = size::bytes_or_unlimited, allow_hyphen_values = true)]
+    pub memory_swap: Option<i64>,
+    /// Memory to be left with under pressure
+    #[arg(long, value_name = "SIZE", value_parser = size::bytes)]
+    pub memory_reservation: Option<i64>,
+    /// Number of CPUs: 1.5
+    #[arg(long, value_name = "N")]
+    pub cpus: Option<f64>,
+    /// Relative CPU weight
+    #[arg(short, long, value_name = "N")]
+    pub cpu_shares: Option<u64>,
+    /// CPUs to run on: 0-2,4
+    #[arg(long, value_name = "CPUS")]
+    pub cpuset_cpus: Option<String>,
+    /// Largest number of processes; -1 for no limit
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub pids_limit: Option<i64>,
+    #[command(flatten)]
+    pub names: Names,
 }
 
 #[derive(Debug, Args)]

@@ -6,8 +6,8 @@ use crate::fail::{Fail, Outcome};
 
 const COMMANDS: &[&str] = &[
     "attach", "build", "builder", "buildx", "commit", "compose", "context", "cp", "diff", "events", "export",
-    "history", "import", "load", "login", "logout", "manifest", "network", "pause", "plugin", "port", "push", "save",
-    "search", "secret", "service", "stack", "stats", "swarm", "top", "trust", "unpause", "update", "volume",
+    "history", "import", "load", "login", "logout", "manifest", "network", "plugin", "port", "push", "save", "search",
+    "secret", "service", "stack", "swarm", "trust", "volume",
 ];
 
 /// Flags of `docker run` and why they are missing.

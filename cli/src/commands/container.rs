@@ -1,9 +1,9 @@
 //! What is done to containers that exist.
 
-use sampan::{Cancel, Engine, Kind, ListOptions, RemoveOptions, Status, StopOptions};
+use sampan::{Cancel, Engine, Kind, ListOptions, RemoveOptions, Status, StopOptions, UpdateOptions};
 
 use super::{confirmed, each};
-use crate::cli::{ForceArg, KillArgs, Names, RenameArgs, RmArgs, StopArgs};
+use crate::cli::{ForceArg, KillArgs, Names, RenameArgs, RmArgs, StopArgs, UpdateArgs};
 use crate::fail::{Fail, Outcome};
 use crate::output;
 
@@ -28,6 +28,36 @@ pub fn restart(engine: &Engine, args: &StopArgs) -> Outcome {
 pub fn kill(engine: &Engine, args: &KillArgs) -> Outcome {
     each(&args.names.containers, |name| {
         engine.container(name)?.kill(&args.signal)?;
+        Ok(Some(name.to_owned()))
+    })
+}
+
+pub fn pause(engine: &Engine, names: &Names) -> Outcome {
+    each(&names.containers, |name| {
+        engine.container(name)?.pause(&Cancel::new())?;
+        Ok(Some(name.to_owned()))
+    })
+}
+
+pub fn unpause(engine: &Engine, names: &Names) -> Outcome {
+    each(&names.containers, |name| {
+        engine.container(name)?.unpause()?;
+        Ok(Some(name.to_owned()))
+    })
+}
+
+pub fn update(engine: &Engine, args: &UpdateArgs) -> Outcome {
+    let options = UpdateOptions {
+        memory: args.memory,
+        memory_swap: args.memory_swap,
+        memory_reservation: args.memory_reservation,
+        cpus: args.cpus,
+        cpu_shares: args.cpu_shares,
+        cpuset_cpus: args.cpuset_cpus.clone(),
+        pids_limit: args.pids_limit,
+    };
+    each(&args.names.containers, |name| {
+        engine.container(name)?.update(&options)?;
         Ok(Some(name.to_owned()))
     })
 }

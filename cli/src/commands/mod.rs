@@ -8,6 +8,7 @@ mod logs;
 mod ps;
 mod run;
 mod system;
+mod watch;
 
 use clap::CommandFactory;
 use sampan::Engine;
@@ -42,6 +43,11 @@ fn dispatch(engine: &Engine, command: Command) -> Outcome {
         Command::Container(command) => container(engine, command.into_inner()),
         Command::Create(args) => container(engine, C::Create(args)),
         Command::Exec(args) => container(engine, C::Exec(args)),
+        Command::Pause(names) => container(engine, C::Pause(names)),
+        Command::Unpause(names) => container(engine, C::Unpause(names)),
+        Command::Top(args) => container(engine, C::Top(args)),
+        Command::Stats(args) => container(engine, C::Stats(args)),
+        Command::Update(args) => container(engine, C::Update(args)),
         Command::Start(args) => container(engine, C::Start(args)),
         Command::Stop(args) => container(engine, C::Stop(args)),
         Command::Restart(args) => container(engine, C::Restart(args)),
@@ -74,6 +80,11 @@ fn container(engine: &Engine, command: ContainerCommand) -> Outcome {
         C::Run(args) => run::run(engine, &args),
         C::Create(args) => run::create(engine, &args),
         C::Exec(args) => exec::exec(engine, &args),
+        C::Pause(names) => container::pause(engine, &names),
+        C::Unpause(names) => container::unpause(engine, &names),
+        C::Top(args) => watch::top(engine, &args),
+        C::Stats(args) => watch::stats(engine, &args),
+        C::Update(args) => container::update(engine, &args),
         C::Start(args) => run::start(engine, &args),
         C::Stop(args) => container::stop(engine, &args),
         C::Restart(args) => container::restart(engine, &args),

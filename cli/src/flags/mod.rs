@@ -2,7 +2,7 @@
 
 mod exec;
 mod mount;
-mod size;
+pub mod size;
 mod words;
 
 use clap::{ArgAction, Args};

@@ -16,3 +16,4 @@ mod oci;
 mod run;
 mod signals;
 mod terminal;
+mod watch;
