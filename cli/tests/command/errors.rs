@@ -30,7 +30,6 @@ fn docker_s_other_words_are_known_and_refused() {
         ("run --publish=80:80 nginx", "--publish"),
         ("run --restart always nginx", "--restart"),
         ("create --gpus all cuda", "--gpus"),
-        ("run --init=true box", "--init"),
         ("run --dns 1.1.1.1 box", "--dns"),
     ] {
         let ended = said(line);

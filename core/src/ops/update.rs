@@ -49,17 +49,22 @@ fn merge(options: &mut RunOptions, update: &UpdateOptions) {
 fn apply(old: &[Directory], new: &[Directory]) -> Result<()> {
     let mut undo: Vec<(PathBuf, String)> = Vec::new();
     for dir in new {
-        let before = old.iter().find(|d| d.path == dir.path).map_or(&[][..], |d| &d.writes);
-        let changes: Vec<_> = dir.writes.iter().filter(|write| !before.contains(write)).collect();
+        let before: Vec<&Write> = old.iter().filter(|d| d.path == dir.path).flat_map(all).collect();
+        let changes: Vec<_> = all(dir).filter(|write| !before.contains(write)).collect();
         // The kernel wants memory below memory and swap at any moment: growing, the latter goes first.
-        for (file, value) in in_order(Path::new(&dir.path), changes) {
+        for change in in_order(Path::new(&dir.path), changes) {
+            let (file, value) = change;
             let path = Path::new(&dir.path).join(file);
             let was = fs::read_bounded(&path, 4096).unwrap_or_default();
-            if let Err(error) = fs::write_kernel(&path, value) {
-                undo.iter().rev().for_each(|(path, was)| drop(fs::write_kernel(path, was)));
-                return Err(error);
+            match fs::write_kernel(&path, value) {
+                Ok(()) => undo.push((path, String::from_utf8_lossy(&was).trim().to_owned())),
+                // Nobody asked for it, and the kernel may lack it.
+                Err(_) if dir.if_possible.contains(change) => {}
+                Err(error) => {
+                    undo.iter().rev().for_each(|(path, was)| drop(fs::write_kernel(path, was)));
+                    return Err(error);
+                }
             }
-            undo.push((path, String::from_utf8_lossy(&was).trim().to_owned()));
         }
     }
     for (gone, dir) in old.iter().flat_map(|d| d.writes.iter().map(move |w| (w, d))) {
@@ -72,6 +77,10 @@ fn apply(old: &[Directory], new: &[Directory]) -> Result<()> {
 }
 
 type Write = (String, String);
+
+fn all(dir: &Directory) -> impl Iterator<Item = &Write> {
+    dir.writes.iter().chain(&dir.if_possible)
+}
 
 fn in_order<'a>(dir: &Path, mut changes: Vec<&'a Write>) -> Vec<&'a Write> {
     const MEMORY: &str = "memory.limit_in_bytes";

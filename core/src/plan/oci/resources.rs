@@ -5,7 +5,7 @@ use oci_spec::runtime::{
     LinuxThrottleDevice,
 };
 
-use super::invalid;
+use super::{invalid, unsupported};
 use crate::cgroup::devices::{DeviceRule, MKNOD, READ, WRITE};
 use crate::error::Result;
 
@@ -26,6 +26,9 @@ fn write(controller: &'static str, file: impl Into<String>, value: impl ToString
 
 /// All writes, in the order in which the kernel takes them.
 pub fn writes(resources: &LinuxResources, v2: bool) -> Result<Vec<Write>> {
+    if resources.rdma().as_ref().is_some_and(|limits| !limits.is_empty()) {
+        return Err(unsupported("linux.resources.rdma", "it is not limited by this version"));
+    }
     let mut all = Vec::new();
     if let Some(memory) = resources.memory() {
         all.extend(if v2 { memory_v2(memory)? } else { memory_v1(memory) });

@@ -85,6 +85,13 @@ fn what_can_not_be_done_is_refused_by_its_field() {
     refused(json!({"linux": {"intelRdt": {}}}), unsupported, "linux.intelRdt");
     refused(json!({"linux": {"rootfsPropagation": "sideways"}}), invalid, "linux.rootfsPropagation");
     refused(json!({"linux": {"cgroupsPath": "/a/../../b"}}), invalid, "linux.cgroupsPath");
+    refused(
+        json!({"linux": {"resources": {"rdma": {"mlx5": {"hcaHandles": 1}}}}}),
+        unsupported,
+        "linux.resources.rdma",
+    );
+    let seccomp = json!({"defaultAction": "SCMP_ACT_ALLOW", "flags": ["SECCOMP_FILTER_FLAG_LOG"]});
+    refused(json!({"linux": {"seccomp": seccomp}}), unsupported, "linux.seccomp.flags");
     refused(json!({"linux": {"resources": {"unified": {"memory.high": "1"}}}}), invalid, "linux.resources.unified");
     refused(json!({"mounts": [{"destination": "/a", "type": "bind"}]}), invalid, "mounts[0].source");
     refused(json!({"hooks": {"poststop": [{"path": "relative"}]}}), invalid, "hooks.poststop[0].path");
