@@ -28,6 +28,8 @@ pub fn run(bundle: &Bundle<'static>, sync: Fd, cgroup: Option<Fd>) -> ! {
 fn create(bundle: &Bundle<'static>, sync: Fd, cgroup: Option<Fd>) -> Outcome<(User, i32)> {
     let launch = &bundle.launch;
     init::enter_cgroups(launch, cgroup)?;
+    // A change of credentials gives what /proc has of this process to the host's root, so before that.
+    init::set_score(&launch.process)?;
     init::become_root(launch, sync)?;
     let _ = sys::prctl(sys::PR_SET_DUMPABLE, 0, 0);
     let _ = sys::setsid();
@@ -36,7 +38,6 @@ fn create(bundle: &Bundle<'static>, sync: Fd, cgroup: Option<Fd>) -> Outcome<(Us
     if let Some(name) = bundle.domainname {
         sys::setdomainname(name.to_bytes()).at(Step::DomainName, name)?;
     }
-    init::set_score(&launch.process)?;
     let (slave, pid) = make_root(bundle, sync)?;
     let user = user::find(&launch.process)?;
     init::enter_directory(&launch.process)?;

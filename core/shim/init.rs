@@ -28,13 +28,14 @@ pub fn run(launch: &Launch<'static>, streams: [Fd; 3], sync: Fd, cgroup: Option<
 /// The only order that works; each line leans on those above it.
 fn set_up(launch: &Launch<'static>, streams: [Fd; 3], sync: Fd, cgroup: Option<Fd>) -> Outcome<&'static CStr> {
     enter_cgroups(launch, cgroup)?;
+    // A change of credentials gives what /proc has of this process to the host's root, so before that.
+    set_score(&launch.process)?;
     become_root(launch, sync)?;
     // From here on nobody of the container may look into this process, which still knows the host.
     let _ = sys::prctl(sys::PR_SET_DUMPABLE, 0, 0);
     let _ = sys::setsid();
     leave_keyring();
     enter_namespaces(launch)?;
-    set_score(&launch.process)?;
     let slave = make_root(launch, sync)?;
     let user = user::find(&launch.process)?;
     enter_directory(&launch.process)?;
