@@ -46,9 +46,11 @@ pub fn run(check: bool) -> Result<()> {
 }
 
 fn outputs(api: &Api) -> Result<Vec<Output>> {
+    let header = header::header(api)?;
+    let tables = tables::tables(api, &header)?;
     Ok(vec![
         output("core/api.json", serde_json::to_string_pretty(api)? + "\n"),
-        output("include/sampan.h", header::header(api)?),
+        output("include/sampan.h", header),
         output("bindings-python/python/sampan/_types.py", python::types(api)),
         output("bindings-python/python/sampan/_exceptions.py", python::exceptions(api)?),
         output("bindings-node/lib/types.ts", typescript::types(api)),
@@ -56,7 +58,7 @@ fn outputs(api: &Api) -> Result<Vec<Output>> {
         output("docs/reference/options.md", docs::options(api)),
         output("docs/reference/info.md", docs::info(api)),
         output("docs/reference/errors.md", docs::errors(api)),
-        output("tests/conformance/c/tables.h", tables::tables(api)?),
+        output("tests/conformance/c/tables.h", tables),
     ])
 }
 
