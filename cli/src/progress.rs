@@ -1,6 +1,7 @@
 //! A pull's progress: bars on a terminal, plain lines elsewhere, always on standard error.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::io::{IsTerminal, Write, stderr};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -12,9 +13,15 @@ use crate::output::human;
 pub fn choose(quiet: bool) -> Box<dyn Progress> {
     match quiet {
         true => Box::new(Quiet),
-        false if stderr().is_terminal() => Box::new(Bars::default()),
+        false if can_draw(std::env::var_os("TERM").as_deref()) => Box::new(Bars::default()),
         false => Box::new(Lines),
     }
+}
+
+/// Whether bars can be drawn: a terminal of no kind, or a dumb one, can't move its cursor, and indicatif draws nothing
+/// at all there.
+fn can_draw(term: Option<&OsStr>) -> bool {
+    stderr().is_terminal() && term.is_some_and(|term| term != "dumb")
 }
 
 struct Lines;

@@ -24,11 +24,18 @@ struct Seat {
 
 impl Seat {
     fn take(host: &Host, args: &[&str]) -> Seat {
+        Seat::take_at("xterm", host, args)
+    }
+
+    /// At a terminal of this kind, whatever the one that the tests were started from.
+    fn take_at(kind: &str, host: &Host, args: &[&str]) -> Seat {
         let size = Winsize { ws_row: 33, ws_col: 101, ws_xpixel: 0, ws_ypixel: 0 };
         let pty = openpty(Some(&size), None).unwrap();
         let tty = File::from(pty.slave);
         let end = || Stdio::from(tty.try_clone().unwrap());
-        let child = host.command(args).stdin(end()).stdout(end()).stderr(end()).spawn().unwrap();
+        let mut command = host.command(args);
+        command.env("TERM", kind).stdin(end()).stdout(end()).stderr(end());
+        let child = command.spawn().unwrap();
         Seat { child, keys: File::from(pty.master), tty, seen: String::new() }
     }
 
@@ -128,6 +135,17 @@ fn a_terminal_shows_a_bar_for_each_layer() {
     let mut seat = Seat::take(&host, &["pull", &image]);
     seat.until("= ");
     seat.until("KiB done");
+    seat.until(&image);
+    assert_eq!(seat.code(), 0);
+}
+
+#[test]
+fn a_terminal_that_can_t_draw_gets_lines() {
+    let host = Host::empty();
+    let image = crate::common::image();
+    let mut seat = Seat::take_at("dumb", &host, &["pull", &image]);
+    seat.until("pulling ");
+    seat.until(": unpacked ");
     seat.until(&image);
     assert_eq!(seat.code(), 0);
 }
