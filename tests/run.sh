@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Runs every lane of the gate, or those named: bash tests/run.sh [lane...]. Stops at the first red.
 #
-# Installs what is missing by the ordinary clients (apt, pip, npm, cargo); run it as root. A lane that can't
-# run here says SKIPPED and why, in the summary too; nothing is skipped in silence.
+# Installs what is missing by the ordinary clients (apt, pip, npm, cargo); run it as root. Each lane asks for all that
+# it needs, so that one alone runs on a bare machine. A lane that can't run here says SKIPPED and why, in the summary
+# too; nothing is skipped in silence, and nothing hangs: what takes far too long is ended and red.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 top=$PWD
@@ -16,36 +17,65 @@ trap 'rm -rf "$scratch"' EXIT
 say() { printf '\n== %s\n' "$*"; }
 skip() { echo "SKIPPED $1: $2"; summary+=("SKIPPED $1: $2"); skipped=1; }
 
+# limit MINUTES COMMAND...: ends it, with all that it started in its process group, after that time.
+limit() {
+  local minutes=$1 code=0
+  shift
+  timeout --kill-after=30 "${minutes}m" "$@" || code=$?
+  [ $code -ne 124 ] || echo "ended after $minutes minutes: $*" >&2
+  return $code
+}
+
+apt_update() { [ -n "${apt_updated:-}" ] || apt-get update -q -o Acquire::Retries=3 >/dev/null; apt_updated=1; }
+
 apt_need() {
   local missing=() package
   for package in "$@"; do
-    dpkg -s "$package" >/dev/null 2>&1 || missing+=("$package")
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
   done
   [ ${#missing[@]} -eq 0 ] && return
-  [ -n "${apt_updated:-}" ] || { apt-get update -q >/dev/null; apt_updated=1; }
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}" >/dev/null
+  apt_update
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends -o Acquire::Retries=3 "${missing[@]}" >/dev/null
 }
+
+# What several lanes need. The libraries of C that the crates build want a compiler; the lanes ask the user's processes.
+compiler() { apt_need gcc libc6-dev; }
+python_tools() {
+  compiler
+  apt_need python3 python3-venv
+}
+node_tools() {
+  compiler
+  command -v node >/dev/null && command -v npm >/dev/null || apt_need nodejs npm
+}
+user_tools() { apt_need procps uidmap; }
 
 lane_fmt() { cargo fmt --all --check; }
 
-lane_clippy() { cargo clippy --quiet --workspace --all-targets --all-features -- -D warnings; }
+lane_clippy() {
+  compiler
+  cargo clippy --quiet --workspace --all-targets --all-features -- -D warnings
+}
 
 lane_deny() {
+  compiler
   command -v cargo-deny >/dev/null || cargo install --quiet --locked cargo-deny
   cargo deny --log-level error check bans licenses sources
 }
 
 lane_unit() {
-  apt_need busybox-static docker-registry libseccomp2 podman skopeo uidmap zstd zsh fish
+  compiler
+  apt_need busybox-static docker-registry e2fsprogs fish iproute2 libseccomp2 openssl podman procps skopeo uidmap zsh zstd
   if command -v cargo-nextest >/dev/null; then
-    cargo nextest run --workspace --all-features --no-fail-fast --status-level fail
+    limit 60 cargo nextest run --workspace --all-features --no-fail-fast --status-level fail
   else
-    cargo test --workspace --all-features
+    limit 60 cargo test --workspace --all-features --no-fail-fast
   fi
 }
 
 lane_gates() {
-  apt_need gcc g++ libc6-dev binutils
+  compiler
+  apt_need g++ binutils
   cargo run --quiet -p xtask -- generate --check
   cargo run --quiet -p xtask -- floors
   cargo run --quiet -p xtask -- abi
@@ -62,9 +92,10 @@ registry() {
 }
 
 lane_c() {
-  apt_need gcc g++ libc6-dev make pkg-config valgrind
+  compiler
+  apt_need binutils g++ make pkg-config valgrind
   registry
-  bash tests/c/run.sh "$registry/busybox:latest" | tee "$scratch/c.log"
+  limit 30 bash tests/c/run.sh "$registry/busybox:latest" | tee "$scratch/c.log"
   local uncalled
   uncalled=$(sed -n 's/^no C program calls //p' "$scratch/c.log")
   [ -z "$uncalled" ] || skip c "all ran; no C program calls $(echo $uncalled)"
@@ -73,14 +104,16 @@ lane_c() {
 # wheel, tarball: build the package once and set $wheel or $tarball.
 wheel() {
   [ -n "${wheel:-}" ] && return
+  python_tools
   python3 -m venv "$scratch/py"
-  "$scratch/py/bin/pip" install --quiet maturin pytest
+  "$scratch/py/bin/pip" install --quiet maturin pytest ipykernel
   (cd bindings-python && "$scratch/py/bin/maturin" build --quiet --release --out "$scratch/wheels")
   wheel=$(echo "$scratch"/wheels/*.whl)
 }
 
 tarball() {
   [ -n "${tarball:-}" ] && return
+  node_tools
   bash bindings-node/pack.sh "$scratch/node"
   tarball=$(echo "$scratch"/node/*.tgz)
 }
@@ -90,7 +123,7 @@ lane_python() {
   wheel
   "$scratch/py/bin/pip" install --quiet "$wheel"
   # From elsewhere, so that the installed package is tested and not the sources.
-  (cd "$scratch" && SAMPAN_TEST_IMAGE="$registry/busybox:latest" "$scratch/py/bin/pytest" -q "$top/bindings-python/tests")
+  (cd "$scratch" && SAMPAN_TEST_IMAGE="$registry/busybox:latest" limit 15 "$scratch/py/bin/pytest" -q "$top/bindings-python/tests")
 }
 
 lane_node() {
@@ -98,32 +131,42 @@ lane_node() {
   tarball
   (cd "$scratch/node" && npm install --silent --no-audit --no-fund "$tarball")
   cp -r bindings-node/tests "$scratch/node/tests"
-  (cd "$scratch/node" && SAMPAN_TEST_IMAGE="$registry/busybox:latest" node --test tests/)
+  (cd "$scratch/node" && SAMPAN_TEST_IMAGE="$registry/busybox:latest" limit 15 node --test tests/*.test.mjs)
 }
 
 lane_conformance() {
-  apt_need uidmap gcc libc6-dev python3-venv
+  python_tools
+  node_tools
+  user_tools
   registry
-  bash tests/conformance/run.sh "$registry/busybox:latest"
+  limit 60 bash tests/conformance/run.sh "$registry/busybox:latest"
 }
 
 lane_rootless() {
-  apt_need uidmap
+  user_tools
+  compiler
   registry
-  bash tests/rootless/run.sh "$registry/busybox:latest"
+  limit 60 bash tests/rootless/run.sh "$registry/busybox:latest"
   wheel
-  bash tests/rootless/bindings.sh "$registry/busybox:latest" python "$wheel"
+  limit 15 bash tests/rootless/bindings.sh "$registry/busybox:latest" python "$wheel"
   tarball
-  bash tests/rootless/bindings.sh "$registry/busybox:latest" node "$tarball"
+  limit 15 bash tests/rootless/bindings.sh "$registry/busybox:latest" node "$tarball"
 }
 
-lane_examples() { bash tests/examples/run.sh; }
+lane_examples() {
+  python_tools
+  node_tools
+  user_tools
+  apt_need busybox-static debootstrap docker-registry make pkg-config skopeo zstd
+  limit 60 bash tests/examples/run.sh
+}
 
 lane_vm() {
   [ "$(uname -m)" = x86_64 ] || { skip vm "its machine is an x86_64 one, and emulated from elsewhere it takes too long"; return; }
+  compiler
   apt_need qemu-system-x86 busybox-static docker-registry skopeo uidmap cpio e2fsprogs binutils zstd
-  [ -n "${apt_updated:-}" ] || apt-cache show linux-image-cloud-amd64 >/dev/null 2>&1 || apt-get update -q >/dev/null
-  bash tests/vm/run.sh
+  apt-cache show linux-image-cloud-amd64 >/dev/null 2>&1 || apt_update
+  limit 60 bash tests/vm/run.sh
 }
 
 for lane in "${lanes[@]}"; do

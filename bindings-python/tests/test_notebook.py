@@ -8,9 +8,7 @@ from typing import Any
 
 import pytest
 import sampan
-
-manager = pytest.importorskip("jupyter_client.manager", reason="needs ipykernel")
-pytest.importorskip("ipykernel")
+from jupyter_client import manager
 
 
 class Kernel:

@@ -19,7 +19,7 @@ install -d -o "$user" "$scratch/home" "$scratch/home/tmp"
 python() {
   # Debian's own: another may lie where the user can't read.
   /usr/bin/python3 -m venv "$scratch/venv"
-  "$scratch/venv/bin/pip" install --quiet pytest "$package"
+  "$scratch/venv/bin/pip" install --quiet pytest ipykernel "$package"
   cp -r bindings-python/tests "$scratch/tests"
   (cd "$scratch" && as_user "$scratch/home" SAMPAN_TEST_IMAGE="$image" TMPDIR="$scratch/home/tmp" \
     "$scratch/venv/bin/pytest" -q -p no:cacheprovider tests)
@@ -29,7 +29,7 @@ node() {
   mkdir "$scratch/node"
   (cd "$scratch/node" && npm install --silent --no-audit --no-fund "$package")
   cp -r bindings-node/tests "$scratch/node/tests"
-  (cd "$scratch/node" && as_user "$scratch/home" SAMPAN_TEST_IMAGE="$image" TMPDIR="$scratch/home/tmp" node --test tests/)
+  (cd "$scratch/node" && as_user "$scratch/home" SAMPAN_TEST_IMAGE="$image" TMPDIR="$scratch/home/tmp" node --test tests/*.test.mjs)
 }
 
 "$language"
