@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::path::PathBuf;
 
-use common::{Host, command, text};
+use common::{Host, command, text, until};
 use sampan::{
     Cancel, Container, ExecOptions, ExecOutput, Kind, RemoveOptions, Result, RunOptions, Rung, StopOptions, Ulimit,
 };
@@ -189,11 +189,14 @@ fn a_terminal_has_a_size_and_a_name() {
     assert!(seen.contains("/dev/pts/"), "{seen}");
     exec.resize(31, 91).unwrap();
     // The shim hears in order, but the terminal's own input may be faster: its size is asked for from here.
-    while size(&from) != (31, 91) {}
+    until("the new size", || size(&from) == (31, 91));
     to.write_all(b"go\n").unwrap();
-    let (mut rest, end) = (Vec::new(), from.read_to_end(&mut buffer.to_vec()).err());
-    drop(end);
-    let _ = from.read_to_end(&mut rest);
+    let mut rest = Vec::new();
+    // A terminal that nobody has open any more ends with EIO; what was read before is there.
+    let end = from.read_to_end(&mut rest);
+    assert!(end.as_ref().is_ok_and(|n| *n > 0) || end.is_err_and(|e| e.raw_os_error() == Some(nix::libc::EIO)));
+    let rest = text(&rest);
+    assert!(rest.ends_with("31 91\r\nxterm\r\nthere\r\n"), "{rest:?}");
     assert_eq!(exec.wait(&Cancel::new()).unwrap().code, 0);
     gone(&host, &container);
 }
@@ -315,7 +318,7 @@ fn many_commands_at_once_leave_no_descriptor_in_the_shim() {
     });
     if root {
         // The last client may be gone before the shim has closed its end.
-        while fds(shim) > before {}
+        until("the shim's last descriptor", || fds(shim) <= before);
     }
     gone(&host, &container);
 }

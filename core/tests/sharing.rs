@@ -84,6 +84,7 @@ fn namespaces_of_the_host_are_kept() {
     let out = host.run(shared).unwrap();
     assert_eq!(text(&out.stdout).trim(), ours.join("\n"), "{}", text(&out.stderr));
     let own = text(&host.sh(script).stdout);
+    assert_eq!(own.lines().count(), ours.len(), "{own}");
     for (own, ours) in own.lines().zip(&ours) {
         assert_ne!(own, ours);
     }

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::Host;
+use common::{Host, until};
 use sampan::CheckStatus;
 
 /// The children of this process that have ended and were not waited for, by name.
@@ -31,9 +31,12 @@ fn shims_that_come_back_are_reaped_and_the_hosts_own_children_are_left_to_it() {
     for _ in 0..6 {
         host.sh("true");
     }
-    // Each call reaps what has ended before it; the last two shims may still be ending.
-    let shims = zombies().iter().filter(|name| *name == "sampan-shim").count();
-    assert!(shims <= 2, "{:?}", zombies());
+    // Each call reaps what has ended before it. On a busy machine several shims may still be ending, so that it takes
+    // a few more calls; if nobody reaped, there would be one zombie more with each.
+    until("a call that leaves but the last shims", || {
+        host.sh("true");
+        zombies().iter().filter(|name| *name == "sampan-shim").count() <= 2
+    });
     assert_eq!(own.wait().unwrap().code(), Some(9));
     let report = host.engine.doctor().unwrap();
     let check = report.checks.iter().find(|c| c.name == "host process").unwrap();

@@ -2,6 +2,7 @@
 
 use nix::sys::signal::Signal;
 
+use crate::common::until;
 use crate::host::Host;
 
 /// Says when it is ready, then waits for a signal that it answers.
@@ -67,5 +68,5 @@ fn a_killed_command_with_a_tie_takes_its_container_along() {
     assert_eq!(running.line(), "ready");
     running.signal(Signal::SIGKILL);
     running.child.wait().unwrap();
-    while !host.names().is_empty() {}
+    until("the removal", || host.names().is_empty());
 }

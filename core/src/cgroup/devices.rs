@@ -201,24 +201,42 @@ mod tests {
         assert!(verdict(&[], character, READ, 9, 9));
     }
 
-    /// Any cgroup2 will do, also one without controllers beside those of v1.
+    /// Any cgroup2 will do, also one without controllers beside those of v1, and one that is mounted nowhere yet.
     #[allow(clippy::disallowed_methods)]
     #[test]
     fn the_kernel_takes_it_and_holds_to_it() {
-        let tops = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"];
-        let Some(top) = tops.map(Path::new).into_iter().find(|top| top.join("cgroup.procs").exists()) else { return };
-        let dir = top.join(format!("sampan-test-devices-{}", std::process::id()));
-        if std::fs::create_dir(&dir).is_err() {
-            // A plain user can neither make it nor load programs.
+        // A plain user can neither make a cgroup there nor load programs.
+        if !nix::unistd::geteuid().is_root() {
             return;
         }
-        let attached = attach(&dir, &[rule(false, Some(false), Some(1), Some(5), READ)]);
+        // Mounted in a namespace of one thread's own; the directory is removed where nothing is mounted on it.
+        let top = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                mount_cgroup2(top.path());
+                holds(&top.path().join(format!("sampan-test-devices-{}", std::process::id())));
+            });
+        });
+    }
+
+    fn mount_cgroup2(top: &Path) {
+        use nix::mount::{MsFlags, mount};
+        const NONE: Option<&str> = None;
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
+        mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE).unwrap();
+        mount(Some("cgroup2"), top, Some("cgroup2"), MsFlags::empty(), NONE).unwrap();
+    }
+
+    #[allow(clippy::disallowed_methods)]
+    fn holds(dir: &Path) {
+        std::fs::create_dir(dir).unwrap();
+        let attached = attach(dir, &[rule(false, Some(false), Some(1), Some(5), READ)]);
         let script = format!(
             "echo 0 > {}/cgroup.procs; (: < /dev/null) && echo null; (: < /dev/zero) || echo refused",
             dir.display()
         );
         let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
-        let gone = std::fs::remove_dir(&dir);
+        let gone = std::fs::remove_dir(dir);
         attached.unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stdout), "null\nrefused\n");
         gone.unwrap();

@@ -22,17 +22,17 @@ use crate::plan::launch::{Extent, IdMap, LaunchPlan, MountSource, MountStep, Nam
 const BUSYBOX: &str = "/bin/busybox";
 
 /// A root file system with busybox in it, a container's directory, and a place to rename it to.
-struct Place {
+pub(super) struct Place {
     temp: tempfile::TempDir,
 }
 
 impl Place {
-    fn new() -> Place {
+    pub(super) fn new() -> Place {
         let place = Place { temp: tempfile::tempdir().unwrap() };
         for dir in ["root/bin", "root/dev", "c"] {
             fs::create_dir_all(place.path(dir)).unwrap();
         }
-        fs::copy(BUSYBOX, place.path("root/bin/busybox")).expect("busybox-static is installed");
+        super::tests::copy_busybox(&place.path("root/bin/busybox"));
         place
     }
 
@@ -44,7 +44,7 @@ impl Place {
         self.path(name).to_str().unwrap().into()
     }
 
-    fn plan(&self, script: &str) -> LaunchPlan {
+    pub(super) fn plan(&self, script: &str) -> LaunchPlan {
         let mut plan = LaunchPlan::default();
         plan.rootfs.kind = RootfsKind::Directory { path: self.text("root") };
         plan.rootfs.attach_at = self.text("root");
@@ -70,7 +70,7 @@ impl Place {
     }
 
     /// Runs to the end and returns the exit record.
-    fn run(&self, plan: &LaunchPlan) -> serde_json::Value {
+    pub(super) fn run(&self, plan: &LaunchPlan) -> serde_json::Value {
         end(&self.start(plan, [None, None, None]));
         self.record("c/exit.json")
     }
@@ -321,60 +321,6 @@ fn removal_takes_the_directory_and_what_belongs_to_it() {
     for gone in ["c", "trash", "name", "volume"] {
         assert!(!place.path(gone).exists(), "{gone} is left");
     }
-}
-
-/// A cgroup of a v1 hierarchy, where there is one and we may make it.
-fn v1_cgroup(controller: &str) -> Option<PathBuf> {
-    let parent = Path::new("/sys/fs/cgroup").join(controller);
-    let path = parent.join(format!("sampan-test-{}-{controller}", std::process::id()));
-    (parent.join("tasks").exists() && fs::create_dir(&path).is_ok()).then_some(path)
-}
-
-#[test]
-fn cgroups_are_removed_with_what_was_made_and_left_in_them() {
-    let Some(cgroup) = v1_cgroup("pids") else { return };
-    let place = Place::new();
-    let path = cgroup.to_str().unwrap().to_owned();
-    let mut plan = place.plan("/bin/busybox setsid /bin/busybox sleep 1000 & exit 0");
-    plan.namespaces.pid = Namespace::Host;
-    plan.cgroup.v1 = vec![path.clone()];
-    plan.cgroup.remove = vec![path];
-    fs::create_dir_all(cgroup.join("made/inside")).unwrap();
-    place.run(&plan);
-    assert!(!cgroup.exists());
-}
-
-#[test]
-fn a_v2_cgroup_is_removed_with_what_was_made_and_left_in_it() {
-    let mounts = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"].map(Path::new);
-    let Some(mount) = mounts.into_iter().find(|m| m.join("cgroup.procs").exists()) else { return };
-    let cgroup = mount.join(format!("sampan-test-{}-v2", std::process::id()));
-    if fs::create_dir_all(cgroup.join("made/inside")).is_err() {
-        return;
-    }
-    let place = Place::new();
-    let path = cgroup.to_str().unwrap().to_owned();
-    let mut plan = place.plan("/bin/busybox setsid /bin/busybox sleep 1000 & exit 0");
-    plan.namespaces.pid = Namespace::Host;
-    plan.cgroup.v2 = Some(path.clone());
-    plan.cgroup.remove = vec![path];
-    place.run(&plan);
-    assert!(!cgroup.exists());
-}
-
-#[test]
-fn death_for_want_of_memory_is_told() {
-    let Some(cgroup) = v1_cgroup("memory") else { return };
-    let place = Place::new();
-    fs::write(cgroup.join("memory.limit_in_bytes"), "8M").unwrap();
-    let path = cgroup.to_str().unwrap().to_owned();
-    let mut plan = place.plan("x=0123456789; while :; do x=$x$x; done");
-    plan.cgroup.v1 = vec![path.clone()];
-    plan.cgroup.oom = Some(format!("{path}/memory.oom_control"));
-    plan.cgroup.remove = vec![path];
-    let exit = place.run(&plan);
-    assert_eq!((exit["signal"].as_i64(), exit["oom_killed"].as_bool()), (Some(9), Some(true)));
-    assert!(!cgroup.exists());
 }
 
 /// The part of [`a_container_ends_with_its_owner`] that is killed.

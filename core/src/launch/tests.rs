@@ -35,7 +35,7 @@ impl Box_ {
             fs::create_dir_all(dir.path().join(sub)).unwrap();
         }
         let bin = dir.path().join("rootfs/bin");
-        fs::copy("/bin/busybox", bin.join("busybox")).unwrap();
+        copy_busybox(&bin.join("busybox"));
         for name in
             ["sh", "true", "echo", "cat", "id", "ls", "hostname", "test", "mount", "stat", "sleep", "touch", "grep"]
         {
@@ -350,6 +350,13 @@ fn a_new_volume_gets_the_images_files() {
     });
     assert_eq!(text, "group\npasswd\n");
     assert!(Path::new(&b.path("volume/group")).exists());
+}
+
+/// A busybox that can be executed at once. Another process makes it: had this one it open for writing, a child that
+/// another thread has just forked might still hold it, and the kernel would refuse to run it (ETXTBSY).
+pub(super) fn copy_busybox(to: &Path) {
+    let done = std::process::Command::new("cp").arg("/bin/busybox").arg(to).status().unwrap();
+    assert!(done.success(), "busybox is missing: apt install busybox-static");
 }
 
 /// A plain user's ranges of /etc/subuid and /etc/subgid, given by newuidmap and newgidmap.

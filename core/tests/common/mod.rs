@@ -2,11 +2,16 @@
 
 #![allow(dead_code, missing_docs, clippy::disallowed_methods)]
 
+pub mod cgroups;
+
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio as Process};
 use std::sync::{LazyLock, Mutex};
+use std::time::{Duration, Instant};
 
-use sampan::{Cancel, Container, Engine, EngineOptions, Output, Quiet, Result, RunOptions, Stdio};
+use sampan::{
+    Cancel, Container, Engine, EngineOptions, ListOptions, Output, Quiet, RemoveOptions, Result, RunOptions, Stdio,
+};
 
 struct Registry {
     /// Held for its standard input: the script ends when this process does.
@@ -74,6 +79,27 @@ impl Host {
             entries.map(|e| format!("{name}/{}", e.unwrap().file_name().display())).collect::<Vec<_>>()
         };
         ["containers", "names", "tmp", "volumes"].iter().flat_map(|n| list(n)).collect()
+    }
+}
+
+impl Drop for Host {
+    /// What a failed test has left must not outlive it.
+    fn drop(&mut self) {
+        let all = ListOptions { all: true, ..ListOptions::default() };
+        for info in self.engine.containers(&all).unwrap_or_default() {
+            let force = RemoveOptions { force: true, volumes: true };
+            let _ = self.engine.container(&info.id).and_then(|container| container.remove(&force));
+        }
+    }
+}
+
+/// Waits for what no descriptor tells of. The limit is there for what never comes, not to measure by.
+#[track_caller]
+pub fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while !done() {
+        assert!(Instant::now() < deadline, "{what} never came");
+        std::thread::yield_now();
     }
 }
 

@@ -24,6 +24,10 @@ pub enum Outcome {
     Finished,
 }
 
+/// The victim's exit code when the call that is traced failed. A killed shim makes it fail, which is the point; when
+/// nobody was killed, something else was in its way and the trial has shown nothing.
+pub const REFUSED: i32 = 3;
+
 /// Called by the victim where the counting is to begin. Outside of a trial it does nothing.
 pub fn begin() {
     if std::env::var_os("SAMPAN_TRACED").is_some() {
@@ -149,8 +153,12 @@ impl Trial {
             }
         }
         let ended = ended.expect("the victim has ended");
-        let killed_itself = self.role == Role::Host && self.killed.is_some();
-        assert!(killed_itself || ended.success(), "the victim failed: {ended}, {:?}", self.killed);
+        let as_it_should = match self.killed {
+            None => ended.success(),
+            Some(_) if self.role == Role::Host => ended.signal() == Some(libc::SIGKILL),
+            Some(_) => ended.success() || ended.code() == Some(REFUSED),
+        };
+        assert!(as_it_should, "the victim failed: {ended}, {:?} was killed before {:?}", self.role, self.killed);
     }
 
     fn stopped(&mut self, pid: i32, victim: i32, status: i32) {
