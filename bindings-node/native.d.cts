@@ -8,6 +8,8 @@ export interface Reply {
   engine?: Engine
   container?: Container
   log?: LogStream
+  exec?: Exec
+  stats?: StatsStream
 }
 
 export interface Failure {
@@ -61,10 +63,29 @@ export class Container {
   rename(name: string, callback: Callback): void
   remove(options: Fields, callback: Callback): void
   exec(options: Fields, stdin: Uint8Array | null, cancel: Cancel, callback: Callback): void
+  execStart(options: Fields, cancel: Cancel, callback: Callback): void
+  pause(cancel: Cancel, callback: Callback): void
+  unpause(callback: Callback): void
+  top(callback: Callback): void
+  stats(callback: Callback): void
+  statsStream(interval: number, callback: Callback): void
+  update(options: Fields, callback: Callback): void
   resize(rows: number, columns: number, callback: Callback): void
 }
 
 export class LogStream {
   next(cancel: Cancel, callback: Callback): void
   close(): void
+}
+
+export class Exec {
+  pid(): number
+  take(): number[]
+  wait(cancel: Cancel, callback: Callback): void
+  kill(signal: string, callback: Callback): void
+  resize(rows: number, columns: number, callback: Callback): void
+}
+
+export class StatsStream {
+  next(cancel: Cancel, callback: Callback): void
 }

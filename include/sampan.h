@@ -199,9 +199,19 @@ typedef struct sampan_engine sampan_engine;
 typedef struct sampan_error sampan_error;
 
 /**
+ * A command that runs in a container. Free it with `sampan_exec_free`, which does nothing to the command.
+ */
+typedef struct sampan_exec sampan_exec;
+
+/**
  * A container's log, read entry by entry by one thread at a time. Free it with `sampan_log_free`.
  */
 typedef struct sampan_log sampan_log;
+
+/**
+ * Readings of what a container uses, by one thread at a time. Free it with `sampan_stats_stream_free`.
+ */
+typedef struct sampan_stats_stream sampan_stats_stream;
 
 /**
  * Descriptors that the container's standard streams are copied from and to while it runs.
@@ -1762,6 +1772,16 @@ int32_t sampan_container_usage(const struct sampan_container *container,
                                struct sampan_error **err);
 
 /**
+ * What it uses now, and then again every `interval` seconds until it has ended.
+ *
+ * Free the stream with `sampan_stats_stream_free`.
+ */
+int32_t sampan_container_stats_stream(const struct sampan_container *container,
+                                      double interval,
+                                      struct sampan_stats_stream **out,
+                                      struct sampan_error **err);
+
+/**
  * Changes its limits, now and for later starts; what is absent stays.
  */
 int32_t sampan_container_update(const struct sampan_container *container,
@@ -1778,6 +1798,17 @@ int32_t sampan_container_exec(const struct sampan_container *container,
                               const struct sampan_cancel *cancel,
                               struct sampan_exec_output **out,
                               struct sampan_error **err);
+
+/**
+ * Starts a command in it and returns while it runs. `cancel` may be NULL.
+ *
+ * Free the handle with `sampan_exec_free`.
+ */
+int32_t sampan_container_exec_start(const struct sampan_container *container,
+                                    const struct sampan_exec_options *options,
+                                    const struct sampan_cancel *cancel,
+                                    struct sampan_exec **out,
+                                    struct sampan_error **err);
 
 /**
  * Sets the size of its terminal.
@@ -1997,6 +2028,55 @@ int32_t sampan_error_exit_code(const struct sampan_error *error);
 void sampan_error_free(struct sampan_error *error);
 
 /**
+ * Its process id in the host's namespace; 0 for NULL.
+ */
+int32_t sampan_exec_pid(const struct sampan_exec *exec);
+
+/**
+ * A descriptor that its input is written to, once and only when it is `interactive`; else -1. Closing it ends the
+ * input, and is the caller's to do. With a terminal, its master.
+ */
+int32_t sampan_exec_take_stdin(const struct sampan_exec *exec);
+
+/**
+ * A descriptor that its output is read from, once; -1 when it is detached. Closing it is the caller's to do. With a
+ * terminal, its master: at the end it says EIO.
+ */
+int32_t sampan_exec_take_stdout(const struct sampan_exec *exec);
+
+/**
+ * A descriptor that its errors are read from, once; -1 when it is detached or has a terminal. Closing it is the
+ * caller's to do.
+ */
+int32_t sampan_exec_take_stderr(const struct sampan_exec *exec);
+
+/**
+ * Waits until it has ended; SAMPAN_ERROR_TIMEOUT when it ran out of its time and was killed. `cancel` may be NULL, and
+ * ends the waiting only.
+ *
+ * Free the answer with `sampan_exit_status_free`.
+ */
+int32_t sampan_exec_wait(const struct sampan_exec *exec,
+                         const struct sampan_cancel *cancel,
+                         struct sampan_exit_status **out,
+                         struct sampan_error **err);
+
+/**
+ * Sends it a signal: "SIGHUP", "HUP" or "1". One that has ended gets none.
+ */
+int32_t sampan_exec_kill(const struct sampan_exec *exec, const char *signal, struct sampan_error **err);
+
+/**
+ * Sets the size of its terminal.
+ */
+int32_t sampan_exec_resize(const struct sampan_exec *exec, uint32_t rows, uint32_t columns, struct sampan_error **err);
+
+/**
+ * Frees a handle with those streams that were not taken; NULL is allowed. The command goes on.
+ */
+void sampan_exec_free(struct sampan_exec *exec);
+
+/**
  * Frees an answer; NULL is allowed.
  */
 void sampan_container_info_free(struct sampan_container_info *container_info);
@@ -2097,6 +2177,22 @@ int32_t sampan_log_next_batch(struct sampan_log *log,
  * Frees a log; NULL is allowed.
  */
 void sampan_log_free(struct sampan_log *log);
+
+/**
+ * The next reading: the first at once, each later one an interval after the one before; `*out` is NULL when the
+ * container has ended.
+ *
+ * `cancel` may be NULL. Free the reading with `sampan_container_stats_free`.
+ */
+int32_t sampan_stats_stream_next(struct sampan_stats_stream *stream,
+                                 const struct sampan_cancel *cancel,
+                                 struct sampan_container_stats **out,
+                                 struct sampan_error **err);
+
+/**
+ * Frees a stream; NULL is allowed.
+ */
+void sampan_stats_stream_free(struct sampan_stats_stream *stream);
 
 /**
  * The ABI that the library has: `major << 16 | minor`.

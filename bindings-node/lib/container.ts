@@ -4,10 +4,20 @@ import type * as native from '../native.cjs'
 import { brief, deadline, long, type Abortable } from './call.js'
 import { fromFields, toFields } from './convert.js'
 import { SampanError } from './errors.js'
+import { Exec } from './exec.js'
 import { entries, Lines, type LogInput } from './logs.js'
-import { streamFields, type Streams } from './options.js'
+import { streamFields, updateFields, type Streams, type UpdateInput } from './options.js'
 import { ExitError, outputOf, type BytesOutput, type Output } from './output.js'
-import type { ContainerInfo, ExecOptions, ExitStatus, LogEntry, RemoveOptions, StopOptions } from './types.js'
+import type {
+  ContainerInfo,
+  ContainerStats,
+  ExecOptions,
+  ExitStatus,
+  LogEntry,
+  ProcessInfo,
+  RemoveOptions,
+  StopOptions,
+} from './types.js'
 
 /** What `exec` takes: the words of `docker exec`, and a few that are only ours. An aborted command is killed. */
 export interface ExecInput
@@ -20,6 +30,9 @@ export interface ExecInput
   /** Output as text; `false` for bytes. */
   text?: boolean | undefined
 }
+
+/** What `execStart` takes. */
+export interface ExecStartInput extends Omit<ExecOptions, 'command' | 'stdin'>, Abortable {}
 
 /** A container of an engine's store; any process of the same user may hold one. */
 export class Container {
@@ -123,6 +136,49 @@ export class Container {
     const output = outputOf(await long(start, { signal }), text)
     if (check && output.exitCode !== 0) throw new ExitError(output)
     return output
+  }
+
+  /** Starts a command in it, and resolves while it runs, with its streams. */
+  async execStart(command: readonly string[], options: ExecStartInput = {}): Promise<Exec> {
+    const { signal, ...rest } = options
+    const fields = toFields('ExecOptions', { ...rest, command })
+    const { exec } = await long((cancel, done) => this.#native.execStart(fields, cancel, done), { signal })
+    return new Exec(exec!, rest.tty ?? false)
+  }
+
+  /** Freezes its processes; resolves once all stand still. */
+  async pause(options: Abortable = {}): Promise<void> {
+    await long((cancel, done) => this.#native.pause(cancel, done), options)
+  }
+
+  /** Lets its frozen processes go on. */
+  async unpause(): Promise<void> {
+    await brief((done) => this.#native.unpause(done))
+  }
+
+  /** Its processes, as this host sees them. */
+  async top(): Promise<ProcessInfo[]> {
+    return fromFields('ProcessInfo', (await brief((done) => this.#native.top(done))).value)
+  }
+
+  /** What it uses now. A share of the processors follows from two of these. */
+  async stats(): Promise<ContainerStats> {
+    return fromFields('ContainerStats', (await brief((done) => this.#native.stats(done))).value)
+  }
+
+  /** What it uses now, and then again every `interval` seconds until it has ended. */
+  async *statsStream({ interval = 1, signal }: { interval?: number } & Abortable = {}): AsyncGenerator<ContainerStats, void, void> {
+    const { stats } = await brief((done) => this.#native.statsStream(interval, done))
+    for (;;) {
+      const reply = await long((cancel, done) => stats!.next(cancel, done), { signal })
+      if (reply.value === null || reply.value === undefined) return
+      yield fromFields('ContainerStats', reply.value)
+    }
+  }
+
+  /** Changes its limits, now and for later starts; what is not named stays. */
+  async update(options: UpdateInput): Promise<void> {
+    await brief((done) => this.#native.update(updateFields(options), done))
   }
 
   /** Gives it another name. */

@@ -5,7 +5,7 @@ import { resolve } from 'node:path'
 import type { Watched } from './call.js'
 import { toFields } from './convert.js'
 import { invalid, SampanError } from './errors.js'
-import type { Mount, RunOptions } from './types.js'
+import type { Mount, RunOptions, UpdateOptions } from './types.js'
 
 type Sizes = 'memory' | 'memorySwap' | 'memoryReservation' | 'shmSize'
 
@@ -31,6 +31,18 @@ export interface RunInput extends Omit<RunOptions, 'image' | 'command' | 'stdin'
   ports?: unknown
 }
 
+type Limits = 'memory' | 'memorySwap' | 'memoryReservation'
+
+/** What `docker update` takes; sizes as bytes, or `'512m'`. */
+export interface UpdateInput extends Omit<UpdateOptions, Limits> {
+  /** Memory limit: bytes, or `'512m'`. */
+  memory?: number | string | undefined
+  /** Memory and swap together: bytes, or `'1g'`; -1 for no limit. */
+  memorySwap?: number | string | undefined
+  /** Memory to be left with under pressure. */
+  memoryReservation?: number | string | undefined
+}
+
 /** A file descriptor, or what has one. */
 export type Descriptor = number | { fd: number }
 
@@ -50,6 +62,11 @@ export function runFields(image: string, input: RunInput & Streams & Record<stri
   if (ports !== undefined && ports !== null) throw unsupportedPorts()
   const mounts = [...(rest.mounts ?? []), ...volumeMounts(volumes), ...tmpfsMounts(tmpfs)]
   return toFields('RunOptions', { ...rest, ...sizes(rest), ...env(rest.env), image, mounts })
+}
+
+/** The record of limits to change. */
+export function updateFields(input: UpdateInput): Record<string, unknown> {
+  return toFields('UpdateOptions', { ...input, ...sizes(input) })
 }
 
 /** Descriptors of streams. */
@@ -73,7 +90,7 @@ export function size(name: string, value: number | string): number {
   return Math.trunc(Number(match[1]) * 1024 ** power)
 }
 
-function sizes(input: RunInput): Record<string, number> {
+function sizes(input: Pick<RunInput, Sizes>): Record<string, number> {
   const names = ['memory', 'memorySwap', 'memoryReservation', 'shmSize'] as const
   const given = names.filter((name) => input[name] !== undefined && input[name] !== null)
   return Object.fromEntries(given.map((name) => [name, size(name, input[name]!)]))

@@ -16,7 +16,9 @@ use serde_json::{Value, json};
 
 use crate::container::Container;
 use crate::engine::Engine;
+use crate::exec::Exec;
 use crate::logs::LogStream;
+use crate::stats::StatsStream;
 
 /// What the callback is given: one member is there, or two with `bytes`.
 #[napi(object, object_from_js = false)]
@@ -29,6 +31,8 @@ pub struct Reply {
     pub engine: Option<Engine>,
     pub container: Option<Container>,
     pub log: Option<LogStream>,
+    pub exec: Option<Exec>,
+    pub stats: Option<StatsStream>,
 }
 
 /// It keeps the event loop alive until the call ends, as any pending operation does.

@@ -6,7 +6,9 @@ use napi_derive::napi;
 use serde_json::{Value, json};
 
 use crate::call::{Callback, Cancel, Reply, record, spawn, value};
+use crate::exec::Exec;
 use crate::logs::LogStream;
+use crate::stats::StatsStream;
 
 /// A container by id.
 #[napi]
@@ -88,6 +90,54 @@ impl Container {
             let reply = value(json!({ "id": container.id(), "exit": exit }))?;
             Ok(Reply { bytes: Some(vec![Buffer::from(output.stdout), Buffer::from(output.stderr)]), ..reply })
         })
+    }
+
+    #[napi]
+    pub fn exec_start(&self, options: Value, cancel: &Cancel, callback: Callback) -> Result<()> {
+        let (container, token) = (self.0.clone(), cancel.token());
+        spawn(callback, move |_| {
+            let exec = Exec::new(container.exec_start(&record("exec", options)?, &token)?);
+            Ok(Reply { exec: Some(exec), ..Reply::default() })
+        })
+    }
+
+    #[napi]
+    pub fn pause(&self, cancel: &Cancel, callback: Callback) -> Result<()> {
+        let (container, token) = (self.0.clone(), cancel.token());
+        spawn(callback, move |_| value(container.pause(&token)?))
+    }
+
+    #[napi]
+    pub fn unpause(&self, callback: Callback) -> Result<()> {
+        let container = self.0.clone();
+        spawn(callback, move |_| value(container.unpause()?))
+    }
+
+    #[napi]
+    pub fn top(&self, callback: Callback) -> Result<()> {
+        let container = self.0.clone();
+        spawn(callback, move |_| value(container.top()?))
+    }
+
+    #[napi]
+    pub fn stats(&self, callback: Callback) -> Result<()> {
+        let container = self.0.clone();
+        spawn(callback, move |_| value(container.stats()?))
+    }
+
+    #[napi]
+    pub fn stats_stream(&self, interval: f64, callback: Callback) -> Result<()> {
+        let container = self.0.clone();
+        spawn(callback, move |_| {
+            let stats = StatsStream::new(container.stats_stream(interval)?, container.id());
+            Ok(Reply { stats: Some(stats), ..Reply::default() })
+        })
+    }
+
+    #[napi]
+    pub fn update(&self, options: Value, callback: Callback) -> Result<()> {
+        let container = self.0.clone();
+        spawn(callback, move |_| value(container.update(&record("update", options)?)?))
     }
 
     #[napi]

@@ -7,7 +7,9 @@
 mod call;
 mod container;
 mod engine;
+mod exec;
 mod logs;
+mod stats;
 
 use napi_derive::napi;
 

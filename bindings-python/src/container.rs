@@ -1,11 +1,13 @@
 //! `sampan::Container`, call by call.
 
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::{PyBytes, PyDict, PyList};
 
 use crate::blocking::{Call, Cancel, brief};
-use crate::engine::{stdio, without_stdin};
+use crate::engine::{list, stdio, without_stdin};
+use crate::exec::Exec;
 use crate::logs::LogStream;
+use crate::stats::StatsStream;
 use crate::value::{record, to_python};
 
 /// A container by id.
@@ -76,6 +78,39 @@ impl Container {
     fn remove(&self, py: Python<'_>, options: &Bound<'_, PyDict>) -> PyResult<()> {
         let options = record("remove", options)?;
         self.call("remove", None).run(py, |_, _| self.0.remove(&options))
+    }
+
+    #[pyo3(signature = (cancel=None))]
+    fn pause(&self, py: Python<'_>, cancel: Option<&Cancel>) -> PyResult<()> {
+        self.call("pause", cancel).run(py, |_, cancel| self.0.pause(cancel))
+    }
+
+    fn unpause(&self, py: Python<'_>) -> PyResult<()> {
+        brief(py, || self.0.unpause())
+    }
+
+    fn top<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        list(py, &brief(py, || self.0.top())?)
+    }
+
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        to_python(py, &brief(py, || self.0.stats())?)
+    }
+
+    fn stats_stream(&self, py: Python<'_>, interval: f64) -> PyResult<StatsStream> {
+        let stream = brief(py, || self.0.stats_stream(interval))?;
+        Ok(StatsStream::new(stream, self.0.id()))
+    }
+
+    fn update(&self, py: Python<'_>, options: &Bound<'_, PyDict>) -> PyResult<()> {
+        let options = record("update", options)?;
+        brief(py, || self.0.update(&options))
+    }
+
+    #[pyo3(signature = (options, cancel=None))]
+    fn exec_start(&self, py: Python<'_>, options: &Bound<'_, PyDict>, cancel: Option<&Cancel>) -> PyResult<Exec> {
+        let options: sampan::ExecOptions = record("exec", options)?;
+        self.call("exec", cancel).run(py, |_, cancel| self.0.exec_start(&options, cancel)).map(Exec::new)
     }
 
     #[pyo3(signature = (options, cancel=None))]

@@ -35,7 +35,8 @@ pub fn stdio(streams: Option<&Bound<'_, PyDict>>) -> PyResult<Stdio> {
     streams.map(|s| record("stdio", s)).transpose().map(Option::unwrap_or_default)
 }
 
-fn list<'py, T: serde::Serialize>(py: Python<'py>, records: &[T]) -> PyResult<Bound<'py, PyList>> {
+/// Records as a list of dicts.
+pub fn list<'py, T: serde::Serialize>(py: Python<'py>, records: &[T]) -> PyResult<Bound<'py, PyList>> {
     let items = records.iter().map(|r| to_python(py, r)).collect::<PyResult<Vec<_>>>()?;
     PyList::new(py, items)
 }

@@ -6,8 +6,10 @@ mod blocking;
 mod container;
 mod engine;
 mod error;
+mod exec;
 mod logs;
 mod progress;
+mod stats;
 mod value;
 
 use pyo3::prelude::*;
@@ -19,5 +21,7 @@ fn _sampan(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<blocking::Cancel>()?;
     module.add_class::<engine::Engine>()?;
     module.add_class::<container::Container>()?;
+    module.add_class::<exec::Exec>()?;
+    module.add_class::<stats::StatsStream>()?;
     module.add_class::<logs::LogStream>()
 }

@@ -204,6 +204,26 @@ static void a_command(const sampan_container *container) {
     sampan_exec_output_free(output);
 }
 
+static void a_command_meanwhile(const sampan_container *container) {
+    sampan_exec_options options = SAMPAN_EXEC_OPTIONS_INIT;
+    sampan_exec *exec = NULL;
+    sampan_exit_status *status = NULL;
+    char back[64];
+    options.command = (const char *const[]){"sh", "-c", "read word; echo got $word; exit 4", NULL};
+    options.interactive = true;
+    WORKS(sampan_container_exec_start(container, &options, NULL, &exec, &err));
+    int in = sampan_exec_take_stdin(exec), out = sampan_exec_take_stdout(exec);
+    CHECK(sampan_exec_pid(exec) > 0 && in >= 0 && out >= 0);
+    CHECK(sampan_exec_take_stdin(exec) == -1 && sampan_exec_take_stdout(exec) == -1);
+    CHECK(write(in, "it\n", 3) == 3);
+    CHECK(read(out, back, sizeof back) == 7 && !memcmp(back, "got it\n", 7));
+    close(in), close(out);
+    WORKS(sampan_exec_wait(exec, NULL, &status, &err));
+    CHECK(status->code == 4);
+    sampan_exit_status_free(status);
+    sampan_exec_free(exec);
+}
+
 static void it_is_watched_and_held(const sampan_container *container) {
     sampan_process_info_list *processes = NULL;
     sampan_container_stats *stats = NULL;
@@ -214,6 +234,14 @@ static void it_is_watched_and_held(const sampan_container *container) {
     WORKS(sampan_container_usage(container, &stats, &err));
     CHECK(stats->struct_size == sizeof *stats);
     sampan_container_stats_free(stats);
+    sampan_stats_stream *readings = NULL;
+    WORKS(sampan_container_stats_stream(container, 0.01, &readings, &err));
+    for (int i = 0; i < 2; i++) {
+        WORKS(sampan_stats_stream_next(readings, NULL, &stats, &err));
+        CHECK(stats && !strcmp(stats->id, sampan_container_id(container)));
+        sampan_container_stats_free(stats);
+    }
+    sampan_stats_stream_free(readings);
     const int64_t processes_at_most = 50;
     sampan_update_options update = SAMPAN_UPDATE_OPTIONS_INIT;
     update.pids_limit = &processes_at_most;
@@ -234,6 +262,7 @@ static void a_guest(const sampan_engine *engine, const char *image) {
     WORKS(sampan_engine_spawn(engine, &options, NULL, NULL, NULL, &container, &err));
     snprintf(ids[id_count++], sizeof ids[0], "%s", sampan_container_id(container));
     a_command(container);
+    a_command_meanwhile(container);
     it_is_watched_and_held(container);
     remove.force = true;
     WORKS(sampan_container_remove(container, &remove, &err));

@@ -11,7 +11,7 @@ use crate::repo;
 /// The facade as it stands in the sources.
 pub fn api() -> Result<Api> {
     let mut api = Api { enums: vec![], records: vec![], errors: errors()?, events: events()?, classes: vec![] };
-    for file in ["options", "info", "engine", "container", "logs"] {
+    for file in ["options", "info", "engine", "container", "exec", "logs", "stats"] {
         let file = format!("core/src/api/{file}.rs");
         read_room(&mut api, &file).with_context(|| file.clone())?;
     }

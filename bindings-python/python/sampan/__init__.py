@@ -26,9 +26,11 @@ except ImportError as _error:  # pragma: no cover
     ) from _error
 
 from . import _default, _exceptions
-from ._containers import Container, ContainerList, Containers
+from ._container import Container
+from ._containers import ContainerList, Containers
 from ._engine import Engine
 from ._exceptions import *
+from ._exec import Exec
 from ._images import Image, ImageList, Images
 from ._results import BytesOutput, ExitError, ExitStatus, LogEntry, Output
 
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
-    from ._async import AsyncContainer, AsyncEngine, AsyncImage
+    from ._async import AsyncContainer, AsyncEngine, AsyncExec, AsyncImage
     from ._keywords import RunKeywords
     from ._options import Command
     from ._progress import Progress
@@ -129,7 +131,7 @@ def load_ipython_extension(shell: Any) -> None:
     register(shell)
 
 
-_LAZY = ("AsyncContainer", "AsyncEngine", "AsyncImage")
+_LAZY = ("AsyncContainer", "AsyncEngine", "AsyncExec", "AsyncImage")
 
 
 def __getattr__(name: str) -> Any:
@@ -148,6 +150,7 @@ def __dir__() -> list[str]:
 __all__ = [
     "AsyncContainer",
     "AsyncEngine",
+    "AsyncExec",
     "AsyncImage",
     "BytesOutput",
     "Cancel",
@@ -155,6 +158,7 @@ __all__ = [
     "ContainerList",
     "Containers",
     "Engine",
+    "Exec",
     "ExitError",
     "ExitStatus",
     "Image",

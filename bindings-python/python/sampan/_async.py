@@ -1,18 +1,15 @@
-"""The same for asyncio: same names, awaitable. No call blocks the loop, and cancelling a task ends its call.
-
-Each call that may block has a thread of its own for as long as it lasts: asyncio's shared threads are
-few, and a handful of waits would use them up for the whole program.
-"""
+"""The same for asyncio: same names, awaitable. No call blocks the loop, and cancelling a task ends its call."""
 
 from __future__ import annotations
 
 import asyncio
-import contextvars
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Generic, Optional, TypeVar, Union, cast, overload
 
-from ._containers import Container
+from ._async_exec import AsyncExec
+from ._call import call as _call
+from ._call import in_loop as _in_loop
+from ._container import Container
 from ._engine import Engine
 from ._images import Image
 from ._logs import Entries, TextLines, log_options
@@ -29,82 +26,17 @@ if TYPE_CHECKING:
     from ._logs import Moment
     from ._options import Command
     from ._progress import Progress
-    from ._types import ContainerInfo, DoctorReport, EngineInfo, PruneReport, RemovedImage
+    from ._types import (
+        ContainerInfo,
+        ContainerStats,
+        DoctorReport,
+        EngineInfo,
+        ProcessInfo,
+        PruneReport,
+        RemovedImage,
+    )
 
-T = TypeVar("T")
 S = TypeVar("S", str, bytes)
-
-
-async def _call(
-    work: Callable[[], T], cancel: Optional[Cancel] = None, undo: Optional[Callable[[T], object]] = None
-) -> T:
-    """Runs `work` in a thread. When the task is cancelled so is the call, and only then does this return.
-
-    `undo` takes back what a call made that ended well in spite of its cancelling.
-    """
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[T] = loop.create_future()
-    context = contextvars.copy_context()
-    worker = _Worker(loop, future, lambda: context.run(work))
-    worker.start()
-    try:
-        result = await asyncio.shield(future)
-    except asyncio.CancelledError:
-        if cancel is not None:
-            cancel.cancel()
-        await _settled(future)
-        if undo is not None and future.exception() is None:
-            await _call(lambda: undo(future.result()))
-        raise
-    finally:
-        # It has told its result, so this waits for no more than its return.
-        worker.join()
-    return result
-
-
-async def _settled(future: asyncio.Future[Any]) -> None:
-    """Waits for the thread whatever happens: it must not outlive the call that it works for."""
-    while not future.done():
-        try:
-            await asyncio.wait([future])
-        except asyncio.CancelledError:
-            continue
-    # Looked at, or asyncio would report an exception that nobody took.
-    future.exception()
-
-
-class _Worker(threading.Thread):
-    def __init__(self, loop: asyncio.AbstractEventLoop, future: asyncio.Future[Any], work: Callable[[], Any]) -> None:
-        super().__init__(name="sampan", daemon=True)
-        self._loop, self._future, self._work = loop, future, work
-
-    def run(self) -> None:
-        try:
-            result = self._work()
-        except BaseException as error:
-            self._tell(self._future.set_exception, _storable(error))
-        else:
-            self._tell(self._future.set_result, result)
-
-    def _tell(self, setter: Callable[[Any], None], value: Any) -> None:
-        try:
-            self._loop.call_soon_threadsafe(setter, value)
-        except RuntimeError:
-            # The loop was closed under us; nobody is left to be told.
-            pass
-
-
-def _storable(error: BaseException) -> BaseException:
-    # A future refuses StopIteration.
-    return RuntimeError(repr(error)) if isinstance(error, StopIteration) else error
-
-
-def _in_loop(progress: Progress) -> Progress:
-    """A callable for progress runs in the loop's thread, as all of a user's code does."""
-    if not callable(progress):
-        return progress
-    loop, call = asyncio.get_running_loop(), progress
-    return lambda event: loop.call_soon_threadsafe(call, event)
 
 
 class AsyncLines(Generic[S]):
@@ -261,6 +193,41 @@ class AsyncContainer:
         cancel = Cancel()
         run: Any = self.sync.exec
         return await _call(lambda: run(command, text=text, cancel=cancel, **options), cancel)
+
+    async def exec_start(self, command: Command, *, text: bool = True, **options: Any) -> AsyncExec:
+        """Starts a command in it and returns while it runs; takes what `Container.exec_start` takes."""
+        cancel = Cancel()
+        fields = {**options, "text": text, "cancel": cancel}
+        started = await _call(lambda: self.sync.exec_start(command, **fields), cancel, lambda exec: exec.kill())
+        return await AsyncExec.open(started)
+
+    async def pause(self) -> None:
+        """Freezes its processes; returns once all stand still."""
+        cancel = Cancel()
+        await _call(lambda: self.sync.pause(cancel=cancel), cancel)
+
+    async def unpause(self) -> None:
+        """Lets its frozen processes go on."""
+        await _call(self.sync.unpause)
+
+    async def top(self) -> list[ProcessInfo]:
+        """Its processes, as this host sees them."""
+        return await _call(self.sync.top)
+
+    async def stats(self) -> ContainerStats:
+        """What it uses now. A share of the processors follows from two of these."""
+        return await _call(self.sync.stats)
+
+    async def stats_stream(self, interval: float = 1.0) -> AsyncIterator[ContainerStats]:
+        """What it uses now, and then again every `interval` seconds until it has ended; for `async for`."""
+        cancel = Cancel()
+        readings = self.sync.stats_stream(interval, cancel=cancel)
+        while (reading := await _call(lambda: next(readings, None), cancel)) is not None:
+            yield reading
+
+    async def update(self, **limits: Any) -> None:
+        """Changes its limits, now and for later starts; takes what `Container.update` takes."""
+        await _call(lambda: self.sync.update(**limits))
 
     async def rename(self, name: str) -> None:
         """Gives it another name."""
@@ -525,4 +492,4 @@ class AsyncEngine:
         await self.aclose()
 
 
-__all__ = ["AsyncContainer", "AsyncContainers", "AsyncEngine", "AsyncImage", "AsyncImages", "AsyncLines"]
+__all__ = ["AsyncContainer", "AsyncContainers", "AsyncEngine", "AsyncExec", "AsyncImage", "AsyncImages", "AsyncLines"]

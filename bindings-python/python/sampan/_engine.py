@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 
 from . import _sampan
-from ._containers import Container, Containers
+from ._container import Container
+from ._containers import Containers
 from ._images import Images
 from ._options import run_options
 

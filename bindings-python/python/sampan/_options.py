@@ -67,6 +67,11 @@ def exec_options(
     }
 
 
+def update_options(sizes: Mapping[str, Size | None], rest: Mapping[str, Any]) -> dict[str, Any]:
+    """The record of limits to change."""
+    return {**{name: None if given is None else size(name, given) for name, given in sizes.items()}, **rest}
+
+
 def words(command: Command) -> list[str]:
     """A command as words; a string is split as a shell would, without running one."""
     if command is None:

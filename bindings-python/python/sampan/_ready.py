@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import re
 
-    from ._containers import Container
+    from ._container import Container
 
 
 def wait_for_line(container: Container, log: str | re.Pattern[str], timeout: float) -> str:

@@ -2,7 +2,7 @@
 
 use super::{
     ContainerInfo, ContainerStats, Engine, Exec, ExecOptions, ExecOutput, ExitStatus, LogOptions, LogStream,
-    ProcessInfo, RemoveOptions, Stdio, StopOptions, UpdateOptions,
+    ProcessInfo, RemoveOptions, StatsStream, Stdio, StopOptions, UpdateOptions,
 };
 use crate::cancel::Cancel;
 use crate::error::Result;
@@ -98,6 +98,11 @@ impl Container {
     /// What it uses now. A share of the processors follows from two of these.
     pub fn stats(&self) -> Result<ContainerStats> {
         ops::stats::stats(self.context(), &self.id)
+    }
+
+    /// What it uses now, and then again every `interval` seconds until it has ended.
+    pub fn stats_stream(&self, interval: f64) -> Result<StatsStream> {
+        Ok(StatsStream::new(ops::stats::stream(&self.engine.context, &self.id, interval)?))
     }
 
     /// Changes its limits, now and for later starts; what is not named stays.

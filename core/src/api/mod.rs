@@ -11,6 +11,7 @@ mod exec;
 mod info;
 mod logs;
 mod options;
+mod stats;
 
 pub use container::Container;
 pub use engine::Engine;
@@ -18,3 +19,4 @@ pub use exec::Exec;
 pub use info::*;
 pub use logs::LogStream;
 pub use options::*;
+pub use stats::StatsStream;

@@ -8,9 +8,11 @@ use super::boundary::{boxed, entry, entry_to, kept, reference, text, unbox};
 use super::cancel::{sampan_cancel, token};
 use super::convert::{options, record};
 use super::error::sampan_error;
+use super::exec::sampan_exec;
 use super::generated::*;
 use super::handle::Handle;
 use super::log::sampan_log;
+use super::stats::sampan_stats_stream;
 use crate::api::Container;
 use crate::error::Result;
 
@@ -220,6 +222,25 @@ pub unsafe extern "C" fn sampan_container_usage(
     unsafe { entry_to(out, err, || Ok(kept(&self::container(container)?.stats()?))) }
 }
 
+/// What it uses now, and then again every `interval` seconds until it has ended.
+///
+/// Free the stream with `sampan_stats_stream_free`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sampan_container_stats_stream(
+    container: *const sampan_container,
+    interval: f64,
+    out: *mut *mut sampan_stats_stream,
+    err: *mut *mut sampan_error,
+) -> i32 {
+    let open = || {
+        // SAFETY: as the header says.
+        let stream = unsafe { self::container(container) }?.stats_stream(interval)?;
+        Ok(boxed(sampan_stats_stream(Handle::new(stream))))
+    };
+    // SAFETY: as the header says.
+    unsafe { entry_to(out, err, open) }
+}
+
 /// Changes its limits, now and for later starts; what is absent stays.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sampan_container_update(
@@ -251,6 +272,26 @@ pub unsafe extern "C" fn sampan_container_exec(
     };
     // SAFETY: as the header says.
     unsafe { entry_to(out, err, exec) }
+}
+
+/// Starts a command in it and returns while it runs. `cancel` may be NULL.
+///
+/// Free the handle with `sampan_exec_free`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sampan_container_exec_start(
+    container: *const sampan_container,
+    options: *const sampan_exec_options,
+    cancel: *const sampan_cancel,
+    out: *mut *mut sampan_exec,
+    err: *mut *mut sampan_error,
+) -> i32 {
+    // SAFETY: as the header says.
+    let start = || unsafe {
+        let options = self::options(options, "exec options")?;
+        Ok(boxed(sampan_exec::new(self::container(container)?.exec_start(&options, &token(cancel))?)))
+    };
+    // SAFETY: as the header says.
+    unsafe { entry_to(out, err, start) }
 }
 
 /// Sets the size of its terminal.

@@ -8,8 +8,10 @@ const _: () = {
     const fn moved<T: Send>() {}
     shared::<Handle<crate::api::Engine>>();
     shared::<Handle<crate::api::Container>>();
+    shared::<super::exec::sampan_exec>();
     shared::<crate::cancel::Cancel>();
     moved::<Handle<crate::api::LogStream>>();
+    moved::<Handle<crate::api::StatsStream>>();
 };
 
 /// A value behind an opaque pointer.

@@ -12,12 +12,14 @@ mod container;
 mod convert;
 mod engine;
 mod error;
+mod exec;
 #[allow(dead_code, reason = "constants are for the header")]
 mod generated;
 mod growable;
 mod handle;
 mod log;
 mod progress;
+mod stats;
 #[cfg(test)]
 mod tests;
 mod version;

@@ -1,14 +1,18 @@
 //! `stats`: the counters of a container's cgroups and of its network.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use super::{Context, list};
+use super::{Context, list, wait};
 use crate::api::{ContainerStats, Status};
+use crate::cancel::Cancel;
 use crate::cgroup::{self as groups, Counters};
 use crate::error::{Error, Kind, Result};
 use crate::fs;
 use crate::id::ContainerId;
 use crate::plan::cgroup;
+use crate::plan::resolve::milliseconds;
 use crate::store::containers::{Container, Record};
 
 /// Reads what a container uses.
@@ -34,6 +38,46 @@ pub fn stats(context: &Context, id: &ContainerId) -> Result<ContainerStats> {
         network_received: network.map(|(received, _)| received),
         network_sent: network.map(|(_, sent)| sent),
     })
+}
+
+/// Readings at intervals.
+pub struct Reader {
+    context: Arc<Context>,
+    id: ContainerId,
+    interval: Duration,
+    /// When the next one is due; nothing before the first.
+    due: Option<Instant>,
+}
+
+impl std::fmt::Debug for Reader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reader").field("id", &self.id).field("interval", &self.interval).finish_non_exhaustive()
+    }
+}
+
+/// Opens a stream of readings.
+pub fn stream(context: &Arc<Context>, id: &ContainerId, interval: f64) -> Result<Reader> {
+    let interval = Duration::from_millis(milliseconds("interval", interval)?);
+    list::load(context, id)?;
+    Ok(Reader { context: Arc::clone(context), id: id.clone(), interval, due: None })
+}
+
+impl Reader {
+    /// The next reading; none once the container has ended.
+    pub fn next(&mut self, cancel: &Cancel) -> Result<Option<ContainerStats>> {
+        cancel.check("read statistics", self.id.short())?;
+        let now = Instant::now();
+        let due = self.due.unwrap_or(now);
+        self.due = due.max(now).checked_add(self.interval);
+        if wait::until_released(&self.context, &self.id, Some(due), cancel)? {
+            return Ok(None);
+        }
+        match stats(&self.context, &self.id) {
+            // It has ended since, perhaps with its records.
+            Err(error) if matches!(error.kind(), Kind::Conflict | Kind::NotFound) => Ok(None),
+            other => other.map(Some),
+        }
+    }
 }
 
 fn counters(context: &Context, record: &Record) -> Result<Counters> {

@@ -29,8 +29,9 @@ struct call {
     sampan_cancel *cancel;
     sampan_stdio streams;
     int files[3];
-    const char *cancel_by, *cancel_on, *stop_at;
+    const char *cancel_by, *cancel_on, *stop_at, *input;
     bool cancel_now;
+    long long count;
     long long events;
 };
 
@@ -276,6 +277,81 @@ static int32_t do_remove(struct call *c, sampan_error **err) {
     return sampan_container_remove(c->container, c->options, err);
 }
 
+static int32_t do_exec(struct call *c, sampan_error **err) {
+    TELL(c, sampan_exec_output, sampan_container_exec(c->container, c->options, c->cancel, &out, err));
+}
+
+/* To the end, which is an error with a terminal. */
+static void read_stream(int file, const char *path) {
+    struct text text = {"", 0};
+    char bytes[4096];
+    if (file < 0) {
+        set_value(path, "none");
+        return;
+    }
+    for (ssize_t got; (got = read(file, bytes, sizeof bytes)) > 0;) {
+        sampan_log_entry entry = {.data = (const uint8_t *)bytes, .len = (size_t)got};
+        append(&text, &entry);
+    }
+    close(file);
+    set_bytes(path, text.bytes, text.len);
+}
+
+static int32_t do_exec_start(struct call *c, sampan_error **err) {
+    sampan_exec *exec;
+    int32_t code = sampan_container_exec_start(c->container, c->options, c->cancel, &exec, err);
+    if (code) return code;
+    int in = sampan_exec_take_stdin(exec);
+    uint8_t *bytes;
+    size_t len;
+    if (in >= 0 && (!unescape(c->input ? c->input : "", &bytes, &len) || write(in, bytes, len) != (ssize_t)len)) code = -1;
+    if (in >= 0) close(in);
+    const char *stdout_path = format("%s.stdout", c->result), *stderr_path = format("%s.stderr", c->result);
+    read_stream(sampan_exec_take_stdout(exec), stdout_path);
+    read_stream(sampan_exec_take_stderr(exec), stderr_path);
+    sampan_exit_status *status = NULL;
+    if (!code) code = sampan_exec_wait(exec, c->cancel, &status, err);
+    if (!code) tell(c->result, record_named("exit_status"), status);
+    sampan_exit_status_free(status);
+    sampan_exec_free(exec);
+    return code;
+}
+
+static int32_t do_pause(struct call *c, sampan_error **err) {
+    return sampan_container_pause(c->container, c->cancel, err);
+}
+
+static int32_t do_unpause(struct call *c, sampan_error **err) { return sampan_container_unpause(c->container, err); }
+
+static int32_t do_top(struct call *c, sampan_error **err) {
+    TELL_LIST(c, sampan_process_info, sampan_container_top(c->container, &out, err));
+}
+
+static int32_t do_stats(struct call *c, sampan_error **err) {
+    TELL(c, sampan_container_stats, sampan_container_usage(c->container, &out, err));
+}
+
+static int32_t do_stats_stream(struct call *c, sampan_error **err) {
+    sampan_stats_stream *stream;
+    sampan_container_stats *reading = NULL;
+    long long count = 0;
+    int32_t code = sampan_container_stats_stream(c->container, strtod(c->plain[0], NULL), &stream, err);
+    if (code) return code;
+    while (count < c->count && !(code = sampan_stats_stream_next(stream, c->cancel, &reading, err)) && reading) {
+        tell(format("%s.%lld", c->result, count++), record_named("container_stats"), reading);
+        forget(format("%s.last", c->result));
+        tell(format("%s.last", c->result), record_named("container_stats"), reading);
+        sampan_container_stats_free(reading);
+    }
+    set_number(format("%s.len", c->result), count);
+    sampan_stats_stream_free(stream);
+    return code;
+}
+
+static int32_t do_update(struct call *c, sampan_error **err) {
+    return sampan_container_update(c->container, c->options, err);
+}
+
 static int32_t do_resize(struct call *c, sampan_error **err) {
     uint32_t rows = (uint32_t)strtoul(c->plain[0], NULL, 10), columns = (uint32_t)strtoul(c->plain[1], NULL, 10);
     return sampan_container_resize(c->container, rows, columns, err);
@@ -316,6 +392,14 @@ static const struct signature {
     {"rename", 1, NULL, do_rename},
     {"remove", 0, "remove_options", do_remove},
     {"resize", 2, NULL, do_resize},
+    {"exec", 0, "exec_options", do_exec},
+    {"exec_start", 0, "exec_options", do_exec_start},
+    {"pause", 0, NULL, do_pause},
+    {"unpause", 0, NULL, do_unpause},
+    {"top", 0, NULL, do_top},
+    {"stats", 0, NULL, do_stats},
+    {"stats_stream", 1, NULL, do_stats_stream},
+    {"update", 0, "update_options", do_update},
 };
 
 static const struct signature *signature_of(const char *name) {
@@ -351,6 +435,8 @@ static bool take_own(struct call *call, char *name, char *text) {
     else if (strcmp(name, "cancel_by") == 0) call->cancel_by = text;
     else if (strcmp(name, "cancel_on") == 0) call->cancel_on = text;
     else if (strcmp(name, "stop_at") == 0) call->stop_at = text;
+    else if (strcmp(name, "input") == 0) call->input = text;
+    else if (strcmp(name, "count") == 0) call->count = strtoll(text, NULL, 10);
     else return open_stream(call, name, text);
     return true;
 }

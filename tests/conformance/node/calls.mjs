@@ -2,13 +2,14 @@
 import { execFileSync } from 'node:child_process'
 import { closeSync, constants, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
+import { buffer } from 'node:stream/consumers'
 import { Engine } from 'sampan'
 import { escape, unescape } from './values.mjs'
 
 // How many plain arguments an operation takes, and its record of options.
 const SIGNATURES = {
   open: [0, 'EngineOptions'],
-  mkdir: [1], fifo: [1], read: [1], inspect_image: [1], container: [1], kill: [1], rename: [1],
+  mkdir: [1], fifo: [1], read: [1], inspect_image: [1], container: [1], kill: [1], rename: [1], stats_stream: [1],
   write: [2], tag: [2], resize: [2],
   info: [0], doctor: [0], images: [0], gc: [0], start: [0], wait: [0], inspect: [0],
   pull: [1, 'PullOptions'],
@@ -18,6 +19,8 @@ const SIGNATURES = {
   stop: [0, 'StopOptions'], restart: [0, 'StopOptions'],
   logs: [0, 'LogOptions'],
   remove: [0, 'RemoveOptions'],
+  exec: [0, 'ExecOptions'], exec_start: [0, 'ExecOptions'], update: [0, 'UpdateOptions'],
+  pause: [0], unpause: [0], top: [0], stats: [0],
 }
 
 const OPERATIONS = {
@@ -53,6 +56,17 @@ const OPERATIONS = {
   inspect: ({ target }) => target.inspect(),
   rename: ({ target, plain }) => target.rename(plain[0]),
   remove: ({ target, options }) => target.remove(options),
+  exec: async ({ target, options: { command = [], stdin, ...options }, signal }) => {
+    const { exit, stdout, stderr } = await target.exec(command, { ...options, input: stdin, text: false, signal })
+    return { ...exit, stdout, stderr }
+  },
+  exec_start: (call) => call.execStart(),
+  pause: ({ target, signal }) => target.pause({ signal }),
+  unpause: ({ target }) => target.unpause(),
+  top: ({ target }) => target.top(),
+  stats: ({ target }) => target.stats(),
+  stats_stream: (call) => call.readStats(),
+  update: ({ target, options }) => target.update(options),
   resize: ({ target, plain }) => target.resize(...plain.map(Number)),
 }
 
@@ -109,6 +123,27 @@ export class Call {
     } finally {
       Object.values(streams).forEach((fd) => closeSync(fd))
     }
+  }
+
+  async execStart() {
+    const { command = [], ...options } = this.options
+    const started = await this.target.execStart(command, { ...options, signal: this.signal })
+    started.stdin?.end(unescape(this.own.input ?? ''))
+    const [stdout, stderr] = await Promise.all([started.stdout, started.stderr].map((stream) => stream && buffer(stream)))
+    try {
+      return { ...(await started.wait({ signal: this.signal })), stdout, stderr }
+    } finally {
+      started.close()
+    }
+  }
+
+  async readStats() {
+    const read = []
+    for await (const reading of this.target.statsStream({ interval: Number(this.plain[0]), signal: this.signal })) {
+      read.push(reading)
+      if (read.length === Number(this.own.count)) break
+    }
+    return read
   }
 
   async readLog() {

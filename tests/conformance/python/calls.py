@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import threading
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 # How many plain arguments an operation takes, and its record of options.
 SIGNATURES = {
     "open": (0, "EngineOptions"),
-    **dict.fromkeys(("mkdir", "fifo", "read", "inspect_image", "container", "kill", "rename"), (1, "")),
+    **dict.fromkeys(("mkdir", "fifo", "read", "inspect_image", "container", "kill", "rename", "stats_stream"), (1, "")),
     **dict.fromkeys(("write", "tag", "resize"), (2, "")),
     **dict.fromkeys(("info", "doctor", "images", "gc", "start", "wait", "inspect"), (0, "")),
     "pull": (1, "PullOptions"),
@@ -29,6 +30,9 @@ SIGNATURES = {
     **dict.fromkeys(("stop", "restart"), (0, "StopOptions")),
     "logs": (0, "LogOptions"),
     "remove": (0, "RemoveOptions"),
+    **dict.fromkeys(("exec", "exec_start"), (0, "ExecOptions")),
+    "update": (0, "UpdateOptions"),
+    **dict.fromkeys(("pause", "unpause", "top", "stats"), (0, "")),
 }
 
 
@@ -192,8 +196,46 @@ class Call:
     def do_remove(self) -> None:
         self.target.remove(**self.options)
 
+    def do_exec(self) -> dict[str, Any]:
+        command = self.options.pop("command", ())
+        output = self.target.exec(command, text=False, cancel=self.cancel, **self.options)
+        return _ended(output.exit, output.stdout, output.stderr)
+
+    def do_exec_start(self) -> dict[str, Any]:
+        command = self.options.pop("command", ())
+        started = self.target.exec_start(command, text=False, cancel=self.cancel, **self.options)
+        with contextlib.closing(started):
+            if started.stdin is not None:
+                started.stdin.write(unescape(self.own.get("input", "")))
+                started.stdin.close()
+            read = [None if stream is None else stream.read() for stream in (started.stdout, started.stderr)]
+            return _ended(started.wait(cancel=self.cancel), *read)
+
+    def do_pause(self) -> None:
+        self.target.pause(cancel=self.cancel)
+
+    def do_unpause(self) -> None:
+        self.target.unpause()
+
+    def do_top(self) -> Any:
+        return self.target.top()
+
+    def do_stats(self) -> Any:
+        return self.target.stats()
+
+    def do_stats_stream(self) -> Any:
+        readings = self.target.stats_stream(float(self.plain[0]), cancel=self.cancel)
+        return list(itertools.islice(readings, int(self.own["count"])))
+
+    def do_update(self) -> None:
+        self.target.update(**self.options)
+
     def do_resize(self) -> None:
         self.target.resize(*map(int, self.plain))
+
+
+def _ended(exit: sampan.ExitStatus, stdout: bytes | None, stderr: bytes | None) -> dict[str, Any]:
+    return {"code": exit.code, "signal": exit.signal, "stdout": stdout, "stderr": stderr}
 
 
 def _fields(word: str) -> list[tuple[str, str]]:

@@ -82,6 +82,7 @@ fn member(line: &str) -> Option<&str> {
     while let Some(after) = ["static ", "async ", "get ", "readonly "].iter().find_map(|m| rest.strip_prefix(m)) {
         rest = after;
     }
+    let rest = rest.strip_prefix('*').unwrap_or(rest);
     let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_')?;
     let (name, after) = rest.split_at(end);
     let follows = after.starts_with(['(', '<', ':', '?']);
@@ -126,6 +127,7 @@ mod tests {
     fn members_are_told_from_the_rest() {
         assert_eq!(member("  async pull(reference: string): Promise<Image> {"), Some("pull"));
         assert_eq!(member("  static async open(options: EngineOptions = {}): Promise<Engine> {"), Some("open"));
+        assert_eq!(member("  async *readings(): AsyncGenerator<Reading> {"), Some("readings"));
         assert_eq!(member("  readonly images: Images"), Some("images"));
         assert_eq!(member("  get id(): string {"), Some("id"));
         assert_eq!(member("    readonly id: string,"), Some("id"));

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::os::fd::AsRawFd;
+use std::io::{Read, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::thread::JoinHandle;
 
 use anyhow::{Context, Result, bail};
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
-use sampan::{Cancel, Container, Engine, Error, Event, Stdio, Stream};
+use sampan::{Cancel, Container, ContainerStats, Engine, Error, Event, Stdio, Stream};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -24,7 +25,7 @@ pub enum Answer {
 fn signature(operation: &str) -> Result<(usize, &'static str)> {
     Ok(match operation {
         "open" => (0, "EngineOptions"),
-        "mkdir" | "fifo" | "read" | "inspect_image" | "container" | "kill" | "rename" => (1, ""),
+        "mkdir" | "fifo" | "read" | "inspect_image" | "container" | "kill" | "rename" | "stats_stream" => (1, ""),
         "write" | "tag" | "resize" => (2, ""),
         "info" | "doctor" | "images" | "gc" | "start" | "wait" | "inspect" => (0, ""),
         "pull" => (1, "PullOptions"),
@@ -34,6 +35,9 @@ fn signature(operation: &str) -> Result<(usize, &'static str)> {
         "stop" | "restart" => (0, "StopOptions"),
         "logs" => (0, "LogOptions"),
         "remove" => (0, "RemoveOptions"),
+        "exec" | "exec_start" => (0, "ExecOptions"),
+        "update" => (0, "UpdateOptions"),
+        "pause" | "unpause" | "top" | "stats" => (0, ""),
         _ => bail!("there is no operation {operation}"),
     })
 }
@@ -175,6 +179,14 @@ impl<'w> Call<'w> {
             "inspect" => self.value(container.inspect(), "ContainerInfo"),
             "rename" => nothing(container.rename(plain(0))),
             "remove" => nothing(container.remove(&self.options()?)),
+            "exec" => self.value(container.exec(&self.options()?, cancel), "ExecOutput"),
+            "exec_start" => answer(self.exec_start(container)?, Bound::Value),
+            "pause" => nothing(container.pause(cancel)),
+            "unpause" => nothing(container.unpause()),
+            "top" => self.value(container.top(), "list<ProcessInfo>"),
+            "stats" => self.value(container.stats(), "ContainerStats"),
+            "stats_stream" => self.value(self.readings(container)?, "list<ContainerStats>"),
+            "update" => nothing(container.update(&self.options()?)),
             "resize" => nothing(container.resize(plain(0).parse()?, plain(1).parse()?)),
             _ => bail!("a container has no {operation}"),
         }
@@ -202,6 +214,31 @@ impl<'w> Call<'w> {
         let text = |bytes: &[u8]| Value::Text(escape(bytes));
         let log = [("entries", entries), ("stdout", text(&stdout)), ("stderr", text(&stderr))];
         Ok(done.map(|()| Value::record(log)))
+    }
+
+    fn exec_start(&self, container: &Container) -> Result<sampan::Result<Value>> {
+        let mut started = match container.exec_start(&self.options()?, &self.cancel) {
+            Ok(started) => started,
+            Err(error) => return Ok(Err(error)),
+        };
+        if let Some(stdin) = started.take_stdin() {
+            File::from(stdin).write_all(&unescape(self.own.get("input").map_or("", String::as_str))?)?;
+        }
+        let (stdout, stderr) = (read_all(started.take_stdout())?, read_all(started.take_stderr())?);
+        Ok(started.wait(&self.cancel).map(|exit| {
+            let number = |n: i32| Value::Text(n.to_string());
+            let signal = exit.signal.map_or(Value::None, number);
+            Value::record([("code", number(exit.code)), ("signal", signal), ("stdout", stdout), ("stderr", stderr)])
+        }))
+    }
+
+    fn readings(&self, container: &Container) -> Result<sampan::Result<Vec<ContainerStats>>> {
+        let (interval, count) = (self.plain[0].parse()?, self.own.get("count").context("no :count")?.parse()?);
+        let read = || {
+            let mut stream = container.stats_stream(interval)?;
+            std::iter::from_fn(|| stream.next(&self.cancel).transpose()).take(count).collect()
+        };
+        Ok(read())
     }
 
     fn value<T: Serialize>(&self, result: sampan::Result<T>, ty: &str) -> Result<Answer> {
@@ -236,6 +273,16 @@ impl Files {
     fn stdio(&self) -> Stdio {
         let [stdin, stdout, stderr] = self.0.each_ref().map(|file| file.as_ref().map(AsRawFd::as_raw_fd));
         Stdio { stdin, stdout, stderr }
+    }
+}
+
+/// What is read to the end; a terminal's end is an error.
+fn read_all(stream: Option<OwnedFd>) -> Result<Value> {
+    let Some(stream) = stream else { return Ok(Value::None) };
+    let mut bytes = Vec::new();
+    match File::from(stream).read_to_end(&mut bytes) {
+        Err(e) if e.raw_os_error() != Some(nix::libc::EIO) => Err(e.into()),
+        _ => Ok(Value::Text(escape(&bytes))),
     }
 }
 

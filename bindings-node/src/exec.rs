@@ -1,0 +1,57 @@
+//! A command in a container, while it runs.
+
+use std::os::fd::{IntoRawFd, OwnedFd};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use napi::Result;
+use napi_derive::napi;
+
+use crate::call::{Callback, Cancel, spawn, value};
+
+/// A running command.
+#[napi]
+#[derive(Clone)]
+pub struct Exec {
+    exec: Arc<sampan::Exec>,
+    streams: Arc<Mutex<[Option<OwnedFd>; 3]>>,
+}
+
+impl Exec {
+    pub(crate) fn new(mut exec: sampan::Exec) -> Self {
+        let streams = [exec.take_stdin(), exec.take_stdout(), exec.take_stderr()];
+        Exec { exec: Arc::new(exec), streams: Arc::new(Mutex::new(streams)) }
+    }
+}
+
+#[napi]
+impl Exec {
+    #[napi]
+    pub fn pid(&self) -> i32 {
+        self.exec.pid()
+    }
+
+    /// Descriptors of its input, output and errors, for the caller to close; -1 for none, as in a second call.
+    #[napi]
+    pub fn take(&self) -> Vec<i32> {
+        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *streams).map(|fd| fd.map_or(-1, IntoRawFd::into_raw_fd)).to_vec()
+    }
+
+    #[napi]
+    pub fn wait(&self, cancel: &Cancel, callback: Callback) -> Result<()> {
+        let (exec, token) = (Arc::clone(&self.exec), cancel.token());
+        spawn(callback, move |_| value(exec.wait(&token)?))
+    }
+
+    #[napi]
+    pub fn kill(&self, signal: String, callback: Callback) -> Result<()> {
+        let exec = Arc::clone(&self.exec);
+        spawn(callback, move |_| value(exec.kill(&signal)?))
+    }
+
+    #[napi]
+    pub fn resize(&self, rows: u32, columns: u32, callback: Callback) -> Result<()> {
+        let exec = Arc::clone(&self.exec);
+        spawn(callback, move |_| value(exec.resize(rows, columns)?))
+    }
+}

@@ -1,0 +1,64 @@
+// Commands that run meanwhile, and what a container does.
+import assert from 'node:assert/strict'
+import { createInterface } from 'node:readline'
+import { text } from 'node:stream/consumers'
+import { after, before, test } from 'node:test'
+import { setUp } from './fixtures.mjs'
+
+let at, container
+before(async () => {
+  at = await setUp()
+  await at.engine.pull(at.image)
+  container = await at.engine.container(at.image, ['sleep', '1000'])
+})
+after(() => at?.tearDown())
+
+test('streams are streams', async () => {
+  const script = 'while read w; do echo got $w; done; echo end >&2; exit 3'
+  const e = await container.execStart(['sh', '-c', script], { interactive: true })
+  const lines = createInterface(e.stdout)[Symbol.asyncIterator]()
+  for (const word of ['one', 'two']) {
+    e.stdin.write(`${word}\n`)
+    assert.equal((await lines.next()).value, `got ${word}`)
+  }
+  e.stdin.end()
+  assert.equal((await lines.next()).done, true)
+  assert.equal(await text(e.stderr), 'end\n')
+  assert.equal((await e.wait()).code, 3)
+  e.close()
+})
+
+test('a terminal has an end', async () => {
+  const e = await container.execStart(['sh', '-c', 'read w; stty size; echo $w'], {
+    tty: true, interactive: true, rows: 12, columns: 34,
+  })
+  e.stdin.write('typed\n')
+  assert.equal(await text(e.stdout), 'typed\r\n12 34\r\ntyped\r\n')
+  assert.equal(e.stderr, null)
+  assert.equal((await e.wait()).code, 0)
+  e.close()
+})
+
+test('it is killed with its scope', async () => {
+  const e = await container.execStart(['sleep', '2000'])
+  await assert.rejects(e.wait({ timeout: 0.01 }), { code: 'timeout' })
+  assert.equal((await container.top()).length, 2)
+  await e[Symbol.asyncDispose]()
+  assert.equal((await e.wait()).signal, 9)
+  assert.deepEqual((await container.top()).map(({ command }) => command), ['sleep 1000'])
+})
+
+test('statistics', async () => {
+  assert.equal((await container.stats()).id, container.id)
+  let count = 0
+  for await (const reading of container.statsStream({ interval: 0.01 })) {
+    assert.equal(reading.id, container.id)
+    if (++count === 2) break
+  }
+  const controller = new AbortController()
+  const readings = container.statsStream({ interval: 1000, signal: controller.signal })
+  await readings.next()
+  const next = readings.next()
+  controller.abort()
+  await assert.rejects(next, { code: 'cancelled' })
+})

@@ -1,0 +1,107 @@
+"""A command in a container, while it runs, for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+from typing import TYPE_CHECKING, Any, Optional
+
+from ._call import call
+from ._sampan import Cancel
+
+if TYPE_CHECKING:
+    from ._exec import Exec
+    from ._results import ExitStatus
+
+
+class AsyncExec:
+    """A command in a running container; `async with` kills it at the end if it still runs.
+
+    Its streams are asyncio's own, of bytes.
+    """
+
+    def __init__(self, sync: Exec) -> None:
+        self.sync = sync
+        """The same command for code that may block; its streams are in use here."""
+        self.pid = sync.pid
+        """Its process id in the host's namespace."""
+        self.stdin: Optional[asyncio.StreamWriter] = None
+        """Where its input is written to, when it is `interactive`; closing it ends the input."""
+        self.stdout: Optional[asyncio.StreamReader] = None
+        """Where its output is read from."""
+        self.stderr: Optional[asyncio.StreamReader] = None
+        """Where its errors are read from; with a terminal, they come with the output."""
+        self._transports: list[asyncio.BaseTransport] = []
+
+    @classmethod
+    async def open(cls, sync: Exec) -> AsyncExec:
+        """Takes the streams over into the running loop."""
+        self = cls(sync)
+        if sync.stdin is not None:
+            self.stdin = await self._writer(sync.stdin)
+        if sync.stdout is not None:
+            self.stdout = await self._reader(sync.stdout)
+        if sync.stderr is not None:
+            self.stderr = await self._reader(sync.stderr)
+        return self
+
+    async def _reader(self, file: Any) -> asyncio.StreamReader:
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader(loop=loop)
+        transport, _ = await loop.connect_read_pipe(lambda: _Protocol(reader, loop=loop), _detached(file))
+        self._transports.append(transport)
+        return reader
+
+    async def _writer(self, file: Any) -> asyncio.StreamWriter:
+        loop = asyncio.get_running_loop()
+        protocol = _Protocol(asyncio.StreamReader(loop=loop), loop=loop)
+        transport, _ = await loop.connect_write_pipe(lambda: protocol, _detached(file))
+        self._transports.append(transport)
+        return asyncio.StreamWriter(transport, protocol, None, loop)
+
+    async def wait(self, timeout: float | None = None) -> ExitStatus:
+        """Waits until it has ended, at most `timeout` seconds; then `TimeoutError`."""
+        cancel = Cancel()
+        return await call(lambda: self.sync.wait(timeout, cancel=cancel), cancel)
+
+    async def kill(self, signal: str | int = "SIGKILL") -> None:
+        """Sends it a signal. One that has ended gets none."""
+        await call(lambda: self.sync.kill(signal))
+
+    async def resize(self, height: int, width: int) -> None:
+        """Sets the size of its terminal."""
+        await call(lambda: self.sync.resize(height, width))
+
+    async def aclose(self) -> None:
+        """Closes its streams. The command goes on, and what it still writes goes nowhere."""
+        for transport in self._transports:
+            transport.close()
+
+    async def __aenter__(self) -> AsyncExec:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.kill()
+        await self.aclose()
+        try:
+            await self.wait()
+        except TimeoutError:
+            pass
+
+    def __repr__(self) -> str:
+        return f"<AsyncExec pid={self.pid}>"
+
+
+class _Protocol(asyncio.StreamReaderProtocol):
+    def connection_lost(self, exc: Optional[Exception]) -> None:
+        """A terminal whose other end is closed says EIO where a pipe is at its end."""
+        ended = isinstance(exc, OSError) and exc.errno == errno.EIO
+        super().connection_lost(None if ended else exc)
+
+
+def _detached(file: Any) -> Any:
+    """The descriptor of a file that nothing was read from, in a file of its own without a buffer."""
+    mode, fd = "rb" if file.readable() else "wb", os.dup(file.fileno())
+    file.close()
+    return os.fdopen(fd, mode, 0)

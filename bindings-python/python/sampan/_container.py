@@ -1,0 +1,436 @@
+"""The handle of a container."""
+
+from __future__ import annotations
+
+import os
+
+from . import _html
+from ._exceptions import NotFoundError
+from ._exec import Exec
+from ._logs import BytesLines, Entries, TextLines, log_options
+from ._options import exec_options, streams, update_options
+from ._results import BytesOutput, ExitStatus, Output, check
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import re
+    from collections.abc import Iterable, Iterator, Mapping
+    from typing import Any, Literal, Union, overload
+
+    from . import _sampan
+    from ._engine import Engine
+    from ._logs import Moment
+    from ._options import Command, Path, Size
+    from ._sampan import Cancel
+    from ._types import ContainerInfo, ContainerStats, ProcessInfo, Status
+
+
+class Container:
+    """A container of an engine's store; any process of the same user may hold one.
+
+    In a `with` it is removed at the end, running or not. Without one, dropping it does nothing to the container.
+    """
+
+    def __init__(self, engine: Engine, native: _sampan.Container) -> None:
+        self._engine = engine
+        self._handle = native
+        self._pid = os.getpid()
+        self._owner = self._pid
+        self._closed = False
+        self.id: str = native.id
+        """Its id."""
+
+    @property
+    def _native(self) -> _sampan.Container:
+        # A forked child looks it up anew: the handle belongs to its parent's engine.
+        if self._pid != os.getpid():
+            self._handle = self._engine._native.container(self.id)
+            self._pid = os.getpid()
+        return self._handle
+
+    @property
+    def short_id(self) -> str:
+        """The first twelve digits of its id."""
+        return self.id[:12]
+
+    def inspect(self) -> ContainerInfo:
+        """All there is to know about it."""
+        return self._native.inspect()
+
+    @property
+    def attrs(self) -> ContainerInfo:
+        """As `inspect()`; read anew each time."""
+        return self.inspect()
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.inspect()["name"]
+
+    @property
+    def status(self) -> Status:
+        """`created`, `running`, `paused`, `exited` or `dead`, now."""
+        return self.inspect()["status"]
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Its labels."""
+        return dict(self.inspect()["labels"])
+
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code, once it has ended."""
+        ended = self.inspect()["exit"]
+        return ended["code"] if ended else None
+
+    def start(
+        self, *, stdin: object = None, stdout: object = None, stderr: object = None, cancel: Cancel | None = None
+    ) -> None:
+        """Starts it, and returns once its process runs.
+
+        Args:
+            stdin: A file or descriptor that is read for its standard input.
+            stdout: A file or descriptor that gets its standard output, beside the log.
+            stderr: The same for standard error.
+            cancel: Ends the call from another thread.
+        """
+        self._native.start(streams(stdin, stdout, stderr), cancel)
+
+    def stop(
+        self, *, timeout: float | None = None, signal: str | int | None = None, cancel: Cancel | None = None
+    ) -> None:
+        """Sends its stop signal, then SIGKILL after the timeout; returns once it has ended.
+
+        Args:
+            timeout: Seconds to wait before SIGKILL; the container's own by default.
+            signal: Another signal than the container's stop signal.
+            cancel: Ends the call from another thread.
+        """
+        self._native.stop({"timeout": timeout, "signal": _signal(signal)}, cancel)
+
+    def restart(
+        self, *, timeout: float | None = None, signal: str | int | None = None, cancel: Cancel | None = None
+    ) -> None:
+        """Stops it when it runs, and starts it again."""
+        self._native.restart({"timeout": timeout, "signal": _signal(signal)}, cancel)
+
+    def kill(self, signal: str | int = "SIGKILL") -> None:
+        """Sends a signal to its process: `SIGHUP`, `HUP`, `1` or `signal.SIGHUP`."""
+        self._native.kill(_signal(signal) or "SIGKILL")
+
+    def wait(self, timeout: float | None = None, *, cancel: Cancel | None = None) -> ExitStatus:
+        """Waits until it has ended, at most `timeout` seconds; then `TimeoutError`."""
+        return ExitStatus(self._native.wait(timeout, cancel))
+
+    if TYPE_CHECKING:
+
+        @overload
+        def logs(
+            self,
+            *,
+            follow: bool = False,
+            text: Literal[True] = True,
+            stdout: bool = True,
+            stderr: bool = True,
+            since: Moment = None,
+            until: Moment = None,
+            tail: int | str | None = None,
+            timestamps: bool = False,
+        ) -> TextLines: ...
+        @overload
+        def logs(
+            self,
+            *,
+            follow: bool = False,
+            text: Literal[False],
+            stdout: bool = True,
+            stderr: bool = True,
+            since: Moment = None,
+            until: Moment = None,
+            tail: int | str | None = None,
+            timestamps: bool = False,
+        ) -> BytesLines: ...
+
+    def logs(
+        self,
+        *,
+        follow: bool = False,
+        text: bool = True,
+        stdout: bool = True,
+        stderr: bool = True,
+        since: Moment = None,
+        until: Moment = None,
+        tail: int | str | None = None,
+        timestamps: bool = False,
+    ) -> Union[TextLines, BytesLines]:
+        """Its log, an iterator of lines; `.read()` gives all of it.
+
+        Args:
+            follow: Go on until the container ends.
+            text: Lines as `str`; `False` for `bytes`.
+            stdout: With standard output.
+            stderr: With standard error.
+            since: Only lines at or after this: a datetime, a timedelta back from now, Unix seconds, RFC 3339, `"10m"`.
+            until: Only lines before this.
+            tail: Only the last so many lines.
+            timestamps: Each line begins with its time.
+        """
+        kind = TextLines if text else BytesLines
+        return kind(self._entries(log_options(follow, stdout, stderr, since, until, tail)), timestamps)
+
+    def log_entries(
+        self,
+        *,
+        follow: bool = False,
+        stdout: bool = True,
+        stderr: bool = True,
+        since: Moment = None,
+        until: Moment = None,
+        tail: int | str | None = None,
+    ) -> Entries:
+        """Its log as entries: time, stream and bytes."""
+        return self._entries(log_options(follow, stdout, stderr, since, until, tail))
+
+    def _entries(self, options: dict[str, Any]) -> Entries:
+        return Entries(self._native.logs(options))
+
+    def wait_ready(self, *, log: str | re.Pattern[str], timeout: float = 60.0) -> str:
+        """Waits until a line of its log matches, and returns that line.
+
+        Args:
+            log: A text that the line contains, or a pattern that is found in it.
+            timeout: Seconds to wait at most; then `TimeoutError`.
+        """
+        from ._ready import wait_for_line
+
+        return wait_for_line(self, log, timeout)
+
+    if TYPE_CHECKING:
+
+        @overload
+        def exec(
+            self,
+            command: Command,
+            *,
+            env: Union[Mapping[str, object], Iterable[str], None] = None,
+            user: str | int | None = None,
+            workdir: Path | None = None,
+            stdin: bytes | str | None = None,
+            tty: bool = False,
+            privileged: bool = False,
+            timeout: float | None = None,
+            text: Literal[True] = True,
+            check: bool = False,
+            cancel: Cancel | None = None,
+        ) -> Output: ...
+        @overload
+        def exec(
+            self,
+            command: Command,
+            *,
+            env: Union[Mapping[str, object], Iterable[str], None] = None,
+            user: str | int | None = None,
+            workdir: Path | None = None,
+            stdin: bytes | str | None = None,
+            tty: bool = False,
+            privileged: bool = False,
+            timeout: float | None = None,
+            text: Literal[False],
+            check: bool = False,
+            cancel: Cancel | None = None,
+        ) -> BytesOutput: ...
+
+    def exec(
+        self,
+        command: Command,
+        *,
+        env: Union[Mapping[str, object], Iterable[str], None] = None,
+        user: str | int | None = None,
+        workdir: Path | None = None,
+        stdin: bytes | str | None = None,
+        tty: bool = False,
+        privileged: bool = False,
+        timeout: float | None = None,
+        text: bool = True,
+        check: bool = False,
+        cancel: Cancel | None = None,
+    ) -> Union[Output, BytesOutput]:
+        """Runs a command in it to the command's end, and returns what it wrote and how it ended.
+
+        Args:
+            command: Words; a string is split as a shell would, without running one.
+            env: Environment on top of the container's.
+            user: `user[:group]` by name or number; the container's by default.
+            workdir: Working directory; the container's by default.
+            stdin: Bytes or text for its standard input, which is then closed; empty by default.
+            tty: Give it a terminal; both outputs are then one.
+            privileged: All capabilities. Not a security boundary.
+            timeout: Seconds after which it is killed; then `TimeoutError`.
+            text: Output as `str`; `False` for `bytes`.
+            check: Raise `ExitError` unless the exit code is 0.
+            cancel: Ends the call from another thread, and kills the command.
+        """
+        options = exec_options(command, env, user, workdir, stdin, tty, privileged, timeout)
+        fields = self._native.exec(options, cancel)
+        output = Output(fields) if text else BytesOutput(fields)
+        if check:
+            _check(output)
+        return output
+
+    def exec_start(
+        self,
+        command: Command,
+        *,
+        env: Union[Mapping[str, object], Iterable[str], None] = None,
+        user: str | int | None = None,
+        workdir: Path | None = None,
+        interactive: bool = False,
+        tty: bool = False,
+        rows: int | None = None,
+        columns: int | None = None,
+        privileged: bool = False,
+        detach: bool = False,
+        timeout: float | None = None,
+        text: bool = True,
+        cancel: Cancel | None = None,
+    ) -> Exec:
+        """Starts a command in it and returns while it runs, with its streams as files.
+
+        Args:
+            command: Words; a string is split as a shell would, without running one.
+            env: Environment on top of the container's.
+            user: `user[:group]` by name or number; the container's by default.
+            workdir: Working directory; the container's by default.
+            interactive: Give it an input: `stdin` of what is returned.
+            tty: Give it a terminal; `stdout` then has both outputs.
+            rows: Rows of its terminal.
+            columns: Columns of its terminal.
+            privileged: All capabilities. Not a security boundary.
+            detach: Its output goes nowhere.
+            timeout: Seconds after which it is killed; `wait` then raises `TimeoutError`.
+            text: Streams of `str`; `False` for `bytes`.
+            cancel: Ends the call from another thread.
+        """
+        options = exec_options(command, env, user, workdir, None, tty, privileged, timeout)
+        options.update(interactive=interactive, rows=rows, columns=columns, detach=detach)
+        return Exec(self._native.exec_start(options, cancel), text)
+
+    def pause(self, *, cancel: Cancel | None = None) -> None:
+        """Freezes its processes; returns once all stand still."""
+        self._native.pause(cancel)
+
+    def unpause(self) -> None:
+        """Lets its frozen processes go on."""
+        self._native.unpause()
+
+    def top(self) -> list[ProcessInfo]:
+        """Its processes, as this host sees them."""
+        return self._native.top()
+
+    def stats(self) -> ContainerStats:
+        """What it uses now. A share of the processors follows from two of these."""
+        return self._native.stats()
+
+    def stats_stream(self, interval: float = 1.0, *, cancel: Cancel | None = None) -> Iterator[ContainerStats]:
+        """What it uses now, and then again every `interval` seconds until it has ended.
+
+        Args:
+            interval: Seconds between two readings.
+            cancel: Ends it from another thread.
+        """
+        stream = self._native.stats_stream(interval)
+        return iter(lambda: stream.next(cancel), None)  # type: ignore[arg-type]
+
+    def update(
+        self,
+        *,
+        memory: Size | None = None,
+        memory_swap: Size | None = None,
+        memory_reservation: Size | None = None,
+        cpus: float | None = None,
+        cpu_shares: int | None = None,
+        cpuset_cpus: str | None = None,
+        pids_limit: int | None = None,
+    ) -> None:
+        """Changes its limits, now and for later starts; what is not named stays.
+
+        Args:
+            memory: Memory limit: bytes, or `"512m"`.
+            memory_swap: Memory and swap together; -1 for no limit.
+            memory_reservation: Memory to be left with under pressure.
+            cpus: CPUs as a fraction: 1.5 is one and a half.
+            cpu_shares: Relative CPU weight, 2 to 262144; 1024 is the usual.
+            cpuset_cpus: CPUs to run on: `0-2,4`; for a container that was created with such a list.
+            pids_limit: Largest number of processes; -1 for no limit.
+        """
+        given = {"memory": memory, "memory_swap": memory_swap, "memory_reservation": memory_reservation}
+        rest = {"cpus": cpus, "cpu_shares": cpu_shares, "cpuset_cpus": cpuset_cpus, "pids_limit": pids_limit}
+        self._native.update(update_options(given, rest))
+
+    def rename(self, name: str) -> None:
+        """Gives it another name."""
+        self._native.rename(name)
+
+    def resize(self, height: int, width: int) -> None:
+        """Sets the size of its terminal."""
+        self._native.resize(height, width)
+
+    def remove(self, *, force: bool = False, volumes: bool = False) -> None:
+        """Removes it with all that it wrote.
+
+        Args:
+            force: Kill it first when it runs.
+            volumes: Also remove its anonymous volumes.
+        """
+        self._native.remove({"force": force, "volumes": volumes})
+        self._closed = True
+
+    def close(self) -> None:
+        """Removes it, running or not, with its anonymous volumes. A second call does nothing.
+
+        In a child made by `fork` it does nothing either: the container is its parent's.
+        """
+        if self._closed or self._owner != os.getpid():
+            return
+        try:
+            self.remove(force=True, volumes=True)
+        except NotFoundError:
+            self._closed = True
+
+    def __enter__(self) -> Container:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Container) and self.id == other.id
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def __repr__(self) -> str:
+        return f"<Container {self.short_id}>"
+
+    def _repr_html_(self) -> str:
+        try:
+            return _html.table(_HEAD, [_row(self.inspect())])
+        except NotFoundError:
+            return _html.table(_HEAD, [("—", self.short_id, "", "removed", "")])
+
+
+_HEAD = ("container", "id", "image", "status", "command")
+
+
+def _row(info: ContainerInfo) -> tuple[object, ...]:
+    ended = info["exit"]
+    status = f"{info['status']} ({ended['code']})" if ended and info["status"] == "exited" else info["status"]
+    return info["name"], info["id"][:12], info["image"], status, _html.command_text(info["command"])
+
+
+def _signal(signal: str | int | None) -> str | None:
+    # An IntEnum such as signal.SIGHUP prints its name in some versions and its number in others.
+    return str(int(signal)) if isinstance(signal, int) else signal
+
+
+_check = check

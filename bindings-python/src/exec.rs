@@ -1,0 +1,51 @@
+//! A command in a container, while it runs.
+
+use std::os::fd::{IntoRawFd, OwnedFd};
+use std::sync::Mutex;
+
+use pyo3::prelude::*;
+
+use crate::blocking::{Call, Cancel, brief};
+use crate::value::to_python;
+
+/// A running command.
+#[pyclass(frozen, module = "sampan._sampan")]
+pub struct Exec {
+    exec: sampan::Exec,
+    streams: Mutex<[Option<OwnedFd>; 3]>,
+}
+
+impl Exec {
+    pub fn new(mut exec: sampan::Exec) -> Self {
+        let streams = [exec.take_stdin(), exec.take_stdout(), exec.take_stderr()];
+        Exec { exec, streams: Mutex::new(streams) }
+    }
+}
+
+#[pymethods]
+impl Exec {
+    #[getter]
+    fn pid(&self) -> i32 {
+        self.exec.pid()
+    }
+
+    /// Descriptors of its input, output and errors, for the caller to close; a second call gives none.
+    fn take(&self) -> [Option<i32>; 3] {
+        let mut streams = self.streams.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        std::mem::take(&mut *streams).map(|fd| fd.map(IntoRawFd::into_raw_fd))
+    }
+
+    #[pyo3(signature = (timeout=None, cancel=None))]
+    fn wait<'py>(&self, py: Python<'py>, timeout: Option<f64>, cancel: Option<&Cancel>) -> PyResult<Bound<'py, PyAny>> {
+        let call = Call { cancel, timeout, name: ("wait for command", ""), progress: None };
+        to_python(py, &call.run(py, |_, cancel| self.exec.wait(cancel))?)
+    }
+
+    fn kill(&self, py: Python<'_>, signal: &str) -> PyResult<()> {
+        brief(py, || self.exec.kill(signal))
+    }
+
+    fn resize(&self, py: Python<'_>, rows: u32, columns: u32) -> PyResult<()> {
+        brief(py, || self.exec.resize(rows, columns))
+    }
+}

@@ -1,0 +1,80 @@
+"""Commands that run meanwhile, and what a container does."""
+
+from __future__ import annotations
+
+import asyncio
+import pathlib
+
+import pytest
+
+import sampan
+
+
+def test_streams_are_files(engine: sampan.Engine, image: str) -> None:
+    with engine.container(image, "sleep 1000") as container:
+        with container.exec_start(["sh", "-c", "while read w; do echo got $w; done; exit 3"], interactive=True) as e:
+            assert e.stdin and e.stdout and e.stderr and e.pid > 0
+            for word in ("one", "two"):
+                e.stdin.write(f"{word}\n")
+                assert e.stdout.readline() == f"got {word}\n"
+            e.stdin.close()
+            assert list(e.stdout) == [] and e.stderr.read() == ""
+            assert e.wait() == 3
+        e = container.exec_start("printf '\\377'", text=False)
+        assert e.stdout and e.stdout.read() == b"\xff" and e.stdin is None
+        e.close()
+
+
+def test_a_terminal_ends(engine: sampan.Engine, image: str) -> None:
+    with engine.container(image, "sleep 1000") as container:
+        with container.exec_start("stty size", tty=True, rows=12, columns=34) as e:
+            assert e.stdout and e.stdout.read() == "12 34\r\n"
+            assert e.stderr is None and e.wait() == 0
+
+
+def test_it_is_killed_with_its_with(engine: sampan.Engine, image: str) -> None:
+    with engine.container(image, "sleep 1000") as container:
+        with container.exec_start("sleep 2000") as e:
+            with pytest.raises(sampan.TimeoutError):
+                e.wait(0.01)
+            assert len(container.top()) == 2
+        assert e.wait().signal == 9
+        assert [p["command"] for p in container.top()] == ["sleep 1000"]
+
+
+def test_statistics(engine: sampan.Engine, image: str) -> None:
+    with engine.container(image, "sleep 1000") as container:
+        assert container.stats()["id"] == container.id
+        readings = container.stats_stream(0.01)
+        assert next(readings)["time"] < next(readings)["time"]
+        container.kill()
+        container.wait()
+        assert list(container.stats_stream(1000)) == []
+
+
+def test_the_same_for_asyncio(store: pathlib.Path, engine: sampan.Engine, image: str) -> None:
+    async def main() -> None:
+        make = sampan.AsyncEngine(store / "root", run_dir=store / "run")
+        async with make.container(image, "sleep 1000") as c:
+            async with await c.exec_start(["sh", "-c", "cat; exit 5"], interactive=True) as e:
+                assert e.stdin and e.stdout
+                e.stdin.write(b"over\n")
+                assert await e.stdout.readline() == b"over\n"
+                e.stdin.close()
+                assert await e.stdout.read() == b"" and await e.wait() == 5
+            async with await c.exec_start("tty", tty=True) as e:
+                assert e.stdout and (await e.stdout.read()).startswith(b"/dev/pts/")
+            async with await c.exec_start("sleep 2000") as e:
+                pass
+            assert (await e.wait()).signal == 9
+            assert [p["command"] for p in await c.top()] == ["sleep 1000"]
+            async for reading in c.stats_stream(0.01):
+                assert reading["id"] == c.id
+                break
+            # A task that is cancelled while it waits for the next ends at once.
+            readings = c.stats_stream(1000)
+            await readings.__anext__()
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(readings.__anext__(), 0.05)
+
+    asyncio.run(main())
