@@ -8,8 +8,23 @@ use crate::text::Text;
 use crate::wire::{List, Rootfs, RootfsKind, Step};
 
 /// Nothing that is mounted from here on reaches the host; unmounts there still reach us and keep nothing busy.
+/// From the top of the mount namespace, which is not the host's root when the host has changed that by a chroot.
 pub fn detach_from_host() -> Outcome {
-    sys::mount(c"", c"/", c"", sys::MS_SLAVE | sys::MS_REC, c"").step(Step::Propagation)
+    let host = sys::openat(AT_FDCWD, c"/", sys::O_PATH | sys::O_DIRECTORY, 0).step(Step::Propagation)?;
+    go_to_top().step(Step::Propagation)?;
+    sys::mount(c"", c"/", c"", sys::MS_SLAVE | sys::MS_REC, c"").step(Step::Propagation)?;
+    // The plan's paths are the host's.
+    sys::fchdir(host).and_then(|()| sys::chroot(c".")).step(Step::Propagation)?;
+    let _ = sys::close(host);
+    Ok(())
+}
+
+/// Joining a mount namespace, one's own too, makes the top of it the root.
+fn go_to_top() -> sys::Result {
+    let own = sys::pidfd_open(sys::getpid()).or_else(|_| sys::openat(AT_FDCWD, c"/proc/self/ns/mnt", sys::O_RDONLY, 0))?;
+    let joined = sys::setns(own, sys::CLONE_NEWNS);
+    let _ = sys::close(own);
+    joined
 }
 
 /// A detached mount of it; the descriptor is its root directory.
@@ -35,8 +50,10 @@ pub fn make_readonly(root: Fd) -> Outcome {
     sys::mount_setattr(root, c"", AT_EMPTY_PATH, &attr).step(Step::ReadonlyRoot)
 }
 
-/// Makes it the root of this mount namespace and lets the host's go.
+/// Makes it the root of this mount namespace and lets the host's go: all of it, or a container of a host in a
+/// chroot could climb out by way of what is above.
 pub fn enter(root: Fd) -> Outcome {
+    go_to_top().step(Step::Pivot)?;
     sys::fchdir(root).step(Step::Pivot)?;
     match sys::pivot_root(c".", c".") {
         // The host's root is the first file system of the kernel, which can't be pivoted from.
@@ -70,11 +87,20 @@ struct Overlay {
 
 impl Overlay {
     fn mount(&self, spare: &CStr) -> sys::Result<Fd> {
+        if self.would_be_unescaped() {
+            return self.by_descriptors(spare);
+        }
         match self.by_options() {
             // A kernel without `lowerdir+`, or a path too long for one option.
             Err(Errno::EINVAL) => self.by_descriptors(spare),
             other => other,
         }
+    }
+
+    /// Overlayfs takes a backslash for the beginning of an escape: in some options, and which differs between kernels.
+    fn would_be_unescaped(&self) -> bool {
+        let mut dirs = self.lower.iter().chain([self.upper, self.work]);
+        dirs.any(|dir| dir.to_bytes().contains(&b'\\'))
     }
 
     fn by_options(&self) -> sys::Result<Fd> {
