@@ -22,11 +22,13 @@ pub fn write(map: &IdMap<'static>, pid: i32) -> Outcome {
 }
 
 fn write_directly(map: &IdMap<'static>, pid: i32) -> Outcome {
-    // Without CAP_SETGID outside, the kernel takes a group map only once groups can't be dropped inside.
-    if sys::getuid() != 0 {
+    let groups = || put(pid, b"gid_map", lines(&map.gids).bytes());
+    // Without CAP_SETGID outside, which root too may lack, the kernel takes a group map only once groups can't be
+    // dropped inside.
+    if sys::getuid() != 0 || groups().is_err() {
         put(pid, b"setgroups", b"deny").step(Step::IdMap)?;
+        groups().step(Step::IdMap)?;
     }
-    put(pid, b"gid_map", lines(&map.gids).bytes()).step(Step::IdMap)?;
     put(pid, b"uid_map", lines(&map.uids).bytes()).step(Step::IdMap)
 }
 

@@ -115,8 +115,8 @@ pub fn fork(launch: &Launch<'static>, cgroup: Option<Fd>) -> Outcome<(Forked, bo
     }
     // The kernel may be too old for the cgroup or refuse it: the init enters by itself, and says so when it can't.
     match sys::fork(flags, None) {
-        // Hidden by a seccomp filter.
-        Err(Errno::ENOSYS) => sys::fork_by_clone(flags),
+        // Hidden by a seccomp filter, which may say so in either way.
+        Err(Errno::ENOSYS | Errno::EPERM) => sys::fork_by_clone(flags),
         other => other,
     }
     .step(Step::Clone)

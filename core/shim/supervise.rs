@@ -143,6 +143,8 @@ pub fn run(running: Running) -> ! {
     sys::exit(0)
 }
 
+/// The exit code of a container whose own is lost.
+const UNKNOWN: i32 = 255;
 /// Descriptors that are polled besides the clients'.
 const OWN: usize = 11;
 
@@ -251,13 +253,15 @@ impl Watch {
     /// Buries all children that have ended; the container's orphans are among them when it shares our
     /// process ids.
     fn reap(&mut self) -> Option<Ended> {
-        while let Ok(Some(ended)) = sys::wait(-1, true) {
-            if ended.pid == self.pid {
-                return Some(ended);
+        loop {
+            match sys::wait(-1, true) {
+                Ok(Some(ended)) if ended.pid == self.pid => return Some(ended),
+                Ok(Some(ended)) => self.control.reaped(&ended),
+                // Somebody else has buried it, and with it the word of how it ended.
+                Err(Errno::ECHILD) => return Some(Ended { pid: self.pid, code: UNKNOWN, signal: 0 }),
+                _ => return None,
             }
-            self.control.reaped(&ended);
         }
-        None
     }
 
     /// The host has nothing to say here, but closes the socket when it has no more interest.
