@@ -26,6 +26,16 @@ impl Fail {
         Fail::new(USAGE, message)
     }
 
+    /// Too many processes, or a sandbox that is at odds with the C library.
+    pub fn thread(error: io::Error) -> Self {
+        let hint = match error.raw_os_error() {
+            Some(nix::libc::EAGAIN) => "; raise the limit of processes (ulimit -u)",
+            Some(nix::libc::EPERM) => "; a seccomp filter refuses clone3, which must fail with ENOSYS or be allowed",
+            _ => "",
+        };
+        Fail::usage(format_args!("start a thread: {error}{hint}"))
+    }
+
     pub fn silent(code: u8) -> Self {
         Fail { code, message: None }
     }

@@ -24,6 +24,7 @@ mod unsupported;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    writes_fail_instead_of_killing();
     if let Some(words) = oci::asked(std::env::args_os()) {
         return oci::main(words);
     }
@@ -35,4 +36,11 @@ fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(fail) => fail.report(),
     }
+}
+
+/// Beyond a limit of file sizes a write is answered by SIGXFSZ, which would end us with what is half done in place.
+fn writes_fail_instead_of_killing() {
+    use nix::sys::signal::{SigHandler, Signal, signal};
+    // SAFETY: no handler is installed.
+    let _ = unsafe { signal(Signal::SIGXFSZ, SigHandler::SigIgn) };
 }

@@ -33,10 +33,11 @@ pub fn until_end<T: Send + 'static>(
     wait: impl FnOnce() -> T + Send + 'static,
 ) -> Result<Ending<T>, Fail> {
     let (ended, bell) = nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(io::Error::from)?;
-    let waiter = std::thread::spawn(move || {
+    let work = move || {
         let _bell = bell;
         wait()
-    });
+    };
+    let waiter = std::thread::Builder::new().spawn(work).map_err(Fail::thread)?;
     match Relay::new(streams)?.run(&ended)? {
         true => Ok(Ending::Detached),
         false => match waiter.join() {

@@ -10,6 +10,7 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use sampan::{Cancel, Container, Exec};
 
+use crate::fail::Fail;
 use crate::terminal;
 
 const FORWARDED: &[Signal] = &[
@@ -70,17 +71,19 @@ struct Target {
 
 impl Forwarder {
     /// Takes over the signals of this process; with `proxy` off, only the terminal's change of size.
-    pub fn start(proxy: bool) -> nix::Result<Forwarder> {
+    pub fn start(proxy: bool) -> Result<Forwarder, Fail> {
         let mut set = SigSet::empty();
         set.add(Signal::SIGWINCH);
         if proxy {
             FORWARDED.iter().for_each(|signal| set.add(*signal));
         }
-        set.thread_block()?;
-        let fd = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC)?;
+        let unread = |e: nix::Error| Fail::usage(format_args!("read signals: {}", e.desc()));
+        set.thread_block().map_err(unread)?;
+        let fd = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC).map_err(unread)?;
         let forwarder = Forwarder::default();
         let theirs = forwarder.clone();
-        std::thread::spawn(move || theirs.serve(&fd));
+        let thread = std::thread::Builder::new().spawn(move || theirs.serve(&fd));
+        thread.map_err(Fail::thread)?;
         Ok(forwarder)
     }
 

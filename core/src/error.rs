@@ -226,7 +226,7 @@ impl Error {
 
     /// What the user can do about it.
     pub fn hint_text(&self) -> Option<&str> {
-        self.0.hint.as_deref()
+        self.0.hint.as_deref().or_else(|| usual_cure(self.0.errno?))
     }
 
     /// What could not be cleaned up.
@@ -266,6 +266,19 @@ impl Error {
     }
 }
 
+/// For an errno that has one cure wherever it comes from.
+fn usual_cure(errno: i32) -> Option<&'static str> {
+    match errno {
+        libc::EMFILE => Some("raise this process's limit of open files (ulimit -n) to 64 or more"),
+        libc::ENFILE => Some("the whole machine has too many files open: raise sysctl fs.file-max"),
+        libc::ENOSPC => Some("make room on the disk: space, or inodes"),
+        libc::EDQUOT => Some("make room in the quota of this user"),
+        libc::EROFS => Some("make the file system writable, or give a root on one that is"),
+        libc::EFBIG => Some("raise this process's limit of file sizes (ulimit -f)"),
+        _ => None,
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.operation)?;
@@ -276,7 +289,7 @@ impl fmt::Display for Error {
             c if c.is_empty() => write!(f, ": {}", self.0.kind.about().trim_end_matches('.'))?,
             c => write!(f, ": {c}")?,
         }
-        if let Some(hint) = &self.0.hint {
+        if let Some(hint) = self.hint_text() {
             write!(f, "; {hint}")?;
         }
         for left in &self.0.leftovers {

@@ -18,7 +18,7 @@ pub fn exec(engine: &Engine, args: &ExecArgs) -> Outcome {
     if options.detach {
         return container.exec_start(&options, &Cancel::new()).map(|_| 0).map_err(failed);
     }
-    let forwarder = Forwarder::start(false).map_err(|e| Fail::usage(format_args!("read signals: {e}")))?;
+    let forwarder = Forwarder::start(false)?;
     let raw = match options.tty && options.interactive {
         true => Some(Raw::enter().map_err(|e| Fail::usage(format_args!("set the terminal: {e}")))?),
         false => None,

@@ -111,7 +111,7 @@ fn matches(pattern: &str, text: &str) -> bool {
 
 pub fn pull(engine: &Engine, args: &PullArgs) -> Outcome {
     let options = PullOptions { platform: args.platform.clone(), ..Default::default() };
-    let forwarder = Forwarder::start(true).map_err(|e| Fail::new(1, format_args!("read signals: {e}")))?;
+    let forwarder = Forwarder::start(true)?;
     let mut progress = progress::choose(args.quiet);
     let image = engine.pull(&args.image, &options, &mut *progress, &forwarder.cancel);
     match image {

@@ -80,7 +80,7 @@ fn accompany(container: &Container, forwarder: &Forwarder) -> Outcome {
 }
 
 fn take_signals(proxy: bool) -> Result<Forwarder, Fail> {
-    Forwarder::start(proxy).map_err(|e| Fail::usage(format_args!("read signals: {e}")))
+    Forwarder::start(proxy)
 }
 
 /// Which of our descriptors the container gets. A terminal carries both outputs in one.

@@ -56,9 +56,12 @@ fn print_report(report: &DoctorReport) -> Result<(), Fail> {
         output::line(format_args!("{mark}  {}: {}", check.name, check.detail))?;
         check.hint.iter().try_for_each(|hint| output::line(format_args!("      {hint}")))?;
     }
-    let verdict = if report.ok { "containers can run" } else { "containers can't run" };
     let why = if report.reason.is_empty() { String::new() } else { format!(": {}", report.reason) };
-    output::line(format_args!("\n{verdict}; rung `{}`{why}", report.rung.word()))
+    match report.ok {
+        true => output::line(format_args!("\ncontainers can run; rung `{}`{why}", report.rung.word())),
+        // None was found, so none is named.
+        false => output::line(format_args!("\ncontainers can't run{why}")),
+    }
 }
 
 pub fn gc(engine: &Engine) -> Outcome {

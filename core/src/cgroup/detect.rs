@@ -28,7 +28,8 @@ const MOST: u64 = 8 << 20;
 /// Reads `/proc/self/mountinfo` and `/proc/self/cgroup` and tries what is writable.
 pub fn detect() -> Result<Found> {
     let text = |path: &str| {
-        Ok::<_, crate::error::Error>(String::from_utf8_lossy(&fs::read_bounded(Path::new(path), MOST)?).into_owned())
+        let bytes = fs::read_bounded(Path::new(path), MOST).map_err(|e| e.hint("mount /proc: proc(5)"))?;
+        Ok::<_, crate::error::Error>(String::from_utf8_lossy(&bytes).into_owned())
     };
     let mounts = parse_mounts(&text("/proc/self/mountinfo")?);
     let own = text("/proc/self/cgroup")?;

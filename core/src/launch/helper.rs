@@ -21,7 +21,7 @@ pub fn shim_image() -> &'static [u8] {
 pub struct HelperSource {
     /// An installed helper, used in place of the embedded one; never searched for.
     pub installed: Option<PathBuf>,
-    /// A directory on a file system that allows execution, for an unnamed or unlinked temporary file.
+    /// Where an unnamed or unlinked temporary file is tried first; the usual places come after it.
     pub temp_dir: Option<PathBuf>,
 }
 
@@ -89,11 +89,30 @@ fn make(source: &HelperSource) -> Result<OwnedFd> {
     sealed_memfd().or_else(|refused| temporary(source).map_err(|_| refusal(refused)))
 }
 
+/// Another one, where the host has made this one and then refused to execute it.
+pub(super) fn instead(source: &HelperSource, refused: IoError) -> Result<Executable> {
+    match source.installed {
+        Some(_) => Err(refusal(refused)),
+        None => temporary(source).map(replace).map_err(|_| refusal(refused)),
+    }
+}
+
+fn replace(fd: OwnedFd) -> Executable {
+    // The old one stays open: another thread may be about to execute it.
+    FD.store(-1, Ordering::Release);
+    share(fd)
+}
+
 fn refusal(refused: IoError) -> Error {
-    Error::errno_in(refused.raw_os_error().unwrap_or(0), "prepare helper", "")
-        .with_kind(Kind::PermissionDenied)
-        .because("this host executes neither a memfd nor a temporary file")
-        .hint("install the helper and name it in the engine's options")
+    let error = Error::errno_in(refused.raw_os_error().unwrap_or(0), "start helper", "");
+    match refused.raw_os_error() {
+        Some(libc::ENOSYS) => super::refusal::explain(error, libc::ENOSYS),
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOSPC) => error,
+        _ => error
+            .with_kind(Kind::PermissionDenied)
+            .because("this host executes neither a memory file nor a temporary file")
+            .hint("install the helper and name it in the engine's options"),
+    }
 }
 
 fn sealed_memfd() -> std::io::Result<OwnedFd> {
@@ -161,11 +180,27 @@ impl Write for FdWriter<'_> {
     }
 }
 
-/// The rungs below the memfd: a file without a name, then one whose name is removed at once.
+/// The rungs below the memfd: a file without a name, then one whose name is removed at once; each in the first of
+/// these directories that allows it.
 fn temporary(source: &HelperSource) -> std::io::Result<OwnedFd> {
-    let default = std::env::temp_dir();
-    let dir = source.temp_dir.as_deref().unwrap_or(&default);
+    let usual = [std::env::temp_dir(), "/tmp".into(), "/var/tmp".into(), "/dev/shm".into()];
+    let mut result = Err(IoError::from_raw_os_error(libc::ENOENT));
+    for dir in source.temp_dir.iter().chain(&usual) {
+        result = temporary_in(dir);
+        if result.is_ok() {
+            break;
+        }
+    }
+    result
+}
+
+fn temporary_in(dir: &Path) -> std::io::Result<OwnedFd> {
     let written = open(dir, libc::O_TMPFILE | libc::O_RDWR, 0o700).or_else(|_| unlinked(dir))?;
+    // The umask may have taken it away.
+    nix::sys::stat::fchmod(&written, nix::sys::stat::Mode::S_IRWXU)?;
+    if nix::sys::statvfs::fstatvfs(&written)?.flags().contains(nix::sys::statvfs::FsFlags::ST_NOEXEC) {
+        return Err(IoError::from_raw_os_error(libc::EACCES));
+    }
     FdWriter(&written).write_all(SHIM)?;
     // The writer must be closed before an exec, or it is "text file busy".
     open(Path::new(&format!("/proc/self/fd/{}", written.as_raw_fd())), libc::O_RDONLY, 0)

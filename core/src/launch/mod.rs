@@ -8,6 +8,7 @@ mod control;
 mod encode;
 mod helper;
 mod modes;
+mod refusal;
 mod sentence;
 mod spawn;
 mod status;

@@ -1,5 +1,6 @@
 //! A failed step as one sentence with its kind and cure.
 
+use super::refusal;
 use crate::error::{Error, Kind};
 use crate::wire::Step;
 
@@ -13,7 +14,7 @@ pub(super) fn of(step: u32, errno: i32, detail: &[u8]) -> Error {
         Step::Exec => exec(errno, detail),
         Step::User | Step::Group => unknown_user(step, errno, detail),
         Step::IdMapHelper => id_map_helper(errno, detail),
-        Step::Clone => namespaces(errno),
+        Step::Clone => refusal::namespaces(errno),
         Step::Abi => Error::new(Kind::Unsupported, "start helper", "")
             .because("the installed helper belongs to another version of the library")
             .hint("install the helper of this version, or leave the option out"),
@@ -22,8 +23,13 @@ pub(super) fn of(step: u32, errno: i32, detail: &[u8]) -> Error {
             .hint("a memory limit of a few hundred KiB kills it; raise the limit"),
         Step::Hostile => Error::new(Kind::InvalidImage, "start container", detail)
             .because("the image has a symbolic link where a mount of the container belongs"),
-        step => with_errno(Error::new(kind(step, errno), step.words(), detail), errno),
+        Step::Overlay => refusal::overlay(plain(step, errno, &detail), errno, &detail),
+        step => refusal::explain(plain(step, errno, &detail), errno),
     }
+}
+
+fn plain(step: Step, errno: i32, detail: &str) -> Error {
+    with_errno(Error::new(kind(step, errno), step.words(), detail), errno)
 }
 
 fn with_errno(error: Error, errno: i32) -> Error {
@@ -74,20 +80,5 @@ fn id_map_helper(errno: i32, said: String) -> Error {
             .hint("install it (package uidmap or shadow-utils), or run with the single-id map"),
         _ => with_errno(Error::new(Kind::PermissionDenied, "write the id map", "").because(said), errno)
             .hint("check this user's ranges in /etc/subuid and /etc/subgid"),
-    }
-}
-
-fn namespaces(errno: i32) -> Error {
-    let error = Error::errno_in(errno, "create the namespaces", "");
-    match errno {
-        libc::EPERM | libc::EACCES | libc::ENOSYS => error
-            .with_kind(Kind::PermissionDenied)
-            .hint("this host forbids user namespaces to this user; see `sampan doctor`"),
-        libc::ENOSPC | libc::EUSERS => error
-            .with_kind(Kind::LimitExceeded)
-            .because("too many namespaces")
-            .hint("raise /proc/sys/user/max_*_namespaces"),
-        libc::EAGAIN => error.with_kind(Kind::LimitExceeded).because("too many processes"),
-        _ => error,
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Mutex;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 
 use super::helper::{self, Executable, HelperSource};
+use super::refusal;
 use crate::error::{Context, Error, Kind, Result};
 use crate::wire::{self, ABI, fd};
 
@@ -27,15 +28,23 @@ pub(super) fn spawn(
     helper: &HelperSource,
 ) -> Result<Shim> {
     reap_returned_shims();
-    let executable = helper::executable(helper)?;
-    let blob = helper::memory_file([&header(kind, passed, body.len()), &body]).context("write request", "")?;
+    let mut executable = helper::executable(helper)?;
+    let blob = helper::memory_file([&header(kind, passed, body.len()), &body]).map_err(unstarted)?;
     let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
         .context("create status socket", "")?;
     let mut job = Job::new(&executable);
     passed.iter().for_each(|(to, from)| job.pass(from.as_raw_fd(), *to));
     job.pass(blob.as_raw_fd(), fd::BLOB);
     job.pass(theirs.as_raw_fd(), fd::STATUS);
-    let pidfd = job.run()?;
+    let pidfd = match job.run() {
+        Err(refused) if job.was_not_executable() => {
+            executable = helper::instead(helper, std::io::Error::from_raw_os_error(job.error))?;
+            job.executable = executable.as_raw_fd();
+            job.run().map_err(|again| again.caused_by(refused))?
+        }
+        done => done?,
+    };
+    drop(executable);
     Ok(remember(Shim { status: ours, pidfd }))
 }
 
@@ -62,7 +71,18 @@ struct Job {
     second_stack: *mut c_void,
     /// Errno of the first thing that failed.
     error: c_int,
+    /// What the grandchild was at then.
+    at: Stage,
     pidfd: RawFd,
+}
+
+/// What a grandchild does, one after the other.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Descriptors,
+    Null,
+    Close,
+    Execute,
 }
 
 const STACK: usize = 32 * 1024;
@@ -77,8 +97,14 @@ impl Job {
             count: 0,
             second_stack: std::ptr::null_mut(),
             error: 0,
+            at: Stage::Descriptors,
             pidfd: -1,
         }
+    }
+
+    /// The host refused the program itself, as policies for memory files and mounts without execution do.
+    fn was_not_executable(&self) -> bool {
+        self.at == Stage::Execute && matches!(self.error, libc::EACCES | libc::EPERM)
     }
 
     fn pass(&mut self, from: RawFd, to: RawFd) {
@@ -87,6 +113,7 @@ impl Job {
     }
 
     fn run(&mut self) -> Result<OwnedFd> {
+        (self.error, self.at, self.pidfd) = (0, Stage::Descriptors, -1);
         let mut stacks = Vec::<u128>::with_capacity(2 * STACK / 16);
         let base = stacks.as_mut_ptr().cast::<u8>();
         // SAFETY: both tops lie in or at the end of the allocation, which outlives both children.
@@ -103,7 +130,7 @@ impl Job {
         let error = std::io::Error::last_os_error();
         restore_signals(&old);
         match pid {
-            -1 => return Err(error).context("clone helper", ""),
+            -1 => return Err(unstarted(error)),
             _ => reap(intermediate),
         }
         self.outcome()
@@ -112,12 +139,24 @@ impl Job {
     fn outcome(&self) -> Result<OwnedFd> {
         // SAFETY: the clone put it into our table, and nobody else knows it.
         let pidfd = (self.pidfd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(self.pidfd) });
-        match (self.error, pidfd) {
+        let error = match self.error {
+            // Of a number to duplicate to that is beyond the limit.
+            libc::EINVAL if self.at == Stage::Descriptors => libc::EMFILE,
+            error => error,
+        };
+        match (error, pidfd) {
             (0, Some(pidfd)) => Ok(pidfd),
             (0, None) => Err(Error::new(Kind::Launch, "start helper", "").because("it was killed before it began")),
-            (errno, _) => Err(Error::errno_in(errno, "start helper", "")),
+            (errno, _) if self.at == Stage::Null => Err(Error::errno_in(errno, "open", "/dev/null")
+                .hint("containers need the host's own devices: mount a /dev that has them")),
+            (errno, _) => Err(unstarted(std::io::Error::from_raw_os_error(errno))),
         }
     }
+}
+
+fn unstarted(error: std::io::Error) -> Error {
+    let errno = error.raw_os_error().unwrap_or(0);
+    refusal::explain(Error::errno_in(errno, "start helper", ""), errno)
 }
 
 /// The intermediate: makes the grandchild and ends, so that the shim is nobody's.
@@ -138,29 +177,39 @@ extern "C" fn second_child(job: *mut c_void) -> c_int {
     let job: *mut Job = job.cast();
     // SAFETY: the job outlives this process's use of it; only async-signal-safe calls are made.
     unsafe {
-        if arrange(&*job).is_some() {
-            let argv: [*const c_char; 2] = [c"sampan-shim".as_ptr(), null()];
-            let envp: [*const c_char; 1] = [null()];
-            let empty: &CStr = c"";
-            libc::syscall(
-                libc::SYS_execveat,
-                fd::FIRST_FREE,
-                empty.as_ptr(),
-                argv.as_ptr(),
-                envp.as_ptr(),
-                libc::AT_EMPTY_PATH,
-            );
+        if arrange(&mut *job).is_some() {
+            (*job).at = Stage::Execute;
+            execute();
         }
         (*job).error = *libc::__errno_location();
     }
     1
 }
 
+/// Comes back only with errno set.
+///
+/// # Safety
+/// Runs in a child of its own.
+unsafe fn execute() {
+    // The same number as a path, for hosts that hide the call.
+    const PATH: &CStr = c"/proc/self/fd/8";
+    const _: () = assert!(PATH.to_bytes()[14] - b'0' == fd::FIRST_FREE as u8 && PATH.to_bytes().len() == 15);
+    let (argv, envp) = ([c"sampan-shim".as_ptr(), null()], [null::<c_char>()]);
+    let (empty, flags) = (c"".as_ptr(), libc::AT_EMPTY_PATH);
+    // SAFETY: all strings and vectors end in NUL and null; an exec that fails changes nothing.
+    unsafe {
+        libc::syscall(libc::SYS_execveat, fd::FIRST_FREE, empty, argv.as_ptr(), envp.as_ptr(), flags);
+        if matches!(*libc::__errno_location(), libc::ENOSYS | libc::EPERM) {
+            libc::execve(PATH.as_ptr(), argv.as_ptr(), envp.as_ptr());
+        }
+    }
+}
+
 /// `None` with errno set when a call failed.
 ///
 /// # Safety
 /// Runs in a child with a descriptor table of its own.
-unsafe fn arrange(job: &Job) -> Option<()> {
+unsafe fn arrange(job: &mut Job) -> Option<()> {
     let ok = |result: c_int| (result >= 0).then_some(result);
     // SAFETY: plain calls on descriptor numbers.
     unsafe {
@@ -169,7 +218,9 @@ unsafe fn arrange(job: &Job) -> Option<()> {
         for (from, _) in &mut moves[..job.count] {
             *from = ok(libc::fcntl(*from, libc::F_DUPFD_CLOEXEC, ABOVE))?;
         }
+        job.at = Stage::Null;
         let nothing = ok(libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC))?;
+        job.at = Stage::Descriptors;
         let nothing = ok(libc::fcntl(nothing, libc::F_DUPFD_CLOEXEC, ABOVE))?;
         for to in 0..fd::FIRST_FREE {
             match moves[..job.count].iter().find(|(_, wanted)| *wanted == to) {
@@ -179,6 +230,7 @@ unsafe fn arrange(job: &Job) -> Option<()> {
             };
         }
         ok(libc::dup3(executable, fd::FIRST_FREE, libc::O_CLOEXEC))?;
+        job.at = Stage::Close;
         ok(libc::syscall(libc::SYS_close_range, fd::FIRST_FREE + 1, u32::MAX, 0) as c_int)?;
     }
     Some(())

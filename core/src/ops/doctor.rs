@@ -35,7 +35,10 @@ fn check(name: &str, status: CheckStatus, detail: impl Into<String>, hint: Optio
 }
 
 fn failed(name: &str, error: &Error) -> Check {
-    Check { hint: error.hint_text().map(str::to_owned), ..check(name, CheckStatus::Fail, error.to_string(), None) }
+    let said = error.to_string();
+    let hint = error.hint_text().unwrap_or_default();
+    let detail = said.strip_suffix(hint).and_then(|s| s.strip_suffix("; ")).unwrap_or(&said);
+    check(name, CheckStatus::Fail, detail, error.hint_text())
 }
 
 fn kernel() -> Check {
@@ -48,7 +51,7 @@ fn kernel() -> Check {
 }
 
 fn ids() -> Check {
-    if nix::unistd::geteuid().is_root() {
+    if facts::is_mighty() {
         return check("user ids", CheckStatus::Ok, "root: every id can be had", None);
     }
     match facts::subids() {

@@ -13,6 +13,7 @@ use crate::plan::launch::{Extent, IdMap};
 use crate::{cgroup, fs, sys};
 
 const MOST: u64 = 4 << 20;
+const SYS_ADMIN: u32 = 21;
 
 /// Looks at the host once. A plain user's rung is found out by doing, once a boot.
 pub fn gather(forced: Option<Rung>, paths: &Paths, helper: &HelperSource) -> Result<Found> {
@@ -21,20 +22,22 @@ pub fn gather(forced: Option<Rung>, paths: &Paths, helper: &HelperSource) -> Res
     };
     match forced {
         Some(asked) => return settled(asked, "it was asked for"),
-        None if is_root() => return settled(Rung::Root, "this process is root"),
+        None if is_mighty() => return settled(Rung::Root, "this process is root"),
+        // Root in a container is often as poor as a plain user, and climbs as one.
         None => {}
     }
+    let here = probe::sandbox();
     let memory = paths.run().join("rung");
     let text = fs::read_if_exists(&memory, 4096)?.unwrap_or_default();
-    if let Some((rung_word, fresh)) = probe::recall(&String::from_utf8_lossy(&text), &sys::boot_id())
+    if let Some((rung_word, fresh)) = probe::recall(&String::from_utf8_lossy(&text), &here)
         && let Ok(found) = rung(rung_word).and_then(|r| facts(r, fresh))
     {
-        return Ok(Found { facts: found, reason: "it worked before on this boot".into() });
+        return Ok(Found { facts: found, reason: "it worked before here, on this boot".into() });
     }
     let candidates = [Rung::SubIds, Rung::SingleId].map(|r| rung(r).and_then(|r| facts(r, true)));
     let found = probe::climb(candidates.into(), paths, helper)?;
     let staged = paths.run().join(format!(".rung-{}", std::process::id()));
-    fs::replace(&memory, &staged, probe::remember(&found.facts).as_bytes(), fs::Sync::No)?;
+    fs::replace(&memory, &staged, probe::remember(&found.facts, &here).as_bytes(), fs::Sync::No)?;
     Ok(found)
 }
 
@@ -84,6 +87,11 @@ fn own_capabilities() -> u64 {
 /// The initial user namespace maps every id to itself.
 fn is_initial_user_namespace() -> bool {
     text("/proc/self/uid_map").split_whitespace().eq(["0", "0", "4294967295"])
+}
+
+/// Root that may make namespaces: in a container it often may not.
+pub fn is_mighty() -> bool {
+    is_root() && sys::has_capability(SYS_ADMIN)
 }
 
 fn is_root() -> bool {

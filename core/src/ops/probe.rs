@@ -102,9 +102,12 @@ pub fn climb(candidates: Vec<Result<Facts>>, paths: &Paths, helper: &HelperSourc
             Err(e) => reasons.push(e.to_string()),
         }
     }
-    Err(Error::new(Kind::Unsupported, "choose rung", "")
-        .because(format!("no rung of the rootless ladder works here: {}", reasons.join("; ")))
-        .hint("allow unprivileged user namespaces (sysctl kernel.unprivileged_userns_clone=1, user.max_user_namespaces), or run as root"))
+    let error = Error::new(Kind::Unsupported, "choose rung", "")
+        .because(format!("no rung of the rootless ladder works here: {}", reasons.join("; ")));
+    Err(match nix::unistd::geteuid().is_root() {
+        true => error.hint("give this process CAP_SYS_ADMIN (docker run --privileged), or allow it user namespaces"),
+        false => error.hint("allow unprivileged user namespaces (sysctl kernel.unprivileged_userns_clone=1, user.max_user_namespaces), or run as root"),
+    })
 }
 
 fn try_rung(mut facts: Facts, paths: &Paths, helper: &HelperSource) -> Result<Facts> {
@@ -120,16 +123,30 @@ fn try_rung(mut facts: Facts, paths: &Paths, helper: &HelperSource) -> Result<Fa
     }
 }
 
-/// The rung's word and whether `/proc` can be fresh, as kept for the rest of the boot.
-pub fn remember(facts: &Facts) -> String {
-    format!("{} {} {}\n", facts.boot_id, facts.rung.word(), facts.fresh_proc)
+/// What a found rung holds for: this boot, these namespaces, these restrictions. The same user may come from a pod
+/// whose `/proc` is masked, or from a service that may gain no privileges.
+pub fn sandbox() -> String {
+    let namespace = |kind: &str| {
+        let link = nix::fcntl::readlink(Path::new(&format!("/proc/self/ns/{kind}")));
+        link.unwrap_or_default().to_string_lossy().into_owned()
+    };
+    let status = fs::read_bounded(Path::new("/proc/self/status"), 1 << 16).unwrap_or_default();
+    let status = String::from_utf8_lossy(&status);
+    let word = |key: &str| status.lines().find_map(|l| l.strip_prefix(key)).unwrap_or_default().trim();
+    let restrictions = ["NoNewPrivs:", "Seccomp_filters:", "CapEff:"].map(word);
+    format!("{},{},{},{}", sys::boot_id(), namespace("mnt"), namespace("user"), restrictions.join(","))
 }
 
-/// The reverse of [`remember`]; `None` when it is of another boot.
-pub fn recall(text: &str, boot_id: &str) -> Option<(Rung, bool)> {
+/// The rung's word and whether `/proc` can be fresh, as kept for the rest of the boot.
+pub fn remember(facts: &Facts, sandbox: &str) -> String {
+    format!("{sandbox} {} {}\n", facts.rung.word(), facts.fresh_proc)
+}
+
+/// The reverse of [`remember`]; `None` when it is of another sandbox.
+pub fn recall(text: &str, sandbox: &str) -> Option<(Rung, bool)> {
     let fields: Vec<&str> = text.split_whitespace().collect();
-    let [boot, rung, fresh] = fields[..] else { return None };
-    (boot == boot_id && !boot.is_empty()).then_some((rung.parse().ok()?, fresh.parse().ok()?))
+    let [of, rung, fresh] = fields[..] else { return None };
+    (of == sandbox && !of.is_empty()).then_some((rung.parse().ok()?, fresh.parse().ok()?))
 }
 
 #[cfg(test)]
@@ -138,10 +155,11 @@ mod tests {
 
     #[test]
     fn a_rung_is_remembered_for_the_boot() {
-        let facts = Facts { boot_id: "b1".into(), rung: Rung::SubIds, fresh_proc: false, ..Facts::default() };
-        let text = remember(&facts);
+        let facts = Facts { rung: Rung::SubIds, fresh_proc: false, ..Facts::default() };
+        let text = remember(&facts, "b1");
         assert_eq!(recall(&text, "b1"), Some((Rung::SubIds, false)));
         assert_eq!(recall(&text, "b2"), None);
         assert_eq!(recall("junk", "b1"), None);
+        assert!(!sandbox().contains(char::is_whitespace));
     }
 }

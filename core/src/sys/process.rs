@@ -19,6 +19,17 @@ pub fn is_zombie(pid: i32) -> bool {
     stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with(['Z', 'X']))
 }
 
+/// Whether this process has a capability, by its number, in effect.
+pub fn has_capability(number: u32) -> bool {
+    const VERSION_3: u32 = 0x2008_0522;
+    let mut header = [VERSION_3, 0];
+    // Effective, permitted, inheritable: of the lower 32 and of the upper.
+    let mut data = [0u32; 6];
+    // SAFETY: the kernel reads two words and writes six, which is what there is.
+    let done = unsafe { libc::syscall(libc::SYS_capget, header.as_mut_ptr(), data.as_mut_ptr()) };
+    done == 0 && data[if number < 32 { 0 } else { 3 }] & (1 << (number % 32)) != 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -29,6 +40,16 @@ mod tests {
         let stat = format!("7 (a) R 1 (b) {}", fields.join(" "));
         assert_eq!(parse_start(&stat), Some(22));
         assert_eq!(parse_start("7 (x"), None);
+    }
+
+    #[test]
+    fn capabilities_are_those_of_proc() {
+        let status = read_small("/proc/thread-self/status").unwrap();
+        let hex = status.lines().find_map(|l| l.strip_prefix("CapEff:")).unwrap();
+        let effective = u64::from_str_radix(hex.trim(), 16).unwrap();
+        for number in 0..64 {
+            assert_eq!(has_capability(number), effective & (1 << number) != 0, "{number}");
+        }
     }
 
     #[test]
