@@ -8,6 +8,7 @@ mod errors;
 mod exec;
 mod help;
 mod host;
+mod hosts;
 mod images;
 mod life;
 mod lists;
