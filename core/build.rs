@@ -23,7 +23,7 @@ fn compile(main: &Path) {
         .args(["--edition=2024", "--crate-type=bin", "--crate-name=sampan_shim", "--cfg=shim", "--check-cfg=cfg(shim)"])
         .args(["--target", &env::var("TARGET").expect("cargo sets TARGET")])
         .args(linker())
-        .args(CODEGEN.iter().flat_map(|flag| ["-C", flag]))
+        .args(CODEGEN.iter().chain(own_start_files()).flat_map(|flag| ["-C", flag]))
         .arg("-o")
         .arg(out.join("sampan-shim"))
         .status()
@@ -34,6 +34,12 @@ fn compile(main: &Path) {
 /// The linker that cargo was configured with, if any.
 fn linker() -> Vec<String> {
     env::var("RUSTC_LINKER").map(|l| vec!["-C".into(), format!("linker={l}")]).unwrap_or_default()
+}
+
+/// A musl target brings start files of its own, which it links whatever the linker is told.
+fn own_start_files() -> &'static [&'static str] {
+    let musl = env::var("CARGO_CFG_TARGET_ENV").is_ok_and(|env| env == "musl");
+    if musl { &["link-self-contained=no"] } else { &[] }
 }
 
 /// Small, static at a fixed address, no start files: an exec of it costs a tenth of a millisecond.

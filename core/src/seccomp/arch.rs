@@ -1,7 +1,5 @@
 //! Architectures of system calls: how the kernel names them, and the numbers of their calls.
 
-use std::sync::OnceLock;
-
 /// One table of system calls. x32 shares the kernel's name with x86-64 and sets bit 30 of the number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Arch {
@@ -21,14 +19,59 @@ pub enum Arch {
 pub const X32_BIT: u32 = 0x4000_0000;
 
 /// Calls that x32 has under numbers of its own, from 512 on, in order (arch/x86/entry/syscalls/syscall_64.tbl).
-const X32_OWN: &str = "rt_sigaction rt_sigreturn ioctl readv writev recvfrom sendmsg recvmsg execve ptrace \
-    rt_sigpending rt_sigtimedwait rt_sigqueueinfo sigaltstack timer_create mq_notify kexec_load waitid \
-    set_robust_list get_robust_list vmsplice move_pages preadv pwritev rt_tgsigqueueinfo recvmmsg sendmmsg \
-    process_vm_readv process_vm_writev setsockopt getsockopt io_setup io_submit execveat preadv2 pwritev2";
+const X32_OWN: [&str; 36] = [
+    "rt_sigaction",
+    "rt_sigreturn",
+    "ioctl",
+    "readv",
+    "writev",
+    "recvfrom",
+    "sendmsg",
+    "recvmsg",
+    "execve",
+    "ptrace",
+    "rt_sigpending",
+    "rt_sigtimedwait",
+    "rt_sigqueueinfo",
+    "sigaltstack",
+    "timer_create",
+    "mq_notify",
+    "kexec_load",
+    "waitid",
+    "set_robust_list",
+    "get_robust_list",
+    "vmsplice",
+    "move_pages",
+    "preadv",
+    "pwritev",
+    "rt_tgsigqueueinfo",
+    "recvmmsg",
+    "sendmmsg",
+    "process_vm_readv",
+    "process_vm_writev",
+    "setsockopt",
+    "getsockopt",
+    "io_setup",
+    "io_submit",
+    "execveat",
+    "preadv2",
+    "pwritev2",
+];
 
 /// Calls of x86-64 that x32 does not have at all.
-const NOT_IN_X32: &str = "uselib _sysctl create_module get_kernel_syms query_module nfsservctl set_thread_area \
-    get_thread_area epoll_ctl_old epoll_wait_old vserver";
+const NOT_IN_X32: [&str; 11] = [
+    "uselib",
+    "_sysctl",
+    "create_module",
+    "get_kernel_syms",
+    "query_module",
+    "nfsservctl",
+    "set_thread_area",
+    "get_thread_area",
+    "epoll_ctl_old",
+    "epoll_wait_old",
+    "vserver",
+];
 
 /// Names that profiles use and the table does not have; Arm's own calls (arch/arm/include/uapi/asm/unistd.h).
 const ALSO: &[(Arch, &str, u32)] = &[
@@ -44,6 +87,49 @@ const ALSO: &[(Arch, &str, u32)] = &[
 
 /// Calls of 32-bit Arm alone begin here, far beyond those of Linux.
 pub const ARM_OWN: u32 = 0xf_0000;
+
+/// Finds a call by name. The numbers are sorted by name when this is compiled: to sort them at each start of a
+/// process would cost more than all searches, and names would be pointers to be relocated.
+macro_rules! sorted_calls {
+    ($arch:ident, $name:expr) => {{
+        use syscalls::$arch::Sysno;
+        const fn name_of(number: u32) -> &'static str {
+            match Sysno::new(number as usize) {
+                Some(call) => call.name(),
+                None => "",
+            }
+        }
+        const COUNT: usize = {
+            let (mut count, mut call) = (0, Some(Sysno::first()));
+            while let Some(this) = call {
+                (count, call) = (count + 1, this.next());
+            }
+            count
+        };
+        static SORTED: [u32; COUNT] = {
+            let (mut numbers, mut at, mut call) = ([0; COUNT], 0, Some(Sysno::first()));
+            while let Some(this) = call {
+                numbers[at] = this.id() as u32;
+                (at, call) = (at + 1, this.next());
+            }
+            let mut gap = COUNT / 2;
+            while gap > 0 {
+                let mut end = gap;
+                while end < COUNT {
+                    let mut at = end;
+                    while at >= gap && is_before(name_of(numbers[at]), name_of(numbers[at - gap])) {
+                        (numbers[at], numbers[at - gap]) = (numbers[at - gap], numbers[at]);
+                        at -= gap;
+                    }
+                    end += 1;
+                }
+                gap /= 2;
+            }
+            numbers
+        };
+        SORTED.binary_search_by(|number| name_of(*number).cmp($name)).ok().map(|at| SORTED[at])
+    }};
+}
 
 impl Arch {
     /// The one that this library was compiled for.
@@ -90,36 +176,29 @@ impl Arch {
 
     /// The number of the call with this name, if the architecture has it.
     pub fn number(self, name: &str) -> Option<u32> {
-        let table = self.table();
-        table.binary_search_by(|(known, _)| (*known).cmp(name)).ok().map(|at| table[at].1)
-    }
-
-    /// Names and numbers, sorted by name.
-    fn table(self) -> &'static [(&'static str, u32)] {
-        static TABLES: [OnceLock<Vec<(&'static str, u32)>>; 5] = [const { OnceLock::new() }; 5];
-        TABLES[self as usize].get_or_init(|| {
-            let also = ALSO.iter().filter(|(arch, ..)| *arch == self).map(|(_, name, number)| (*name, *number));
-            let mut table: Vec<_> = self.calls().into_iter().chain(also).collect();
-            table.sort_unstable();
-            table
-        })
-    }
-
-    fn calls(self) -> Vec<(&'static str, u32)> {
-        match self {
-            Arch::X86_64 => syscalls::x86_64::Sysno::iter().map(|call| (call.name(), call.id() as u32)).collect(),
-            Arch::X32 => x32_calls(),
-            Arch::X86 => syscalls::x86::Sysno::iter().map(|call| (call.name(), call.id() as u32)).collect(),
-            Arch::Aarch64 => syscalls::aarch64::Sysno::iter().map(|call| (call.name(), call.id() as u32)).collect(),
-            Arch::Arm => syscalls::arm::Sysno::iter().map(|call| (call.name(), call.id() as u32)).collect(),
-        }
+        let listed = match self {
+            Arch::X86_64 => sorted_calls!(x86_64, name),
+            Arch::X32 => return x32_number(name),
+            Arch::X86 => sorted_calls!(x86, name),
+            Arch::Aarch64 => sorted_calls!(aarch64, name),
+            Arch::Arm => sorted_calls!(arm, name),
+        };
+        listed
+            .or_else(|| ALSO.iter().find(|(arch, also, _)| *arch == self && *also == name).map(|(.., number)| *number))
     }
 }
 
-fn x32_calls() -> Vec<(&'static str, u32)> {
-    let own: Vec<&str> = X32_OWN.split_whitespace().collect();
-    let missing: Vec<&str> = NOT_IN_X32.split_whitespace().collect();
-    let shared = Arch::X86_64.table().iter().filter(|(name, _)| !own.contains(name) && !missing.contains(name));
-    let numbered = own.iter().zip(512..).map(|(name, number)| (*name, number));
-    shared.copied().chain(numbered).map(|(name, number)| (name, number | X32_BIT)).collect()
+fn x32_number(name: &str) -> Option<u32> {
+    let own = X32_OWN.iter().position(|own| *own == name).map(|at| 512 + at as u32);
+    let shared = || Arch::X86_64.number(name).filter(|_| !NOT_IN_X32.contains(&name));
+    own.or_else(shared).map(|number| number | X32_BIT)
+}
+
+/// `a < b`, which strings can't be asked while compiling.
+const fn is_before(a: &str, b: &str) -> bool {
+    let (a, b, mut at) = (a.as_bytes(), b.as_bytes(), 0);
+    while at < a.len() && at < b.len() && a[at] == b[at] {
+        at += 1;
+    }
+    at < b.len() && (at == a.len() || a[at] < b[at])
 }

@@ -47,14 +47,36 @@ pub fn plain(code: u16, k: u32) -> Instruction {
     Instruction { code, jt: 0, jf: 0, k }
 }
 
-/// `if A <code> k { yes } else { no }`, where neither part falls out at its end.
-pub fn branch(code: u16, k: u32, yes: Vec<Instruction>, no: Vec<Instruction>) -> Vec<Instruction> {
-    let mut all = match u8::try_from(yes.len()) {
-        Ok(over) => vec![Instruction { code, jt: 0, jf: over, k }],
-        // Comparisons reach 255 instructions, a skip any number.
-        Err(_) => vec![Instruction { code, jt: 1, jf: 0, k }, plain(code::SKIP, yes.len() as u32)],
-    };
-    all.extend(yes);
-    all.extend(no);
-    all
+/// A program that is written from its end to its beginning, so that a jump's length is known when it is written.
+#[derive(Default)]
+pub struct Backwards(Vec<Instruction>);
+
+impl Backwards {
+    /// How many instructions there are so far.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Goes before all that is there.
+    pub fn put(&mut self, instruction: Instruction) {
+        self.0.push(instruction);
+    }
+
+    /// `if A <code> k { yes } else { no }`, where neither part falls out at its end: the no part was written first,
+    /// then the yes part, of so many instructions.
+    pub fn branch(&mut self, code: u16, k: u32, yes: usize) {
+        match u8::try_from(yes) {
+            Ok(over) => self.put(Instruction { code, jt: 0, jf: over, k }),
+            // Comparisons reach 255 instructions, a skip any number.
+            Err(_) => {
+                self.put(plain(code::SKIP, yes as u32));
+                self.put(Instruction { code, jt: 1, jf: 0, k });
+            }
+        }
+    }
+
+    /// From the beginning.
+    pub fn into_forwards(self) -> impl Iterator<Item = Instruction> {
+        self.0.into_iter().rev()
+    }
 }

@@ -1,9 +1,7 @@
 //! From a policy to a program: per architecture a binary tree over ranges of numbers that are treated alike.
 
-use std::collections::BTreeMap;
-
 use super::arch::{ARM_OWN, X32_BIT};
-use super::assemble::{ARCH, Instruction, NUMBER, branch, code, plain};
+use super::assemble::{ARCH, Backwards, Instruction, NUMBER, code, plain};
 use super::{Action, Arch, Policy, Rule, condition};
 use crate::error::{Error, Kind, Result};
 
@@ -33,24 +31,28 @@ enum Verdict<'a> {
 /// # Errors
 /// `InvalidArgument` when the program is longer than the kernel takes.
 pub fn compile(policy: &Policy) -> Result<Filter> {
-    let mut program = vec![plain(code::RETURN, Action::KillProcess.value())];
+    let mut program = Backwards::default();
+    program.put(plain(code::RETURN, Action::KillProcess.value()));
     for audit in audits(policy).into_iter().rev() {
-        let mut judge = vec![plain(code::LOAD, NUMBER)];
-        judge.extend(tree(&ranges(policy, audit)));
-        program = branch(code::EQUAL, audit, judge, program);
+        let others = program.len();
+        tree(&ranges(policy, audit), &mut program);
+        program.put(plain(code::LOAD, NUMBER));
+        program.branch(code::EQUAL, audit, program.len() - others);
     }
-    program.insert(0, plain(code::LOAD, ARCH));
+    program.put(plain(code::LOAD, ARCH));
     if program.len() > MOST {
         return Err(Error::new(Kind::InvalidArgument, "compile", "seccomp profile")
             .because(format!("it needs {} instructions and the kernel takes {MOST}", program.len()))
             .hint("use fewer conditions on arguments"));
     }
-    Ok(program.into_iter().flat_map(bytes).collect())
+    let mut filter = Vec::with_capacity(8 * program.len());
+    program.into_forwards().for_each(|instruction| filter.extend(bytes(instruction)));
+    Ok(filter)
 }
 
-fn bytes(i: Instruction) -> impl Iterator<Item = u8> {
-    let [c0, c1] = i.code.to_ne_bytes();
-    [c0, c1, i.jt, i.jf].into_iter().chain(i.k.to_ne_bytes())
+fn bytes(i: Instruction) -> [u8; 8] {
+    let ([c0, c1], [k0, k1, k2, k3]) = (i.code.to_ne_bytes(), i.k.to_ne_bytes());
+    [c0, c1, i.jt, i.jf, k0, k1, k2, k3]
 }
 
 /// The kernel's names of the architectures, in order.
@@ -95,32 +97,40 @@ fn without_empty(ranges: Ranges<'_>) -> Ranges<'_> {
 /// The calls of an architecture whose numbers begin with `base`.
 fn add_calls<'a>(policy: &'a Policy, arch: Arch, base: u32, ranges: &mut Ranges<'a>) {
     let calls = by_number(policy, arch);
-    let newest = calls.keys().rev().find(|number| **number & !X32_BIT < ARM_OWN);
+    let known = calls.partition_point(|(number, _)| number & !X32_BIT < ARM_OWN);
+    let newest = known.checked_sub(1).map(|last| calls[last].0);
     let unknown = unknown(policy.default, newest.is_none());
     let mut next = base;
-    for (number, rules) in &calls {
+    for rules in calls.chunk_by(|a, b| a.0 == b.0) {
+        let number = rules[0].0;
         ranges.push((next, Verdict::Always(policy.default)));
         if newest.is_some_and(|newest| newest < number) {
             ranges.push((next, Verdict::Always(unknown)));
         }
-        ranges.push((*number, verdict(rules, policy.default)));
+        ranges.push((number, verdict(rules, policy.default)));
         next = number + 1;
     }
     ranges.push((next, Verdict::Always(unknown)));
 }
 
-fn by_number(policy: &Policy, arch: Arch) -> BTreeMap<u32, Vec<&Rule>> {
-    let mut calls: BTreeMap<u32, Vec<&Rule>> = BTreeMap::new();
-    for rule in &policy.rules {
-        for number in rule.names.iter().filter_map(|name| arch.number(name)) {
-            calls.entry(number).or_default().push(rule);
-        }
-    }
+/// The calls that rules name, by number, and of one number in the order of the rules.
+fn by_number(policy: &Policy, arch: Arch) -> Vec<(u32, &Rule)> {
+    let of_rule = |rule| move |name: &String| arch.number(name).map(|number| (number, rule));
+    let mut calls: Vec<(u32, &Rule)> =
+        policy.rules.iter().flat_map(|rule| rule.names.iter().filter_map(of_rule(rule))).collect();
+    calls.sort_by_key(|(number, _)| *number);
     calls
 }
 
-fn verdict<'a>(rules: &[&'a Rule], default: Action) -> Verdict<'a> {
-    let tried = Policy::rules_on(rules);
+fn verdict<'a>(rules: &[(u32, &'a Rule)], default: Action) -> Verdict<'a> {
+    // Nearly all calls.
+    if let [(_, rule)] = rules
+        && rule.conditions.is_empty()
+    {
+        return Verdict::Always(rule.action);
+    }
+    let rules: Vec<&Rule> = rules.iter().map(|(_, rule)| *rule).collect();
+    let tried = Policy::rules_on(&rules);
     match tried.split_last() {
         Some((last, [])) if last.conditions.is_empty() => Verdict::Always(last.action),
         Some((last, before)) if last.conditions.is_empty() => Verdict::Tried(before.to_vec(), last.action),
@@ -136,35 +146,36 @@ fn unknown(default: Action, nothing_named: bool) -> Action {
     }
 }
 
-fn tree(ranges: &[(u32, Verdict<'_>)]) -> Vec<Instruction> {
+fn tree(ranges: &[(u32, Verdict<'_>)], program: &mut Backwards) {
     match ranges {
-        [] => Vec::new(),
-        [(_, verdict)] => judge(verdict),
+        [] => {}
+        [(_, verdict)] => judge(verdict, program),
         _ => {
             let (low, high) = ranges.split_at(ranges.len() / 2);
-            branch(code::GREATER_OR_EQUAL, high[0].0, tree(high), tree(low))
+            tree(low, program);
+            let low_end = program.len();
+            tree(high, program);
+            program.branch(code::GREATER_OR_EQUAL, high[0].0, program.len() - low_end);
         }
     }
 }
 
-fn judge(verdict: &Verdict<'_>) -> Vec<Instruction> {
+fn judge(verdict: &Verdict<'_>, program: &mut Backwards) {
     match verdict {
-        Verdict::Always(action) => vec![plain(code::RETURN, action.value())],
+        Verdict::Always(action) => program.put(plain(code::RETURN, action.value())),
         Verdict::Tried(rules, otherwise) => {
-            let mut program: Vec<Instruction> = rules.iter().flat_map(|rule| attempt(rule)).collect();
-            program.push(plain(code::RETURN, otherwise.value()));
-            program
+            program.put(plain(code::RETURN, otherwise.value()));
+            rules.iter().rev().for_each(|rule| attempt(rule, program));
         }
     }
 }
 
-/// Returns the rule's action when all its conditions hold; else falls out at the end.
-fn attempt(rule: &Rule) -> Vec<Instruction> {
-    let mut program = vec![plain(code::RETURN, rule.action.value())];
+/// Returns the rule's action when all its conditions hold; else goes on behind it.
+fn attempt(rule: &Rule, program: &mut Backwards) {
+    let behind = program.len();
+    program.put(plain(code::RETURN, rule.action.value()));
     for one in rule.conditions.iter().rev() {
-        let mut longer = condition::code(one, program.len());
-        longer.extend(program);
-        program = longer;
+        let steps = condition::code(one, program.len() - behind);
+        steps.into_iter().rev().for_each(|step| program.put(step));
     }
-    program
 }
