@@ -85,7 +85,7 @@ const WITH_CAPABILITY: &[(&str, &str)] = &[
 
 /// Tracing could step around a filter before Linux 4.8.
 const TRACING: &str = "process_vm_readv process_vm_writev ptrace";
-const TRACING_SINCE: (u32, u32) = (4, 8);
+pub(super) const TRACING_SINCE: (u32, u32) = (4, 8);
 
 const AF_ALG: u64 = 38;
 const AF_VSOCK: u64 = 40;

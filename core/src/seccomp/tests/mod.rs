@@ -8,11 +8,9 @@ mod reading;
 use std::collections::BTreeMap;
 
 use super::arch::{ARM_OWN, X32_BIT};
+use super::cache::DOCKERS;
 use super::{Action, Arch, Circumstances, Compare, Condition, Policy, Rule};
 use machine::Call;
-
-/// Docker's fourteen capabilities.
-const DOCKERS: u64 = 0xa804_25fb;
 
 fn around(arch: Arch, capabilities: u64) -> Circumstances {
     Circumstances { arch, capabilities, kernel: (6, 1) }

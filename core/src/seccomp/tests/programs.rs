@@ -1,4 +1,4 @@
-use super::super::{Condition, arch::X32_BIT, compile, default};
+use super::super::{Condition, arch::X32_BIT, compile, default, default_filter};
 use super::{Action, Arch, Call, Compare, DOCKERS, Policy, Rule, Words, around, machine};
 use crate::capability;
 
@@ -33,6 +33,24 @@ fn the_default_profile_does_what_it_says() {
     for arch in [Arch::X86_64, Arch::Aarch64] {
         for capabilities in [0, DOCKERS, capability::ALL] {
             assert!(hold_against_words(&default::policy(&around(arch, capabilities))) > 1000);
+        }
+    }
+}
+
+/// `SAMPAN_UPDATE=1` writes them anew.
+#[allow(clippy::disallowed_methods)] // A file of the sources, not of the library.
+#[test]
+fn the_prepared_programs_are_those_that_would_be_compiled() {
+    let update = std::env::var_os("SAMPAN_UPDATE").is_some();
+    for (arch, file) in [(Arch::X86_64, "x86_64"), (Arch::Aarch64, "aarch64")] {
+        let compiled = compile(&default::policy(&around(arch, DOCKERS))).unwrap();
+        let path = format!("{}/src/seccomp/prepared/{file}.bpf", env!("CARGO_MANIFEST_DIR"));
+        match update {
+            true => std::fs::write(path, &compiled).unwrap(),
+            false => {
+                let prepared = default_filter(&around(arch, DOCKERS)).unwrap();
+                assert!(*prepared == compiled, "prepared/{file}.bpf is out of date: SAMPAN_UPDATE=1 writes it");
+            }
         }
     }
 }
