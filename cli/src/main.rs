@@ -23,6 +23,10 @@ mod unsupported;
 
 use std::process::ExitCode;
 
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static HEAP: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
 fn main() -> ExitCode {
     writes_fail_instead_of_killing();
     if let Some(words) = oci::asked(std::env::args_os()) {

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Builds the command as it is shipped, one static program for any distribution: bash packaging/command.sh DIR
+#
+# musl, at a fixed address: `--version` takes a third of the time of a dynamic build, since there is nothing to load and
+# nothing to relocate. Installs what is missing by the ordinary clients.
+set -euo pipefail
+mkdir -p "$1"
+out=$(cd "$1" && pwd)
+cd "$(dirname "$0")/.."
+target=$(uname -m)-unknown-linux-musl
+if ! command -v musl-gcc >/dev/null; then
+  apt-get update -q >/dev/null
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends musl-tools >/dev/null
+fi
+rustup target list --installed | grep -qx "$target" || rustup target add "$target"
+export "CC_${target//-/_}=musl-gcc" RUSTFLAGS="-C relocation-model=static"
+cargo build --release --target "$target" -p sampan-cli
+install -m 755 "target/$target/release/sampan" "$out/sampan"
+ls -l "$out/sampan"
