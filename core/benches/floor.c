@@ -1,21 +1,24 @@
 /* The floor: the system calls that one `run` can't do without, and nothing else.
  *
- * floor [--more] LOWER BASE [CGROUP_BASE...]
+ * floor [--bare] [--seccomp FILE] LOWER BASE [GROUP[,FILE=VALUE...]...]
  *
  * A turn for each line of standard input, answered by a line with its time in milliseconds: so that turns can
  * be taken between those of a runtime, under the same load.
  *
- * Each turn makes the cgroups, a directory with its records, a supervising process, namespaces, an overlay,
- * Docker's default mounts, masks and read-only paths, runs /bin/true in it, and removes all again. It checks
- * nothing a container runtime must check, resolves no path safely, and copies no output; a runtime's time is
- * given as a ratio to it. With --more it also does what the list above leaves out and every runtime must do: it
- * raises the loopback interface, drops capabilities one by one, and leaves the host's session keyring.
+ * Each turn makes the cgroups below GROUP with the limits given, a directory with its records, a supervising
+ * process, namespaces, an overlay, Docker's default mounts, masks and read-only paths, raises the loopback
+ * interface, leaves the host's session keyring, drops capabilities, loads the seccomp program in FILE, runs
+ * /bin/true in it, and removes all again. It checks nothing that a container runtime must check, resolves no path
+ * safely, compiles no filter, and copies no output; a runtime's time is given as a ratio to it. With --bare the
+ * loopback, keyring, capabilities, limits and seccomp are left out.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/filter.h>
 #include <linux/sched.h>
+#include <linux/seccomp.h>
 #include <net/if.h>
 #include <sched.h>
 #include <signal.h>
@@ -35,6 +38,12 @@
 
 static void die(const char *what) { perror(what); _exit(1); }
 static void check(int r, const char *what) { if (r < 0) die(what); }
+
+/* A cgroup directory to work below, and what is written into each that is made there. */
+struct group {
+    char *base, *limits[8];
+    int count, v2;
+};
 
 static void put(const char *path, const char *text) {
     int fd = open(path, O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, 0600);
@@ -60,7 +69,7 @@ static const char *masked[] = {"proc/acpi", "proc/interrupts", "proc/kcore", "pr
 static const char *readonly[] = {"proc/bus", "proc/fs", "proc/irq", "proc/sys", "proc/sysrq-trigger"};
 static const char *devices[] = {"null", "zero", "full", "random", "urandom", "tty"};
 
-static void mounts(char **groups, int n, const char *id) {
+static void mounts(struct group *groups, int n, const char *id) {
     char path[512], from[512];
     mount_fs("proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
     mount_fs("tmpfs", "dev", MS_NOSUID, "mode=755,size=64m");
@@ -75,7 +84,7 @@ static void mounts(char **groups, int n, const char *id) {
     mount_fs("sysfs", "sys", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY, NULL);
     mount_fs("tmpfs", "sys/fs/cgroup", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=755");
     for (int i = 0; i < n; i++) {
-        snprintf(from, sizeof from, "%s/floor/%s", groups[i], id);
+        snprintf(from, sizeof from, "%s/floor/%s", groups[i].base, id);
         snprintf(path, sizeof path, "sys/fs/cgroup/%d", i);
         mkdir(path, 0755);
         check(mount(from, path, NULL, MS_BIND, NULL), path);
@@ -96,7 +105,23 @@ static void mounts(char **groups, int n, const char *id) {
             mount(NULL, readonly[i], NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL);
 }
 
-static int more;
+static int bare;
+static struct sock_fprog filter;
+
+/* As a runtime has it ready: compiled before. */
+static void read_filter(const char *path) {
+    static struct sock_filter program[BPF_MAXINSNS];
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    check(fd, path);
+    ssize_t size = read(fd, program, sizeof program);
+    check(size, path);
+    close(fd);
+    filter = (struct sock_fprog){.len = size / sizeof *program, .filter = program};
+}
+
+static void load_filter(void) {
+    if (filter.len) check(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter), "seccomp");
+}
 
 static void raise_loopback(void) {
     struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP};
@@ -115,14 +140,21 @@ static void drop_capabilities(void) {
     check(syscall(SYS_capset, &header, data), "capset");
 }
 
-static void init(const char *lower, const char *dir, char **groups, int n, const char *id) {
-    char text[1024], path[512];
+static void enter_groups(struct group *groups, int n, const char *id) {
+    char path[512];
     for (int i = 0; i < n; i++) {
-        snprintf(path, sizeof path, "%s/floor/%s/tasks", groups[i], id);
+        if (groups[i].v2) continue;
+        snprintf(path, sizeof path, "%s/floor/%s/tasks", groups[i].base, id);
         put(path, "0");
     }
+}
+
+static void init(const char *lower, const char *dir, struct group *groups, int n, const char *id) {
+    char text[1024];
+    enter_groups(groups, n, id);
+    if (!bare) syscall(SYS_keyctl, 1 /* join a new session keyring */, NULL);
     check(unshare(CLONE_NEWCGROUP), "cgroup namespace");
-    if (more) syscall(SYS_keyctl, 1 /* join a new session keyring */, NULL), raise_loopback();
+    if (!bare) raise_loopback();
     check(mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL), "propagation");
     snprintf(text, sizeof text, "lowerdir=%s,upperdir=%s/upper,workdir=%s/work", lower, dir, dir);
     check(mount("overlay", dir, "overlay", MS_NODEV, text), "overlay");
@@ -131,18 +163,40 @@ static void init(const char *lower, const char *dir, char **groups, int n, const
     check(syscall(SYS_pivot_root, ".", "."), "pivot_root");
     check(umount2(".", MNT_DETACH), "umount");
     check(sethostname("floor", 5), "sethostname");
-    if (more) drop_capabilities();
+    /* Before the capabilities go: without no_new_privs a filter takes CAP_SYS_ADMIN. */
+    if (!bare) load_filter(), drop_capabilities();
     char *argv[] = {"true", NULL}, *envp[] = {NULL};
     execve("/bin/true", argv, envp);
     die("/bin/true");
 }
 
-static void supervise(const char *lower, const char *dir, char **groups, int n, const char *id) {
-    int out[2], err[2], status;
+/* A cgroup is busy for a moment after its last process has ended; for longer, somebody else is in it. */
+static void remove_group(const char *path) {
+    struct timespec pause = {.tv_nsec = 20000};
+    for (int tries = 0; rmdir(path) < 0; tries++) {
+        if (errno != EBUSY || tries == 100000) die(path);
+        if (tries > 100) nanosleep(&pause, NULL);
+    }
+}
+
+/* The descriptor of the v2 cgroup that the init is born in, if there is one. */
+static int birthplace(struct group *groups, int n, const char *id) {
+    char path[512];
+    for (int i = 0; i < n; i++) {
+        if (!groups[i].v2) continue;
+        snprintf(path, sizeof path, "%s/floor/%s", groups[i].base, id);
+        return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    }
+    return -1;
+}
+
+static void supervise(const char *lower, const char *dir, struct group *groups, int n, const char *id) {
+    int out[2], err[2], status, cgroup = birthplace(groups, n, id);
     char path[512], byte;
     setsid();
     check(pipe2(out, O_CLOEXEC), "pipe"), check(pipe2(err, O_CLOEXEC), "pipe");
     struct clone_args args = {.flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS, .exit_signal = SIGCHLD};
+    if (cgroup >= 0) args.flags |= CLONE_INTO_CGROUP, args.cgroup = cgroup;
     pid_t pid = syscall(SYS_clone3, &args, sizeof args);
     check(pid, "clone3");
     if (pid == 0) {
@@ -155,17 +209,28 @@ static void supervise(const char *lower, const char *dir, char **groups, int n, 
     while (read(out[0], &byte, 1) > 0 || read(err[0], &byte, 1) > 0) {}
     check(waitpid(pid, &status, 0), "waitpid");
     for (int i = 0; i < n; i++) {
-        snprintf(path, sizeof path, "%s/floor/%s", groups[i], id);
-        while (rmdir(path) < 0 && errno == EBUSY) {}
+        snprintf(path, sizeof path, "%s/floor/%s", groups[i].base, id);
+        remove_group(path);
     }
     snprintf(path, sizeof path, "%s/exit.json", dir);
     put(path, "{}");
     _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
 }
 
+static void make_group(struct group *group, const char *id) {
+    char path[512], file[1024];
+    snprintf(path, sizeof path, "%s/floor/%s", group->base, id);
+    check(mkdir(path, 0755), path);
+    for (int i = 0; i < group->count && !bare; i++) {
+        char *value = strchr(group->limits[i], '=');
+        snprintf(file, sizeof file, "%s/%.*s", path, (int)(value - group->limits[i]), group->limits[i]);
+        put(file, value + 1);
+    }
+}
+
 static const char *files[] = {"record.json", "lock", "state.json", "exit.json"};
 
-static void turn(const char *lower, const char *base, char **groups, int n, int count) {
+static void turn(const char *lower, const char *base, struct group *groups, int n, int count) {
     char id[32], dir[256], path[512];
     int status;
     snprintf(id, sizeof id, "%d-%d", getpid(), count);
@@ -174,10 +239,7 @@ static void turn(const char *lower, const char *base, char **groups, int n, int 
     snprintf(path, sizeof path, "%s/upper", dir), mkdir(path, 0755);
     snprintf(path, sizeof path, "%s/work", dir), mkdir(path, 0755);
     for (int i = 0; i < 2; i++) snprintf(path, sizeof path, "%s/%s", dir, files[i]), put(path, "{}");
-    for (int i = 0; i < n; i++) {
-        snprintf(path, sizeof path, "%s/floor/%s", groups[i], id);
-        check(mkdir(path, 0755), path);
-    }
+    for (int i = 0; i < n; i++) make_group(&groups[i], id);
     pid_t pid = fork();
     if (pid == 0) supervise(lower, dir, groups, n, id);
     check(waitpid(pid, &status, 0), "waitpid");
@@ -190,29 +252,46 @@ static void turn(const char *lower, const char *base, char **groups, int n, int 
     check(rmdir(dir), dir);
 }
 
-static void parents(char **groups, int n, int (*act)(const char *)) {
+static void parents(struct group *groups, int n, int (*act)(const char *)) {
     for (int i = 0; i < n; i++) {
         char path[512];
-        snprintf(path, sizeof path, "%s/floor", groups[i]);
+        snprintf(path, sizeof path, "%s/floor", groups[i].base);
         act(path);
     }
 }
 
 static int make(const char *path) { return mkdir(path, 0755); }
 
+/* Takes the argument apart where it lies. */
+static struct group group(char *argument) {
+    struct group group = {.base = strtok(argument, ",")};
+    char path[512], *limit;
+    while ((limit = strtok(NULL, ","))) {
+        if (!strchr(limit, '=') || group.count == 8) exit(2);
+        group.limits[group.count++] = limit;
+    }
+    snprintf(path, sizeof path, "%s/cgroup.controllers", group.base);
+    group.v2 = access(path, F_OK) == 0;
+    return group;
+}
+
 int main(int argc, char **argv) {
-    if (argc > 1 && strcmp(argv[1], "--more") == 0) more = 1, argc--, argv++;
-    if (argc < 3) return 2;
-    parents(argv + 3, argc - 3, make);
+    struct group groups[16];
     struct timespec a, b;
     char line[16];
+    int n = 0;
+    if (argc > 1 && strcmp(argv[1], "--bare") == 0) bare = 1, argc--, argv++;
+    if (argc > 2 && strcmp(argv[1], "--seccomp") == 0) read_filter(argv[2]), argc -= 2, argv += 2;
+    if (argc < 3 || argc - 3 > 16) return 2;
+    for (; n < argc - 3; n++) groups[n] = group(argv[n + 3]);
+    parents(groups, n, make);
     for (int i = 0; fgets(line, sizeof line, stdin); i++) {
         clock_gettime(CLOCK_MONOTONIC, &a);
-        turn(argv[1], argv[2], argv + 3, argc - 3, i);
+        turn(argv[1], argv[2], groups, n, i);
         clock_gettime(CLOCK_MONOTONIC, &b);
         printf("%.3f\n", (b.tv_sec - a.tv_sec) * 1e3 + (b.tv_nsec - a.tv_nsec) / 1e6);
         fflush(stdout);
     }
-    parents(argv + 3, argc - 3, rmdir);
+    parents(groups, n, rmdir);
     return 0;
 }

@@ -1,11 +1,12 @@
 /* Turns of `run true` through the C face, the library loaded by dlopen.
  *
- * turns LIBRARY ROOT IMAGE
+ * turns LIBRARY ROOT IMAGE MEMORY CPUS PIDS
  *
  * A turn for each line of standard input, answered by a line with its time in milliseconds.
  */
 #include <dlfcn.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 
 #include "sampan.h"
@@ -13,7 +14,7 @@
 #define LOAD(name) __typeof__(name) *name##_ = (__typeof__(name) *)dlsym(library, #name)
 
 int main(int argc, char **argv) {
-    if (argc < 4) return 2;
+    if (argc < 7) return 2;
     void *library = dlopen(argv[1], RTLD_NOW | RTLD_LOCAL);
     if (!library) return fprintf(stderr, "%s\n", dlerror()), 1;
     LOAD(sampan_engine_open);
@@ -32,6 +33,10 @@ int main(int argc, char **argv) {
     struct sampan_run_options options = SAMPAN_RUN_OPTIONS_INIT;
     options.image = argv[3];
     options.command = command;
+    options.network = "none";
+    const int64_t memory = atoll(argv[4]), pids = atoll(argv[6]);
+    const double cpus = atof(argv[5]);
+    options.memory = &memory, options.cpus = &cpus, options.pids_limit = &pids;
     struct timespec a, b;
     char line[16];
     while (fgets(line, sizeof line, stdin)) {

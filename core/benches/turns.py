@@ -1,6 +1,6 @@
 """Turns of `run true` through the Python package.
 
-turns.py ROOT IMAGE
+turns.py ROOT IMAGE MEMORY CPUS PIDS
 
 A turn for each line of standard input, answered by a line with its time in milliseconds.
 """
@@ -10,8 +10,10 @@ import time
 
 import sampan
 
-sampan.use_engine(sampan.Engine(root=sys.argv[1]))
+root, image, memory, cpus, pids = sys.argv[1:]
+limits = {"memory": int(memory), "cpus": float(cpus), "pids_limit": int(pids)}
+sampan.use_engine(sampan.Engine(root=root))
 for _ in sys.stdin:
     began = time.perf_counter()
-    sampan.run(sys.argv[2], ["true"], check=True)
+    sampan.run(image, ["true"], check=True, network="none", **limits)
     print(f"{(time.perf_counter() - began) * 1e3:.3f}", flush=True)

@@ -1,5 +1,7 @@
 //! All that a container may leave, listed: before and after must be equal.
 
+#![allow(dead_code)]
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -28,6 +30,24 @@ impl Listing {
             locks: locks(&files),
             files: files.into_iter().filter(|p| !is_kept(p)).collect(),
         }
+    }
+}
+
+/// A listing, and what belongs to this process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    pub listing: Listing,
+    /// Open descriptors of this process.
+    pub descriptors: usize,
+    /// Mounts in this mount namespace.
+    pub mounts: usize,
+}
+
+impl Standing {
+    pub fn of(dir: &Path, cgroup_parent: &str) -> Standing {
+        let descriptors = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
+        let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default().lines().count();
+        Standing { listing: Listing::of(dir, cgroup_parent), descriptors, mounts }
     }
 }
 
