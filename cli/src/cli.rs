@@ -4,7 +4,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use sampan::{EngineOptions, Rung};
 
-use crate::flags::{CreateArgs, ExecArgs, RunArgs, size};
+use crate::flags::{CreateArgs, ExecArgs, Limits, RunArgs};
 use crate::late::Late;
 
 const EXAMPLES: &str = "\
@@ -234,27 +234,8 @@ pub struct StatsArgs {
 
 #[derive(Debug, Args)]
 pub struct UpdateArgs {
-    /// Memory limit: 512m, 2g
-    #[arg(short, long, value_name = "SIZE", value_parser = size::bytes)]
-    pub memory: Option<i64>,
-    /// Memory and swap together; -1 for no limit
-    #[arg(long, value_name = "SIZE", value_parser = size::bytes_or_unlimited, allow_hyphen_values = true)]
-    pub memory_swap: Option<i64>,
-    /// Memory to be left with under pressure
-    #[arg(long, value_name = "SIZE", value_parser = size::bytes)]
-    pub memory_reservation: Option<i64>,
-    /// Number of CPUs: 1.5
-    #[arg(long, value_name = "N")]
-    pub cpus: Option<f64>,
-    /// Relative CPU weight
-    #[arg(short, long, value_name = "N")]
-    pub cpu_shares: Option<u64>,
-    /// CPUs to run on: 0-2,4
-    #[arg(long, value_name = "CPUS")]
-    pub cpuset_cpus: Option<String>,
-    /// Largest number of processes; -1 for no limit
-    #[arg(long, value_name = "N", allow_hyphen_values = true)]
-    pub pids_limit: Option<i64>,
+    #[command(flatten)]
+    pub limits: Limits,
     #[command(flatten)]
     pub names: Names,
 }

@@ -1,8 +1,8 @@
 //! A container by the OCI's rules: made by one call, started by another, looked after by whoever called.
 //!
-//! The shim makes the init as for any container, runs the hooks that belong outside, says when all stands, and
-//! ends: the init then is a child of the caller's subreaper, which waits for it. Nothing of ours stays but the init,
-//! which waits on a socket until it is started.
+//! The shim makes the init as for any container, runs the hooks that belong outside, says when all stands, waits until
+//! the caller has written that down, and ends: the init then is a child of the caller's subreaper, which waits for it.
+//! Nothing of ours stays but the init, which waits on a socket until it is started.
 
 use crate::fail::{At, Fail, Outcome, send};
 use crate::hooks::{self, Stage};
@@ -19,7 +19,7 @@ pub mod stage {
     pub const CREATED: u8 = b'C';
 }
 
-/// Makes the container and ends.
+/// Makes the container and ends. Whoever of caller, shim and init is killed before, nothing of the others stays.
 pub fn run(header: &Header, bundle: Bundle<'static>) -> Outcome {
     let _ = sys::set_signal_mask(u64::MAX);
     let _ = sys::setsid();
@@ -34,12 +34,20 @@ pub fn run(header: &Header, bundle: Bundle<'static>) -> Outcome {
     };
     let _ = sys::close(theirs);
     match accompany(header, &bundle, ours, pid) {
-        Ok(()) => {
-            send(&Status::Ready { init: pid, shim: sys::getpid() });
+        Ok(()) if is_kept(pid) => {
+            let _ = sys::send(ours, &[word::GO]);
             sys::exit(0)
         }
+        Ok(()) => abandon(pidfd, pid, None),
         Err(failed) => abandon(pidfd, pid, failed),
     }
+}
+
+/// The caller says so once it can find the container again; one that was killed says nothing.
+fn is_kept(pid: i32) -> bool {
+    send(&Status::Ready { init: pid, shim: sys::getpid() });
+    let mut packet = [0];
+    sys::recv(fd::STATUS, &mut packet, false) == Ok(1) && packet[0] == word::GO
 }
 
 /// Nothing may be left of a container that could not be made.
@@ -73,7 +81,7 @@ fn accompany(header: &Header, bundle: &Bundle<'static>, sync: Fd, pid: i32) -> R
 }
 
 fn mounted(bundle: &Bundle<'static>, sync: Fd, pid: i32) -> Outcome {
-    hooks::run(&bundle.create_runtime, &Stage { state: bundle.state, status: b"creating", pid })?;
+    hooks::run(&bundle.create_runtime, &Stage { state: bundle.state, status: b"creating", pid, caller: fd::STATUS })?;
     // The init knows itself by another number.
     let [a, b, c, d] = pid.to_ne_bytes();
     sys::send(sync, &[word::GO, a, b, c, d]).step(Step::Died).map(drop)

@@ -14,7 +14,11 @@ use crate::{credentials, device, exec, init, mounts, rootfs, terminal, user};
 pub fn run(bundle: &Bundle<'static>, sync: Fd, cgroup: Option<Fd>) -> ! {
     let failed = match create(bundle, sync, cgroup) {
         Ok((user, pid)) => match start(bundle, sync, &user, pid) {
-            Ok(()) => exec::run(&bundle.launch.process, user.home),
+            Ok(()) => {
+                // Whoever started it can tell the exec from this process's death by it.
+                let _ = sys::send(fd::STATUS, &[word::READY]);
+                exec::run(&bundle.launch.process, user.home)
+            }
             Err(failed) => failed,
         },
         Err(failed) => failed,
@@ -53,8 +57,10 @@ fn create(bundle: &Bundle<'static>, sync: Fd, cgroup: Option<Fd>) -> Outcome<(Us
 /// Waits for the word to start, and gives everything away that the plan does not leave.
 fn start(bundle: &Bundle<'static>, sync: Fd, user: &User, pid: i32) -> Outcome {
     sys::send(sync, &[stage::CREATED]).step(Step::Died)?;
+    init::expect(sync, word::GO)?;
+    let _ = sys::close(sync);
     await_start()?;
-    hooks::run(&bundle.start_container, &Stage { state: bundle.state, status: b"created", pid })?;
+    hooks::run(&bundle.start_container, &Stage { state: bundle.state, status: b"created", pid, caller: -1 })?;
     let process = &bundle.launch.process;
     credentials::drop_to(process, bundle.launch.id_map.is_some(), user)?;
     sys::umask(process.umask);
@@ -72,9 +78,8 @@ fn await_start() -> Outcome {
         let mut packet = [0];
         // One that went away without a word did not start it.
         if sys::recv(caller, &mut packet, false) == Ok(1) && packet[0] == word::GO {
-            sys::dup_to(caller, fd::STATUS).step(Step::AwaitStart)?;
-            let _ = sys::close(fd::START);
-            return Ok(());
+            // The listening socket stays until the exec: it tells others that the payload does not run yet.
+            return sys::dup_to(caller, fd::STATUS).step(Step::AwaitStart).map(drop);
         }
         let _ = sys::close(caller);
     }
@@ -93,7 +98,7 @@ fn make_root(bundle: &Bundle<'static>, sync: Fd) -> Outcome<(Option<Fd>, i32)> {
     let slave = if launch.process.tty { Some(terminal::make(root, sync)?) } else { None };
     init::set_sysctls(launch)?;
     let pid = await_outside(sync)?;
-    hooks::run(&bundle.create_container, &Stage { state: bundle.state, status: b"creating", pid })?;
+    hooks::run(&bundle.create_container, &Stage { state: bundle.state, status: b"creating", pid, caller: fd::STATUS })?;
     launch.readonly_paths.iter().try_for_each(|path| mounts::make_readonly(root, path))?;
     launch.masked_paths.iter().try_for_each(|path| mounts::mask(root, path, &mut scratch))?;
     init::make_working_directory(root, &launch.process)?;

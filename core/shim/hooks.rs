@@ -17,6 +17,8 @@ pub struct Stage {
     pub status: &'static [u8],
     /// The init, by its number outside.
     pub pid: i32,
+    /// A connection to the caller, without whom the hook is not wanted any more; -1 for none.
+    pub caller: Fd,
 }
 
 /// Runs them one after the other.
@@ -26,47 +28,58 @@ pub fn run(hooks: &List<'static, Hook<'static>>, stage: &Stage) -> Outcome {
 
 fn run_one(hook: &Hook<'static>, stage: &Stage) -> Outcome {
     let failed = |errno| Fail { step: Step::Hook, errno, detail: hook.path.to_bytes() };
-    let (read, write) = sys::pipe(0).at(Step::Hook, hook.path)?;
+    let stdin = told(stage).at(Step::Hook, hook.path)?;
     let forked = sys::fork(0, None).or_else(|_| sys::fork_by_clone(0)).at(Step::Hook, hook.path)?;
     let (pid, pidfd) = match forked {
-        Forked::Child => become_hook(hook, read, write),
+        Forked::Child => become_hook(hook, stdin),
         Forked::Parent { pid, pidfd } => (pid, pidfd),
     };
-    let _ = sys::close(read);
-    tell(write, stage);
-    let _ = sys::close(write);
-    let in_time = await_end(pidfd, hook.timeout_ms);
-    if !in_time {
+    let _ = sys::close(stdin);
+    let awaited = await_end(pidfd, hook.timeout_ms, stage.caller);
+    if awaited != Awaited::Ended {
         let _ = sys::pidfd_send_signal(pidfd, sys::SIGKILL);
     }
     let _ = sys::close(pidfd);
     match sys::wait(pid, false).at(Step::Hook, hook.path)? {
-        _ if !in_time => Err(failed(Errno::ETIMEDOUT)),
+        _ if awaited == Awaited::TooLong => Err(failed(Errno::ETIMEDOUT)),
+        _ if awaited == Awaited::ForNobody => Err(failed(Errno::ECONNRESET)),
         Some(end) if end.code == 0 && end.signal == 0 => Ok(()),
         Some(end) if end.code == 127 => Err(failed(Errno::ENOENT)),
         _ => Err(failed(Errno(0))),
     }
 }
 
-/// A hook that does not read it is no failure; signals are blocked here, SIGPIPE too.
-fn tell(to: Fd, stage: &Stage) {
+/// The state as a file to read from. A pipe would hold no more than its buffer until the hook reads it.
+fn told(stage: &Stage) -> sys::Result<Fd> {
     let (before, between, after) = stage.state;
     let mut pid: Text<16> = Text::new();
     pid.signed(stage.pid.into());
-    for part in [before.to_bytes(), stage.status, between.to_bytes(), pid.bytes(), after.to_bytes()] {
-        if sys::write_all(to, part).is_err() {
-            return;
-        }
+    let file = sys::memory_file(c"state")?;
+    let parts = [before.to_bytes(), stage.status, between.to_bytes(), pid.bytes(), after.to_bytes()];
+    let written = parts.iter().try_for_each(|part| sys::write_all(file, part));
+    written.and_then(|()| sys::lseek(file, 0, 0)).inspect_err(|_| drop(sys::close(file))).map(|_| file)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Awaited {
+    Ended,
+    TooLong,
+    ForNobody,
+}
+
+fn await_end(pidfd: Fd, timeout_ms: u64, caller: Fd) -> Awaited {
+    // Of the caller nothing but its end is to be told, which is always.
+    let mut polls = [Poll { fd: pidfd, events: POLLIN, revents: 0 }, Poll { fd: caller, events: 0, revents: 0 }];
+    let timeout = (timeout_ms > 0).then_some(timeout_ms);
+    match sys::poll(&mut polls, timeout) {
+        Ok(0) => Awaited::TooLong,
+        Ok(_) if polls[0].revents == 0 => Awaited::ForNobody,
+        // The wait that follows waits for it.
+        _ => Awaited::Ended,
     }
 }
 
-fn await_end(pidfd: Fd, timeout_ms: u64) -> bool {
-    let mut polls = [Poll { fd: pidfd, events: POLLIN, revents: 0 }];
-    timeout_ms == 0 || sys::poll(&mut polls, Some(timeout_ms)) != Ok(0)
-}
-
-fn become_hook(hook: &Hook<'static>, stdin: Fd, theirs: Fd) -> ! {
-    let _ = sys::close(theirs);
+fn become_hook(hook: &Hook<'static>, stdin: Fd) -> ! {
     let _ = sys::dup_to(stdin, fd::STDIN);
     let _ = sys::close_from(fd::STDERR + 1);
     exec::reset_signals();

@@ -52,7 +52,7 @@ fn set_up(launch: &Launch<'static>, streams: [Fd; 3], sync: Fd, cgroup: Option<F
 }
 
 /// Waits for the shim's word; a shim that has died says nothing, and then nothing is run.
-fn expect(sync: Fd, wanted: u8) -> Outcome {
+pub fn expect(sync: Fd, wanted: u8) -> Outcome {
     let mut packet = [0];
     match sys::recv(sync, &mut packet, false) {
         Ok(1) if packet[0] == wanted => Ok(()),

@@ -17,7 +17,7 @@ pub mod word {
     pub const GO: u8 = b'g';
     /// Init to shim: the master of its terminal comes with this.
     pub const TERMINAL: u8 = b't';
-    /// From a command to the shim: it is about to be executed.
+    /// From a command to the shim, or from a started init to its caller: it is about to be executed.
     pub const READY: u8 = b'r';
     /// Init or command to shim: it failed, and has told the host.
     pub const FAILED: u8 = b'f';

@@ -1,6 +1,6 @@
 //! What is done to containers that exist.
 
-use sampan::{Cancel, Engine, Kind, ListOptions, RemoveOptions, Status, StopOptions, UpdateOptions};
+use sampan::{Cancel, Engine, Kind, ListOptions, RemoveOptions, Status, StopOptions};
 
 use super::{confirmed, each};
 use crate::cli::{ForceArg, KillArgs, Names, RenameArgs, RmArgs, StopArgs, UpdateArgs};
@@ -47,15 +47,7 @@ pub fn unpause(engine: &Engine, names: &Names) -> Outcome {
 }
 
 pub fn update(engine: &Engine, args: &UpdateArgs) -> Outcome {
-    let options = UpdateOptions {
-        memory: args.memory,
-        memory_swap: args.memory_swap,
-        memory_reservation: args.memory_reservation,
-        cpus: args.cpus,
-        cpu_shares: args.cpu_shares,
-        cpuset_cpus: args.cpuset_cpus.clone(),
-        pids_limit: args.pids_limit,
-    };
+    let options = args.limits.changes();
     each(&args.names.containers, |name| {
         engine.container(name)?.update(&options)?;
         Ok(Some(name.to_owned()))

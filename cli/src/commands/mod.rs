@@ -25,6 +25,10 @@ pub fn execute(cli: Cli) -> Outcome {
             clap_complete::generate(*shell, &mut Cli::command(), "sampan", &mut std::io::stdout());
             return Ok(0);
         }
+        // Only with options before the word: else the runtime has its own command line (`oci::asked`).
+        Command::Oci { .. } => {
+            return Err(Fail::usage("the options of the OCI runtime stand behind `oci`: sampan oci --root DIR list"));
+        }
         _ => {}
     }
     let running = match &cli.command {
@@ -70,7 +74,9 @@ fn dispatch(engine: &Engine, command: Command) -> Outcome {
         Command::Info(format) => system::info(engine, &format),
         Command::Doctor(format) => system::doctor(engine, &format),
         Command::Gc => system::gc(engine),
-        Command::Version(_) | Command::Completion { .. } | Command::Oci { .. } => unreachable!("needs no store"),
+        Command::Version(_) | Command::Completion { .. } | Command::Oci { .. } => {
+            unreachable!("answered before a store was opened")
+        }
     }
 }
 

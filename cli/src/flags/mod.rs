@@ -1,6 +1,7 @@
 //! The flags of `run` and `create`, and how they become options.
 
 mod exec;
+mod limits;
 mod mount;
 pub mod size;
 mod words;
@@ -10,6 +11,7 @@ use sampan::{PullPolicy, RunOptions, Tie};
 
 use crate::fail::Fail;
 pub use exec::ExecArgs;
+pub use limits::Limits;
 pub use words::{StdStream, truth};
 
 const RUN_EXAMPLES: &str = "\
@@ -135,27 +137,8 @@ struct FileFlags {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
 struct LimitFlags {
-    /// Memory limit: 512m, 2g
-    #[arg(short, long, value_name = "SIZE", value_parser = size::bytes)]
-    memory: Option<i64>,
-    /// Memory and swap together; -1 for no limit
-    #[arg(long, value_name = "SIZE", value_parser = size::bytes_or_unlimited, allow_hyphen_values = true)]
-    memory_swap: Option<i64>,
-    /// Memory to be left with under pressure
-    #[arg(long, value_name = "SIZE", value_parser = size::bytes)]
-    memory_reservation: Option<i64>,
-    /// Number of CPUs: 1.5
-    #[arg(long, value_name = "N")]
-    cpus: Option<f64>,
-    /// Relative CPU weight
-    #[arg(short, long, value_name = "N")]
-    cpu_shares: Option<u64>,
-    /// CPUs to run on: 0-2,4
-    #[arg(long, value_name = "CPUS")]
-    cpuset_cpus: Option<String>,
-    /// Largest number of processes; -1 for no limit
-    #[arg(long, value_name = "N", allow_hyphen_values = true)]
-    pids_limit: Option<i64>,
+    #[command(flatten)]
+    limits: limits::Limits,
     /// Run even when a limit can't be enforced here
     #[arg(long)]
     best_effort: bool,
@@ -287,13 +270,7 @@ impl FileFlags {
 
 impl LimitFlags {
     fn fill(&self, options: &mut RunOptions) {
-        options.memory = self.memory;
-        options.memory_swap = self.memory_swap;
-        options.memory_reservation = self.memory_reservation;
-        options.cpus = self.cpus;
-        options.cpu_shares = self.cpu_shares;
-        options.cpuset_cpus = self.cpuset_cpus.clone();
-        options.pids_limit = self.pids_limit;
+        self.limits.fill(options);
         options.best_effort = self.best_effort;
     }
 }

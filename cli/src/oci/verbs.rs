@@ -80,14 +80,10 @@ fn with_streams<T>(console: Option<&OwnedFd>, act: impl FnOnce(&Streams<'_>) -> 
 }
 
 fn create(runtime: &Runtime, args: &Create) -> Result<i32> {
-    let console = console(args.console_socket.as_deref())?;
-    create_with(runtime, args, console.as_ref())
-}
-
-fn create_with(runtime: &Runtime, args: &Create, console: Option<&OwnedFd>) -> Result<i32> {
     no_more_descriptors(args.preserve_fds)?;
+    let console = console(args.console_socket.as_deref())?;
     let options = CreateOptions { bundle: args.bundle.clone(), pid_file: args.pid_file.clone() };
-    with_streams(console, |streams| runtime.create(&args.id, &options, streams))
+    with_streams(console.as_ref(), |streams| runtime.create(&args.id, &options, streams))
 }
 
 fn run(runtime: &Runtime, args: &Run) -> Result<u8> {

@@ -209,6 +209,12 @@ pub fn pread(fd: Fd, buf: &mut [u8], at: u64) -> Result<usize> {
     syscall!(PREAD64, fd, buf.as_mut_ptr(), buf.len(), at)
 }
 
+/// A file in memory without a name.
+pub fn memory_file(name: &CStr) -> Result<Fd> {
+    const MFD_CLOEXEC: usize = 1;
+    syscall!(MEMFD_CREATE, name.as_ptr(), MFD_CLOEXEC).map(|fd| fd as Fd)
+}
+
 pub fn ftruncate(fd: Fd, size: u64) -> Result {
     syscall!(FTRUNCATE, fd, size).map(drop)
 }

@@ -5,14 +5,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::make::Directory;
+use super::members;
 use crate::fs;
-use crate::sys::PidFd;
 
 /// Pauses of 1, 2, 4 … milliseconds: about two seconds in all.
 const TRIES: u32 = 11;
 /// A cgroup is no deeper than this unless somebody nests them to make trouble.
 const DEPTH: u32 = 32;
-const MOST: u64 = 16 << 20;
 
 /// Kills the processes in these cgroups and removes them with all below; those that are gone are fine. What
 /// doesn't go in about two seconds stays for a later call.
@@ -58,21 +57,8 @@ fn empty(dir: &Path, depth: u32) {
 fn kill_each(dir: &Path) {
     let state = dir.join("freezer.state");
     let frozen = fs::write_kernel(&state, "FROZEN").is_ok();
-    for pid in members(dir) {
-        // Held before the second look, so that a number that has come to mean another process is not killed.
-        if let Ok(Some(process)) = PidFd::open(pid)
-            && members(dir).contains(&pid)
-        {
-            let _ = process.signal(libc::SIGKILL);
-        }
-    }
+    let _ = members::signal(dir, libc::SIGKILL);
     if frozen {
         let _ = fs::write_kernel(&state, "THAWED");
     }
-}
-
-/// 0 stands for a process that can't be seen from here.
-fn members(dir: &Path) -> Vec<i32> {
-    let text = fs::read_bounded(&dir.join("cgroup.procs"), MOST).unwrap_or_default();
-    String::from_utf8_lossy(&text).lines().filter_map(|l| l.parse().ok()).filter(|pid| *pid > 0).collect()
 }

@@ -1,10 +1,11 @@
 //! Containers by the OCI's rules: made by one call, started by another, entered from outside.
 
 use std::os::fd::BorrowedFd;
+use std::time::Duration;
 
 use super::encode::{self, Writer};
 use super::helper::HelperSource;
-use super::spawn;
+use super::spawn::{self, Shim};
 use super::status::Answer;
 use crate::cancel::Cancel;
 use crate::error::{Error, Kind, Result};
@@ -28,11 +29,44 @@ impl<'a> BundleFds<'a> {
     }
 }
 
-/// Makes a container whose payload waits on `start`; returns its init's number.
-pub fn create(plan: &BundlePlan, fds: &BundleFds<'_>, start: BorrowedFd<'_>, helper: &HelperSource) -> Result<i32> {
+/// A container that goes away with this value, or with this process, until [`Created::keep`].
+#[derive(Debug)]
+pub struct Created {
+    /// Its first process.
+    pub pid: i32,
+    shim: Option<Shim>,
+}
+
+impl Created {
+    /// Leaves it to the caller, once that can find it again; returns its first process.
+    ///
+    /// # Errors
+    /// `Launch` when its helper was killed, and the container with it.
+    pub fn keep(mut self) -> Result<i32> {
+        if let Some(shim) = self.shim.take() {
+            shim.let_go(PATIENCE)?;
+        }
+        Ok(self.pid)
+    }
+}
+
+impl Drop for Created {
+    fn drop(&mut self) {
+        if let Some(shim) = self.shim.take() {
+            shim.hang_up(PATIENCE);
+        }
+    }
+}
+
+/// How long a helper may take to end what it has begun.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Makes a container whose payload waits on `start`.
+pub fn create(plan: &BundlePlan, fds: &BundleFds<'_>, start: BorrowedFd<'_>, helper: &HelperSource) -> Result<Created> {
     let mut passed = fds.passed();
     passed.push((fd::START, start));
-    finish(wire::Kind::Bundle, bundle(plan)?, &passed, helper)
+    let (pid, shim) = ask(wire::Kind::Bundle, bundle(plan)?, &passed, helper)?;
+    Ok(Created { pid, shim: Some(shim) })
 }
 
 /// A further process in a container.
@@ -63,14 +97,24 @@ pub fn enter(plan: &EnterPlan, fds: &BundleFds<'_>, inside: BorrowedFd<'_>, help
     w.option(&plan.console, size);
     let mut passed = fds.passed();
     passed.push((fd::INSIDE, inside));
-    finish(wire::Kind::Enter, std::mem::take(w).finish()?, &passed, helper)
+    ask(wire::Kind::Enter, std::mem::take(w).finish()?, &passed, helper).map(|(pid, _)| pid)
 }
 
-fn finish(kind: wire::Kind, body: Vec<u8>, passed: &[(i32, BorrowedFd<'_>)], helper: &HelperSource) -> Result<i32> {
-    match spawn::spawn(kind, body, passed, helper)?.next(&Cancel::new(), None)? {
-        Answer::Ready { init, .. } => Ok(init),
-        _ => Err(Error::new(Kind::Launch, "start container", "").because("the helper answered out of turn")),
-    }
+fn ask(
+    kind: wire::Kind,
+    body: Vec<u8>,
+    passed: &[(i32, BorrowedFd<'_>)],
+    helper: &HelperSource,
+) -> Result<(i32, Shim)> {
+    let shim = spawn::spawn(kind, body, passed, helper)?;
+    let failed = match shim.next(&Cancel::new(), None) {
+        Ok(Answer::Ready { init, .. }) => return Ok((init, shim)),
+        Ok(_) => Error::new(Kind::Launch, "start container", "").because("the helper answered out of turn"),
+        Err(failed) => failed,
+    };
+    // The init speaks before the helper has cleaned up behind it.
+    shim.hang_up(PATIENCE);
+    Err(failed)
 }
 
 fn bundle(p: &BundlePlan) -> Result<Vec<u8>> {

@@ -1,10 +1,10 @@
 //! What the shim tells.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{MsgFlags, recv};
+use nix::sys::socket::{MsgFlags, Shutdown, recv, send, shutdown};
 
 use super::sentence;
 use super::spawn::Shim;
@@ -109,6 +109,19 @@ impl Shim {
         unsafe {
             libc::syscall(libc::SYS_pidfd_send_signal, self.pidfd.as_raw_fd(), libc::SIGKILL, std::ptr::null::<u8>(), 0)
         };
+    }
+
+    /// Tells it that what it has made may stay, and waits until it has ended.
+    pub fn let_go(&self, patience: Duration) -> Result<()> {
+        send(self.status.as_raw_fd(), b"g", MsgFlags::MSG_NOSIGNAL).map_err(|_| died())?;
+        let _ = self.wait_gone(&Cancel::new(), Some(Instant::now() + patience));
+        Ok(())
+    }
+
+    /// Leaves it without a word, so that it undoes what it has made, and waits until it has ended.
+    pub fn hang_up(&self, patience: Duration) {
+        let _ = shutdown(self.status.as_raw_fd(), Shutdown::Both);
+        let _ = self.wait_gone(&Cancel::new(), Some(Instant::now() + patience));
     }
 
     /// The next answer.

@@ -1,4 +1,7 @@
 //! `create`: everything but the payload.
+//!
+//! The record is there before the first cgroup, and the helper waits for the last word before it leaves the container
+//! alone: a caller that is killed on the way leaves nothing but what `delete` finds.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -6,8 +9,9 @@ use std::path::{Path, PathBuf};
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
 use oci_spec::runtime::Spec;
 
+use super::hold::Held;
 use super::state::{self, Record, start_socket};
-use super::{CreateOptions, Runtime, Streams, process};
+use super::{CreateOptions, Runtime, Streams, groups, hooks, process};
 use crate::error::{Context, Error, Kind, Result};
 use crate::launch::bundle::{self, BundleFds};
 use crate::plan::facts::Facts;
@@ -18,48 +22,40 @@ impl Runtime {
     /// Makes a container from a bundle; its payload waits for [`Runtime::start`]. Returns its first process.
     ///
     /// # Errors
-    /// `AlreadyExists`; those of the configuration, with the field. Nothing is left of a container that failed.
+    /// `AlreadyExists`; `Conflict` when its cgroup is in use; those of the configuration, with the field. Nothing is
+    /// left of a container that failed.
     pub fn create(&self, id: &str, options: &CreateOptions, streams: &Streams<'_>) -> Result<i32> {
         // Without a slash at its end, as engines compare it.
         let bundle: PathBuf = fs::absolute(&options.bundle)?.components().collect();
         let bytes = state::config_of_bundle(&bundle)?;
         let config = state::parse(&bytes)?;
         process::check_console(config.process().as_ref().and_then(|p| p.terminal()), streams)?;
-        let dir = Dir::make(self, id)?;
-        fs::write_new(&dir.path.join("config.json"), &bytes)?;
-        let pid =
-            Creation { runtime: self, id, bundle: &bundle, config: &config, dir: &dir.path }.run(options, streams)?;
-        dir.keep();
+        let new = New(Some(Held::new(self, id)?));
+        fs::write_new(&new.path().join("config.json"), &bytes)?;
+        let creation = Creation { runtime: self, id, bundle: &bundle, config: &config, dir: new.path() };
+        let pid = creation.run(options, streams)?;
+        new.keep();
         Ok(pid)
     }
 }
 
 /// The container's directory, which goes away with this value unless it is kept.
-struct Dir {
-    path: PathBuf,
-    kept: bool,
-}
+struct New(Option<Held>);
 
-impl Dir {
-    fn make(runtime: &Runtime, id: &str) -> Result<Dir> {
-        let path = runtime.dir(id)?;
-        fs::make_dirs(&runtime.root)?;
-        match fs::make_dir(&path)? {
-            true => Ok(Dir { path, kept: false }),
-            false => Err(Error::new(Kind::AlreadyExists, "create container", id)
-                .because("container with that id exists already")),
-        }
+impl New {
+    fn path(&self) -> &Path {
+        self.0.as_ref().map_or(Path::new(""), Held::path)
     }
 
     fn keep(mut self) {
-        self.kept = true;
+        self.0 = None;
     }
 }
 
-impl Drop for Dir {
+impl Drop for New {
     fn drop(&mut self) {
-        if !self.kept {
-            let _ = fs::remove_tree(&self.path);
+        if let Some(held) = self.0.take() {
+            let _ = held.remove();
         }
     }
 }
@@ -77,17 +73,43 @@ impl Creation<'_> {
         let facts = ops::facts::of_host()?;
         let groups = oci::groups(self.config, self.id, &facts)?;
         let plan = self.plan(&facts, &groups)?;
+        groups::require_vacant(self.runtime, self.id, &groups.by_controller)?;
+        let record = self.record(&groups, &plan);
+        record.write(self.dir)?;
         let made = cgroup::make(&groups.dirs, &groups.enable)?;
-        let start = listen_at(self.dir)?;
-        let fds = BundleFds { streams: streams.standard, console: streams.console };
-        let pid = bundle::create(&plan, &fds, start.as_fd(), &self.runtime.helper)?;
-        let told = self.record(pid, &groups, &plan).and_then(|()| process::write_pid(options.pid_file.as_deref(), pid));
-        if let Err(error) = told {
-            process::kill_and_wait(pid);
-            return Err(error);
-        }
+        let pid = self.launch(&plan, record, options, streams).inspect_err(|_| self.after_failure())?;
         made.keep();
         Ok(pid)
+    }
+
+    /// Makes its first process, which is let go only when the record tells of it.
+    fn launch(
+        &self,
+        plan: &oci::BundlePlan,
+        record: Record,
+        options: &CreateOptions,
+        streams: &Streams<'_>,
+    ) -> Result<i32> {
+        let start = listen_at(self.dir)?;
+        let fds = BundleFds { streams: streams.standard, console: streams.console };
+        let created = bundle::create(plan, &fds, start.as_fd(), &self.runtime.helper)?;
+        let pid_start = sys::start_time(created.pid).ok_or_else(|| {
+            Error::new(Kind::Launch, "create container", self.id).because("its first process was killed at once")
+        })?;
+        Record { pid: created.pid, pid_start, ..record }.write(self.dir)?;
+        process::write_pid(options.pid_file.as_deref(), created.pid)?;
+        created.keep()
+    }
+
+    /// Hooks that ran on the way have a counterpart (runtime.md, "Lifecycle").
+    fn after_failure(&self) {
+        if let (Ok(hooks), Ok(state)) = (oci::poststop(self.config), self.runtime.state(self.id)) {
+            hooks::run_all(
+                &hooks,
+                &super::State { status: super::Status::Stopped, pid: 0, ..state },
+                &self.runtime.helper,
+            );
+        }
     }
 
     fn plan(&self, facts: &Facts, groups: &Groups) -> Result<oci::BundlePlan> {
@@ -98,23 +120,20 @@ impl Creation<'_> {
         oci::plan(self.config, &Request { id: self.id, bundle, facts, groups })
     }
 
-    fn record(&self, pid: i32, groups: &Groups, plan: &oci::BundlePlan) -> Result<()> {
-        let pid_start = sys::start_time(pid).ok_or_else(|| {
-            Error::new(Kind::Launch, "create container", self.id).because("its first process was killed at once")
-        })?;
-        let record = Record {
+    /// Of one that has no process yet.
+    fn record(&self, groups: &Groups, plan: &oci::BundlePlan) -> Record {
+        Record {
             version: Record::version(),
             id: self.id.to_owned(),
             bundle: self.bundle.to_owned(),
             rootfs: PathBuf::from(&plan.launch.rootfs.attach_at),
-            pid,
-            pid_start,
+            pid: 0,
+            pid_start: 0,
             boot_id: sys::boot_id(),
             created: jiff::Timestamp::now().to_string(),
             owner: process::user_name(),
             cgroups: groups.by_controller.clone(),
-        };
-        record.write(self.dir)
+        }
     }
 }
 

@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::hold::{self, Held};
 use super::start::wrong_stage;
 use super::state::{self, Record, Status};
-use super::{Runtime, hooks, process};
+use super::{Runtime, groups, hooks};
 use crate::cancel::Cancel;
 use crate::error::{Error, Kind, Result};
-use crate::fs;
 use crate::plan::{self, names};
 
 /// How long the kernel may take to take a killed process apart.
@@ -23,50 +23,67 @@ impl Runtime {
         let signal = names::signal(signal)?;
         let dir = self.known(id)?;
         let record = Record::read(&dir)?;
-        let first = record.process()?;
-        if all {
-            process::signal_all(&record.cgroups, signal)?;
+        // Not held yet: what a start waits for may be what is to be killed.
+        let told = record.process()?.map_or(Ok(false), |first| first.signal(signal))?;
+        if !all {
+            return if told { Ok(()) } else { Err(not_running(id)) };
         }
-        match first {
-            Some(first) if first.signal(signal)? => Ok(()),
-            _ if all => Ok(()),
-            _ => Err(Error::new(Kind::Conflict, "kill container", id).because("container not running")),
+        // Held, so that its cgroups are not another container's by now.
+        let held = Held::known(self, id)?;
+        groups::signal(&Record::read(held.path())?.cgroups, signal)
+    }
+
+    /// Removes what is left of a container that has ended or never came to be, or with `force` ends it first.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` when it runs, or when another call is at work on it.
+    pub fn delete(&self, id: &str, force: bool) -> Result<()> {
+        let absent = |error: &Error| force && error.kind() == Kind::NotFound;
+        if force && let Ok(record) = Record::read(&self.dir(id)?) {
+            // Not held yet, as above.
+            kill(&record)?;
+        }
+        match Held::known(self, id) {
+            Err(error) if absent(&error) => hold::sweep(self, id),
+            held => self.delete_held(id, held?, force),
         }
     }
 
-    /// Removes what is left of a container that has ended, or with `force` ends it first.
-    ///
-    /// # Errors
-    /// `NotFound`; `Conflict` when it runs.
-    pub fn delete(&self, id: &str, force: bool) -> Result<()> {
-        let dir = match self.known(id) {
-            Err(error) if force && error.kind() == Kind::NotFound => return Ok(()),
+    fn delete_held(&self, id: &str, held: Held, force: bool) -> Result<()> {
+        let record = match Record::read(held.path()) {
+            // Its maker was killed before there was more than this directory.
+            Err(error) if force || error.kind() == Kind::NotFound => return held.remove(),
             other => other?,
         };
-        let record = match Record::read(&dir) {
-            // One that was killed on the way has nothing but its directory.
-            Err(_) if force => return fs::remove_tree(&dir),
-            other => other?,
-        };
-        end(&record, &dir, force)?;
-        let config = state::config(&dir)?;
+        end(&record, held.path(), force)?;
+        let config = state::config(held.path())?;
         let last = self.state(id)?;
-        process::remove_cgroups(&record.cgroups)?;
-        fs::remove_tree(&dir)?;
-        hooks::run(&plan::oci::poststop(&config)?, &last, &self.helper)
+        groups::remove(&record.cgroups)?;
+        held.remove()?;
+        // One that fails keeps nothing from being gone (runtime.md, "Lifecycle").
+        hooks::run_all(&plan::oci::poststop(&config)?, &last, &self.helper);
+        Ok(())
     }
+}
+
+fn not_running(id: &str) -> Error {
+    Error::new(Kind::Conflict, "kill container", id).because("container not running")
 }
 
 /// Only one that waits for its start may be ended without force: there is nothing of the payload's to lose.
 fn end(record: &Record, dir: &Path, force: bool) -> Result<()> {
     match record.status(dir)? {
-        Status::Stopped => return Ok(()),
-        Status::Created => {}
-        _ if force => {}
-        other => return Err(wrong_stage("delete container", &record.id, other).hint("stop it first, or use --force")),
+        // It is held by us, so nobody makes it any more.
+        Status::Stopped | Status::Creating => Ok(()),
+        Status::Created => kill(record),
+        _ if force => kill(record),
+        other => Err(wrong_stage("delete container", &record.id, other).hint("stop it first, or use --force")),
     }
+}
+
+fn kill(record: &Record) -> Result<()> {
     let Some(first) = record.process()? else { return Ok(()) };
-    super::freeze::thaw(&record.cgroups)?;
+    groups::thaw(&record.cgroups)?;
     first.signal(libc::SIGKILL)?;
     first.wait(Some(PATIENCE), &Cancel::new()).map(drop)
 }

@@ -16,6 +16,13 @@ pub(super) fn run(hooks: &[Hook], state: &State, helper: &HelperSource) -> Resul
     hooks.iter().try_for_each(|hook| run_one(hook, &text, helper))
 }
 
+/// Runs all of them, whether those before have failed or not.
+pub(super) fn run_all(hooks: &[Hook], state: &State, helper: &HelperSource) {
+    for hook in hooks {
+        let _ = run(std::slice::from_ref(hook), state, helper);
+    }
+}
+
 fn run_one(hook: &Hook, state: &[u8], helper: &HelperSource) -> Result<()> {
     let stdin = memory_file([state, &[]]).context("run hook", hook.path.clone())?;
     // It was written from the beginning on, and is read from there.

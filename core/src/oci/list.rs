@@ -1,7 +1,7 @@
 //! `list` and `ps`.
 
 use super::state::Record;
-use super::{Runtime, State, process};
+use super::{Runtime, State, groups};
 use crate::error::Result;
 use crate::fs;
 
@@ -23,7 +23,7 @@ impl Runtime {
         let record = Record::read(&self.known(id)?)?;
         match record.cgroups.is_empty() {
             true => Ok(record.process()?.map(|_| record.pid).into_iter().collect()),
-            false => process::members(&record.cgroups),
+            false => Ok(groups::members(&record.cgroups)),
         }
     }
 }

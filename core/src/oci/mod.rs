@@ -10,6 +10,8 @@ mod example;
 mod exec;
 mod features;
 mod freeze;
+mod groups;
+mod hold;
 mod hooks;
 mod list;
 mod process;
@@ -25,7 +27,7 @@ pub use state::{State, Status};
 
 use crate::error::{Error, Kind, Result};
 use crate::launch::HelperSource;
-use crate::{fs, id};
+use crate::{fs, id, ops};
 
 /// Where the containers of one runtime are kept.
 #[derive(Clone, Debug)]
@@ -72,7 +74,8 @@ pub struct ExecOptions {
 }
 
 impl Runtime {
-    /// The runtime with this root; by default `/run/sampan/oci`, or below `XDG_RUNTIME_DIR` for a plain user.
+    /// The runtime with this root; by default `/run/sampan/oci`, or below `XDG_RUNTIME_DIR` for a plain user,
+    /// also as the root of a user namespace.
     ///
     /// # Errors
     /// `InvalidArgument` where neither is known.
@@ -94,17 +97,24 @@ impl Runtime {
         let dir = self.dir(id)?;
         match fs::exists(&dir)? {
             true => Ok(dir),
-            false => Err(Error::new(Kind::NotFound, "find container", id).because("container does not exist")),
+            false => Err(not_found(id)),
         }
     }
 }
 
+fn not_found(id: &str) -> Error {
+    Error::new(Kind::NotFound, "find container", id).because("container does not exist")
+}
+
+/// The root of a user namespace is some plain user's, whose engine it is: `/run` is not its to write.
 fn default_root() -> Result<PathBuf> {
-    if nix::unistd::geteuid().is_root() {
-        return Ok("/run/sampan/oci".into());
-    }
+    let is_root = nix::unistd::geteuid().is_root();
     let run = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty());
-    run.map(|dir| Path::new(&dir).join("sampan/oci")).ok_or_else(|| {
-        Error::new(Kind::InvalidArgument, "open runtime", "").because("XDG_RUNTIME_DIR is not set").hint("give --root")
-    })
+    match run.filter(|_| !is_root || !ops::facts::is_initial_user_namespace()) {
+        Some(dir) => Ok(Path::new(&dir).join("sampan/oci")),
+        None if is_root => Ok("/run/sampan/oci".into()),
+        None => Err(Error::new(Kind::InvalidArgument, "open runtime", "")
+            .because("XDG_RUNTIME_DIR is not set")
+            .hint("give --root")),
+    }
 }

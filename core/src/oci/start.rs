@@ -3,8 +3,10 @@
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 
+use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, connect, recv, send, socket};
 
+use super::hold::Held;
 use super::state::{self, Record, Status, start_socket};
 use super::{Runtime, hooks};
 use crate::error::{Context, Error, Kind, Result};
@@ -19,19 +21,20 @@ impl Runtime {
     /// # Errors
     /// `Conflict` when the container is in another stage; `CommandNotFound` and the like when the payload can't run.
     pub fn start(&self, id: &str) -> Result<()> {
-        let dir = self.known(id)?;
-        let record = Record::read(&dir)?;
-        match record.status(&dir)? {
+        let held = Held::known(self, id)?;
+        let dir = held.path();
+        match Record::read(dir)?.status(dir)? {
             Status::Created => {}
             other => return Err(wrong_stage("start container", id, other)),
         }
-        let config = state::config(&dir)?;
-        let poststart: Vec<Hook> = plan::oci::poststart(&config)?;
-        let connection = connect_to(&dir)?;
+        let poststart: Vec<Hook> = plan::oci::poststart(&state::config(dir)?)?;
+        let connection = connect_to(dir, SockFlag::empty())?.context("connect to container", id)?;
         send(connection.as_raw_fd(), b"g", MsgFlags::MSG_NOSIGNAL).context("start container", id)?;
-        let started = await_exec(&connection);
-        fs::remove_file(&start_socket(&dir))?;
+        let started = await_exec(&connection, id);
+        fs::remove_file(&start_socket(dir))?;
         started?;
+        // Hooks may ask for the container, or end it.
+        drop(held);
         hooks::run(&poststart, &self.state(id)?, &self.helper)
     }
 }
@@ -41,23 +44,42 @@ pub(super) fn wrong_stage(operation: &'static str, id: &str, status: Status) -> 
     Error::new(Kind::Conflict, operation, id).because(format!("the container is {word}"))
 }
 
-fn connect_to(dir: &Path) -> Result<OwnedFd> {
+/// Whether somebody still waits for the word. A caller that was killed in the midst of a start leaves the socket's
+/// name, behind which nobody listens once the payload runs.
+pub(super) fn is_awaited(dir: &Path) -> Result<bool> {
+    Ok(fs::exists(&start_socket(dir))?
+        && match connect_to(dir, SockFlag::SOCK_NONBLOCK)? {
+            // As many as may wait do so already.
+            Ok(_) | Err(Errno::EAGAIN) => true,
+            Err(_) => false,
+        })
+}
+
+fn connect_to(dir: &Path, flags: SockFlag) -> Result<nix::Result<OwnedFd>> {
     let open = fs::open_dir(dir)?;
     let path = format!("/proc/self/fd/{}/start", open.as_raw_fd());
     let subject = || start_socket(dir).display().to_string();
-    let socket = socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None)
-        .context("make socket", subject())?;
-    connect(socket.as_raw_fd(), &UnixAddr::new(path.as_str()).context("connect", subject())?)
-        .context("connect", subject())?;
-    Ok(socket)
+    let flags = flags | SockFlag::SOCK_CLOEXEC;
+    let socket = socket(AddressFamily::Unix, SockType::SeqPacket, flags, None).context("make socket", subject())?;
+    let address = UnixAddr::new(path.as_str()).context("make socket", subject())?;
+    Ok(connect(socket.as_raw_fd(), &address).map(|()| socket))
 }
 
-/// The exec closes the other end; a failure is told before.
-fn await_exec(connection: &OwnedFd) -> Result<()> {
-    let mut packet = [0; PACKET_MAX];
-    match recv(connection.as_raw_fd(), &mut packet, MsgFlags::empty()) {
-        Ok(0) | Err(nix::Error::ECONNRESET) => Ok(()),
-        Ok(n) => Err(launch::told(&packet[..n])),
-        Err(errno) => Err(Error::errno_in(errno as i32, "start container", "")),
+/// The last word before the exec is that all is ready; then the exec closes the other end. A failure is told.
+fn await_exec(connection: &OwnedFd, id: &str) -> Result<()> {
+    let mut ready = false;
+    loop {
+        let mut packet = [0; PACKET_MAX];
+        match recv(connection.as_raw_fd(), &mut packet, MsgFlags::empty()) {
+            Ok(1) => ready = true,
+            Ok(0) | Err(Errno::ECONNRESET) if ready => return Ok(()),
+            Ok(0) | Err(Errno::ECONNRESET) => {
+                return Err(Error::new(Kind::Launch, "start container", id)
+                    .because("its first process was killed before the payload ran"));
+            }
+            Ok(n) => return Err(launch::told(&packet[..n])),
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(Error::errno_in(errno as i32, "start container", id)),
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use oci_spec::runtime::Spec;
 use serde::{Deserialize, Serialize};
 
-use super::{Runtime, freeze};
+use super::{Runtime, groups, start};
 use crate::error::{Error, Kind, Result};
 use crate::fs;
 use crate::sys::{self, PidFd};
@@ -20,6 +20,8 @@ const MOST: u64 = 16 << 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
+    /// On the way, or left there by a call that was killed.
+    Creating,
     /// Made, its payload not started.
     Created,
     /// Its payload runs.
@@ -40,7 +42,7 @@ pub struct State {
     pub id: String,
     /// Stage of its life.
     pub status: Status,
-    /// Its first process; 0 once that has ended.
+    /// Its first process; 0 before there is one and once it has ended.
     pub pid: i32,
     /// Its bundle.
     pub bundle: PathBuf,
@@ -61,6 +63,7 @@ pub(super) struct Record {
     pub id: String,
     pub bundle: PathBuf,
     pub rootfs: PathBuf,
+    /// 0 before there is one.
     pub pid: i32,
     pub pid_start: u64,
     pub boot_id: String,
@@ -95,7 +98,7 @@ impl Record {
 
     /// Its first process, unless that has ended.
     pub fn process(&self) -> Result<Option<PidFd>> {
-        if self.boot_id != sys::boot_id() {
+        if self.pid == 0 || self.boot_id != sys::boot_id() {
             return Ok(None);
         }
         Ok(PidFd::open_started(self.pid, self.pid_start)?.filter(|_| !sys::is_zombie(self.pid)))
@@ -103,9 +106,10 @@ impl Record {
 
     pub fn status(&self, dir: &Path) -> Result<Status> {
         Ok(match self.process()? {
+            None if self.pid == 0 => Status::Creating,
             None => Status::Stopped,
-            Some(_) if fs::exists(&start_socket(dir))? => Status::Created,
-            Some(_) if freeze::is_frozen(&self.cgroups)? => Status::Paused,
+            Some(_) if groups::freezer(&self.cgroups).is_some_and(|freezer| freezer.is_frozen()) => Status::Paused,
+            Some(_) if start::is_awaited(dir)? => Status::Created,
             Some(_) => Status::Running,
         })
     }

@@ -85,7 +85,7 @@ fn own_capabilities() -> u64 {
 }
 
 /// The initial user namespace maps every id to itself.
-fn is_initial_user_namespace() -> bool {
+pub fn is_initial_user_namespace() -> bool {
     text("/proc/self/uid_map").split_whitespace().eq(["0", "0", "4294967295"])
 }
 

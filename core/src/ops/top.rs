@@ -35,7 +35,7 @@ fn pids(context: &Context, container: &Container, init: i32) -> Result<Vec<i32>>
     }
     let plan = cgroup::plan(&container.record.spec.limits, &container.record.id, &context.facts()?.cgroups)?;
     match plan.placement.v2.or_else(|| plan.placement.v1.into_iter().next()) {
-        Some(dir) => Ok(members(Path::new(&dir))),
+        Some(dir) => Ok(crate::cgroup::members(Path::new(&dir))),
         None => Err(Error::new(Kind::Unsupported, "list processes", container.record.name.as_str())
             .because("it shares the host's process ids and has no cgroup to tell its own by")),
     }
@@ -43,12 +43,6 @@ fn pids(context: &Context, container: &Container, init: i32) -> Result<Vec<i32>>
 
 fn all() -> Result<Vec<i32>> {
     Ok(fs::list(Path::new("/proc"))?.iter().filter_map(|name| name.to_str()?.parse().ok()).collect())
-}
-
-/// 0 stands for a process that can't be seen from here.
-fn members(dir: &Path) -> Vec<i32> {
-    let text = fs::read_bounded(&dir.join("cgroup.procs"), MOST).unwrap_or_default();
-    String::from_utf8_lossy(&text).lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid > 0).collect()
 }
 
 fn read(pid: i32, file: &str) -> Option<String> {
