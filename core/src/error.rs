@@ -266,6 +266,22 @@ impl Error {
     }
 }
 
+/// What a caller or a registry wrote may be of any length and hold any character; a sentence is one line.
+fn one_line(text: &str) -> Cow<'_, str> {
+    const MOST: usize = 512;
+    let long = |word: &str| word.len() > MOST;
+    if !text.contains(char::is_control) && !text.split(' ').any(long) {
+        return text.into();
+    }
+    let plain: String =
+        text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect();
+    let shortened = |word: &str| match long(word) {
+        true => format!("{}… ({} bytes)", word.chars().take(64).collect::<String>(), word.len()),
+        false => word.to_owned(),
+    };
+    plain.split(' ').map(shortened).collect::<Vec<_>>().join(" ").into()
+}
+
 /// For an errno that has one cure wherever it comes from.
 fn usual_cure(errno: i32) -> Option<&'static str> {
     match errno {
@@ -283,11 +299,11 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.operation)?;
         if !self.0.subject.is_empty() {
-            write!(f, " {}", self.0.subject)?;
+            write!(f, " {}", one_line(&self.0.subject))?;
         }
         match self.cause() {
             c if c.is_empty() => write!(f, ": {}", self.0.kind.about().trim_end_matches('.'))?,
-            c => write!(f, ": {c}")?,
+            c => write!(f, ": {}", one_line(&c))?,
         }
         if let Some(hint) = self.hint_text() {
             write!(f, "; {hint}")?;
@@ -344,6 +360,19 @@ mod tests {
         assert_eq!(wider.within("start container", "db").to_string(), said);
         let inner = Error::new(Kind::Launch, "start container", "/etc").because("is a file");
         assert_eq!(inner.within("start container", "db").to_string(), "start container db: /etc: is a file");
+    }
+
+    #[test]
+    fn one_line_whatever_was_asked_for() {
+        let e =
+            Error::new(Kind::NotFound, "find image", "a\nb").because(format!("{:?} is not there", "x".repeat(5000)));
+        let said = e.to_string();
+        assert!(
+            said.starts_with("find image a\\nb: \"xxx") && said.ends_with("xxx… (5002 bytes) is not there"),
+            "{said}"
+        );
+        let path = "/long/path".repeat(40);
+        assert!(Error::new(Kind::NotFound, "open", &path).to_string().contains(&path));
     }
 
     #[test]

@@ -246,6 +246,11 @@ pub fn executable(path: &Path) -> bool {
     path.is_file() && nix::unistd::access(path, nix::unistd::AccessFlags::X_OK).is_ok()
 }
 
+/// Whether a regular file is at `path`, or where a symlink there leads.
+pub fn is_regular(path: &Path) -> bool {
+    path.is_file()
+}
+
 /// Gives a file of the kernel's (in `/proc`, or a cgroup) a value, in one write as they want it.
 pub fn write_kernel(path: &Path, value: &str) -> Result<()> {
     let mut file = OpenOptions::new().write(true).open(path).context("open", path.display())?;

@@ -23,6 +23,8 @@ pub(super) fn of(step: u32, errno: i32, detail: &[u8]) -> Error {
             .hint("a memory limit of a few hundred KiB kills it; raise the limit"),
         Step::Hostile => Error::new(Kind::InvalidImage, "start container", detail)
             .because("the image has a symbolic link where a mount of the container belongs"),
+        // The words of who asked for it: what is told is a path of `/proc/sys`.
+        Step::Sysctl => refusal::explain(plain(step, errno, &detail.replace('/', ".")), errno),
         Step::Overlay => refusal::overlay(plain(step, errno, &detail), errno, &detail),
         step => refusal::explain(plain(step, errno, &detail), errno),
     }
@@ -43,6 +45,8 @@ fn kind(step: Step, errno: i32) -> Kind {
             Kind::from_errno(errno)
         }
         _ if matches!(errno, libc::ENOSPC | libc::EDQUOT) => Kind::NoSpace,
+        // Mounts of a container's own are made with options that the kernel takes.
+        Step::Sysctl | Step::MountFs if errno == libc::EINVAL => Kind::InvalidArgument,
         Step::Sysctl | Step::Rlimit | Step::Cwd => Kind::from_errno(errno),
         _ => Kind::Launch,
     }

@@ -72,6 +72,7 @@ pub(super) fn record(context: &Context, options: &RunOptions, image: &ImageInfo)
     let mut spec = resolve::resolve(options, image, &id)?;
     spec.no_new_privs |= context.options.no_new_privileges;
     super::joined::name(context, &mut spec)?;
+    devices(&spec)?;
     // What is no profile is told now, not at the start.
     security::filter(&spec, facts)?;
     let unenforced = cgroup::plan(&spec.limits, &id, &facts.cgroups)?.unenforced;
@@ -90,6 +91,18 @@ pub(super) fn record(context: &Context, options: &RunOptions, image: &ImageInfo)
         spec,
         id,
     })
+}
+
+/// A device is a node or a directory of nodes; anything else would be given away as a file.
+fn devices(spec: &Spec) -> Result<()> {
+    for (host, _) in &spec.devices {
+        if fs::is_regular(Path::new(host)) {
+            return Err(Error::new(Kind::InvalidArgument, "read option", "devices")
+                .because(format!("{host:?} is a file and no device"))
+                .hint("mount it as a bind mount"));
+        }
+    }
+    Ok(())
 }
 
 /// The options with the texts of seccomp profiles in place of their paths.

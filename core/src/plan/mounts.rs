@@ -261,11 +261,29 @@ fn propagation(word: &str) -> Option<u64> {
     }
 }
 
+/// As of tmpfs(5).
+fn tmpfs_takes(key: &str, value: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let bare = value.strip_suffix(['k', 'm', 'g', 't', 'p', 'e', 'K', 'M', 'G', 'T', 'P', 'E']).unwrap_or(value);
+    match key {
+        "size" => digits(bare) || value.strip_suffix('%').is_some_and(digits),
+        "nr_inodes" | "nr_blocks" => digits(bare),
+        "mode" => u32::from_str_radix(value, 8).is_ok_and(|mode| mode <= 0o7777),
+        "uid" | "gid" => value.parse::<u32>().is_ok(),
+        "huge" => ["never", "always", "within_size", "advise"].contains(&value),
+        _ => false,
+    }
+}
+
+/// Refuses a mount whose options make no sense.
+pub fn check(mount: &Mount) -> Result<()> {
+    Words::parse(mount).map(drop)
+}
+
 /// A `key=value` that tmpfs takes; nothing else goes to the kernel unread.
 fn data(mount: &Mount, word: &str) -> Result<(String, String)> {
     let (key, value) = word.split_once('=').unwrap_or((word, ""));
-    let known = ["size", "mode", "uid", "gid", "nr_inodes", "nr_blocks", "huge"].contains(&key);
-    match mount.kind == MountKind::Tmpfs && known {
+    match mount.kind == MountKind::Tmpfs && tmpfs_takes(key, value) {
         true => Ok((key.to_owned(), value.to_owned())),
         false => Err(Error::new(Kind::InvalidArgument, "read option", "mount").because(format!(
             "{word:?} is not an option of a {} mount at {}",

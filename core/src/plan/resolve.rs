@@ -5,7 +5,7 @@ use crate::error::{Error, Kind, Result};
 use crate::id::{ContainerId, Name};
 use crate::spec::{Limits, Spec, SpecMount};
 
-use super::{names, security, sharing};
+use super::{mounts, names, security, sharing};
 
 const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const DEFAULT_SHM: u64 = 64 << 20;
@@ -23,10 +23,10 @@ pub fn resolve(options: &RunOptions, image: &ImageInfo, id: &ContainerId) -> Res
         args: args(options, image)?,
         env: env(options, image)?,
         workdir: workdir(options, image)?,
-        user: options.user.clone().unwrap_or_else(|| image.user.clone()),
-        groups: options.group_add.clone(),
+        user: user(options, image)?,
+        groups: options.group_add.iter().map(|g| no_nul("group_add", g).map(|()| g.clone())).collect::<Result<_>>()?,
         hostname: hostname(options, id)?,
-        labels: image.labels.clone().into_iter().chain(options.labels.clone()).collect(),
+        labels: labels(options, image)?,
         mounts,
         namespaces: sharing::namespaces(options)?,
         limits: limits(options)?,
@@ -39,7 +39,7 @@ pub fn resolve(options: &RunOptions, image: &ImageInfo, id: &ContainerId) -> Res
         devices: sharing::devices(options)?,
         init: options.init,
         sysctls: sysctls(options)?,
-        shm_size: options.shm_size.unwrap_or(DEFAULT_SHM),
+        shm_size: shm_size(options)?,
         oom_score_adj: oom_score_adj(options)?,
         tty: options.tty,
         interactive: options.interactive,
@@ -125,6 +125,25 @@ pub(super) fn absolute(option: &str, path: &str) -> Result<()> {
     }
 }
 
+fn user(options: &RunOptions, image: &ImageInfo) -> Result<String> {
+    let user = options.user.as_ref().unwrap_or(&image.user);
+    no_nul("user", user).map(|()| user.clone())
+}
+
+fn labels(options: &RunOptions, image: &ImageInfo) -> Result<std::collections::BTreeMap<String, String>> {
+    match options.labels.contains_key("") {
+        true => Err(invalid("labels", "a label has a name").hint("write it as NAME=VALUE")),
+        false => Ok(image.labels.clone().into_iter().chain(options.labels.clone()).collect()),
+    }
+}
+
+fn shm_size(options: &RunOptions) -> Result<u64> {
+    match options.shm_size.unwrap_or(DEFAULT_SHM) {
+        size if size > i64::MAX as u64 => Err(invalid("shm_size", "it is more than any machine has")),
+        size => Ok(size),
+    }
+}
+
 fn hostname(options: &RunOptions, id: &ContainerId) -> Result<String> {
     let name = options.hostname.clone().unwrap_or_else(|| id.short().to_owned());
     let ok = !name.is_empty()
@@ -142,6 +161,14 @@ pub fn limits(options: &RunOptions) -> Result<Limits> {
     }
     if options.memory_reservation.is_some_and(|r| r < 0) {
         return Err(invalid("memory_reservation", "it is a number of bytes"));
+    }
+    if let (Some(memory @ 1..), Some(kept)) = (options.memory, options.memory_reservation)
+        && kept > memory
+    {
+        return Err(invalid(
+            "memory_reservation",
+            "it is what is left under pressure, so it can't be more than memory",
+        ));
     }
     if options.memory_swap.is_some_and(|s| s < -1) {
         return Err(invalid("memory_swap", "it is a number of bytes, or -1 for no limit"));
@@ -176,10 +203,10 @@ fn cpu_quota(cpus: f64) -> Result<i64> {
 }
 
 fn cpu_list(list: String) -> Result<String> {
-    let number = |s: &str| s.parse::<u32>().is_ok();
+    let number = |s: &str| s.parse::<u32>().ok();
     let range = |part: &str| match part.split_once('-') {
-        Some((a, b)) => number(a) && number(b),
-        None => number(part),
+        Some((a, b)) => number(a).zip(number(b)).is_some_and(|(a, b)| a <= b),
+        None => number(part).is_some(),
     };
     match list.split(',').all(range) {
         true => Ok(list),
@@ -212,7 +239,11 @@ fn rlimit(limit: &crate::api::Ulimit) -> Result<(u32, u64, u64)> {
 /// Only what belongs to a namespace of the container may be set: the rest is the host's.
 fn sysctls(options: &RunOptions) -> Result<std::collections::BTreeMap<String, String>> {
     let sharing = sharing::namespaces(options)?;
-    for key in options.sysctls.keys() {
+    for (key, value) in &options.sysctls {
+        no_nul("sysctl", key).and_then(|()| no_nul("sysctl", value))?;
+        if value.is_empty() {
+            return Err(invalid("sysctl", format!("{key} has no value")));
+        }
         let ipc = key.starts_with("fs.mqueue.")
             || [
                 "kernel.msgmax",
@@ -271,14 +302,18 @@ fn resolve_mounts(options: &RunOptions, image: &ImageInfo, id: &ContainerId) -> 
 }
 
 fn one_mount(mut mount: Mount, id: &ContainerId, index: usize) -> Result<SpecMount> {
-    no_nul("mount", &mount.source)?;
+    mount.options.iter().chain([&mount.source]).try_for_each(|text| no_nul("mount", text))?;
+    mounts::check(&mount)?;
     let anonymous = mount.kind == MountKind::Volume && mount.source.is_empty();
     match mount.kind {
         MountKind::Bind if !mount.source.starts_with('/') => {
             return Err(invalid("mount", format!("{:?} is not an absolute path of the host", mount.source)));
         }
         MountKind::Volume if anonymous => mount.source = format!("{}{index:04x}", &id.as_str()[..60]),
-        MountKind::Volume => drop(mount.source.parse::<Name>()?),
+        MountKind::Volume => drop(mount.source.parse::<Name>().map_err(|e| e.within("read option", "volume"))?),
+        MountKind::Tmpfs if !mount.source.is_empty() => {
+            return Err(invalid("mount", format!("a tmpfs has no source, and {:?} was given", mount.source)));
+        }
         _ => {}
     }
     Ok(SpecMount { mount, anonymous })

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::facts::Facts;
+use super::resolve::invalid;
 use crate::api::RunOptions;
 use crate::error::{Error, Kind, Result};
 use crate::seccomp::{self, Arch, Circumstances, Filter};
@@ -25,6 +26,7 @@ pub fn read(options: &RunOptions) -> Result<Security> {
         match option.split_once(['=', ':']).unwrap_or((option, "true")) {
             ("no-new-privileges", "true") => Ok(Security { no_new_privs: true, ..security }),
             ("no-new-privileges", "false") => Ok(Security { no_new_privs: false, ..security }),
+            ("seccomp", "") => Err(invalid("security_opt", format!("{option:?} names no profile"))),
             ("seccomp", profile) => Ok(Security { seccomp: profile_of(profile), ..security }),
             // Neither is applied unless asked for, so there is nothing to leave out.
             ("apparmor", "unconfined") | ("label", "disable") => Ok(security),
@@ -47,7 +49,7 @@ fn profile_of(word: &str) -> Seccomp {
 pub fn profile_path(option: &str) -> Option<&str> {
     let (key, value) = option.split_once(['=', ':'])?;
     let named = key == "seccomp" && !matches!(value, "unconfined" | "builtin" | "default");
-    (named && !value.trim_start().starts_with('{')).then_some(value)
+    (named && !value.is_empty() && !value.trim_start().starts_with('{')).then_some(value)
 }
 
 /// The program that filters the container's system calls; `None` when it may make all.

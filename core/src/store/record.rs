@@ -11,8 +11,9 @@ use crate::fs;
 /// The version that this library writes, and the newest that it reads.
 pub const VERSION: u32 = 1;
 
-/// No record of ours comes near.
-const MAX: u64 = 4 << 20;
+/// None is written that is longer: it could not be read again. What a process may get as arguments and environment,
+/// twice and in JSON, fits.
+const MAX: u64 = 16 << 20;
 
 /// Why a record that is there can't be used.
 enum Fault {
@@ -74,8 +75,13 @@ fn try_read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Fault> {
 
 /// A record's bytes.
 pub fn encode(path: &Path, record: &impl Serialize) -> Result<Vec<u8>> {
-    serde_json::to_vec(record)
-        .map_err(|e| Error::new(Kind::Store, "write record", path.display().to_string()).because(e.to_string()))
+    let failed = |kind| Error::new(kind, "write record", path.display().to_string());
+    match serde_json::to_vec(record).map_err(|e| failed(Kind::Store).because(e.to_string()))? {
+        bytes if bytes.len() as u64 > MAX => Err(failed(Kind::LimitExceeded)
+            .because(format!("it would have {} bytes, and {MAX} are the most", bytes.len()))
+            .hint("give fewer or shorter arguments, variables and labels")),
+        bytes => Ok(bytes),
+    }
 }
 
 fn check_version(path: &Path, bytes: &[u8]) -> Result<(), Fault> {
