@@ -31,8 +31,21 @@ scratch=$(mktemp -d)
 chmod 755 "$scratch"
 step=start
 
+# remove_containers: what a failed step has left running, in each of the stores.
+remove_containers() {
+  local store ids
+  [ -x "$scratch/bin/sampan" ] || return 0
+  for store in command c python node; do
+    [ -d "$scratch/home/$store" ] || continue
+    ids=$(as_user sampan --root "$scratch/home/$store" ps --all --quiet) || continue
+    # shellcheck disable=SC2086 # several ids
+    [ -z "$ids" ] || as_user sampan --root "$scratch/home/$store" rm --force --volumes $ids >/dev/null || :
+  done
+}
+
 clean() {
   local code=$?
+  remove_containers
   # The registry ends with its standard input.
   if [ -n "${REGISTRY_PID:-}" ]; then
     kill "$REGISTRY_PID" 2>/dev/null || :

@@ -93,12 +93,9 @@ registry() {
 
 lane_c() {
   compiler
-  apt_need binutils g++ make pkg-config valgrind
+  apt_need binutils g++ libc6-dbg make pkg-config valgrind
   registry
-  limit 30 bash tests/c/run.sh "$registry/busybox:latest" | tee "$scratch/c.log"
-  local uncalled
-  uncalled=$(sed -n 's/^no C program calls //p' "$scratch/c.log")
-  [ -z "$uncalled" ] || skip c "all ran; no C program calls $(echo $uncalled)"
+  limit 30 bash tests/c/run.sh "$registry/busybox:latest"
 }
 
 # wheel, tarball: build the package once and set $wheel or $tarball.

@@ -75,6 +75,9 @@ static void null_is_refused(void) {
     CHECK(command == UNTOUCHED && readings == UNTOUCHED);
     REFUSED(sampan_container_resize(NULL, 1, 1, &err));
     REFUSED(sampan_log_next(NULL, NULL, &entry, &err));
+    sampan_log_entry_list *entries = UNTOUCHED;
+    REFUSED(sampan_log_next_batch(NULL, 1, NULL, &entries, &err));
+    CHECK(entries == UNTOUCHED);
     REFUSED(sampan_cancel_new(NULL, &err));
     REFUSED(sampan_cancel_cancel(NULL, &err));
     const void *untouched[] = {engine,  container, info,  containers, report, engine_info, status, image,
@@ -102,6 +105,7 @@ static void null_is_nothing_to_free(void) {
     sampan_image_info_free(NULL);
     sampan_image_info_list_free(NULL);
     sampan_log_entry_free(NULL);
+    sampan_log_entry_list_free(NULL);
     sampan_output_free(NULL);
     sampan_prune_report_free(NULL);
     sampan_removed_image_list_free(NULL);

@@ -297,6 +297,40 @@ static void streams_are_the_host_s(const sampan_engine *engine, const char *imag
     sampan_container_free(container);
 }
 
+/* The whole log, at most three entries at a time: none is lost between two batches, and the end is an empty one. */
+static void a_log_comes_in_batches(const sampan_engine *engine, const char *image) {
+    sampan_run_options options = SAMPAN_RUN_OPTIONS_INIT;
+    sampan_log_options follow = SAMPAN_LOG_OPTIONS_INIT;
+    sampan_container *container = NULL;
+    sampan_log *log = NULL;
+    sampan_log_entry_list *entries = NULL;
+    options.image = image;
+    options.command = (const char *const[]){"seq", "10", NULL};
+    follow.follow = true;
+    WORKS(sampan_engine_spawn(engine, &options, NULL, NULL, NULL, &container, &err));
+    snprintf(ids[id_count++], sizeof ids[0], "%s", sampan_container_id(container));
+    WORKS(sampan_container_logs(container, &follow, &log, &err));
+    int seen = 0;
+    for (size_t got = 1; got;) {
+        WORKS(sampan_log_next_batch(log, 3, NULL, &entries, &err));
+        got = entries->len;
+        CHECK(entries->struct_size == sizeof *entries && got <= 3 && !entries->items[got]);
+        for (size_t i = 0; i < got; i++) {
+            char line[16];
+            int length = snprintf(line, sizeof line, "%d\n", ++seen);
+            CHECK(entries->items[i]->len == (size_t)length && !memcmp(entries->items[i]->data, line, (size_t)length));
+        }
+        sampan_log_entry_list_free(entries);
+    }
+    CHECK(seen == 10);
+    sampan_log_free(log);
+    sampan_exit_status *status = NULL;
+    WORKS(sampan_container_wait(container, -1, NULL, &status, &err));
+    sampan_exit_status_free(status);
+    WORKS(sampan_container_remove(container, NULL, &err));
+    sampan_container_free(container);
+}
+
 static void what_fails_leaves_nothing(const sampan_engine *engine, const char *image) {
     sampan_run_options options = SAMPAN_RUN_OPTIONS_INIT;
     sampan_output *output = NULL;
@@ -425,6 +459,7 @@ static void all_that_can_be_done(const sampan_engine *engine, const char *image)
     a_life(engine, image, SAMPAN_TIE_DETACHED);
     a_life(engine, image, SAMPAN_TIE_HOST);
     streams_are_the_host_s(engine, image);
+    a_log_comes_in_batches(engine, image);
     what_fails_leaves_nothing(engine, image);
     a_guest(engine, image);
     a_wait_is_cancelled_by_another_thread(engine, image);

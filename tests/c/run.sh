@@ -61,23 +61,46 @@ clean() {
   rm -rf "$scratch/store"
 }
 
-# Every function of the header should be called by some program here; the lane's summary tells of those that are not.
+# Every function of the header is called by some program here.
+uncalled=
 for function in $(sed -n 's/.*\b\(sampan_[a-z_]*\)(.*/\1/p' include/sampan.h | sort -u); do
-  grep -q "$function(" tests/c/*.[ch] examples/c/*.c || echo "no C program calls $function"
+  grep -q "$function(" tests/c/*.[ch] examples/c/*.c || uncalled+=" $function"
 done
+[ -z "$uncalled" ] || { echo "no C program calls$uncalled" >&2; exit 1; }
+
+# uses_built DIR: the programs there load the library that was just installed, and not one of the machine's.
+uses_built() {
+  local program loaded
+  for program in "${examples[@]}" "${tests[@]}"; do
+    loaded=$(LD_LIBRARY_PATH=$prefix/lib ldd "$1/$program" | sed -n 's/.*libsampan[^ ]* => \([^ ]*\).*/\1/p')
+    [ "$(dirname "${loaded:-.}")" = "$prefix/lib" ] || { echo "$1/$program loads ${loaded:-no libsampan}" >&2; exit 1; }
+  done
+}
+
+# is_static DIR: the programs there need no such library, and have it in them.
+is_static() {
+  local program
+  for program in "${examples[@]}" "${tests[@]}"; do
+    ! readelf --wide --dynamic "$1/$program" | grep -q 'NEEDED.*libsampan' &&
+      nm "$1/$program" | grep -q ' T sampan_engine_open$' || { echo "$1/$program was not linked with the archive" >&2; exit 1; }
+  done
+}
 
 install_library released "$@"
 build "$scratch/shared"
+uses_built "$scratch/shared"
 LD_LIBRARY_PATH=$prefix/lib run_in "$scratch/shared" "${examples[@]}" "${tests[@]}"
 STATIC=1 build "$scratch/static"
-! ldd "$scratch/static/quickstart" | grep -q libsampan
+is_static "$scratch/static"
 run_in "$scratch/static" "${examples[@]}" "${tests[@]}"
 build "$scratch/sanitized" -fsanitize=address,undefined
+uses_built "$scratch/sanitized"
 LD_LIBRARY_PATH=$prefix/lib run_in "$scratch/sanitized" "${examples[@]}" "${tests[@]}"
 
 # With symbols, for valgrind's stacks and for the one suppression.
 install_library debug --debug
 build "$scratch/valgrind"
+uses_built "$scratch/valgrind"
 under=(valgrind --quiet --leak-check=full --error-exitcode=99 --suppressions=tests/c/valgrind.supp)
 LD_LIBRARY_PATH=$prefix/lib run_in "$scratch/valgrind" boundary
 echo "C: ${#examples[@]} examples and ${#tests[@]} tests, shared, static and sanitized; boundary under valgrind"

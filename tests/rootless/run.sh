@@ -18,15 +18,16 @@ test_binary() {
   cargo test --quiet -p "$1" --test "$2" --no-run --message-format=json 2>/dev/null |
     sed -n "s/.*\"executable\":\"\([^\"]*\/$2-[^\"]*\)\".*/\1/p" | tail -1
 }
-for name in containers exec control; do install -m 755 "$(test_binary sampan "$name")" "$scratch/$name"; done
+tests=(containers exec control security sharing)
+for name in "${tests[@]}"; do install -m 755 "$(test_binary sampan "$name")" "$scratch/$name"; done
 install -m 755 "$(test_binary sampan-cli command)" "$scratch/command"
 install -m 755 "${CARGO_TARGET_DIR:-target}/debug/sampan" "$scratch/sampan"
 
 for rung in subids single-id; do
-  for tests in containers exec control command; do
-    echo "-- $tests, rung $rung"
+  for name in "${tests[@]}" command; do
+    echo "-- $name, rung $rung"
     as_user "$(getent passwd "$user" | cut -d: -f6)" SAMPAN_TEST_IMAGE="$1" SAMPAN_TEST_RUNG="$rung" \
-      SAMPAN_TEST_COMMAND="$scratch/sampan" "$scratch/$tests" --test-threads=2
+      SAMPAN_TEST_COMMAND="$scratch/sampan" timeout 900 "$scratch/$name" --test-threads=2
   done
 done
 nothing_runs
