@@ -92,7 +92,7 @@ fn make_root(bundle: &Bundle<'static>, sync: Fd) -> Outcome<(Option<Fd>, i32)> {
     let root = rootfs::make(&launch.rootfs)?;
     let mut scratch = Scratch::new(launch)?;
     rootfs::attach(root, &launch.rootfs)?;
-    launch.mounts.iter().try_for_each(|mount| mounts::apply(root, &mount, &mut scratch))?;
+    mounts::apply_all(root, launch, &mut scratch)?;
     bundle.devices.iter().try_for_each(|device| device::make(root, &device))?;
     mounts::symlinks(root, &launch.symlinks)?;
     let slave = if launch.process.tty { Some(terminal::make(root, sync)?) } else { None };

@@ -31,6 +31,7 @@ mod launch;
 mod log;
 mod memory;
 mod mounts;
+mod near;
 mod owners;
 mod program;
 mod reaper;

@@ -4,15 +4,24 @@ use core::ffi::CStr;
 
 use crate::copy;
 use crate::fail::{At, Fail, Outcome};
+use crate::near::Near;
 use crate::scratch::Scratch;
 use crate::sys::{self, AT_EMPTY_PATH, AT_FDCWD, AT_RECURSIVE, Errno, Fd, MountAttr};
 use crate::target::{self, Missing};
 use crate::text::Text;
-use crate::wire::{List, Mount, MountSource, Step};
+use crate::wire::{Launch, List, Mount, MountSource, Step};
+
+/// All of a plan, in its order.
+pub fn apply_all(root: Fd, launch: &Launch<'static>, scratch: &mut Scratch) -> Outcome {
+    let mut near = Near::new();
+    let all = launch.mounts.iter().try_for_each(|mount| apply(root, &mount, scratch, &mut near));
+    near.forget();
+    all
+}
 
 /// One mount; an optional one that fails is skipped, one with a fallback is replaced by it.
-pub fn apply(root: Fd, mount: &Mount<'static>, scratch: &mut Scratch) -> Outcome {
-    let failed = match source(mount, scratch).and_then(|tree| attach(root, mount, tree)) {
+fn apply(root: Fd, mount: &Mount<'static>, scratch: &mut Scratch, near: &mut Near) -> Outcome {
+    let failed = match source(mount, scratch).and_then(|tree| attach(root, mount, tree, near)) {
         Ok(()) => return Ok(()),
         Err(fail) => fail,
     };
@@ -20,7 +29,7 @@ pub fn apply(root: Fd, mount: &Mount<'static>, scratch: &mut Scratch) -> Outcome
         // A hostile target stays hostile whatever is to be mounted there.
         Some(path) if failed.step != Step::Hostile => {
             let bind = Mount { source: MountSource::Bind(path, true), recursive_attributes: true, ..*mount };
-            source(&bind, scratch).and_then(|tree| attach(root, &bind, tree)).or(skip(mount, failed))
+            source(&bind, scratch).and_then(|tree| attach(root, &bind, tree, near)).or(skip(mount, failed))
         }
         _ => skip(mount, failed),
     }
@@ -75,13 +84,17 @@ fn set_attributes(tree: Fd, mount: &Mount<'static>, recursive: bool) -> Outcome 
     Ok(())
 }
 
-fn attach(root: Fd, mount: &Mount<'static>, tree: Fd) -> Outcome {
+fn attach(root: Fd, mount: &Mount<'static>, tree: Fd, near: &mut Near) -> Outcome {
     let missing = if is_directory(mount, tree)? { Missing::Directory } else { Missing::File };
-    let target = target::require(root, mount.target, missing, Step::MountTarget)?;
+    let target = match near.make(root, mount.target, missing) {
+        Some(made) => made,
+        None => target::require(root, mount.target, missing, Step::MountTarget)?,
+    };
     if let (true, MountSource::Bind(path, _)) = (mount.copy_up, mount.source) {
         fill(path, target).at(Step::CopyUp, path)?;
     }
     let moved = sys::move_mount_onto(tree, target).at(Step::MountAttach, mount.target);
+    near.mounted(mount.target);
     let _ = sys::close(target);
     let _ = sys::close(tree);
     moved

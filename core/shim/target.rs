@@ -56,13 +56,16 @@ pub fn relative(path: &CStr) -> &CStr {
     }
 }
 
-/// Where the container's own file systems belong the image may have no link at all.
-fn how(path: &CStr) -> u64 {
+/// Whether the container's own file systems belong there.
+pub fn is_own(path: &CStr) -> bool {
     let inside = relative(path).to_bytes();
-    let own = [&b"proc"[..], b"dev", b"sys"]
-        .iter()
-        .any(|d| inside.strip_prefix(*d).is_some_and(|rest| rest.is_empty() || rest[0] == b'/'));
-    sys::RESOLVE_IN_ROOT | sys::RESOLVE_NO_MAGICLINKS | if own { sys::RESOLVE_NO_SYMLINKS } else { 0 }
+    let below = |dir: &[u8]| inside.strip_prefix(dir).is_some_and(|rest| rest.is_empty() || rest[0] == b'/');
+    below(b"proc") || below(b"dev") || below(b"sys")
+}
+
+/// There the image may have no link at all.
+fn how(path: &CStr) -> u64 {
+    sys::RESOLVE_IN_ROOT | sys::RESOLVE_NO_MAGICLINKS | if is_own(path) { sys::RESOLVE_NO_SYMLINKS } else { 0 }
 }
 
 /// Links that lead nowhere are followed by hand, inside the root, so that what they name can be made.
@@ -97,6 +100,11 @@ pub fn split(path: &CStr) -> (&[u8], &[u8]) {
 /// An `O_PATH` descriptor of a directory in the container; the root's own for an empty path.
 pub fn parent(root: Fd, dir: &[u8]) -> sys::Result<Fd> {
     if dir.is_empty() { Ok(root) } else { open_directory(root, dir, sys::RESOLVE_IN_ROOT) }
+}
+
+/// The same, where the container's own file systems belong.
+pub fn parent_of_own(root: Fd, dir: &[u8]) -> sys::Result<Fd> {
+    open_directory(root, dir, sys::RESOLVE_IN_ROOT | sys::RESOLVE_NO_MAGICLINKS | sys::RESOLVE_NO_SYMLINKS)
 }
 
 fn open_directory(root: Fd, dir: &[u8], how: u64) -> sys::Result<Fd> {
@@ -162,7 +170,8 @@ fn around(parent: Fd, path: &[u8], start: usize, end: usize) -> sys::Result<Text
     Ok(Text::of(&[relative(inside).to_bytes()]))
 }
 
-fn make_in(parent: Fd, name: &[u8], missing: Missing) -> sys::Result<Fd> {
+/// Makes what is missing in a directory; where a name is taken, by a link too, that is an error.
+pub fn make_in(parent: Fd, name: &[u8], missing: Missing) -> sys::Result<Fd> {
     let mut name: Text<256> = Text::of(&[name]);
     if name.is_cut() || matches!(name.bytes(), b"" | b"." | b"..") {
         return Err(Errno::EINVAL);

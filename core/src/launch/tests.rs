@@ -251,6 +251,27 @@ fn a_hostile_image_cannot_lead_mounts_away() {
     assert_eq!((status, fs::read_dir(b.path("outside")).unwrap().count()), (0, 0));
 }
 
+/// The directory of the last mount point is kept open: not once something covers it, by its name or by a link to it.
+#[test]
+fn a_mount_over_a_directory_hides_what_was_mounted_in_it_before() {
+    let b = Box_::new();
+    fs::write(b.path("data"), "host\n").unwrap();
+    symlink("dev", b.path("rootfs/alias")).unwrap();
+    for over in ["/dev", "/alias", "/dev/."] {
+        let (_, text) = b.sh("cat /dev/first; cat /dev/deep/second /dev/third /dev/taken/last", |p| {
+            p.mounts.push(mount_fs("tmpfs", "/dev", &[]));
+            p.mounts.push(bind(b.path("data"), "/dev/first", 1));
+            p.mounts.push(mount_fs("tmpfs", over, &[]));
+            p.mounts.push(bind(b.path("data"), "/dev/deep/second", 1));
+            p.mounts.push(bind(b.path("data"), "/dev/third", 1));
+            p.mounts.push(mount_fs("tmpfs", "/dev/taken", &[]));
+            p.mounts.push(mount_fs("tmpfs", "/dev/taken", &[]));
+            p.mounts.push(bind(b.path("data"), "/dev/taken/last", 1));
+        });
+        assert_eq!(text, "cat: can't open '/dev/first': No such file or directory\nhost\nhost\nhost\n", "{over}");
+    }
+}
+
 #[test]
 fn users_groups_and_limits() {
     if !nix::unistd::geteuid().is_root() {
