@@ -1013,7 +1013,7 @@ typedef struct sampan_engine_options {
      */
     const char *helper;
     /**
-     * Registries (`host:port`) spoken to without TLS; loopback needs no entry.
+     * Registries (`host:port`) whose certificate is not checked, and that may speak without TLS; loopback may anyhow.
      */
     const char *const *insecure_registries;
     /**

@@ -35,7 +35,7 @@ export interface EngineOptions {
   additionalStores?: string[] | undefined
   /** An installed helper, used when the kernel refuses to execute a memfd. */
   helper?: string | null | undefined
-  /** Registries (`host:port`) spoken to without TLS; loopback needs no entry. */
+  /** Registries (`host:port`) whose certificate is not checked, and that may speak without TLS; loopback may anyhow. */
   insecureRegistries?: string[] | undefined
   /** Refuse images that unpack to more bytes than this; 64 GiB by default. */
   maxUnpackedBytes?: number | null | undefined

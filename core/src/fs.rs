@@ -19,15 +19,6 @@ mod remove;
 pub use remove::{remove_tree, tree_size};
 pub use std::fs::File;
 
-/// Whether a write must survive a power failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sync {
-    /// No: it can be had again, or concerns this boot only.
-    No,
-    /// Yes: data and name are on the disk when the call returns.
-    Yes,
-}
-
 /// Makes a directory and its missing parents, mode 0700. One that exists is fine.
 pub fn make_dirs(dir: &Path) -> Result<()> {
     // The common case first: one system call instead of a walk.
@@ -160,26 +151,19 @@ pub fn write_executable(path: &Path, bytes: &[u8]) -> Result<()> {
 
 /// Puts a file in place whole or not at all: written as `staged`, then renamed over `path`.
 ///
-/// `staged` must be on the same file system and nobody else's; it is gone afterwards, also on failure.
-pub fn replace(path: &Path, staged: &Path, bytes: &[u8], sync: Sync) -> Result<()> {
-    let done = write_staged(staged, bytes, sync).and_then(|()| rename(staged, path));
+/// `staged` must be on the same file system and nobody else's; it is gone afterwards, also on failure. Not for what
+/// must survive a power failure.
+pub fn replace(path: &Path, staged: &Path, bytes: &[u8]) -> Result<()> {
+    let done = write_staged(staged, bytes).and_then(|()| rename(staged, path));
     if done.is_err() {
         let _ = std::fs::remove_file(staged);
-        return done;
     }
-    match sync {
-        Sync::Yes => sync_dir_of(path),
-        Sync::No => Ok(()),
-    }
+    done
 }
 
-fn write_staged(staged: &Path, bytes: &[u8], sync: Sync) -> Result<()> {
+fn write_staged(staged: &Path, bytes: &[u8]) -> Result<()> {
     let mut file = File::create(staged).context("create", staged.display())?;
-    file.write_all(bytes).context("write", staged.display())?;
-    match sync {
-        Sync::Yes => file.sync_all().context("sync", staged.display()),
-        Sync::No => Ok(()),
-    }
+    file.write_all(bytes).context("write", staged.display())
 }
 
 /// Makes the names in the directory of `path` durable.

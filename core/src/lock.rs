@@ -140,8 +140,8 @@ fn sleep(pause: Duration, cancel: Option<&Cancel>) {
     }
 }
 
-/// Whether `path` still names the file that was locked: lock files are deleted when nobody holds them.
-/// Whether a path still names this file, which may have been removed between its opening and its locking.
+/// Whether `path` still names the file that was locked: lock files are deleted when nobody holds them, so it may
+/// have been removed between its opening and its locking.
 pub fn is_still(file: &File, path: &Path) -> Result<bool> {
     let held = file.metadata().context("lock", path.display())?;
     match nix::sys::stat::lstat(path) {

@@ -67,7 +67,7 @@ class EngineOptions(TypedDict, total=False):
         keep_blobs: Keep compressed blobs after unpacking (push and save need them); on by default.
         additional_stores: Read-only stores that are searched after this one.
         helper: An installed helper, used when the kernel refuses to execute a memfd.
-        insecure_registries: Registries (`host:port`) spoken to without TLS; loopback needs no entry.
+        insecure_registries: Registries (`host:port`) whose certificate is not checked, and that may speak without TLS; loopback may anyhow.
         max_unpacked_bytes: Refuse images that unpack to more bytes than this; 64 GiB by default.
         max_entries: Refuse images with more files than this; 4,000,000 by default.
         no_new_privileges: Set `no_new_privs` in every container.

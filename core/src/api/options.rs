@@ -55,7 +55,7 @@ options! {
         pub additional_stores: Vec<String>,
         /// An installed helper, used when the kernel refuses to execute a memfd.
         pub helper: Option<String>,
-        /// Registries (`host:port`) spoken to without TLS; loopback needs no entry.
+        /// Registries (`host:port`) whose certificate is not checked, and that may speak without TLS; loopback may anyhow.
         pub insecure_registries: Vec<String>,
         /// Refuse images that unpack to more bytes than this; 64 GiB by default.
         pub max_unpacked_bytes: Option<u64>,

@@ -146,7 +146,7 @@ pub struct sampan_engine_options {
     pub additional_stores: *const *const c_char,
     /// An installed helper, used when the kernel refuses to execute a memfd.
     pub helper: *const c_char,
-    /// Registries (`host:port`) spoken to without TLS; loopback needs no entry.
+    /// Registries (`host:port`) whose certificate is not checked, and that may speak without TLS; loopback may anyhow.
     pub insecure_registries: *const *const c_char,
     /// Refuse images that unpack to more bytes than this; 64 GiB by default.
     pub max_unpacked_bytes: *const u64,

@@ -10,10 +10,10 @@ fn dir() -> tempfile::TempDir {
 fn replace_leaves_the_old_or_the_new() {
     let d = dir();
     let (file, staged) = (d.path().join("f"), d.path().join("s"));
-    replace(&file, &staged, b"one", Sync::No).unwrap();
-    replace(&file, &staged, b"two", Sync::Yes).unwrap();
+    replace(&file, &staged, b"one").unwrap();
+    replace(&file, &staged, b"two").unwrap();
     assert_eq!(read_bounded(&file, 3).unwrap(), b"two");
-    assert!(replace(&d.path().join("missing/f"), &staged, b"x", Sync::No).is_err());
+    assert!(replace(&d.path().join("missing/f"), &staged, b"x").is_err());
     assert!(!staged.exists());
 }
 

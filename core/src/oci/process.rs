@@ -30,7 +30,7 @@ pub(super) fn write_pid(path: Option<&Path>, pid: i32) -> Result<()> {
     let Some(path) = path else { return Ok(()) };
     let mut staged = path.as_os_str().to_owned();
     staged.push(format!(".{}", std::process::id()));
-    fs::replace(path, Path::new(&staged), pid.to_string().as_bytes(), fs::Sync::No)
+    fs::replace(path, Path::new(&staged), pid.to_string().as_bytes())
 }
 
 pub(super) fn kill_and_wait(pid: i32) {

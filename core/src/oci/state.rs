@@ -89,7 +89,7 @@ impl Record {
     pub fn write(&self, dir: &Path) -> Result<()> {
         let text = serde_json::to_vec(self)
             .map_err(|e| Error::new(Kind::Store, "write state", dir.display().to_string()).because(e.to_string()))?;
-        fs::replace(&dir.join("state.json"), &dir.join("state.json.new"), &text, fs::Sync::No)
+        fs::replace(&dir.join("state.json"), &dir.join("state.json.new"), &text)
     }
 
     pub fn version() -> u32 {

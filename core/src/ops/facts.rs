@@ -37,7 +37,7 @@ pub fn gather(forced: Option<Rung>, paths: &Paths, helper: &HelperSource) -> Res
     let candidates = [Rung::SubIds, Rung::SingleId].map(|r| rung(r).and_then(|r| facts(r, true)));
     let found = probe::climb(candidates.into(), paths, helper)?;
     let staged = paths.run().join(format!(".rung-{}", std::process::id()));
-    fs::replace(&memory, &staged, probe::remember(&found.facts, &here).as_bytes(), fs::Sync::No)?;
+    fs::replace(&memory, &staged, probe::remember(&found.facts, &here).as_bytes())?;
     Ok(found)
 }
 

@@ -27,7 +27,7 @@ pub fn list(context: &Context) -> Result<Vec<ImageInfo>> {
     let all = known(&context.paths)?;
     let mut infos = all.iter().map(|known| listed(context, known)).collect::<Result<Vec<_>>>()?;
     let made = |info: &ImageInfo| info.created.as_deref().and_then(|c| c.parse::<jiff::Timestamp>().ok());
-    infos.sort_by_key(|info| std::cmp::Reverse(made(info)));
+    infos.sort_by_cached_key(|info| std::cmp::Reverse(made(info)));
     Ok(infos)
 }
 

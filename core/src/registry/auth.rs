@@ -125,7 +125,8 @@ pub fn token_url(challenges: &[Challenge], registry: &Uri, repository: &str) -> 
         .ok_or_else(|| refuse(Kind::Registry, "it names no proper address to ask for a token"))
 }
 
-/// A realm must not lead from TLS to plain text, nor from a foreign registry into this machine.
+/// A realm must not lead from TLS to plain text, nor from a foreign registry into this machine. (Any other host may
+/// give tokens, as it does for Docker Hub; what it gives goes to the registry alone.)
 fn check_realm(realm: &Uri, registry: &Uri) -> Result<(), &'static str> {
     let (Some(realm), Some(registry)) = (Origin::of(realm), Origin::of(registry)) else {
         return Err("it names no proper address to ask for a token");
@@ -133,7 +134,7 @@ fn check_realm(realm: &Uri, registry: &Uri) -> Result<(), &'static str> {
     if realm.is_plain() && !registry.is_plain() {
         return Err("it wants its token to be fetched without TLS");
     }
-    if realm.is_loopback() && !registry.is_loopback() {
+    if realm.is_inside() && !registry.is_inside() {
         return Err("it wants its token to be fetched from this machine");
     }
     Ok(())
@@ -204,6 +205,11 @@ mod tests {
         {
             assert_eq!(from(realm, "https://r.io/"), Err(Kind::Registry), "{realm}");
         }
+        // Nor does one that speaks without TLS choose who is asked from in here.
+        for realm in ["http://[::ffff:127.0.0.1]/t", "http://169.254.169.254/latest", "http://0.0.0.0:1/t"] {
+            assert_eq!(from(realm, "http://r.io/"), Err(Kind::Registry), "{realm}");
+        }
+        assert_eq!(from("https://auth.io/t", "http://r.io/"), Ok(()));
         assert_eq!(from("http://127.0.0.1:1/t", "http://127.0.0.1:2/"), Ok(()));
         let basic = token_url(&read(&["Basic realm=x"]), &uri("https://r.io/"), "a");
         assert_eq!(basic.unwrap_err().kind(), Kind::Unauthorized);

@@ -278,8 +278,10 @@ fn redirected(from: &Uri, answer: &Response<Body>) -> Result<Uri, &'static str> 
     let location = answer.headers().get(LOCATION).and_then(|l| l.to_str().ok());
     let location = location.ok_or("it redirects to nowhere")?;
     let to = url::join(from, location).ok_or("it redirects to what is no web address")?;
+    let is_inside = |url: &Uri| Origin::of(url).is_some_and(|o| o.is_inside());
     match (from.scheme_str(), to.scheme_str()) {
         (Some("https"), Some("http")) => Err("it redirects from TLS to plain text"),
+        _ if is_inside(&to) && !is_inside(from) => Err("it redirects into this machine"),
         _ => Ok(to),
     }
 }
@@ -301,5 +303,24 @@ impl Resolved {
     /// Bytes of all layers, compressed.
     pub fn bytes(&self) -> u64 {
         self.image.layers.iter().fold(0, |sum, l| sum.saturating_add(l.size))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn redirects_lead_neither_to_plain_text_nor_into_this_machine() {
+        let to = |from: &str, location: &str| {
+            let answer =
+                Response::builder().status(307).header(LOCATION, location).body(Body::builder().data("")).unwrap();
+            redirected(&from.parse().unwrap(), &answer).map(|u| u.to_string())
+        };
+        assert_eq!(to("https://r.io/v2/", "https://cdn.io/b").as_deref(), Ok("https://cdn.io/b"));
+        assert!(to("https://r.io/v2/", "http://cdn.io/b").is_err());
+        assert!(to("http://r.io/v2/", "http://127.0.0.1:2375/b").is_err());
+        assert!(to("http://r.io/v2/", "http://169.254.169.254/latest").is_err());
+        assert!(to("http://127.0.0.1:5000/v2/", "http://localhost:5001/b").is_ok());
     }
 }

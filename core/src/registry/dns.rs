@@ -36,7 +36,9 @@ pub fn ask(server: SocketAddr, name: &str, timeout: Duration, cancel: &Cancel) -
     if cancel.is_cancelled() {
         return Err(io::Error::other("cancelled").into());
     }
-    Ok(if asked.is_ok() { merged(replies) } else { Reply::Failed })
+    // What one question brought counts, whatever became of the other: some servers never answer for AAAA.
+    replies.extend(asked.is_err().then_some(Reply::Failed));
+    Ok(merged(replies))
 }
 
 struct Wanted {
@@ -86,7 +88,7 @@ fn by_datagrams(
         let Some((at, packet)) = answered(&waiting, &buffer[..n]) else { continue };
         let question = waiting.swap_remove(at);
         replies.push(match packet.has_flags(PacketFlag::TRUNCATION) {
-            true => by_stream(server, question, deadline, cancel)?,
+            true => by_stream(server, question, deadline, cancel).unwrap_or(Reply::Failed),
             false => said(&packet, question.kind),
         });
     }

@@ -43,8 +43,9 @@ impl Failure {
     /// The same of a request that went through a proxy, which may be what failed.
     pub fn through(mut self, proxy: &str) -> Failure {
         if self.error.kind() == Kind::Network {
+            let told = self.error.hint_text().map(|h| format!("{h}; ")).unwrap_or_default();
             self.error =
-                self.error.hint(format!("it was asked through the proxy {proxy}; see HTTPS_PROXY and NO_PROXY"));
+                self.error.hint(format!("{told}it was asked through the proxy {proxy}; see HTTPS_PROXY and NO_PROXY"));
         }
         self
     }
@@ -188,6 +189,15 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert("retry-after", value.parse().unwrap());
         retry_after(&headers)
+    }
+
+    #[test]
+    fn a_proxy_hides_no_other_cure() {
+        let url: Uri = "https://r.io/v2/".parse().unwrap();
+        let unknown = io::Error::new(io::ErrorKind::InvalidData, format!("{BAD_CERTIFICATE}: UnknownIssuer"));
+        let failure = of_transport(ureq::Error::Io(unknown), &url, &Cancel::new()).through("p:1");
+        let hint = failure.error.hint_text().unwrap();
+        assert!(hint.contains("SSL_CERT_FILE") && hint.contains("through the proxy p:1"), "{hint}");
     }
 
     #[test]

@@ -33,9 +33,11 @@ pub use platform::Platform;
 /// How to speak to registries.
 #[derive(Clone, Debug)]
 pub struct RegistryOptions {
-    /// Registries (`host:port`) that may be spoken to without TLS, or with a certificate nobody vouches for.
+    /// Registries (`host:port`) whose certificate is not checked, and that are spoken to without TLS where they
+    /// don't speak it. Nothing else that they lead to is trusted so.
     pub insecure: Vec<String>,
-    /// How long to wait for a connection, TLS included.
+    /// How long to wait for a connection, TLS included. Finding the addresses of its name comes before and has the
+    /// times of `/etc/resolv.conf`.
     pub connect_timeout: Duration,
     /// How long a connection may be silent.
     pub idle_timeout: Duration,

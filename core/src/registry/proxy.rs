@@ -1,4 +1,5 @@
-//! Which requests go through a proxy, by the variables that `curl` and Go's tools read too.
+//! Which requests go through a proxy, by the variables that `curl` and Go's tools read too, with Go's rules for
+//! `NO_PROXY`; beyond Go, `ALL_PROXY` counts where a scheme has none of its own, as with `curl`.
 
 use std::net::IpAddr;
 

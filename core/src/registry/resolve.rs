@@ -61,7 +61,7 @@ impl SystemResolver {
             found = ask(&ResolvConf::parse(&text("/etc/resolv.conf")), bare, &self.cancel)?;
         }
         // Those that there is a route to first, and of these IPv6: RFC 6724 in short.
-        found.sort_by_key(|ip| (!has_route(*ip), ip.is_ipv4()));
+        found.sort_by_cached_key(|ip| (!has_route(*ip), ip.is_ipv4()));
         Ok(found.into_iter().map(|ip| SocketAddr::new(ip, port)).collect())
     }
 }
@@ -114,16 +114,18 @@ impl fmt::Display for NoServer {
 
 impl std::error::Error for NoServer {}
 
-/// The addresses of the first of the names that `host` may stand for.
+/// The addresses of the first of the names that `host` may stand for. A domain of the search list whose servers
+/// fail says nothing of the other names: as in Go, they are asked nevertheless.
 fn ask(conf: &ResolvConf, host: &str, cancel: &Cancel) -> Result<Vec<IpAddr>, Error> {
+    let mut failed = false;
     for name in conf.names(host) {
         match ask_for(conf, &name, cancel)? {
             Reply::Addresses(found) if !found.is_empty() => return Ok(found),
-            Reply::Failed => return Err(Error::Other(Box::new(NoServer))),
+            Reply::Failed => failed = true,
             _ => {}
         }
     }
-    Err(Error::HostNotFound)
+    Err(if failed { Error::Other(Box::new(NoServer)) } else { Error::HostNotFound })
 }
 
 /// Each server in turn, as often as allowed. One that knows of no such name has the last word on it.
@@ -254,6 +256,28 @@ mod tests {
         assert_eq!(asked(&conf(&[closed, failing, good]), "r.io").unwrap().len(), 2);
         let none = asked(&conf(&[closed, failing]), "r.io").unwrap_err();
         assert!(none.contains("no name server"), "{none}");
+    }
+
+    #[test]
+    fn one_kind_of_address_is_enough_when_the_other_is_never_answered() {
+        for answered in [TYPE::A, TYPE::AAAA] {
+            let server = serve(move |q| {
+                (q.questions[0].qtype == QTYPE::TYPE(answered)).then(|| reply(q, RCODE::NoError, "r.io"))?
+            });
+            let conf = ResolvConf { timeout: Duration::from_millis(50), ..conf(&[server]) };
+            assert_eq!(asked(&conf, "r.io").unwrap().len(), 1, "{answered:?}");
+        }
+    }
+
+    #[test]
+    fn a_search_domain_that_fails_does_not_hide_the_name_itself() {
+        let server = serve(|q| match q.questions[0].qname.to_string().as_str() {
+            failing @ "r.intern.io" => reply(q, RCODE::ServerFailure, failing),
+            _ => reply(q, RCODE::NoError, "r"),
+        });
+        assert_eq!(asked(&conf(&[server]), "r").unwrap().len(), 2);
+        let none = asked(&conf(&[server]), "other.intern.io").unwrap_err();
+        assert_eq!(none, Error::HostNotFound.to_string());
     }
 
     #[test]

@@ -24,9 +24,9 @@ impl Origin {
         self.scheme != "https"
     }
 
-    /// True for this machine itself.
-    pub fn is_loopback(&self) -> bool {
-        is_loopback(&self.host)
+    /// True for what answers on this machine alone: itself, and the link that clouds give credentials out on.
+    pub fn is_inside(&self) -> bool {
+        is_inside(&self.host)
     }
 }
 
@@ -38,6 +38,17 @@ pub fn is_loopback(host: &str) -> bool {
     };
     let address = bare.parse::<std::net::IpAddr>();
     bare.eq_ignore_ascii_case("localhost") || address.is_ok_and(|a| a.is_loopback())
+}
+
+fn is_inside(host: &str) -> bool {
+    let Ok(address) = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>() else {
+        let name = host.trim_end_matches('.');
+        return name == "localhost" || name.ends_with(".localhost");
+    };
+    match address.to_canonical() {
+        std::net::IpAddr::V4(v4) => v4.is_loopback() || v4.is_unspecified() || v4.is_link_local(),
+        std::net::IpAddr::V6(v6) => v6.is_loopback() || v6.is_unspecified() || v6.is_unicast_link_local(),
+    }
 }
 
 /// What `location` means in an answer from `base`: http or https, without user and password.
@@ -97,6 +108,14 @@ mod tests {
         assert_eq!(origin("https://R.io/a"), origin("https://r.io:443/b"));
         assert_ne!(origin("https://r.io"), origin("http://r.io:443"));
         assert_ne!(origin("https://r.io"), origin("https://r.io:444"));
+    }
+
+    #[test]
+    fn what_is_inside_is_known_in_every_spelling() {
+        let inside = |host: &str| Origin::of(&format!("http://{host}/").parse().unwrap()).unwrap().is_inside();
+        let all = "LOCALHOST a.localhost localhost. 127.9.9.9:1 0.0.0.0 169.254.169.254 [::1] [::] [::ffff:127.0.0.1]:5 [fe80::1]";
+        assert!(all.split(' ').all(inside));
+        assert!(!"r.io 10.0.0.1 8.8.8.8 [fd00::1] localhost.r.io".split(' ').any(inside));
     }
 
     #[test]

@@ -159,7 +159,7 @@ fn fill(staged: &ContainerPaths, record: &Record) -> Result<()> {
 pub fn update(paths: &Paths, record: &Record) -> Result<()> {
     let at = paths.container(&record.id);
     let staged = at.dir().join(".record.json");
-    fs::replace(&at.record(), &staged, &record::encode(&at.record(), record)?, fs::Sync::No)
+    fs::replace(&at.record(), &staged, &record::encode(&at.record(), record)?)
 }
 
 /// A name is a symlink whose text is the id: made exclusively, and whole from the first instant.

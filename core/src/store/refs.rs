@@ -8,7 +8,7 @@ use serde_json::json;
 use super::tmp::Temp;
 use super::{crash, record};
 use crate::error::{Error, Kind, Result};
-use crate::fs::{self, Sync};
+use crate::fs;
 use crate::id::Digest;
 use crate::lock;
 use crate::paths::Paths;
@@ -88,7 +88,7 @@ pub fn set(paths: &Paths, to: &Ref) -> Result<()> {
     let layout = stage_layout(paths, all)?;
     let path = paths.reference(&to.reference.to_string());
     // What the user named and waited for: it must survive a power failure.
-    let staged = Temp::holding(paths, &record::encode(&path, to)?, Sync::Yes)?;
+    let staged = Temp::synced(paths, &record::encode(&path, to)?)?;
     crash::point("ref staged");
     staged.replace(&path)?;
     fs::sync_dir_of(&path)?;
@@ -121,7 +121,7 @@ fn write_layout(paths: &Paths) -> Result<()> {
 /// Writes `index.json` (OCI image-spec, image-layout.md) beside. Its readers write nothing here.
 fn stage_layout(paths: &Paths, mut refs: Vec<Ref>) -> Result<Temp> {
     if !fs::exists(&paths.oci_layout())? {
-        Temp::holding(paths, br#"{"imageLayoutVersion":"1.0.0"}"#, Sync::No)?.replace(&paths.oci_layout())?;
+        Temp::holding(paths, br#"{"imageLayoutVersion":"1.0.0"}"#)?.replace(&paths.oci_layout())?;
     }
     refs.sort_by(|a, b| a.reference.cmp(&b.reference));
     let manifests: Vec<_> = refs.iter().flat_map(descriptors).collect();
@@ -130,7 +130,7 @@ fn stage_layout(paths: &Paths, mut refs: Vec<Ref>) -> Result<Temp> {
         "mediaType": "application/vnd.oci.image.index.v1+json",
         "manifests": manifests,
     });
-    Temp::holding(paths, &record::encode(&paths.index(), &index)?, Sync::No)
+    Temp::holding(paths, &record::encode(&paths.index(), &index)?)
 }
 
 fn place_layout(paths: &Paths, staged: Temp) -> Result<()> {

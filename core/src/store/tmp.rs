@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Context, Error, Result};
-use crate::fs::{self, File, Sync};
+use crate::fs::{self, File};
 use crate::lock::{Lock, Mode};
 use crate::paths::Paths;
 use crate::sys;
@@ -77,13 +77,21 @@ impl Temp {
     }
 
     /// A file of these bytes, to be put in place.
-    pub fn holding(paths: &Paths, bytes: &[u8], sync: Sync) -> Result<Temp> {
+    pub fn holding(paths: &Paths, bytes: &[u8]) -> Result<Temp> {
+        Temp::filled(paths, bytes).map(|(temp, _)| temp)
+    }
+
+    /// The same, and they are on the disk by now.
+    pub fn synced(paths: &Paths, bytes: &[u8]) -> Result<Temp> {
+        let (temp, file) = Temp::filled(paths, bytes)?;
+        file.sync_all().context("sync", temp.path.display())?;
+        Ok(temp)
+    }
+
+    fn filled(paths: &Paths, bytes: &[u8]) -> Result<(Temp, File)> {
         let (temp, mut file) = Temp::file(paths)?;
         file.write_all(bytes).context("write", temp.path.display())?;
-        if sync == Sync::Yes {
-            file.sync_all().context("sync", temp.path.display())?;
-        }
-        Ok(temp)
+        Ok((temp, file))
     }
 
     /// Puts it in its place, over what is there.

@@ -176,7 +176,7 @@ impl Team<'_> {
         let root = staged.path().join(layer::FILES).display().to_string();
         launch::apply_owners(Some(map), &root, &owners, &owed.capabilities, helper).map_err(|e| match e.errno() {
             Some(libc::EINVAL) => e.within("give files their owners", job.blob.digest.as_str()).hint(
-                "the image has owners beyond the range in /etc/subuid or /etc/subgid: give this user a larger one",
+                "most likely the image has owners beyond the range in /etc/subuid or /etc/subgid: give this user a larger one",
             ),
             _ => e.within("give files their owners", job.blob.digest.as_str()),
         })
