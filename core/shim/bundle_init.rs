@@ -37,7 +37,7 @@ fn create(bundle: &Bundle<'static>, sync: Fd, cgroup: Option<Fd>) -> Outcome<(Us
     init::become_root(launch, sync)?;
     let _ = sys::prctl(sys::PR_SET_DUMPABLE, 0, 0);
     let _ = sys::setsid();
-    init::leave_keyring();
+    init::leave_keyring()?;
     init::enter_namespaces(launch)?;
     if let Some(name) = bundle.domainname {
         sys::setdomainname(name.to_bytes()).at(Step::DomainName, name)?;

@@ -69,7 +69,7 @@ fn set_up(enter: &Enter<'static>, sync: Fd) -> Outcome<user::User> {
         init::take_root()?;
     }
     let _ = sys::setsid();
-    init::leave_keyring();
+    init::leave_keyring()?;
     let user = user::find(process)?;
     init::enter_directory(process)?;
     let slave = if process.tty { Some(make_terminal(sync)?) } else { None };

@@ -34,7 +34,7 @@ fn set_up(launch: &Launch<'static>, streams: [Fd; 3], sync: Fd, cgroup: Option<F
     // From here on nobody of the container may look into this process, which still knows the host.
     let _ = sys::prctl(sys::PR_SET_DUMPABLE, 0, 0);
     let _ = sys::setsid();
-    leave_keyring();
+    leave_keyring()?;
     enter_namespaces(launch)?;
     let slave = make_root(launch, sync)?;
     let user = user::find(&launch.process)?;
@@ -93,9 +93,13 @@ pub fn take_root() -> Outcome {
     sys::setresuid(0).step(Step::BecomeRoot)
 }
 
-/// The host's session keyring is not the container's. A kernel without keyrings has none to leave.
-pub fn leave_keyring() {
-    let _ = sys::new_session_keyring();
+/// The host's session keyring is not the container's. A kernel without keyrings has none to leave, and where a filter
+/// around this process refuses the call, it refuses it to the container too.
+pub fn leave_keyring() -> Outcome {
+    match sys::new_session_keyring() {
+        Err(Errno::ENOSYS | Errno::EPERM) => Ok(()),
+        other => other.step(Step::Keyring),
+    }
 }
 
 pub fn enter_namespaces(launch: &Launch<'static>) -> Outcome {

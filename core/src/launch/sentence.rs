@@ -21,6 +21,7 @@ pub(super) fn of(step: u32, errno: i32, detail: &[u8]) -> Error {
         Step::Died => Error::new(Kind::Launch, "start container", "")
             .because("its first process was killed before the command ran")
             .hint("a memory limit of a few hundred KiB kills it; raise the limit"),
+        Step::Keyring if errno == libc::EDQUOT => keys(step),
         Step::Hostile => Error::new(Kind::InvalidImage, "start container", detail)
             .because("the image has a symbolic link where a mount of the container belongs"),
         // The words of who asked for it: what is told is a path of `/proc/sys`.
@@ -32,6 +33,13 @@ pub(super) fn of(step: u32, errno: i32, detail: &[u8]) -> Error {
 
 fn plain(step: Step, errno: i32, detail: &str) -> Error {
     with_errno(Error::new(kind(step, errno), step.words(), detail), errno)
+}
+
+/// Each container has a session keyring of its own, which counts as a key of the user's.
+fn keys(step: Step) -> Error {
+    Error::new(Kind::LimitExceeded, step.words(), "")
+        .because("this user has as many keys as it may, and each container takes one")
+        .hint("raise sysctl kernel.keys.maxkeys (kernel.keys.root_maxkeys for root)")
 }
 
 fn with_errno(error: Error, errno: i32) -> Error {
@@ -84,5 +92,19 @@ fn id_map_helper(errno: i32, said: String) -> Error {
             .hint("install it (package uidmap or shadow-utils), or run with the single-id map"),
         _ => with_errno(Error::new(Kind::PermissionDenied, "write the id map", "").because(said), errno)
             .hint("check this user's ranges in /etc/subuid and /etc/subgid"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_are_used_up_name_their_limit() {
+        let error = of(Step::Keyring as u32, libc::EDQUOT, b"");
+        assert_eq!(error.kind(), Kind::LimitExceeded);
+        assert!(error.to_string().contains("as many keys"), "{error}");
+        assert!(error.hint_text().is_some_and(|hint| hint.contains("kernel.keys.maxkeys")));
+        assert_ne!(of(Step::Keyring as u32, libc::ENOMEM, b"").kind(), Kind::LimitExceeded);
     }
 }

@@ -73,6 +73,7 @@ steps! {
     Hostile = 48 "refuse the image's link",
     Busy = 49 "serve one more client",
     Join = 50 "join the container",
+    Keyring = 51 "leave the host's keyring",
     Hook = 64 "run the hook",
     Device = 65 "make the device",
     DomainName = 66 "set the domain name",
