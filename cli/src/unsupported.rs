@@ -1,5 +1,8 @@
 //! Docker's commands and flags that Sampan does not have yet get a sentence, not a parser's shrug.
 
+#[cfg(test)]
+mod table;
+
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::fail::{Fail, Outcome};
@@ -16,31 +19,51 @@ const FLAGS: &[(&[&str], &str)] = &[
         &["-p", "--publish", "-P", "--publish-all", "--expose"],
         "ports come with bridged networks; `--network host` works",
     ),
-    (&["--ip", "--ip6", "--mac-address", "--link", "--network-alias"], "bridged networks are not there yet"),
-    (&["--dns", "--dns-search", "--dns-option", "--add-host"], "bridged networks are not there yet"),
+    (
+        &["--ip", "--ip6", "--link-local-ip", "--mac-address", "--link", "--network-alias", "--net-alias"],
+        "bridged networks are not there yet",
+    ),
+    (&["--dns", "--dns-search", "--dns-option", "--dns-opt", "--add-host"], "bridged networks are not there yet"),
     (&["--gpus", "--device-cgroup-rule", "--runtime"], "name each device with --device"),
     (&["--restart"], "restart policies are not there yet"),
     (
-        &["--health-cmd", "--health-interval", "--health-retries", "--health-timeout", "--no-healthcheck"],
+        &[
+            "--health-cmd",
+            "--health-interval",
+            "--health-retries",
+            "--health-start-interval",
+            "--health-start-period",
+            "--health-timeout",
+            "--no-healthcheck",
+        ],
         "health checks are not there yet",
     ),
     (&["--userns"], "the user namespace is chosen by `--rung`; see `sampan doctor`"),
     (&["--volumes-from", "--volume-driver"], "name the volumes with -v"),
     (&["--log-driver", "--log-opt"], "a container has one log, which `sampan logs` reads"),
     (&["--detach-keys"], "attaching to a running container is not there yet"),
-    (&["--memory-swappiness", "--kernel-memory", "--oom-kill-disable"], "this limit is not there yet"),
+    (&["--kernel-memory"], "kernels since Linux 5.16 have no such limit"),
+    (&["--memory-swappiness", "--oom-kill-disable"], "cgroup v2 has no such setting"),
+    (&["--cpu-rt-period", "--cpu-rt-runtime"], "cgroup v2 has no such setting, and few kernels of v1 have it"),
+    (&["--cpu-period", "--cpu-quota", "--cpuset-mems"], "use --cpus, --cpu-shares and --cpuset-cpus"),
     (
-        &["--cpu-period", "--cpu-quota", "--cpu-rt-period", "--cpu-rt-runtime", "--cpuset-mems"],
-        "use --cpus, --cpu-shares and --cpuset-cpus",
-    ),
-    (
-        &["--blkio-weight", "--device-read-bps", "--device-write-bps", "--device-read-iops", "--device-write-iops"],
+        &[
+            "--blkio-weight",
+            "--blkio-weight-device",
+            "--device-read-bps",
+            "--device-write-bps",
+            "--device-read-iops",
+            "--device-write-iops",
+        ],
         "disk limits are not there yet",
     ),
     (
-        &["--storage-opt", "--isolation", "--disable-content-trust", "--annotation", "--domainname"],
-        "this option is not there yet",
+        &["--isolation", "--cpu-count", "--cpu-percent", "--io-maxbandwidth", "--io-maxiops"],
+        "it is for containers of Windows",
     ),
+    (&["--use-api-socket"], "there is no daemon, and so no socket of one"),
+    (&["--disable-content-trust"], "images are named by digest where their content must be trusted"),
+    (&["--storage-opt", "--annotation", "--domainname"], "this option is not there yet"),
 ];
 
 /// Prints help and version, and turns a parser's error into one of ours.
