@@ -602,6 +602,14 @@ typedef struct sampan_run_options {
      * Run a small first process that buries orphans and passes signals on to the command.
      */
     bool init;
+    /**
+     * What becomes of its output: `local`, `json-file` (a file in Docker's form) or `none`.
+     */
+    const char *log_driver;
+    /**
+     * `max-size` (`10m`) after which a log is put aside, and `max-file`, how many there may be.
+     */
+    const struct sampan_pair *log_opt;
 } sampan_run_options;
 
 /**
@@ -2235,7 +2243,7 @@ void sampan_string_free(char *string);
 #define SAMPAN_RUN_OPTIONS_INIT \
     { sizeof(sampan_run_options), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
       NULL, NULL, NULL, false, NULL, NULL, NULL, false, false, NULL, NULL, NULL, NULL, NULL, false, false, \
-      NULL, 0, NULL, NULL, false, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, false }
+      NULL, 0, NULL, NULL, false, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, false, NULL, NULL }
 
 /** A `sampan_exec_options` in which nothing is asked for. */
 #define SAMPAN_EXEC_OPTIONS_INIT \

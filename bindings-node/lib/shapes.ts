@@ -76,6 +76,8 @@ export const shapes = {
     cgroupns: ['cgroupns'],
     devices: ['devices'],
     init: ['init'],
+    log_driver: ['logDriver'],
+    log_opt: ['logOpt'],
   },
   ExecOptions: {
     command: ['command'],

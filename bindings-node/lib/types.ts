@@ -169,6 +169,10 @@ export interface RunOptions {
   devices?: string[] | undefined
   /** Run a small first process that buries orphans and passes signals on to the command. */
   init?: boolean | undefined
+  /** What becomes of its output: `local`, `json-file` (a file in Docker's form) or `none`. */
+  logDriver?: string | null | undefined
+  /** `max-size` (`10m`) after which a log is put aside, and `max-file`, how many there may be. */
+  logOpt?: Record<string, string> | undefined
 }
 
 /** A command to run in a running container. Fields are named as the words of `docker exec`. */

@@ -40,7 +40,6 @@ const FLAGS: &[(&[&str], &str)] = &[
     ),
     (&["--userns"], "the user namespace is chosen by `--rung`; see `sampan doctor`"),
     (&["--volumes-from", "--volume-driver"], "name the volumes with -v"),
-    (&["--log-driver", "--log-opt"], "a container has one log, which `sampan logs` reads"),
     (&["--detach-keys"], "attaching to a running container is not there yet"),
     (&["--kernel-memory"], "kernels since Linux 5.16 have no such limit"),
     (&["--memory-swappiness", "--oom-kill-disable"], "cgroup v2 has no such setting"),

@@ -1,8 +1,12 @@
-//! The log: one line of text becomes `TIME stdout F text`, as Kubernetes' runtimes write it; a part of a
-//! line is marked `P` in place of `F`. Nothing of the container's output is changed or lost, so every byte
-//! of it, NUL and broken UTF-8 too, comes back out.
+//! The log: what the container writes, line by line, in one of two forms.
+//!
+//! In ours, one line of text becomes `TIME stdout F text`, as Kubernetes' runtimes write it; a part of a line is
+//! marked `P` in place of `F`. Nothing of the container's output is changed or lost, so every byte of it, NUL
+//! and broken UTF-8 too, comes back out. The other is Docker's, see `log_json`.
 
-use crate::sys::{self, Errno, Fd, Slice};
+use crate::log_json;
+use crate::rotate::Files;
+use crate::sys::{self, Errno, Slice};
 use crate::time;
 
 /// Longer lines are split, so that a reader's buffer can be bounded.
@@ -13,60 +17,49 @@ const PIECES: usize = 96;
 
 /// An open log, or the place where one would be.
 pub struct Log {
-    file: Option<Fd>,
+    files: Option<Files>,
+    /// Room for lines in Docker's form, when that is wanted.
+    json: Option<&'static mut [u8]>,
     /// The first failure to write to it; what could not be written is dropped.
     pub error: Option<Errno>,
 }
 
 impl Log {
-    /// Appends to this file.
-    pub fn new(file: Option<Fd>) -> Self {
-        Log { file, error: None }
+    /// Appends to these files.
+    pub fn new(files: Option<Files>, json: bool) -> sys::Result<Self> {
+        let room = if json { Some(sys::map_anonymous(log_json::ROOM)?) } else { None };
+        Ok(Log { files, json: room, error: None })
     }
 
     /// Writes the whole lines at the beginning of `text`, and the rest too when `all`; tells how much that was.
     pub fn append(&mut self, stream: &[u8; 6], text: &[u8], all: bool) -> usize {
-        let Some(file) = self.file else { return text.len() };
-        let heads = Heads::new(stream);
-        let mut batch = Batch { pieces: [Slice::new(b""); PIECES], used: 0, bytes: 0 };
-        let mut done = 0;
-        while let Some((length, whole)) = line(&text[done..], all) {
-            if batch.used + 3 > PIECES {
-                self.write(file, &mut batch);
-            }
-            batch.add(if whole { &heads.full } else { &heads.part });
-            batch.add(&text[done..done + length]);
-            if !whole {
-                batch.add(b"\n");
-            }
-            done += length;
+        let Some(files) = &mut self.files else { return text.len() };
+        match &mut self.json {
+            Some(room) => log_json::append(files, room, stream, text, all, &mut self.error),
+            None => append(files, stream, text, all, &mut self.error),
         }
-        self.write(file, &mut batch);
-        done
     }
+}
 
-    fn write(&mut self, file: Fd, batch: &mut Batch) {
-        if batch.used > 0 {
-            let written = sys::writev(file, &batch.pieces[..batch.used]);
-            if written != Ok(batch.bytes) {
-                self.failed(file, written);
-            }
+fn append(files: &mut Files, stream: &[u8; 6], text: &[u8], all: bool, error: &mut Option<Errno>) -> usize {
+    let heads = Heads::new(stream);
+    let mut batch = Batch { pieces: [Slice::new(b""); PIECES], used: 0, bytes: 0 };
+    let mut done = 0;
+    while let Some((length, whole)) = line(&text[done..], all) {
+        let size = HEAD + length + !whole as usize;
+        if batch.used + 3 > PIECES || files.is_full(batch.bytes, size) || batch.bytes == 0 {
+            batch.write(files, error);
+            files.make_room(size);
         }
-        (batch.used, batch.bytes) = (0, 0);
-    }
-
-    /// A torn line would spoil those after it, so what was written of the batch is taken back.
-    fn failed(&mut self, file: Fd, written: sys::Result<usize>) {
-        const SEEK_END: i32 = 2;
-        let (torn, error) = match written {
-            Ok(n) => (n as u64, Errno::ENOSPC),
-            Err(e) => (0, e),
-        };
-        if let (1.., Ok(end)) = (torn, sys::lseek(file, 0, SEEK_END)) {
-            let _ = sys::ftruncate(file, end.saturating_sub(torn));
+        batch.add(if whole { &heads.full } else { &heads.part });
+        batch.add(&text[done..done + length]);
+        if !whole {
+            batch.add(b"\n");
         }
-        self.error.get_or_insert(error);
+        done += length;
     }
+    batch.write(files, error);
+    done
 }
 
 /// What stands before each line of one batch: they came in one read and share its time.
@@ -98,17 +91,40 @@ impl<'a> Batch<'a> {
         self.used += 1;
         self.bytes += piece.len();
     }
+
+    fn write(&mut self, files: &mut Files, error: &mut Option<Errno>) {
+        if self.used > 0
+            && let Err(e) = files.write(&self.pieces[..self.used], self.bytes)
+        {
+            error.get_or_insert(e);
+        }
+        (self.used, self.bytes) = (0, 0);
+    }
 }
 
 /// The length of the next line with its newline, or of a part of it, and which of the two; `None` when one
 /// has to wait for more.
-fn line(text: &[u8], all: bool) -> Option<(usize, bool)> {
+pub fn line(text: &[u8], all: bool) -> Option<(usize, bool)> {
     let window = &text[..text.len().min(LINE_MAX)];
     match newline(window) {
         Some(at) => Some((at + 1, true)),
-        None if window.len() == LINE_MAX || (all && !window.is_empty()) => Some((window.len(), false)),
+        None if window.len() == LINE_MAX => Some((whole_characters(window), false)),
+        None if all && !window.is_empty() => Some((window.len(), false)),
         None => None,
     }
+}
+
+/// How much of it is there without a character that goes on behind it: a form that knows only text would
+/// otherwise lose both halves.
+fn whole_characters(window: &[u8]) -> usize {
+    for (back, byte) in window.iter().rev().take(3).enumerate() {
+        match byte {
+            0x80..=0xbf => {}
+            0xc0.. if byte.leading_ones() as usize > back + 1 => return window.len() - back - 1,
+            _ => break,
+        }
+    }
+    window.len()
 }
 
 /// Where the first newline is: eight bytes at a time, since all output passes through here.

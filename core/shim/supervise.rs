@@ -7,6 +7,7 @@ use crate::fail::{At, Outcome};
 use crate::log::Log;
 use crate::records::{self, Moment};
 use crate::relay::{self, Input, Output, open_anew};
+use crate::rotate::Files;
 use crate::sys::{self, AT_FDCWD, Ended, Errno, Fd, POLLIN, Poll};
 use crate::tie::Tie;
 use crate::time;
@@ -19,7 +20,7 @@ pub struct Streams {
     /// The other ends: where input is written to, where output and error are read from.
     pub ours: [Fd; 3],
     /// The log.
-    pub log: Option<Fd>,
+    pub log: Option<Files>,
 }
 
 /// A container whose payload runs.
@@ -51,7 +52,7 @@ pub fn prepare(launch: &Launch<'static>, header: &Header) -> Outcome<Streams> {
     }
     [fd::STDIN, fd::STDOUT, fd::STDERR].into_iter().filter(|fd| header.has(*fd)).for_each(open_anew);
     fill_low()?;
-    let log = open_log(launch)?;
+    let log = Files::open(launch)?;
     if launch.process.tty {
         return Ok(Streams { init: [-1; 3], ours: [-1; 3], log });
     }
@@ -103,15 +104,6 @@ fn set_nonblocking(fd: Fd) {
     }
 }
 
-fn open_log(launch: &Launch<'static>) -> Outcome<Option<Fd>> {
-    let path = launch.supervise.log;
-    if path.is_empty() {
-        return Ok(None);
-    }
-    let flags = sys::O_WRONLY | sys::O_APPEND | sys::O_CREAT | sys::O_NOFOLLOW;
-    sys::openat(AT_FDCWD, path, flags, 0o600).at(Step::Streams, path).map(Some)
-}
-
 /// The init exists and waits: the record that makes the container visible.
 pub fn record(launch: &Launch<'static>, pid: i32) -> Outcome<Moment> {
     let started_at = time::now();
@@ -131,8 +123,8 @@ pub fn forget(launch: &Launch<'static>) {
 }
 
 /// From the payload's first instruction to its end, and what is to be done then.
-pub fn run(running: Running) -> ! {
-    match Watch::new(&running) {
+pub fn run(mut running: Running) -> ! {
+    match Watch::new(&mut running) {
         Ok(mut watch) => {
             let init = watch.until_end();
             watch.finish(&running, init);
@@ -167,7 +159,8 @@ struct Watch {
 }
 
 impl Watch {
-    fn new(running: &Running) -> sys::Result<Watch> {
+    fn new(running: &mut Running) -> sys::Result<Watch> {
+        let log = running.streams.log.take();
         let supervise = &running.launch.supervise;
         let given = |fd| running.header.has(fd).then_some(fd);
         let stream = |fd| given(fd).filter(|_| !supervise.direct);
@@ -192,7 +185,7 @@ impl Watch {
                 Output::new(b"stderr", stderr, stream(fd::STDERR))?,
             ],
             input: Input::new(stream(fd::STDIN), stdin, master >= 0, supervise.keep_stdin)?,
-            log: Log::new(running.streams.log),
+            log: Log::new(log, supervise.log_json)?,
             tie: Tie::new(tied(fd::HOST), tied(fd::TIE), supervise.stop_signal, supervise.stop_timeout_ms),
             dir,
             users: ending::user_namespace(&running.launch, running.pid),

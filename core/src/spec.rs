@@ -68,6 +68,12 @@ pub struct Spec {
     pub tie: Tie,
     /// Whether it has a log.
     pub log: bool,
+    /// The log is in the form of Docker's `json-file`.
+    pub log_json: bool,
+    /// Bytes after which a log is put aside and another begun; 0 for never.
+    pub log_max_size: u64,
+    /// How many logs there may be, the open one among them; 0 is as 1.
+    pub log_max_files: u32,
 }
 
 /// Which system calls a container may make.

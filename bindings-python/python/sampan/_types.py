@@ -178,6 +178,8 @@ class RunOptions(TypedDict, total=False):
         cgroupns: Cgroup namespace: `private`, `host` or `container:NAME`.
         devices: Devices of the host: `/dev/fuse`, or `/dev/sdc:/dev/disk` under another name.
         init: Run a small first process that buries orphans and passes signals on to the command.
+        log_driver: What becomes of its output: `local`, `json-file` (a file in Docker's form) or `none`.
+        log_opt: `max-size` (`10m`) after which a log is put aside, and `max-file`, how many there may be.
     """
 
     image: str
@@ -225,6 +227,8 @@ class RunOptions(TypedDict, total=False):
     cgroupns: Optional[str]
     devices: Sequence[str]
     init: bool
+    log_driver: Optional[str]
+    log_opt: Mapping[str, str]
 
 
 class ExecOptions(TypedDict, total=False):
@@ -797,6 +801,8 @@ class RunKeywords(TypedDict, total=False):
         cgroupns: Cgroup namespace: `private`, `host` or `container:NAME`.
         devices: Devices of the host: `/dev/fuse`, or `/dev/sdc:/dev/disk` under another name.
         init: Run a small first process that buries orphans and passes signals on to the command.
+        log_driver: What becomes of its output: `local`, `json-file` (a file in Docker's form) or `none`.
+        log_opt: `max-size` (`10m`) after which a log is put aside, and `max-file`, how many there may be.
     """
 
     entrypoint: Optional[Sequence[str]]
@@ -841,6 +847,8 @@ class RunKeywords(TypedDict, total=False):
     cgroupns: Optional[str]
     devices: Sequence[str]
     init: bool
+    log_driver: Optional[str]
+    log_opt: Mapping[str, str]
 
 
 Event = Union[ResolvedEvent, LayerStartedEvent, LayerBytesEvent, LayerSkippedEvent, LayerDoneEvent, DoneEvent]

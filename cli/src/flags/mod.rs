@@ -212,6 +212,12 @@ struct LifeFlags {
     /// Seconds from that signal to SIGKILL
     #[arg(long, value_name = "SECONDS", allow_hyphen_values = true)]
     stop_timeout: Option<f64>,
+    /// What becomes of its output: local, json-file or none
+    #[arg(long, value_name = "DRIVER")]
+    log_driver: Option<String>,
+    /// max-size=10m, max-file=3
+    #[arg(long, value_name = "KEY=VALUE", value_parser = words::pair)]
+    log_opt: Vec<(String, String)>,
     /// Pull the image: missing, always or never
     #[arg(long, value_name = "WHEN", value_parser = words::pull_policy, default_value = "missing")]
     pull: PullPolicy,
@@ -300,6 +306,8 @@ impl LifeFlags {
         options.labels = words::labels(&self.label_file, &self.label)?;
         options.stop_signal = self.stop_signal.clone();
         options.stop_timeout = self.stop_timeout;
+        options.log_driver = self.log_driver.clone();
+        options.log_opt = self.log_opt.iter().cloned().collect();
         options.pull = self.pull;
         options.platform = self.platform.clone();
         Ok(())

@@ -189,6 +189,10 @@ options! {
         pub devices: Vec<String>,
         /// Run a small first process that buries orphans and passes signals on to the command.
         pub init: bool,
+        /// What becomes of its output: `local`, `json-file` (a file in Docker's form) or `none`.
+        pub log_driver: Option<String>,
+        /// `max-size` (`10m`) after which a log is put aside, and `max-file`, how many there may be.
+        pub log_opt: BTreeMap<String, String>,
     }
 
     /// A command to run in a running container. Fields are named as the words of `docker exec`.

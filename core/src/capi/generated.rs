@@ -478,6 +478,10 @@ pub struct sampan_run_options {
     pub devices: *const *const c_char,
     /// Run a small first process that buries orphans and passes signals on to the command.
     pub init: sampan_bool,
+    /// What becomes of its output: `local`, `json-file` (a file in Docker's form) or `none`.
+    pub log_driver: *const c_char,
+    /// `max-size` (`10m`) after which a log is put aside, and `max-file`, how many there may be.
+    pub log_opt: *const sampan_pair,
 }
 
 // SAFETY: a size, then numbers and pointers.
@@ -535,6 +539,8 @@ impl Record for api::RunOptions {
             cgroupns: self.cgroupns.keep(arena),
             devices: self.devices.keep(arena),
             init: self.init.keep(arena),
+            log_driver: self.log_driver.keep(arena),
+            log_opt: self.log_opt.keep(arena),
         }
     }
 }
@@ -589,6 +595,8 @@ impl Given for api::RunOptions {
                 cgroupns: Read::read(c.cgroupns, "cgroupns")?,
                 devices: Read::read(c.devices, "devices")?,
                 init: Read::read(c.init, "init")?,
+                log_driver: Read::read(c.log_driver, "log_driver")?,
+                log_opt: Read::read(c.log_opt, "log_opt")?,
             }
         })
     }

@@ -234,6 +234,9 @@ fn supervise(w: &mut Writer, s: &Supervise) {
     w.text(&s.dir);
     w.text(&s.state_prefix);
     w.text(&s.log);
+    w.flag(s.log_json);
+    w.u64(s.log_max_size);
+    w.u32(s.log_max_files);
     w.flag(s.tie_host);
     w.flag(s.auto_remove);
     w.text(&s.trash);

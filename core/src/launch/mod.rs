@@ -58,6 +58,8 @@ pub fn launch(plan: &LaunchPlan, fds: LaunchFds<'_>, helper: &HelperSource) -> R
 #[cfg(test)]
 mod cgroup_tests;
 #[cfg(test)]
+mod log_tests;
+#[cfg(test)]
 mod supervise_tests;
 #[cfg(test)]
 mod tests;

@@ -1,26 +1,25 @@
-//! `logs`: the shim's log file, read from byte 0 or from where the caller wants.
+//! `logs`: the shim's log files, read from byte 0 or from where the caller wants.
+
+mod chain;
+mod entry;
+mod follow;
 
 use std::collections::VecDeque;
-use std::io::{Read, Seek, SeekFrom};
-use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
-
+use self::chain::Chain;
+use self::entry::parse;
+use self::follow::Follow;
 use super::{Context, list, wait};
 use crate::api::*;
 use crate::cancel::Cancel;
-use crate::error::{Context as _, Error, Kind, Result};
-use crate::fs;
+use crate::error::{Error, Kind, Result};
 use crate::id::ContainerId;
-use crate::store::liveness;
-use crate::sys::PidFd;
+use crate::store::containers::Record;
 
-/// Reads a log file.
+/// Reads a log.
 #[derive(Debug)]
 pub struct Reader {
-    file: Option<fs::File>,
+    files: Chain,
     /// What was read and is not given out yet.
     buffer: VecDeque<u8>,
     wanted: Wanted,
@@ -38,21 +37,13 @@ struct Wanted {
     no_stderr: bool,
 }
 
-/// What is watched for more.
-#[derive(Debug)]
-struct Follow {
-    lock: PathBuf,
-    shim: Option<PidFd>,
-    /// `None` where the user's inotify instances are used up: then we look again every so often.
-    changes: Option<Inotify>,
-}
-
 /// Opens a container's log.
 pub fn open(context: &Context, id: &ContainerId, options: &LogOptions) -> Result<Reader> {
     let container = list::load(context, id)?;
+    refuse_without(&container.record)?;
     let paths = context.paths.container(id);
     let follow = match options.follow && container.held {
-        true => Some(Follow::new(&paths.log(), paths.lock(), wait::shim(context, id)?)),
+        true => Some(Follow::new(paths.dir(), paths.lock(), wait::shim(context, id)?)),
         false => None,
     };
     let wanted = Wanted {
@@ -61,16 +52,22 @@ pub fn open(context: &Context, id: &ContainerId, options: &LogOptions) -> Result
         no_stdout: options.no_stdout,
         no_stderr: options.no_stderr,
     };
-    let file = match fs::open(&paths.log()) {
-        // Not started yet, or run without a log.
-        Err(e) if e.errno() == Some(libc::ENOENT) => None,
-        file => Some(file?),
-    };
-    let mut reader = Reader { file, buffer: VecDeque::new(), wanted, past: false, follow };
+    // Empty when it was not started yet.
+    let files = Chain::open(&paths.log(), container.record.spec.log_max_files)?;
+    let mut reader = Reader { files, buffer: VecDeque::new(), wanted, past: false, follow };
     if let Some(lines) = options.tail {
         reader.seek_to_last(lines)?;
     }
     Ok(reader)
+}
+
+fn refuse_without(record: &Record) -> Result<()> {
+    match record.options.log_driver.as_deref() {
+        Some("none") => Err(Error::new(Kind::Unsupported, "read log", record.name.as_str())
+            .because("it was created with the log driver `none`")
+            .hint("create it with `local` or `json-file`")),
+        _ => Ok(()),
+    }
 }
 
 /// RFC 3339, Unix seconds with a fraction, or a span back from now, as text that sorts.
@@ -105,6 +102,7 @@ impl Reader {
                 continue;
             }
             match &self.follow {
+                Some(_) if self.files.extend()? => {}
                 Some(follow) if !ended => follow.wait(cancel)?,
                 _ => return Ok(None),
             }
@@ -143,25 +141,26 @@ impl Reader {
     }
 
     fn fill(&mut self) -> Result<bool> {
-        let Some(file) = &mut self.file else { return Ok(false) };
         let mut chunk = [0; 32 << 10];
-        let n = file.read(&mut chunk).context("read", "log")?;
+        let n = self.files.read(&mut chunk)?;
         self.buffer.extend(&chunk[..n]);
         Ok(n > 0)
     }
 
     /// Moves to the beginning of the last so many whole lines among those wanted.
     fn seek_to_last(&mut self, lines: u64) -> Result<()> {
-        let starts = self.starts_of_last(lines)?;
-        let Some(file) = &mut self.file else { return Ok(()) };
-        let end = file.seek(SeekFrom::End(0)).context("read", "log")?;
-        file.seek(SeekFrom::Start(starts.unwrap_or(end))).context("read", "log")?;
+        let start = self.start_of_last(lines)?;
         self.buffer.clear();
-        Ok(())
+        match start {
+            Some((file, byte)) => self.files.seek(file, byte),
+            None => Ok(()),
+        }
     }
 
-    fn starts_of_last(&mut self, lines: u64) -> Result<Option<u64>> {
-        let (mut starts, mut at, mut fresh) = (VecDeque::new(), 0u64, true);
+    /// Which file, and where in it; `None` for the end of all.
+    fn start_of_last(&mut self, lines: u64) -> Result<Option<(usize, u64)>> {
+        let (mut starts, mut fresh) = (VecDeque::new(), true);
+        let mut at = (self.files.current(), 0);
         loop {
             while let Some(line) = self.take_line() {
                 let entry = parse(&line).filter(|e| self.wanted.takes(e));
@@ -171,13 +170,17 @@ impl Reader {
                     }
                     fresh = entry.data.ends_with(b"\n");
                 }
-                at += line.len() as u64;
+                at.1 += line.len() as u64;
                 if starts.len() as u64 > lines {
                     starts.pop_front();
                 }
             }
             if !self.fill()? {
                 return Ok(starts.front().copied());
+            }
+            // Lines don't reach over the end of a file.
+            if self.files.current() != at.0 {
+                at = (self.files.current(), 0);
             }
         }
     }
@@ -197,53 +200,10 @@ impl Wanted {
     }
 }
 
-/// `TIME STREAM TAG TEXT\n`, the tag `F` for a whole line and `P` for a part (Kubernetes' CRI logging).
-fn parse(line: &[u8]) -> Option<LogEntry> {
-    let mut fields = line.splitn(4, |b| *b == b' ');
-    let time = std::str::from_utf8(fields.next()?).ok()?.to_owned();
-    let stream = match fields.next()? {
-        b"stdout" => Stream::Stdout,
-        b"stderr" => Stream::Stderr,
-        _ => return None,
-    };
-    let whole = fields.next()? == b"F";
-    let text = fields.next()?;
-    let data = if whole { text } else { text.strip_suffix(b"\n").unwrap_or(text) };
-    Some(LogEntry { time, stream, data: data.to_vec() })
-}
-
-impl Follow {
-    fn new(log: &Path, lock: PathBuf, shim: Option<PidFd>) -> Self {
-        let watch = || {
-            let changes = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
-            changes.add_watch(log, AddWatchFlags::IN_MODIFY).map(|_| changes)
-        };
-        Follow { lock, shim, changes: watch().ok() }
-    }
-
-    fn is_alive(&self) -> bool {
-        liveness::is_held(&self.lock).unwrap_or(false)
-    }
-
-    fn wait(&self, cancel: &Cancel) -> Result<()> {
-        let mut fds: Vec<PollFd> = Vec::new();
-        fds.extend(cancel.fd().map(|c| PollFd::new(c, PollFlags::POLLIN)));
-        fds.extend(self.changes.as_ref().map(|c| PollFd::new(c.as_fd(), PollFlags::POLLIN)));
-        fds.extend(self.shim.as_ref().map(|s| PollFd::new(s.as_fd(), PollFlags::POLLIN)));
-        let watched = self.changes.is_some() && self.shim.is_some();
-        let timeout = PollTimeout::try_from(if watched { 5_000 } else { 50 }).unwrap_or(PollTimeout::ZERO);
-        let _ = poll(&mut fds, timeout);
-        if let Some(changes) = &self.changes {
-            while changes.read_events().is_ok_and(|events| !events.is_empty()) {}
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write;
+    use std::io::{Seek, Write};
 
     const LOG: &str = "\
 2024-05-01T00:00:00.000000001Z stdout F one
@@ -257,7 +217,8 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(LOG.as_bytes()).unwrap();
         file.rewind().unwrap();
-        let mut reader = Reader { file: Some(file), buffer: VecDeque::new(), wanted, past: false, follow: None };
+        let files = Chain::of(vec![file]);
+        let mut reader = Reader { files, buffer: VecDeque::new(), wanted, past: false, follow: None };
         if let Some(lines) = tail {
             reader.seek_to_last(lines).unwrap();
         }

@@ -242,6 +242,12 @@ pub struct Supervise {
     pub state_prefix: String,
     /// The log file, appended to; empty: none. Lines as of CRI: `TIME stdout F text`.
     pub log: String,
+    /// Lines as of Docker's `json-file` instead.
+    pub log_json: bool,
+    /// Bytes after which it becomes `log.1` and another is begun; 0 for never.
+    pub log_max_size: u64,
+    /// How many of them there may be.
+    pub log_max_files: u32,
     /// Stop and remove the container when the host process is gone.
     pub tie_host: bool,
     /// Remove the container's directory after the exit.

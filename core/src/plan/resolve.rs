@@ -5,7 +5,7 @@ use crate::error::{Error, Kind, Result};
 use crate::id::{ContainerId, Name};
 use crate::spec::{Limits, Spec, SpecMount};
 
-use super::{mounts, names, security, sharing};
+use super::{logging, mounts, names, security, sharing};
 
 const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const DEFAULT_SHM: u64 = 64 << 20;
@@ -19,6 +19,7 @@ pub(super) fn invalid(option: &str, because: impl Into<String>) -> Error {
 pub fn resolve(options: &RunOptions, image: &ImageInfo, id: &ContainerId) -> Result<Spec> {
     let mounts = resolve_mounts(options, image, id)?;
     let security = security::read(options)?;
+    let logging = logging::read(options)?;
     Ok(Spec {
         args: args(options, image)?,
         env: env(options, image)?,
@@ -47,7 +48,10 @@ pub fn resolve(options: &RunOptions, image: &ImageInfo, id: &ContainerId) -> Res
         stop_timeout_ms: milliseconds("stop_timeout", options.stop_timeout.unwrap_or(10.0))?,
         auto_remove: options.auto_remove,
         tie: options.tie,
-        log: true,
+        log: logging.log,
+        log_json: logging.json,
+        log_max_size: logging.max_size,
+        log_max_files: logging.max_files,
     })
 }
 

@@ -134,6 +134,9 @@ fn supervise(spec: &Spec, facts: &Facts, places: &Places) -> Supervise {
             facts.boot_id, facts.machine_id
         ),
         log: if spec.log { format!("{}/log", places.dir) } else { String::new() },
+        log_json: spec.log_json,
+        log_max_size: spec.log_max_size,
+        log_max_files: spec.log_max_files,
         tie_host: spec.tie == Tie::Host,
         auto_remove: spec.auto_remove,
         trash: places.trash.clone(),

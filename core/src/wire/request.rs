@@ -253,6 +253,12 @@ record! {
         state_prefix: &'a CStr,
         /// Log file; empty for none.
         log: &'a CStr,
+        /// In Docker's form.
+        log_json: bool,
+        /// Bytes after which another is begun; 0 for never.
+        log_max_size: u64,
+        /// How many of them there may be.
+        log_max_files: u32,
         /// Ends with the host.
         tie_host: bool,
         /// Removed after its exit.

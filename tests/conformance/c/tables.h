@@ -124,6 +124,8 @@ static const struct field run_options_fields[] = {
     {"cgroupns", KIND_TEXT, true, offsetof(sampan_run_options, cgroupns), 0, NULL, NULL},
     {"devices", KIND_TEXTS, false, offsetof(sampan_run_options, devices), 0, NULL, NULL},
     {"init", KIND_BOOL, false, offsetof(sampan_run_options, init), 0, NULL, NULL},
+    {"log_driver", KIND_TEXT, true, offsetof(sampan_run_options, log_driver), 0, NULL, NULL},
+    {"log_opt", KIND_MAP, false, offsetof(sampan_run_options, log_opt), 0, NULL, NULL},
     {NULL, KIND_BOOL, false, 0, 0, NULL, NULL},
 };
 static const struct record run_options_record = {"run_options", sizeof(sampan_run_options), run_options_fields};
