@@ -27,7 +27,7 @@ use crate::registry::{Client, Platform, RegistryOptions, Resolved};
 use crate::store::image::MAX_CONFIG;
 use crate::store::leases::Lease;
 use crate::store::refs::{self, Ref};
-use crate::store::{blobs, image};
+use crate::store::{blobs, image, layers as stored};
 
 const DEFAULT_DOWNLOADS: u32 = 3;
 const MOST_DOWNLOADS: u32 = 32;
@@ -65,13 +65,13 @@ fn owners_by(context: &Context) -> Result<Option<(IdMap, HelperSource)>> {
     Ok(map.map(|map| (map, context.helper())))
 }
 
-fn layer_form(context: &Context) -> Result<Form> {
-    let facts = context.facts()?;
-    Ok(match facts.rung {
-        Rung::Root if facts.in_user_namespace => Form::NestedRoot,
-        Rung::Root => Form::Root,
-        Rung::SubIds | Rung::SingleId => Form::User,
-    })
+/// How layers are unpacked for what [`Context::form`] names.
+fn layer_form(form: &Name) -> Form {
+    match form.as_str() {
+        "root" => Form::Root,
+        "nested" => Form::NestedRoot,
+        _ => Form::User,
+    }
 }
 
 /// One pull: where to, for whom, within which bounds.
@@ -96,7 +96,7 @@ impl<'a> Pull<'a> {
         Ok(Pull {
             paths: context.paths.clone(),
             unpack: UnpackOptions {
-                form: layer_form(context)?,
+                form: layer_form(&form),
                 max_bytes: engine.max_unpacked_bytes.unwrap_or(DEFAULT_MAX_BYTES),
                 max_entries: engine.max_entries.unwrap_or(DEFAULT_MAX_ENTRIES),
             },
@@ -122,11 +122,12 @@ impl<'a> Pull<'a> {
         let (config, jobs) = self.config(&client, &resolved)?;
         lease.hold(&jobs.iter().map(|j| j.diff_id.clone()).collect::<Vec<_>>())?;
         let fetched = layers::fetch(self, &client, &jobs, progress)?;
-        self.commit(&resolved, &config)?;
+        let restored = self.commit(&resolved, &config)?;
         let made = wanted(reference, &resolved);
         // Where the reference stays, its layers may be new nevertheless, as after a change of the id map.
-        if fetched || refs::get(&self.paths, reference)?.as_ref() != Some(&made) {
+        if fetched || restored || refs::get(&self.paths, reference)?.as_ref() != Some(&made) {
             lease.settle()?;
+            jobs.iter().try_for_each(|job| stored::settle(&self.paths, &self.form, &job.diff_id))?;
             refs::set(&self.paths, &made)?;
         }
         progress.event(&done_event(reference, &made.manifest));
@@ -150,10 +151,8 @@ impl<'a> Pull<'a> {
     /// The config's bytes, and what is to be unpacked by it.
     fn config(&self, client: &Client, resolved: &Resolved) -> Result<(Vec<u8>, Vec<Job>)> {
         let blob = &resolved.image.config;
-        let bytes = match blobs::has(&self.paths, &blob.digest, blob.size)? {
-            true => blobs::read(&self.paths, &blob.digest, MAX_CONFIG)?,
-            false => client.read(blob, MAX_CONFIG)?,
-        };
+        // One that is missing or damaged is fetched.
+        let bytes = blobs::read(&self.paths, &blob.digest, MAX_CONFIG).or_else(|_| client.read(blob, MAX_CONFIG))?;
         let config: ImageConfiguration = serde_json::from_slice(&bytes)
             .map_err(|e| refuse(Kind::InvalidImage, format!("its config is malformed ({e})")))?;
         if resolved.index.is_none() {
@@ -175,12 +174,14 @@ impl<'a> Pull<'a> {
         }
     }
 
-    fn commit(&self, resolved: &Resolved, config: &[u8]) -> Result<()> {
+    /// Stores what is small, and tells whether any of it was missing or damaged.
+    fn commit(&self, resolved: &Resolved, config: &[u8]) -> Result<bool> {
         let index = resolved.index.as_ref().map(|i| i.raw.as_slice());
+        let mut restored = false;
         for bytes in [Some(config), index, Some(&resolved.raw)].into_iter().flatten() {
-            blobs::put(&self.paths, bytes)?;
+            restored |= blobs::restore(&self.paths, bytes)?;
         }
-        Ok(())
+        Ok(restored)
     }
 }
 

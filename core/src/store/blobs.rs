@@ -64,6 +64,18 @@ pub fn put(paths: &Paths, bytes: &[u8]) -> Result<Digest> {
     Ok(digest)
 }
 
+/// As [`put`]; true when it was missing, or something else had its place.
+pub fn restore(paths: &Paths, bytes: &[u8]) -> Result<bool> {
+    let digest = Digest::from_sha256(Sha256::digest(bytes).into());
+    match read(paths, &digest, bytes.len() as u64) {
+        Ok(_) => return Ok(false),
+        Err(e) if matches!(e.kind(), Kind::NotFound) => {}
+        // Of the right size it may be, as after a power failure: a writer would leave it.
+        Err(_) => drop(fs::remove_file(&paths.blob(&digest))?),
+    }
+    put(paths, bytes).map(|_| true)
+}
+
 fn failed(digest: &Digest, e: std::io::Error) -> Error {
     match e.raw_os_error() {
         Some(errno) => Error::errno_in(errno, "write blob", digest.as_str()),

@@ -1,16 +1,17 @@
 //! Unpacked layers by form and diff id. Immutable once in place.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::tmp::Temp;
-use super::{crash, record};
+use super::{crash, record, tmp};
 use crate::error::Result;
 use crate::fs;
 use crate::id::{Digest, Name};
 use crate::lock::{Lock, Mode, Wait};
 use crate::paths::Paths;
+use crate::sys;
 
 /// `layer.json`: what is known of a layer beside its files.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +37,24 @@ pub const VERSION: u32 = record::VERSION;
 
 const RECORD: &str = "layer.json";
 
+/// A file beside it, once all of the layer is known to be on the disk.
+const SETTLED: &str = "settled";
+
+/// The record as it is written: with the boot that the layer was unpacked in.
+#[derive(Serialize)]
+struct Written<'a> {
+    #[serde(flatten)]
+    layer: &'a Layer,
+    boot: String,
+}
+
+/// Of a record, what tells when it was written.
+#[derive(Deserialize)]
+struct When {
+    #[serde(default)]
+    boot: String,
+}
+
 /// The directory of an unpacked layer (its files are in `fs/`), here or in a store below.
 pub fn find(paths: &Paths, form: &Name, diff_id: &Digest) -> Result<Option<PathBuf>> {
     for store in paths.all() {
@@ -46,6 +65,33 @@ pub fn find(paths: &Paths, form: &Name, diff_id: &Digest) -> Result<Option<PathB
         }
     }
     Ok(None)
+}
+
+/// Whether a layer is whole on the disk, too: the machine may have gone down between its renaming into place and the
+/// end of its pull, and then names are there whose data is not.
+pub fn is_settled(dir: &Path) -> Result<bool> {
+    if fs::exists(&dir.join(SETTLED))? {
+        return Ok(true);
+    }
+    let when = record::read_unless_damaged::<When>(&dir.join(RECORD))?;
+    Ok(when.is_some_and(|w| !w.boot.is_empty() && w.boot == sys::boot_id()))
+}
+
+/// Notes that a layer of this store is on the disk.
+pub fn settle(paths: &Paths, form: &Name, diff_id: &Digest) -> Result<()> {
+    let dir = paths.layer(form, diff_id);
+    match fs::exists(&dir)? && !fs::exists(&dir.join(SETTLED))? {
+        true => fs::open_or_create(&dir.join(SETTLED)).map(drop),
+        false => Ok(()),
+    }
+}
+
+/// Takes a layer of this store away, to be unpacked anew; the caller holds its lock.
+pub fn discard(paths: &Paths, form: &Name, diff_id: &Digest) -> Result<()> {
+    match tmp::trash(paths, &paths.layer(form, diff_id))? {
+        Some(trash) => fs::remove_tree(&trash),
+        None => Ok(()),
+    }
 }
 
 /// What is known of a layer, here or below.
@@ -60,7 +106,7 @@ pub fn read(paths: &Paths, form: &Name, diff_id: &Digest) -> Result<Option<Layer
 pub fn size(paths: &Paths, diff_id: &Digest) -> Result<u64> {
     for store in paths.all() {
         for form in forms(store)? {
-            if let Some(layer) = record::read::<Layer>(&store.layer(&form, diff_id).join(RECORD))? {
+            if let Some(layer) = record::read_unless_damaged::<Layer>(&store.layer(&form, diff_id).join(RECORD))? {
                 return Ok(layer.size);
             }
         }
@@ -91,7 +137,8 @@ pub fn stage(paths: &Paths) -> Result<Temp> {
 pub fn commit(paths: &Paths, staged: Temp, form: &Name, layer: &Layer) -> Result<PathBuf> {
     let to = paths.layer(form, &layer.diff_id);
     let file = staged.path().join(RECORD);
-    fs::write_new(&file, &record::encode(&file, layer)?)?;
+    let written = Written { layer, boot: sys::boot_id() };
+    fs::write_new(&file, &record::encode(&file, &written)?)?;
     fs::make_dirs(&paths.layers().join(form.as_str()))?;
     crash::point("layer written");
     staged.place(&to)?;

@@ -19,8 +19,8 @@ use crate::layer::{self, Compression, UnpackOptions, Unpacked, Whiteouts};
 use crate::lock::Wait;
 use crate::progress::{Event, Progress};
 use crate::registry::{Client, Descriptor};
-use crate::store::layers;
 use crate::store::tmp::Temp;
+use crate::store::{containers, layers};
 
 /// A layer to have: the blob that it comes as, and what must come out of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,9 +44,18 @@ struct Team<'a> {
     made: AtomicBool,
 }
 
-/// The unpacked layer, here or in a store below.
+/// The unpacked layer, here or in a store below, if it is known to be whole.
 pub fn find(pull: &Pull<'_>, diff_id: &Digest) -> Result<Option<PathBuf>> {
-    layers::find(&pull.paths, &pull.form, diff_id)
+    let Some(dir) = layers::find(&pull.paths, &pull.form, diff_id)? else { return Ok(None) };
+    let below = dir != pull.paths.layer(&pull.form, diff_id);
+    let reliable = below || layers::is_settled(&dir)? || is_used(pull, diff_id)?;
+    Ok(reliable.then_some(dir))
+}
+
+/// Whether a container stands on it, or may do: then it can't be replaced, and was settled before.
+fn is_used(pull: &Pull<'_>, diff_id: &Digest) -> Result<bool> {
+    let (records, unread) = containers::records_for_gc(&pull.paths)?;
+    Ok(!unread.is_empty() || records.iter().any(|r| r.form == pull.form && r.layers.contains(diff_id)))
 }
 
 /// Has all `jobs` done, and tells whether there was anything to do. The first error ends the others.
@@ -130,6 +139,8 @@ impl Team<'_> {
             post.send(Event::LayerSkipped { digest, total });
             return Ok(());
         }
+        // One that is there all the same was left by a pull that a power failure ended.
+        layers::discard(&self.pull.paths, &self.pull.form, &job.diff_id)?;
         post.send(Event::LayerStarted { digest: digest.clone(), total });
         let unpacked = self.make(job, post)?;
         self.made.store(true, Ordering::Relaxed);

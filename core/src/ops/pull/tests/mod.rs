@@ -66,6 +66,10 @@ impl Store {
         fs::read_bounded(&self.layer(diff_id).unwrap().join(crate::layer::FILES).join(name), 1 << 20).unwrap()
     }
 
+    fn assert_nothing_half_made(&self) {
+        assert_eq!(fs::list(&self.paths.tmp()).unwrap(), Vec::<std::ffi::OsString>::new());
+    }
+
     /// No reference, no lease, nothing half-made. Layers that were whole before another failed may stay:
     /// the next try needs them, and a collection takes them.
     fn assert_clean(&self) {
@@ -148,6 +152,56 @@ fn blobs_are_dropped_when_asked_and_used_when_there() {
     run(&store, &server).unwrap();
     assert_eq!(server.paths().len(), before + 1);
     assert_eq!(store.file(&image.diff_ids[1], "b"), b"zstd");
+}
+
+/// A pull that ended before its reference was set, and then the power failed.
+fn lose_power(store: &Store, image: &Image, server: &Server) {
+    refs::remove(&store.paths, &name(server)).unwrap();
+    for diff_id in &image.diff_ids {
+        let dir = store.layer(diff_id).unwrap();
+        assert!(fs::remove_file(&dir.join("settled")).unwrap());
+        let path = dir.join("layer.json");
+        let text = String::from_utf8(fs::read_bounded(&path, 4096).unwrap()).unwrap();
+        assert!(text.contains(&crate::sys::boot_id()));
+        fs::remove_file(&path).unwrap();
+        fs::write_new(&path, text.replace(&crate::sys::boot_id(), "another").as_bytes()).unwrap();
+    }
+    let file = store.layer(&image.diff_ids[0]).unwrap().join(crate::layer::FILES).join("a");
+    fs::remove_file(&file).unwrap();
+    fs::write_new(&file, b"").unwrap();
+}
+
+#[test]
+fn a_layer_that_may_not_have_reached_the_disk_is_unpacked_again() {
+    let (store, image) = (Store::new(), three_layers());
+    let server = serve(&image);
+    run(&store, &server).unwrap();
+    lose_power(&store, &image, &server);
+    run(&store, &server).unwrap();
+    assert_eq!(store.file(&image.diff_ids[0], "a"), b"gzip");
+    store.assert_nothing_half_made();
+    // What a container stands on stays under it.
+    lose_power(&store, &image, &server);
+    let mut record = crate::store::containers::tests::record(1, "c");
+    (record.form, record.layers) = ("test".parse().unwrap(), image.diff_ids.clone());
+    crate::store::containers::create(&store.paths, &record).unwrap();
+    run(&store, &server).unwrap();
+    assert_eq!(store.file(&image.diff_ids[0], "a"), b"");
+}
+
+#[test]
+fn a_damaged_blob_is_replaced_by_the_next_pull() {
+    let (store, image) = (Store::new(), three_layers());
+    let server = serve(&image);
+    let made = run(&store, &server).unwrap();
+    for id in [&made.id, &made.manifest] {
+        let path = store.paths.blob(id);
+        let zeros = vec![0; fs::file_size(&path).unwrap().unwrap() as usize];
+        fs::remove_file(&path).unwrap();
+        fs::write_new(&path, &zeros).unwrap();
+        run(&store, &server).unwrap();
+        crate::store::image::load(&store.paths, &made.manifest).unwrap();
+    }
 }
 
 #[test]
