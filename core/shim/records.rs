@@ -1,5 +1,6 @@
 //! `state.json` and `exit.json`: written beside their place and renamed there, so that a reader sees all of
-//! a record or none. No fsync: after a crash of the machine the container is gone anyway.
+//! a record or none. No fsync: after a crash of the machine the processes are gone
+//! anyway, and a record that came out empty reads as the end of a container that nobody saw.
 
 use core::ffi::CStr;
 

@@ -14,7 +14,7 @@ use crate::id::ContainerId;
 use crate::plan::cgroup;
 use crate::spec::Limits;
 use crate::store::containers::{self, Container};
-use crate::store::liveness;
+use crate::store::liveness::{self, Marks};
 use crate::sys::{self, PidFd};
 
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -84,13 +84,19 @@ fn processes_on(upper: &Path) -> Result<Vec<PidFd>> {
 /// Removes the containers that a killed process should have removed.
 pub(super) fn sweep(context: &Context) -> Result<()> {
     for id in containers::ids(&context.paths)? {
-        let lock = context.paths.container(&id).lock();
         // A damaged one, or one that can't be removed, hides no other.
-        if !liveness::is_held(&lock)? && is_left(context, &id).unwrap_or(false) {
+        if may_be_left(context, &id).unwrap_or(false) && is_left(context, &id).unwrap_or(false) {
             let _ = remove_left(context, &id);
         }
     }
     Ok(())
+}
+
+/// A look at the lock file alone: most containers stay until they are removed by hand, and there may be many.
+fn may_be_left(context: &Context, id: &ContainerId) -> Result<bool> {
+    let lock = context.paths.container(id).lock();
+    let marks = Marks::read(&lock)?;
+    Ok((marks.half_made || marks.auto_remove) && !liveness::is_held(&lock)?)
 }
 
 fn remove_left(context: &Context, id: &ContainerId) -> Result<()> {
@@ -111,7 +117,7 @@ fn is_left(context: &Context, id: &ContainerId) -> Result<bool> {
     }
     match container.status() {
         Status::Dead | Status::Exited => Ok(container.record.spec.auto_remove),
-        Status::Created => liveness::is_half_made(&context.paths.container(id).lock()),
+        Status::Created => Ok(Marks::read(&context.paths.container(id).lock())?.half_made),
         _ => Ok(false),
     }
 }

@@ -51,9 +51,13 @@ pub fn list(context: &Context, options: &ListOptions) -> Result<Vec<ContainerInf
     let mut found = Vec::new();
     for id in containers::ids(&context.paths)? {
         // One that is removed between the listing and the look is not there, which is the truth.
-        // A damaged one would hide all others; a collection tells of it.
-        let Some(container) = containers::load_unless_damaged(&context.paths, &id)? else { continue };
-        let info = info(context, &container);
+        let info = match containers::load(&context.paths, &id) {
+            Ok(Some(container)) => info(context, &container),
+            Ok(None) => continue,
+            // It hides no other, and can be found and removed.
+            Err(_) if containers::is_damaged(&context.paths, &id) => damaged(context, &id)?,
+            Err(e) => return Err(e),
+        };
         let shown = options.all || by_state || matches!(info.status, Status::Running | Status::Paused);
         if shown && Filter::all_match(&filters, &info) {
             found.push(info);
@@ -78,9 +82,19 @@ pub(super) fn exit_of(container: &Container) -> Option<ExitStatus> {
     (container.status() == Status::Dead).then(|| ExitStatus {
         code: 137,
         signal: Some(libc::SIGKILL),
-        error: Some("the shim was killed, or the machine went down".into()),
+        error: Some(match container.damaged {
+            true => "its records of the run are damaged, as by a crash of the machine".into(),
+            false => "the shim was killed, or the machine went down".into(),
+        }),
         ..ExitStatus::default()
     })
+}
+
+/// What there is to tell of a container whose record is damaged.
+fn damaged(context: &Context, id: &ContainerId) -> Result<ContainerInfo> {
+    let name = containers::claimed_name(&context.paths, id)?;
+    let name = name.map_or_else(String::new, |n| n.to_string());
+    Ok(ContainerInfo { id: id.to_string(), name, status: Status::Dead, ..ContainerInfo::default() })
 }
 
 fn info(context: &Context, container: &Container) -> ContainerInfo {

@@ -13,11 +13,12 @@ use crate::id::ContainerId;
 use crate::launch;
 use crate::store::containers::{self, Container, Record};
 use crate::store::{liveness, tmp};
+use crate::sys::PidFd;
 
 /// Removes a container.
 pub fn remove(context: &Context, id: &ContainerId, options: &RemoveOptions) -> Result<()> {
     if containers::is_damaged(&context.paths, id) {
-        return remove_damaged(context, id);
+        return remove_damaged(context, id, options.force);
     }
     // Far more than a start takes.
     let deadline = Instant::now() + Duration::from_secs(20);
@@ -37,17 +38,27 @@ pub fn remove(context: &Context, id: &ContainerId, options: &RemoveOptions) -> R
 }
 
 /// Removes what can't be told of any more: its name becomes free with it, its volumes stay.
-fn remove_damaged(context: &Context, id: &ContainerId) -> Result<()> {
+fn remove_damaged(context: &Context, id: &ContainerId, force: bool) -> Result<()> {
     let at = context.paths.container(id);
-    if liveness::is_held(&at.lock())? {
+    if liveness::is_held(&at.lock())? && !(force && kill_damaged(context, id)?) {
         return Err(Error::new(Kind::Conflict, "remove container", id.short())
             .because("it is running, and its record is damaged")
-            .hint("end its processes first"));
+            .hint(if force { "end its processes first" } else { "force the removal" }));
     }
     match tmp::trash(&context.paths, at.dir())? {
         Some(trash) => remove_tree(context, &trash).map_err(|e| e.within("remove container", id.short())),
         None => Ok(()),
     }
+}
+
+/// Kills what runs, told by its state alone; whether its shim has gone with it.
+fn kill_damaged(context: &Context, id: &ContainerId) -> Result<bool> {
+    if let Some(state) = containers::state(&context.paths, id)?
+        && let Some(process) = PidFd::open_started(state.pid, state.pid_start)?
+    {
+        process.signal(libc::SIGKILL)?;
+    }
+    wait::until_released(context, id, Instant::now().checked_add(Duration::from_secs(10)), &Cancel::new())
 }
 
 /// Somebody holds it: one that runs is killed if that is wanted; one that ends or is removed is waited for.
@@ -71,10 +82,11 @@ fn make_way(context: &Context, container: Container, options: &RemoveOptions) ->
 pub(super) fn remove_held(context: &Context, id: &ContainerId, volumes: bool, lock: OwnedFd) -> Result<()> {
     let Some(container) = containers::load(&context.paths, id)? else { return Ok(()) };
     leftovers::end(context, &container)?;
-    delete(context, &container.record)?;
+    // Before the record that names them, or a kill in between would leave volumes that nobody knows of.
     if volumes || container.record.spec.auto_remove {
         create::drop_volumes(context, &container.record);
     }
+    delete(context, &container.record)?;
     drop(lock);
     Ok(())
 }
@@ -82,11 +94,11 @@ pub(super) fn remove_held(context: &Context, id: &ContainerId, volumes: bool, lo
 /// Removes a container whose start failed, with its anonymous volumes.
 pub(super) fn discard(context: &Context, record: &Record) -> Result<()> {
     wait::until_released(context, &record.id, None, &Cancel::new())?;
-    if containers::load(&context.paths, &record.id)?.is_some() {
-        delete(context, record)?;
-    }
     create::drop_volumes(context, record);
-    Ok(())
+    match containers::load(&context.paths, &record.id)? {
+        Some(_) => delete(context, record),
+        None => Ok(()),
+    }
 }
 
 fn delete(context: &Context, record: &Record) -> Result<()> {

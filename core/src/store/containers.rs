@@ -104,6 +104,8 @@ pub struct Container {
     pub exit: Option<Exit>,
     /// A shim holds its lock.
     pub held: bool,
+    /// State or exit are there, and say nothing: a crash of the machine cut them short.
+    pub damaged: bool,
 }
 
 impl Container {
@@ -115,6 +117,8 @@ impl Container {
             (false, Some(_), None) => Status::Dead,
             // Held without a state: being started. Held with an exit: its shim is about to go.
             (true, _, Some(_)) => Status::Exited,
+            (false, None, None) if self.damaged => Status::Dead,
+            (true, None, None) if self.damaged => Status::Running,
             (_, None, None) => Status::Created,
         }
     }
@@ -151,7 +155,7 @@ fn fill(staged: &ContainerPaths, record: &Record) -> Result<()> {
     // Its mode is the mode of the container's root: closed, it would keep out every user but root.
     fs::open_to_all(&staged.upper())?;
     fs::make_dirs(&staged.work())?;
-    fs::write_new(&staged.lock(), b"")?;
+    fs::write_new(&staged.lock(), &liveness::text(record.spec.auto_remove))?;
     fs::write_new(&staged.record(), &record::encode(&staged.record(), record)?)
 }
 
@@ -230,15 +234,27 @@ pub fn load(paths: &Paths, id: &ContainerId) -> Result<Option<Container>> {
     let Some(record) = record::read::<Record>(&at.record())? else { return Ok(None) };
     // The lock first: a shim writes its records before it lets go, so what is then read is complete.
     let held = liveness::is_held(&at.lock())?;
-    Ok(Some(Container { record, state: record::read(&at.state())?, exit: record::read(&at.exit())?, held }))
+    // Nobody syncs the shim's records, so a crash of the machine may leave empty ones.
+    let mut damaged = false;
+    let state = record::read_noting_damage(&at.state(), &mut damaged)?;
+    let exit = record::read_noting_damage(&at.exit(), &mut damaged)?;
+    Ok(Some(Container { record, state, exit, held, damaged }))
 }
 
-/// As [`load`], for lists: `None` also when its record is damaged.
-pub fn load_unless_damaged(paths: &Paths, id: &ContainerId) -> Result<Option<Container>> {
-    match load(paths, id) {
-        Err(_) if is_damaged(paths, id) => Ok(None),
-        done => done,
+/// Who runs a container whose record is damaged, as far as that can be told.
+pub fn state(paths: &Paths, id: &ContainerId) -> Result<Option<State>> {
+    record::read_unless_damaged(&paths.container(id).state())
+}
+
+/// The name that a container has by its claim, for one whose record is damaged.
+pub fn claimed_name(paths: &Paths, id: &ContainerId) -> Result<Option<Name>> {
+    for name in fs::list(&paths.names())? {
+        let Some(name) = name.to_str().and_then(|n| n.parse::<Name>().ok()) else { continue };
+        if fs::read_link(&paths.name(&name))?.as_deref() == Some(id.as_str()) {
+            return Ok(Some(name));
+        }
     }
+    Ok(None)
 }
 
 /// Forgets the last run, before a new one.

@@ -30,25 +30,45 @@ pub fn hold(path: &Path, subject: &str) -> Result<OwnedFd> {
     }
 }
 
-/// What the lock file says while a container's creation and its start are one call, until a later start.
+// The lock file's text tells a sweep whether a container may be one to remove, so that it need not read the records
+// of all others. Its parts have fixed places: each is changed by one write that no kill can cut.
 const HALF_MADE: &[u8] = b"half-made";
+const MADE: &[u8] = b"made     ";
+const AUTO_REMOVE: &[u8] = b" auto-remove";
+
+/// What a container's lock file says at first.
+pub fn text(auto_remove: bool) -> Vec<u8> {
+    [MADE, if auto_remove { AUTO_REMOVE } else { b"" }].concat()
+}
 
 /// As [`hold`], for a container that is started by the call that creates it: one whose maker dies in between
 /// is half-made, not created.
 pub fn hold_half_made(path: &Path, subject: &str) -> Result<OwnedFd> {
     let lock = hold(path, subject)?;
-    nix::unistd::write(&lock, HALF_MADE).context("mark", path.display())?;
+    nix::sys::uio::pwrite(&lock, HALF_MADE, 0).context("mark", path.display())?;
     Ok(lock)
 }
 
 /// The container is started by a call of its own: from now on it is its user's.
 pub fn settle(lock: &OwnedFd) -> Result<()> {
-    nix::unistd::ftruncate(lock, 0).context("settle lock", "")
+    nix::sys::uio::pwrite(lock, MADE, 0).map(drop).context("settle lock", "")
 }
 
-/// Whether the container, which nobody holds and which has not run, was never made to the end.
-pub fn is_half_made(path: &Path) -> Result<bool> {
-    Ok(fs::read_if_exists(path, 64)?.is_some_and(|text| text == HALF_MADE))
+/// What a lock file tells of a container that nobody holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Marks {
+    /// Unless it has run, it was never made to the end.
+    pub half_made: bool,
+    /// Once it has run, it is to go.
+    pub auto_remove: bool,
+}
+
+impl Marks {
+    /// Reads them; none when the file is gone.
+    pub fn read(path: &Path) -> Result<Marks> {
+        let text = fs::read_if_exists(path, 64)?.unwrap_or_default();
+        Ok(Marks { half_made: text.starts_with(HALF_MADE), auto_remove: text.ends_with(AUTO_REMOVE) })
+    }
 }
 
 /// Whether a shim has the lock; false when the file is gone.
@@ -79,5 +99,22 @@ mod tests {
         assert!(is_held(&path).unwrap());
         drop(passed_on);
         assert!(!is_held(&path).unwrap());
+    }
+
+    #[test]
+    fn marks_change_without_harm_to_each_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let marks = || Marks::read(&path).map(|m| (m.half_made, m.auto_remove)).unwrap();
+        assert_eq!(marks(), (false, false));
+        for auto_remove in [false, true] {
+            let _ = fs::remove_file(&path);
+            fs::write_new(&path, &text(auto_remove)).unwrap();
+            assert_eq!(marks(), (false, auto_remove));
+            let lock = hold_half_made(&path, "c").unwrap();
+            assert_eq!(marks(), (true, auto_remove));
+            settle(&lock).unwrap();
+            assert_eq!(marks(), (false, auto_remove));
+        }
     }
 }

@@ -46,6 +46,17 @@ pub fn read_unless_damaged<T: DeserializeOwned>(path: &Path) -> Result<Option<T>
     }
 }
 
+/// As [`read_unless_damaged`], and `damaged` becomes true where one was passed over.
+pub fn read_noting_damage<T: DeserializeOwned>(path: &Path, damaged: &mut bool) -> Result<Option<T>> {
+    match try_read(path) {
+        Err(Fault::Damaged(_)) => {
+            *damaged = true;
+            Ok(None)
+        }
+        done => done.map_err(Fault::error),
+    }
+}
+
 /// What could be read, and why the rest could not.
 pub fn sorted_out<T>(records: impl Iterator<Item = Result<Option<T>>>) -> (Vec<T>, Vec<Error>) {
     let (mut read, mut unread) = (Vec::new(), Vec::new());

@@ -202,7 +202,8 @@ fn a_damaged_record_hides_nothing_and_loses_nothing() {
     spoil(&paths.reference("docker.io/library/a:1"));
     spoil(&paths.container(&record.id).record());
     assert_eq!(list(&h.context).unwrap().len(), 2);
-    assert_eq!(super::super::list::list(&h.context, &ListOptions { all: true, ..ListOptions::default() }).unwrap(), []);
+    let listed = super::super::list::list(&h.context, &ListOptions { all: true, ..ListOptions::default() }).unwrap();
+    assert_eq!((listed.len(), &listed[0].name[..], listed[0].status), (1, "web", Status::Dead));
     // Image 2 goes out of view; what it had stays for as long as it can't be told who else has it.
     assert_eq!(h.remove("a:2", false).unwrap(), [untagged("docker.io/library/a:2")]);
     let report = gc(&h.context).unwrap();
@@ -238,4 +239,34 @@ fn a_newer_record_stops_lists_and_keeps_what_it_may_use() {
     assert_eq!((report.removed.len(), report.unread.len()), (0, 1));
     assert!(crate::fs::list(&h.context.paths.tmp()).unwrap().is_empty());
     assert_eq!(crate::fs::read_bounded(&path, 99).unwrap(), newer);
+}
+
+#[test]
+fn a_damaged_layer_record_hides_no_image() {
+    let h = home();
+    let image = h.pull("1", "a:1");
+    let path = h.context.paths.layer(&"root".parse().unwrap(), &image.diff_id).join("layer.json");
+    crate::fs::remove_file(&path).unwrap();
+    crate::fs::write_new(&path, b"").unwrap();
+    let listed = list(&h.context).unwrap();
+    assert_eq!((listed.len(), listed[0].size), (1, 0));
+}
+
+#[test]
+fn records_of_a_run_that_a_crash_emptied_hide_nothing() {
+    let h = home();
+    h.pull("1", "a:1");
+    let record = h.container("web", &inspect(&h.context, "a:1").unwrap());
+    let at = h.context.paths.container(&record.id);
+    let listed = || super::super::list::list(&h.context, &ListOptions { all: true, ..ListOptions::default() }).unwrap();
+    for path in [at.state(), at.exit()] {
+        crate::fs::write_new(&path, b"").unwrap();
+        let all = listed();
+        assert_eq!((all.len(), all[0].status), (1, Status::Dead));
+        let told = all[0].exit.as_ref().and_then(|e| e.error.clone()).unwrap();
+        assert!(told.contains("records of the run are damaged"), "{told}");
+    }
+    super::super::remove::remove(&h.context, &record.id, &RemoveOptions { force: true, ..RemoveOptions::default() })
+        .unwrap();
+    assert_eq!(listed(), []);
 }
