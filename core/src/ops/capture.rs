@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::unistd::{read, write};
+use nix::unistd::read;
 
 use super::{Context, remove, wait};
 use crate::api::{ExitStatus, RemoveOptions};
@@ -13,6 +13,7 @@ use crate::cancel::Cancel;
 use crate::error::{Error, Result};
 use crate::id::ContainerId;
 use crate::launch::Launched;
+use crate::sys::write_quietly;
 
 /// Our ends of the pipes.
 pub struct Ends {
@@ -30,10 +31,10 @@ pub fn collect(
     id: &ContainerId,
     launched: Launched,
     mut ends: Ends,
-    input: Vec<u8>,
+    input: &[u8],
     cancel: &Cancel,
 ) -> Result<(ExitStatus, Vec<u8>, Vec<u8>)> {
-    let pumped = pump(&mut ends, &input, Some(launched.shim()), cancel);
+    let pumped = pump(&mut ends, input, Some(launched.shim()), cancel);
     drop(ends);
     match pumped {
         Ok((stdout, stderr)) => {
@@ -128,9 +129,13 @@ fn wait_ready(ends: &Ends, shim: Option<BorrowedFd<'_>>, cancel: &Cancel) -> Res
     }
 }
 
+/// Not more than a pipe holds: one that is filled without end must not keep us from looking at what else there is,
+/// and what was written before its writers ended is no more than that.
 fn drain(from: &mut Option<OwnedFd>, into: &mut Vec<u8>, buffer: &mut [u8]) -> Result<()> {
-    while let Some(fd) = from {
-        match read(&*fd, buffer) {
+    let begin = into.len();
+    let most = from.as_ref().map_or(0, capacity);
+    while let Some(fd) = from.as_ref().filter(|_| into.len() - begin < most) {
+        match read(fd, buffer) {
             // A terminal that nobody has open any more says EIO.
             Ok(0) | Err(Errno::EIO) => *from = None,
             Ok(n) => into.extend_from_slice(&buffer[..n]),
@@ -142,11 +147,16 @@ fn drain(from: &mut Option<OwnedFd>, into: &mut Vec<u8>, buffer: &mut [u8]) -> R
     Ok(())
 }
 
+/// Of a pipe; that of a terminal is less than a mebibyte.
+fn capacity(fd: &OwnedFd) -> usize {
+    fcntl(fd, FcntlArg::F_GETPIPE_SZ).map_or(1 << 20, |bytes| bytes as usize)
+}
+
 fn feed(to: &mut Option<OwnedFd>, input: &[u8], written: &mut usize) -> Result<()> {
     while let Some(fd) = to.as_ref().filter(|_| *written < input.len()) {
-        match write(fd, &input[*written..]) {
+        match write_quietly(fd, &input[*written..]) {
             Ok(n) => *written += n,
-            // The reader is gone: the rest is nobody's. SIGPIPE can't come, see `quiet_pipe`.
+            // The reader is gone: the rest is nobody's.
             Err(Errno::EPIPE) => *to = None,
             Err(Errno::EAGAIN) => break,
             Err(Errno::EINTR) => {}
@@ -161,10 +171,33 @@ mod tests {
     use super::*;
 
     #[test]
+    fn output_without_end_is_left_at_a_cancel_and_at_the_end() {
+        let (stdout, held) = nix::unistd::pipe().unwrap();
+        let mut ends = Ends { stdin: None, stdout: Some(stdout), stderr: None };
+        let (done, mut buffer) = (std::sync::atomic::AtomicBool::new(false), vec![0; 64 << 10]);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    let _ = crate::sys::write_quietly(&held, &[b'y'; 4096]);
+                }
+            });
+            let most = capacity(ends.stdout.as_ref().unwrap());
+            for _ in 0..20 {
+                let mut said = Vec::new();
+                drain(&mut ends.stdout, &mut said, &mut buffer).unwrap();
+                assert!(said.len() < most + buffer.len());
+            }
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+            // Whoever waits for room is let go.
+            ends.stdout = None;
+        });
+    }
+
+    #[test]
     fn what_somebody_else_holds_open_is_not_waited_for() {
         let (stdout, held) = nix::unistd::pipe().unwrap();
         let (shim, lives) = nix::unistd::pipe().unwrap();
-        write(&held, b"said").unwrap();
+        nix::unistd::write(&held, b"said").unwrap();
         // Readable from now on, as the pidfd of one that has ended.
         drop(lives);
         let mut ends = Ends { stdin: None, stdout: Some(stdout), stderr: None };

@@ -68,8 +68,8 @@ fn create_with<T>(
 pub(super) fn record(context: &Context, options: &RunOptions, image: &ImageInfo) -> Result<Record> {
     let id = ContainerId::from_random(random()?);
     let facts = context.facts()?;
-    let options = &with_profiles(options)?;
-    let mut spec = resolve::resolve(options, image, &id)?;
+    let options = with_profiles(options)?;
+    let mut spec = resolve::resolve(&options, image, &id)?;
     spec.no_new_privs |= context.options.no_new_privileges;
     super::joined::name(context, &mut spec)?;
     devices(&spec)?;
@@ -78,7 +78,7 @@ pub(super) fn record(context: &Context, options: &RunOptions, image: &ImageInfo)
     let unenforced = cgroup::plan(&spec.limits, &id, &facts.cgroups)?.unenforced;
     Ok(Record {
         version: containers::VERSION,
-        name: name(options, &id)?,
+        name: name(&options, &id)?,
         created_at: jiff::Timestamp::now().to_string(),
         image: options.image.clone(),
         image_id: image.id.parse()?,
@@ -87,7 +87,7 @@ pub(super) fn record(context: &Context, options: &RunOptions, image: &ImageInfo)
         form: context.form()?,
         rung: facts.rung,
         unenforced,
-        options: RunOptions { stdin: None, ..options.clone() },
+        options: RunOptions { stdin: None, ..options },
         spec,
         id,
     })

@@ -1,5 +1,6 @@
 //! `exec`: a command in a running container, from any process, by the container's shim.
 
+use std::borrow::Cow;
 use std::os::fd::{AsFd, OwnedFd};
 
 use nix::errno::Errno;
@@ -63,13 +64,13 @@ fn signal_of(exit: Exit) -> Option<i32> {
 }
 
 /// A terminal's line discipline takes a control-D at the beginning of a line for the end of input.
-fn input(options: &ExecOptions) -> Vec<u8> {
-    let mut input = options.stdin.clone().unwrap_or_default();
-    if options.tty && options.stdin.is_some() {
-        let ends_a_line = input.last().is_none_or(|b| *b == b'\n');
-        input.extend(if ends_a_line { &[4][..] } else { &[4, 4][..] });
+fn input(options: &ExecOptions) -> Cow<'_, [u8]> {
+    let given = options.stdin.as_deref().unwrap_or_default();
+    if !options.tty || options.stdin.is_none() {
+        return Cow::Borrowed(given);
     }
-    input
+    let ends_a_line = given.last().is_none_or(|b| *b == b'\n');
+    Cow::Owned([given, if ends_a_line { &[4][..] } else { &[4, 4][..] }].concat())
 }
 
 /// Our ends of a command's streams.

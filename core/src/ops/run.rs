@@ -15,7 +15,6 @@ use crate::store::containers::Record;
 
 /// Runs a container to its end and removes it.
 pub fn run(context: &Context, options: &RunOptions, progress: &mut dyn Progress, cancel: &Cancel) -> Result<Output> {
-    let stdin = options.stdin.clone();
     // Its output goes to the caller alone, and it must not outlive the call even if this process is killed.
     let adjust = |spec: &mut Spec| {
         spec.auto_remove = true;
@@ -24,15 +23,20 @@ pub fn run(context: &Context, options: &RunOptions, progress: &mut dyn Progress,
         spec.interactive = false;
     };
     // Before there is anything to undo.
-    let pipes = Pipes::new(stdin.is_some())?;
+    let pipes = Pipes::new(options.stdin.is_some())?;
     let (record, lock) = create::create_held(context, options, adjust, progress, cancel)?;
     // A terminal has no pipes to hand on.
     let streams = if record.spec.tty { Streams::Relayed } else { Streams::Direct };
     let launched = launch_or_remove(context, &record, lock, &pipes.stdio(), streams)?;
     let (ours, theirs) = pipes.split();
     drop(theirs);
-    capture::collect(context, &record.id, launched, ours, stdin.unwrap_or_default(), cancel)
-        .map(|(exit, stdout, stderr)| Output { id: record.id.to_string(), exit, stdout, stderr })
+    let input = options.stdin.as_deref().unwrap_or_default();
+    capture::collect(context, &record.id, launched, ours, input, cancel).map(|(exit, stdout, stderr)| Output {
+        id: record.id.to_string(),
+        exit,
+        stdout,
+        stderr,
+    })
 }
 
 /// Creates and starts a container.
