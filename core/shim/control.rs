@@ -83,6 +83,8 @@ struct Client {
     /// a terminal's master.
     streams: [Fd; 3],
     terminal: bool,
+    /// Nobody reads what it writes.
+    detached: bool,
 }
 
 const NOBODY: Client = Client {
@@ -93,6 +95,7 @@ const NOBODY: Client = Client {
     deadline: 0,
     streams: [-1; 3],
     terminal: false,
+    detached: false,
 };
 
 impl Control {
@@ -127,7 +130,7 @@ impl Control {
         for (client, polls) in self.clients.iter_mut().zip(polls[1..].chunks_exact(3)) {
             match client.stage {
                 Stage::Starting if ready(&polls[1]) => client.hear_command(),
-                Stage::Running if client.socket < 0 => client.drain(ready(&polls[1]), ready(&polls[2])),
+                Stage::Running if client.is_unread() => client.drain(ready(&polls[1]), ready(&polls[2])),
                 _ => {}
             }
             if ready(&polls[0]) {
@@ -195,9 +198,14 @@ impl Client {
             Stage::Free => [-1; 3],
             Stage::Silent => [self.socket, -1, -1],
             Stage::Starting => [self.socket, self.sync, -1],
-            Stage::Running if self.socket < 0 => [-1, self.streams[1], self.streams[2]],
+            Stage::Running if self.is_unread() => [self.socket, self.streams[1], self.streams[2]],
             Stage::Running => [self.socket, -1, -1],
         }
+    }
+
+    /// Nobody has the other ends of its outputs.
+    fn is_unread(&self) -> bool {
+        self.socket < 0 || self.detached
     }
 
     /// One packet, if there is one.
@@ -224,6 +232,7 @@ impl Client {
         match Status::decode(packet) {
             Ok(Status::Resize { rows, columns }) if self.terminal => terminal::resize(self.streams[1], rows, columns),
             Ok(Status::Signal { number: number @ 1..=64 }) if self.pid > 0 => drop(sys::kill(self.pid, number)),
+            Ok(Status::Abandon) if self.pid > 0 => self.kill_group(),
             _ => {}
         }
     }
@@ -270,6 +279,7 @@ impl Client {
             deadline,
             streams: started.streams,
             terminal: head.tty,
+            detached: head.detach,
         };
         Ok(())
     }
@@ -293,7 +303,7 @@ impl Client {
         self.stage = Stage::Running;
         if self.socket >= 0 {
             let mut fds = [-1; 3];
-            let given = self.streams.iter().filter(|fd| **fd >= 0);
+            let given = self.streams.iter().filter(|fd| **fd >= 0 && !self.detached);
             let count = fds.iter_mut().zip(given).map(|(to, from)| *to = *from).count();
             tell(self.socket, &Status::Ready { init: self.pid, shim: sys::getpid() }, &fds[..count]);
         }
@@ -329,10 +339,14 @@ impl Client {
         if self.stage == Stage::Silent {
             return self.free();
         }
-        // It leads a process group, once it has come that far; what it started in there goes too.
+        self.kill_group();
+        tell(self.socket, &Status::TimedOut, &[]);
+    }
+
+    /// It leads a process group, once it has come that far; what it started in there goes too.
+    fn kill_group(&self) {
         let _ = sys::kill(-self.pid, sys::SIGKILL);
         let _ = sys::kill(self.pid, sys::SIGKILL);
-        tell(self.socket, &Status::TimedOut, &[]);
     }
 
     fn ended(&mut self, code: i32, signal: i32) {

@@ -33,11 +33,34 @@ pub struct Command {
     heard: Mutex<Heard>,
 }
 
-/// What was said after the start: whoever waits reads it, under the lock.
+/// What was said after the start: whoever waits reads it, under the lock, which nobody holds while he waits.
 #[derive(Clone, Copy, Debug, Default)]
 struct Heard {
     exit: Option<Exit>,
     timed_out: bool,
+}
+
+impl Heard {
+    fn outcome(self) -> Option<Result<Exit>> {
+        let exit = self.exit?;
+        Some(match self.timed_out {
+            true => Err(Error::new(Kind::Timeout, "run command", "").because("its time ran out, and it was killed")),
+            false => Ok(exit),
+        })
+    }
+
+    /// Reads what lies in the socket.
+    fn listen(&mut self, socket: &OwnedFd) -> Result<()> {
+        while self.exit.is_none() {
+            match try_next(socket)? {
+                Some((Said::Exited(exit), _)) => self.exit = Some(exit),
+                Some((Said::TimedOut, _)) => self.timed_out = true,
+                Some(_) => return Err(out_of_turn()),
+                None => return Ok(()),
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Runs a command in the container with this directory; returns once it has been executed.
@@ -57,7 +80,7 @@ pub fn exec(dir: &Path, plan: &ExecPlan, cancel: &Cancel) -> Result<Command> {
         Ok(_) => return Err(out_of_turn()),
         Err(error) => {
             if error.kind() == Kind::Cancelled {
-                command.abandon();
+                command.abandon_start();
             }
             return Err(error);
         }
@@ -80,24 +103,18 @@ impl Command {
     /// Waits for its end. [`Kind::Timeout`] when it was killed for its time, or at the deadline.
     pub fn wait(&self, cancel: &Cancel, deadline: Option<Instant>) -> Result<Exit> {
         loop {
-            let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-            if heard.exit.is_none() {
-                match next(&self.socket, cancel, deadline)?.0 {
-                    Said::Exited(exit) => heard.exit = Some(exit),
-                    Said::TimedOut => heard.timed_out = true,
-                    _ => return Err(out_of_turn()),
-                }
+            if let Some(outcome) = self.hear()? {
+                return outcome;
             }
-            match heard.exit {
-                Some(_) if heard.timed_out => {
-                    return Err(
-                        Error::new(Kind::Timeout, "run command", "").because("its time ran out, and it was killed")
-                    );
-                }
-                Some(exit) => return Ok(exit),
-                None => {}
-            }
+            wait(&self.socket, cancel, deadline)?;
         }
+    }
+
+    /// Its end, if that has been told.
+    fn hear(&self) -> Result<Option<Result<Exit>>> {
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.listen(&self.socket)?;
+        Ok(heard.outcome())
     }
 
     /// Readable once something was said about its end.
@@ -110,10 +127,17 @@ impl Command {
         self.say(&Status::Signal { number })
     }
 
-    /// Kills it and sees it gone, as far as that can be had at once.
+    /// Kills it and all of its process group, and sees it gone, as far as that can be had at once.
     pub fn abandon(&self) {
+        let _ = self.say(&Status::Abandon);
         // Closing the connection with an answer unread would take the word along.
-        let _ = self.signal(libc::SIGKILL);
+        let deadline = Instant::now().checked_add(Duration::from_secs(2));
+        let _ = self.wait(&Cancel::new(), deadline);
+    }
+
+    /// The same for one of which not even the start was heard.
+    fn abandon_start(&self) {
+        let _ = self.say(&Status::Abandon);
         let deadline = Instant::now().checked_add(Duration::from_secs(2));
         while let Ok((Said::Ready(_) | Said::TimedOut, _)) = next(&self.socket, &Cancel::new(), deadline) {}
     }
@@ -188,13 +212,23 @@ enum Said {
 
 fn next(socket: &OwnedFd, cancel: &Cancel, deadline: Option<Instant>) -> Result<(Said, Vec<OwnedFd>)> {
     loop {
+        match try_next(socket)? {
+            Some(heard) => return Ok(heard),
+            None => wait(socket, cancel, deadline)?,
+        }
+    }
+}
+
+/// `None` when nothing lies there.
+fn try_next(socket: &OwnedFd) -> Result<Option<(Said, Vec<OwnedFd>)>> {
+    loop {
         let mut packet = [0; PACKET_MAX];
         match receive(socket, &mut packet) {
             Ok((0, _)) | Err(Errno::ECONNRESET) => {
                 return Err(Error::new(Kind::Launch, "run command", "").because("the container's shim was killed"));
             }
-            Ok((n, fds)) => return said(&packet[..n]).map(|said| (said, fds)),
-            Err(Errno::EAGAIN) => wait(socket, cancel, deadline)?,
+            Ok((n, fds)) => return said(&packet[..n]).map(|said| Some((said, fds))),
+            Err(Errno::EAGAIN) => return Ok(None),
             Err(Errno::EINTR) => {}
             Err(e) => return Err(e).context("hear from the shim", ""),
         }
@@ -202,7 +236,9 @@ fn next(socket: &OwnedFd, cancel: &Cancel, deadline: Option<Instant>) -> Result<
 }
 
 fn receive(socket: &OwnedFd, packet: &mut [u8]) -> nix::Result<(usize, Vec<OwnedFd>)> {
-    let mut space = nix::cmsg_space!([RawFd; 4]);
+    // As many as the kernel lets anybody send (SCM_MAX_FD): of a message that is cut nix tells none, and those that came
+    // would stay open.
+    let mut space = nix::cmsg_space!([RawFd; 253]);
     let mut pieces = [std::io::IoSliceMut::new(packet)];
     let message = recvmsg::<()>(socket.as_raw_fd(), &mut pieces, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)?;
     let mut fds = Vec::new();
@@ -239,4 +275,56 @@ fn wait(socket: &OwnedFd, cancel: &Cancel, deadline: Option<Instant>) -> Result<
 
 fn out_of_turn() -> Error {
     Error::new(Kind::Launch, "hear from the shim", "").because("it answered out of turn")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::socket::socketpair;
+
+    fn pair() -> (OwnedFd, OwnedFd) {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags).unwrap()
+    }
+
+    fn tell(socket: &OwnedFd, status: Status, fds: &[RawFd]) {
+        let mut packet = [0; PACKET_MAX];
+        let n = status.encode(&mut packet);
+        send(socket, &packet[..n], fds).unwrap();
+    }
+
+    #[test]
+    fn who_waits_keeps_nobody_from_giving_up() {
+        let (socket, shim) = pair();
+        let command = Command { pid: 1, streams: Vec::new(), socket, heard: Mutex::default() };
+        std::thread::scope(|scope| {
+            let first = scope.spawn(|| command.wait(&Cancel::new(), None));
+            let cancelled = Cancel::new();
+            cancelled.cancel();
+            for _ in 0..100 {
+                assert_eq!(command.wait(&cancelled, None).unwrap_err().kind(), Kind::Cancelled);
+                assert_eq!(command.wait(&Cancel::new(), Some(Instant::now())).unwrap_err().kind(), Kind::Timeout);
+            }
+            let second = scope.spawn(|| command.wait(&Cancel::new(), None));
+            tell(&shim, Status::Exited { code: 3, signal: 0, oom_killed: false }, &[]);
+            drop(shim);
+            assert_eq!(first.join().unwrap().unwrap().code, 3);
+            assert_eq!(second.join().unwrap().unwrap().code, 3);
+        });
+        assert_eq!(command.wait(&Cancel::new(), None).unwrap().code, 3);
+    }
+
+    #[test]
+    fn descriptors_that_nobody_asked_for_are_closed() {
+        let (socket, shim) = pair();
+        let (read, write) = nix::unistd::pipe().unwrap();
+        nix::fcntl::fcntl(&read, nix::fcntl::FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
+        tell(&shim, Status::Done, &[write.as_raw_fd(); 9]);
+        drop(write);
+        let (_, fds) = next(&socket, &Cancel::new(), None).unwrap();
+        assert_eq!(fds.len(), 9);
+        drop(fds);
+        // The end of the file: nobody has the other end.
+        assert_eq!(nix::unistd::read(&read, &mut [0]), Ok(0));
+    }
 }

@@ -34,3 +34,10 @@ record! {
         columns: u32,
     }
 }
+
+impl ExecHead<'_> {
+    /// Rows and columns, when both are said.
+    pub fn size(&self) -> Option<(u32, u32)> {
+        (self.rows != 0 && self.columns != 0).then_some((self.rows, self.columns))
+    }
+}

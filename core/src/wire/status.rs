@@ -22,6 +22,8 @@ pub enum Status<'a> {
     TimedOut,
     /// What was asked for is done.
     Done,
+    /// Client to shim: nobody wants the command any more; it is killed, with its process group.
+    Abandon,
 }
 
 impl<'a> Status<'a> {
@@ -38,6 +40,7 @@ impl<'a> Status<'a> {
             Status::Signal { number } => ([5, number as u32, 0, 0], none),
             Status::TimedOut => ([6, 0, 0, 0], none),
             Status::Done => ([7, 0, 0, 0], none),
+            Status::Abandon => ([8, 0, 0, 0], none),
         };
         for (chunk, word) in packet.chunks_exact_mut(4).zip(words) {
             chunk.copy_from_slice(&word.to_ne_bytes());
@@ -59,6 +62,7 @@ impl<'a> Status<'a> {
             5 => Ok(Status::Signal { number: a as i32 }),
             6 => Ok(Status::TimedOut),
             7 => Ok(Status::Done),
+            8 => Ok(Status::Abandon),
             _ => Err(Malformed),
         }
     }
