@@ -27,7 +27,6 @@ pub fn run(header: &Header, bundle: Bundle<'static>) -> Outcome {
     let launch = &bundle.launch;
     let (ours, theirs) = sys::socketpair().step(Step::Clone)?;
     let cgroup = launch.cgroup.v2.map(|dir| launch::open_cgroup(dir)).transpose()?;
-    launch::join_pid_namespace(launch)?;
     let (pid, pidfd) = match launch::fork(launch, cgroup)? {
         (Forked::Child, entered) => bundle_init::run(&bundle, theirs, cgroup.filter(|_| !entered)),
         (Forked::Parent { pid, pidfd }, _) => (pid, pidfd),

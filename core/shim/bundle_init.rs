@@ -8,7 +8,7 @@ use crate::scratch::Scratch;
 use crate::sys::{self, Errno, Fd};
 use crate::user::User;
 use crate::wire::{Bundle, Step, fd};
-use crate::{credentials, device, exec, init, mounts, rootfs, terminal, user};
+use crate::{device, exec, init, mounts, rootfs, terminal, user};
 
 /// Everything between the clone and the exec. `cgroup` is a v2 directory that the kernel did not put it into.
 pub fn run(bundle: &Bundle<'static>, sync: Fd, cgroup: Option<Fd>) -> ! {
@@ -62,11 +62,7 @@ fn start(bundle: &Bundle<'static>, sync: Fd, user: &User, pid: i32) -> Outcome {
     await_start()?;
     hooks::run(&bundle.start_container, &Stage { state: bundle.state, status: b"created", pid, caller: -1 })?;
     let process = &bundle.launch.process;
-    credentials::drop_to(process, bundle.launch.id_map.is_some(), user)?;
-    sys::umask(process.umask);
-    init::close_on_exec().step(Step::CloseFds)?;
-    exec::reset_signals();
-    Ok(())
+    init::become_user(process, bundle.launch.id_map.is_some(), user)
 }
 
 /// From here on whoever starts it is told of failures, and sees the exec by the end of the connection.

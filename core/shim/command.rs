@@ -12,9 +12,9 @@ use crate::fail::{At, Fail, Outcome};
 use crate::launch::word;
 use crate::sys::{self, AT_FDCWD, Errno, Fd, Forked};
 use crate::text::Text;
-use crate::user::{self, User};
+use crate::user;
 use crate::wire::{EXEC_MAX, ExecHead, Launch, Namespace, Process, Reader, Step, fd};
-use crate::{credentials, exec, init, terminal};
+use crate::{exec, init, terminal};
 
 /// A client's request.
 pub struct Order<'a> {
@@ -247,6 +247,7 @@ impl Groups {
 
     /// A frozen cgroup keeps who enters it, so this is the second child's to do.
     fn enter(&self, entered: bool) -> Outcome {
+        init::leave_real_time();
         for tasks in self.tasks.iter().filter(|fd| **fd >= 0) {
             sys::write_all(*tasks, b"0").step(Step::CgroupEnter)?;
         }
@@ -290,34 +291,15 @@ impl Command<'_> {
         let process = read(order)?;
         let user = user::find(&process)?;
         init::enter_directory(&process)?;
-        let slave = if order.head.tty { Some(self.terminal()?) } else { None };
+        let slave = if order.head.tty { Some(terminal::make_inside(sync, order.head.size())?) } else { None };
         init::connect(streams, slave, user.uid)?;
         init::set_limits(&process)?;
-        self.become_user(&process, &user)?;
+        init::become_user(&process, launch.id_map.is_some(), &user)?;
+        // After the last change of credentials, which would clear it.
+        let _ = sys::prctl(sys::PR_SET_PDEATHSIG, sys::SIGKILL as usize, 0);
         // The shim may be gone by now, and would take nobody along.
         sys::send(sync, &[word::READY]).step(Step::Died)?;
         Ok((process, user.home))
-    }
-
-    fn terminal(&self) -> Outcome<Fd> {
-        let root = sys::openat(AT_FDCWD, c"/", sys::O_PATH | sys::O_DIRECTORY, 0).step(Step::Terminal)?;
-        let (master, slave) = terminal::open(root)?;
-        let head = self.joining.order.head;
-        if head.rows != 0 && head.columns != 0 {
-            terminal::resize(master, head.rows as u16, head.columns as u16);
-        }
-        terminal::give(self.joining.sync, master)?;
-        Ok(slave)
-    }
-
-    fn become_user(&self, process: &Process<'static>, user: &User) -> Outcome {
-        credentials::drop_to(process, self.joining.container.launch.id_map.is_some(), user)?;
-        sys::umask(process.umask);
-        init::close_on_exec().step(Step::CloseFds)?;
-        exec::reset_signals();
-        // After the last change of credentials, which would clear it.
-        let _ = sys::prctl(sys::PR_SET_PDEATHSIG, sys::SIGKILL as usize, 0);
-        Ok(())
     }
 }
 

@@ -4,8 +4,8 @@ use crate::fail::{At, Fail, Outcome, send};
 use crate::launch::word;
 use crate::sys::{self, AT_FDCWD, Fd, Forked};
 use crate::text::Text;
-use crate::wire::{Enter, Header, Process, Status, Step, fd};
-use crate::{credentials, exec, init, terminal, user};
+use crate::wire::{Enter, Header, Status, Step, fd};
+use crate::{exec, init, terminal, user};
 
 /// Starts the process, tells its number, and ends: the process then is a child of the caller's subreaper.
 pub fn run(header: &Header, enter: Enter<'static>) -> Outcome {
@@ -72,25 +72,10 @@ fn set_up(enter: &Enter<'static>, sync: Fd) -> Outcome<user::User> {
     init::leave_keyring()?;
     let user = user::find(process)?;
     init::enter_directory(process)?;
-    let slave = if process.tty { Some(make_terminal(sync)?) } else { None };
+    let slave = if process.tty { Some(terminal::make_inside(sync, None)?) } else { None };
     init::connect([fd::STDIN, fd::STDOUT, fd::STDERR], slave, user.uid)?;
     init::set_limits(process)?;
-    become_user(process, enter.mapped, &user)?;
+    init::become_user(process, enter.mapped, &user)?;
     Ok(user)
 }
 
-fn make_terminal(sync: Fd) -> Outcome<Fd> {
-    let root = sys::openat(AT_FDCWD, c"/", sys::O_PATH | sys::O_DIRECTORY, 0).step(Step::Terminal)?;
-    let (master, slave) = terminal::open(root)?;
-    terminal::give(sync, master)?;
-    let _ = sys::close(root);
-    Ok(slave)
-}
-
-fn become_user(process: &Process<'static>, mapped: bool, user: &user::User) -> Outcome {
-    credentials::drop_to(process, mapped, user)?;
-    sys::umask(process.umask);
-    init::close_on_exec().step(Step::CloseFds)?;
-    exec::reset_signals();
-    Ok(())
-}

@@ -27,11 +27,13 @@ pub fn run(process: &Process<'static>, home: &CStr) -> Fail {
     let Some(command) = process.args.iter().next() else {
         return failed(process, Errno::EINVAL);
     };
-    let errno = match command.to_bytes().contains(&b'/') {
-        true => sys::execve(command, args, env),
-        false => search(process, command, args, env),
-    };
-    failed(process, errno)
+    let attempt = |path: &CStr| Err(sys::execve(path, args, env));
+    failed(process, at(process, command, attempt).err().unwrap_or(Errno::EIO))
+}
+
+/// The command by its path, or searched for.
+fn at(process: &Process<'static>, command: &CStr, attempt: impl Fn(&CStr) -> Result<(), Errno>) -> Result<(), Errno> {
+    if command.to_bytes().contains(&b'/') { attempt(command) } else { search(process, command, attempt) }
 }
 
 fn arguments(process: &Process<'static>) -> sys::Result<&'static mut [usize]> {
@@ -50,10 +52,11 @@ fn variable(process: &Process<'static>, name: &[u8]) -> Option<&'static [u8]> {
     process.env.iter().find_map(|v| v.to_bytes().strip_prefix(name))
 }
 
-fn search(process: &Process<'static>, command: &CStr, args: &[usize], env: &[usize]) -> Errno {
+/// Where the command may be, one after the other, until an attempt ends the search; the errno of what came nearest.
+fn search(process: &Process<'static>, command: &CStr, attempt: impl Fn(&CStr) -> Result<(), Errno>) -> Result<(), Errno> {
     let mut worst = Errno::ENOENT;
     if command.is_empty() {
-        return worst;
+        return Err(worst);
     }
     for dir in variable(process, b"PATH=").unwrap_or(DEFAULT_PATH).split(|b| *b == b':') {
         let dir = if dir.is_empty() { b"." } else { dir };
@@ -61,38 +64,20 @@ fn search(process: &Process<'static>, command: &CStr, args: &[usize], env: &[usi
         if path.is_cut() {
             continue;
         }
-        match sys::execve(path.c(), args, env) {
-            Errno::ENOENT | Errno::ENOTDIR => {}
+        match attempt(path.c()) {
+            Err(Errno::ENOENT | Errno::ENOTDIR) => {}
             // Something with that name may still be executable further on.
-            Errno::EACCES => worst = Errno::EACCES,
+            Err(Errno::EACCES) => worst = Errno::EACCES,
             other => return other,
         }
     }
-    worst
+    Err(worst)
 }
 
 /// Whether there is something to execute, as far as can be told without doing so.
 pub fn look_for(process: &Process<'static>) -> Outcome {
     let Some(command) = process.args.iter().next() else { return Err(failed(process, Errno::EINVAL)) };
-    let found = match command.to_bytes().contains(&b'/') {
-        true => is_executable(command),
-        false => on_path(process, command),
-    };
-    found.map_err(|errno| failed(process, errno))
-}
-
-fn on_path(process: &Process<'static>, command: &CStr) -> Result<(), Errno> {
-    let mut worst = Errno::ENOENT;
-    for dir in variable(process, b"PATH=").unwrap_or(DEFAULT_PATH).split(|b| *b == b':') {
-        let dir = if dir.is_empty() { b"." } else { dir };
-        let mut path: Text<4096> = Text::of(&[dir, b"/", command.to_bytes()]);
-        match is_executable(path.c()) {
-            Ok(()) if !path.is_cut() => return Ok(()),
-            Err(Errno::EACCES) => worst = Errno::EACCES,
-            _ => {}
-        }
-    }
-    Err(worst)
+    at(process, command, is_executable).map_err(|errno| failed(process, errno))
 }
 
 fn is_executable(path: &CStr) -> Result<(), Errno> {

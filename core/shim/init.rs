@@ -41,10 +41,7 @@ fn set_up(launch: &Launch<'static>, streams: [Fd; 3], sync: Fd, cgroup: Option<F
     enter_directory(&launch.process)?;
     connect(streams, slave, user.uid)?;
     set_limits(&launch.process)?;
-    credentials::drop_to(&launch.process, launch.id_map.is_some(), &user)?;
-    sys::umask(launch.process.umask);
-    close_on_exec().step(Step::CloseFds)?;
-    exec::reset_signals();
+    become_user(&launch.process, launch.id_map.is_some(), &user)?;
     // After the last change of credentials, which would clear it; then a look whether the shim still lives.
     let _ = sys::prctl(sys::PR_SET_PDEATHSIG, sys::SIGKILL as usize, 0);
     expect(sync, word::GO)?;
@@ -61,6 +58,7 @@ pub fn expect(sync: Fd, wanted: u8) -> Outcome {
 }
 
 pub fn enter_cgroups(launch: &Launch<'static>, v2: Option<Fd>) -> Outcome {
+    leave_real_time();
     for dir in launch.cgroup.v1.iter() {
         let mut tasks: Text<4096> = Text::of(&[dir.to_bytes(), b"/tasks"]);
         // By `tasks` and 0: a pid written into cgroup.procs waits for an RCU grace period.
@@ -69,6 +67,17 @@ pub fn enter_cgroups(launch: &Launch<'static>, v2: Option<Fd>) -> Outcome {
     match (v2, launch.cgroup.v2) {
         (Some(fd), Some(dir)) => sys::put(fd, c"cgroup.procs", b"0").at(Step::CgroupEnter, dir),
         _ => Ok(()),
+    }
+}
+
+/// A real-time host's children are real-time processes too, and a v1 cpu cgroup without a real-time budget takes none.
+/// The container begins with the usual policy, as it does with the usual signals.
+pub fn leave_real_time() {
+    const SCHED_FIFO: usize = 1;
+    const SCHED_RR: usize = 2;
+    const SCHED_RESET_ON_FORK: usize = 0x4000_0000;
+    if sys::scheduler().is_ok_and(|policy| matches!(policy & !SCHED_RESET_ON_FORK, SCHED_FIFO | SCHED_RR)) {
+        let _ = sys::set_usual_scheduler();
     }
 }
 
@@ -246,11 +255,20 @@ pub fn set_limits(process: &Process<'static>) -> Outcome {
         .try_for_each(|(resource, soft, hard)| sys::setrlimit(resource, soft, hard).step(Step::Rlimit))
 }
 
+/// What is of ours closes with the exec, and all is given away that the plan doesn't leave; `mapped` in a user
+/// namespace of the container's own. The credentials come last: a seccomp filter may refuse what is done here.
+pub fn become_user(process: &Process<'static>, mapped: bool, user: &user::User) -> Outcome {
+    close_on_exec().step(Step::CloseFds)?;
+    exec::reset_signals();
+    sys::umask(process.umask);
+    credentials::drop_to(process, mapped, user)
+}
+
 /// All but the standard streams; closed by the exec only, so that its failure can still be told.
-pub fn close_on_exec() -> sys::Result {
+fn close_on_exec() -> sys::Result {
     match sys::cloexec_from(fd::STDERR + 1) {
-        // Before Linux 5.11. All others were opened that way.
-        Err(Errno::EINVAL | Errno::ENOSYS) => {
+        // Before Linux 5.11, or behind an engine's filter that doesn't know it. All others were opened that way.
+        Err(Errno::EINVAL | Errno::ENOSYS | Errno::EPERM) => {
             for inherited in [fd::STATUS, fd::LOCK, fd::TIE, fd::HOST] {
                 let _ = sys::set_cloexec(inherited, true);
             }

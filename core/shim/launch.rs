@@ -29,7 +29,6 @@ pub fn run(header: &Header, launch: Launch<'static>) -> Outcome {
     let streams = supervise::prepare(&launch, header)?;
     let (ours, theirs) = sys::socketpair().step(Step::Clone)?;
     let cgroup = launch.cgroup.v2.map(|dir| open_cgroup(dir)).transpose()?;
-    join_pid_namespace(&launch)?;
     let (pid, pidfd) = match fork(&launch, cgroup)? {
         (Forked::Child, entered) => init::run(&launch, streams.init, theirs, cgroup.filter(|_| !entered)),
         (Forked::Parent { pid, pidfd }, _) => (pid, pidfd),
@@ -99,16 +98,27 @@ pub fn open_cgroup(dir: &'static CStr) -> Outcome<Fd> {
     sys::openat(AT_FDCWD, dir, sys::O_RDONLY | sys::O_DIRECTORY, 0).at(Step::CgroupOpen, dir)
 }
 
-/// Joining one takes effect on children only, so it is done here.
-pub fn join_pid_namespace(launch: &Launch<'static>) -> Outcome {
-    match launch.namespaces.pid {
-        Namespace::Join(path) => init::join(path, sys::CLONE_NEWPID),
-        _ => Ok(()),
-    }
-}
-
 /// The init, and whether it was born in its v2 cgroup.
 pub fn fork(launch: &Launch<'static>, cgroup: Option<Fd>) -> Outcome<(Forked, bool)> {
+    let Namespace::Join(path) = launch.namespaces.pid else { return fork_here(launch, cgroup) };
+    // Joining one takes effect on children only. It is left again: further children are not the container's, and the
+    // numbers of theirs that are told must be the host's.
+    let own = sys::openat(AT_FDCWD, c"/proc/self/ns/pid", sys::O_RDONLY, 0).at(Step::JoinNamespace, path)?;
+    init::join(path, sys::CLONE_NEWPID)?;
+    let forked = fork_here(launch, cgroup)?;
+    if let Forked::Parent { pid, .. } = forked.0 {
+        sys::setns(own, sys::CLONE_NEWPID).at(Step::JoinNamespace, path).inspect_err(|_| end(pid))?;
+    }
+    let _ = sys::close(own);
+    Ok(forked)
+}
+
+fn end(child: i32) {
+    let _ = sys::kill(child, sys::SIGKILL);
+    let _ = sys::wait(child, false);
+}
+
+fn fork_here(launch: &Launch<'static>, cgroup: Option<Fd>) -> Outcome<(Forked, bool)> {
     let flags = namespaces(launch);
     if let Ok(forked) = sys::fork(flags, cgroup) {
         return Ok((forked, cgroup.is_some()));

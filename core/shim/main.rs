@@ -24,6 +24,7 @@ mod enter;
 mod entry;
 mod exec;
 mod fail;
+mod freezer;
 mod hooks;
 mod idmap;
 mod init;

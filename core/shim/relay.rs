@@ -84,6 +84,10 @@ pub struct Output {
     /// How much of the buffer has memory.
     touched: usize,
     last_read_ms: u64,
+    /// Bytes read in all.
+    taken: u64,
+    /// Up to which of them is read after the container's end; `None` before.
+    last: Option<u64>,
 }
 
 impl Output {
@@ -91,7 +95,19 @@ impl Output {
     pub fn new(name: &'static [u8; 6], source: Fd, sink: Option<Fd>) -> sys::Result<Output> {
         let buffer = sys::map_anonymous(if source < 0 { 0 } else { BUFFER })?;
         let sink = sink.map(Sink::new);
-        Ok(Output { name, source, sink, buffer, end: 0, logged: 0, sent: 0, touched: 0, last_read_ms: 0 })
+        Ok(Output {
+            name,
+            source,
+            sink,
+            buffer,
+            end: 0,
+            logged: 0,
+            sent: 0,
+            touched: 0,
+            last_read_ms: 0,
+            taken: 0,
+            last: None,
+        })
     }
 
     /// What to poll: the source when there is room, the sink while something waits for it.
@@ -119,6 +135,7 @@ impl Output {
         match sys::read(self.source, &mut self.buffer[self.end..]) {
             Ok(n @ 1..) => {
                 self.end += n;
+                self.taken += n as u64;
                 self.touched = self.touched.max(self.end);
                 self.last_read_ms = sys::now_ms();
                 true
@@ -196,13 +213,13 @@ impl Output {
     }
 
     /// After the container's end: true while there is more to read or to send. Whoever else holds the
-    /// stream open is not waited for.
+    /// stream open is not waited for, nor is more read than it held at the end: who writes on has no end.
     pub fn drain(&mut self, log: &mut Log) -> bool {
+        let last = *self.last.get_or_insert_with(|| self.taken + capacity(self.source));
         while self.source >= 0 && self.sent == self.end {
-            let before = self.end;
-            self.pump(log, true, false);
-            if self.end == before && self.sent == self.end && !self.readable() {
-                self.close_source();
+            match self.taken < last && self.readable() {
+                true => self.pump(log, true, false),
+                false => self.close_source(),
             }
         }
         self.sent < self.end
@@ -212,6 +229,11 @@ impl Output {
         let mut poll = [Poll { fd: self.source, events: POLLIN, revents: 0 }];
         self.source >= 0 && sys::poll(&mut poll, Some(0)) == Ok(1) && poll[0].revents & POLLIN != 0
     }
+}
+
+/// The most that a pipe holds; a terminal holds less than a mebibyte.
+fn capacity(source: Fd) -> u64 {
+    sys::pipe_size(source).unwrap_or(1 << 20)
 }
 
 /// The container's standard input.

@@ -186,7 +186,13 @@ impl Watch {
             ],
             input: Input::new(stream(fd::STDIN), stdin, master >= 0, supervise.keep_stdin)?,
             log: Log::new(log, supervise.log_json)?,
-            tie: Tie::new(tied(fd::HOST), tied(fd::TIE), supervise.stop_signal, supervise.stop_timeout_ms),
+            tie: Tie::new(
+                tied(fd::HOST),
+                tied(fd::TIE),
+                supervise.stop_signal,
+                supervise.stop_timeout_ms,
+                running.launch.cgroup,
+            ),
             dir,
             users: ending::user_namespace(&running.launch, running.pid),
         })

@@ -14,14 +14,26 @@ pub fn make(root: Fd, sync: Fd) -> Outcome<Fd> {
     give(sync, master).map(|()| slave)
 }
 
-/// A further one in the devpts of the container with this root: master, slave.
-pub fn open(root: Fd) -> Outcome<(Fd, Fd)> {
+/// A further one for a command in the container that this process has joined; its size as rows and columns, where that
+/// is known. Returns the slave.
+pub fn make_inside(sync: Fd, size: Option<(u32, u32)>) -> Outcome<Fd> {
+    let root = sys::openat(sys::AT_FDCWD, c"/", sys::O_PATH | sys::O_DIRECTORY, 0).step(Step::Terminal)?;
+    let (master, slave) = open(root)?;
+    let _ = sys::close(root);
+    if let Some((rows, columns)) = size {
+        resize(master, rows as u16, columns as u16);
+    }
+    give(sync, master).map(|()| slave)
+}
+
+/// One in the devpts of the container with this root: master, slave.
+fn open(root: Fd) -> Outcome<(Fd, Fd)> {
     let master = open_master(root).step(Step::Terminal)?;
     Ok((master, open_slave(master).step(Step::Terminal)?))
 }
 
 /// Sends a master to the shim and lets it go here.
-pub fn give(sync: Fd, master: Fd) -> Outcome {
+fn give(sync: Fd, master: Fd) -> Outcome {
     sys::send_fd(sync, &[word::TERMINAL], master).step(Step::Terminal)?;
     let _ = sys::close(master);
     Ok(())

@@ -1,6 +1,8 @@
 //! The tie to the host process: when it is gone the container is asked to stop, then killed.
 
+use crate::freezer;
 use crate::sys::{self, Fd};
+use crate::wire::Cgroup;
 
 /// What has been done about the container so far.
 enum Stage {
@@ -21,12 +23,14 @@ pub struct Tie {
     signal: i32,
     timeout_ms: u64,
     stage: Stage,
+    /// Thawed with each signal, or a paused container would outlive the host.
+    cgroup: Cgroup<'static>,
 }
 
 impl Tie {
     /// A tie by these descriptors, either of which may be missing.
-    pub fn new(host: Fd, pipe: Fd, signal: i32, timeout_ms: u64) -> Self {
-        Tie { host, pipe, signal, timeout_ms, stage: Stage::Tied }
+    pub fn new(host: Fd, pipe: Fd, signal: i32, timeout_ms: u64, cgroup: Cgroup<'static>) -> Self {
+        Tie { host, pipe, signal, timeout_ms, stage: Stage::Tied, cgroup }
     }
 
     /// The host is gone: asks the init to stop. The descriptors stay readable, so they are let go.
@@ -34,6 +38,7 @@ impl Tie {
         (self.host, self.pipe) = (-1, -1);
         if let Stage::Tied = self.stage {
             let _ = sys::kill(init, self.signal);
+            freezer::thaw(&self.cgroup);
             self.stage = Stage::Asked(sys::now_ms().saturating_add(self.timeout_ms));
         }
     }
@@ -48,6 +53,7 @@ impl Tie {
     pub fn tick(&mut self, init: i32) {
         if self.wait_ms() == Some(0) {
             let _ = sys::kill(init, sys::SIGKILL);
+            freezer::thaw(&self.cgroup);
             self.stage = Stage::Killed;
         }
     }

@@ -234,7 +234,8 @@ pub fn mknodat(dir: Fd, path: &CStr, mode: u32, dev: u64) -> Result {
 
 /// A device number as system calls take it.
 pub fn makedev((major, minor): (u32, u32)) -> u64 {
-    ((minor & 0xff) | ((major & 0xfff) << 8) | ((minor & !0xff) << 12)) as u64
+    let (major, minor) = (major as u64, minor as u64);
+    (minor & 0xff) | ((major & 0xfff) << 8) | ((minor & !0xff) << 12) | ((major & !0xfff) << 32)
 }
 
 pub fn symlinkat(target: &CStr, dir: Fd, path: &CStr) -> Result {
@@ -335,6 +336,12 @@ pub fn status_flags(fd: Fd) -> Result<i32> {
 
 pub fn set_status_flags(fd: Fd, flags: i32) -> Result {
     syscall!(FCNTL, fd, 4, flags).map(drop)
+}
+
+/// How many bytes a pipe holds.
+pub fn pipe_size(fd: Fd) -> Result<u64> {
+    const F_GETPIPE_SZ: i32 = 1032;
+    syscall!(FCNTL, fd, F_GETPIPE_SZ, 0).map(|n| n as u64)
 }
 
 /// Read end, write end. `flags`: `O_NONBLOCK`; both close on exec.

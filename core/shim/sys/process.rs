@@ -200,6 +200,19 @@ pub fn personality(persona: u64) -> Result {
     syscall!(PERSONALITY, persona).map(drop)
 }
 
+/// This process's scheduling policy.
+pub fn scheduler() -> Result<usize> {
+    syscall!(SCHED_GETSCHEDULER, 0)
+}
+
+/// `SCHED_OTHER`, with the niceness that it has.
+pub fn set_usual_scheduler() -> Result {
+    const SCHED_OTHER: i32 = 0;
+    syscall!(SCHED_SETSCHEDULER, 0, SCHED_OTHER, &raw const NO_PRIORITY).map(drop)
+}
+
+static NO_PRIORITY: i32 = 0;
+
 /// Leaves the session keyring of the host for a new, anonymous one.
 pub fn new_session_keyring() -> Result {
     const KEYCTL_JOIN_SESSION_KEYRING: i32 = 1;
