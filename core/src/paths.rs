@@ -56,6 +56,11 @@ impl ContainerPaths {
         self.0.join("lock")
     }
 
+    /// Held while its record is changed.
+    pub fn record_lock(&self) -> PathBuf {
+        self.0.join("record.lock")
+    }
+
     /// What it has written over its image.
     pub fn upper(&self) -> PathBuf {
         self.0.join("upper")

@@ -54,6 +54,87 @@ fn a_paused_container_stands_still() {
 }
 
 #[test]
+fn where_it_was_put_is_asked_of_its_record() {
+    let host = Host::new();
+    let container = host.spawn(command(&["sh", "-c", "trap 'exit 4' TERM; while :; do sleep 0.02; done"])).unwrap();
+    exec(&container, "until ps | grep -q 'sleep 0.0[2]'; do sleep 0.01; done");
+    let state = state(&host, &container);
+    let path = host.dir.path().join("root/containers").join(container.id()).join("state.json");
+    let groups = state["cgroups"].clone();
+    let all: Vec<&str> =
+        groups["v1"].as_object().unwrap().values().chain([&groups["v2"]]).filter_map(|d| d.as_str()).collect();
+    for dir in &all {
+        let procs = std::fs::read_to_string(format!("{dir}/cgroup.procs")).unwrap();
+        assert!(procs.lines().any(|pid| pid == state["pid"].to_string()), "{dir}: {procs}");
+    }
+    if all.is_empty() {
+        return gone(&host, &container);
+    }
+    // Elsewhere there is nothing to be frozen: what can't be thawed is stopped all the same.
+    let elsewhere = serde_json::json!({"v1": {"freezer": "/nowhere"}, "v2": null});
+    let mut moved = state.clone();
+    moved["cgroups"] = elsewhere;
+    std::fs::write(&path, moved.to_string()).unwrap();
+    assert!(container.pause(&Cancel::new()).is_err());
+    container.stop(&StopOptions::default(), &Cancel::new()).unwrap();
+    assert_eq!(container.wait(None, &Cancel::new()).unwrap().code, 4);
+    gone(&host, &container);
+}
+
+fn state(host: &Host, container: &Container) -> serde_json::Value {
+    let path = host.dir.path().join("root/containers").join(container.id()).join("state.json");
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+/// What the kernel has in a container's cgroups.
+fn limits(host: &Host, container: &Container) -> Vec<String> {
+    const V1: [(&str, &str); 5] = [
+        ("memory", "memory.limit_in_bytes"),
+        ("memory", "memory.soft_limit_in_bytes"),
+        ("cpu", "cpu.cfs_quota_us"),
+        ("cpu", "cpu.shares"),
+        ("pids", "pids.max"),
+    ];
+    const V2: [&str; 5] = ["memory.max", "memory.low", "cpu.max", "cpu.weight", "pids.max"];
+    let groups = &state(host, container)["cgroups"];
+    let files: Vec<String> = match groups["v2"].as_str() {
+        Some(dir) => V2.iter().map(|file| format!("{dir}/{file}")).collect(),
+        None => V1.iter().map(|(c, file)| format!("{}/{file}", groups["v1"][c].as_str().unwrap())).collect(),
+    };
+    files.iter().map(|file| std::fs::read_to_string(file).unwrap().trim().to_owned()).collect()
+}
+
+#[test]
+fn limits_are_taken_away_while_it_runs() {
+    let host = Host::new();
+    let limited = RunOptions {
+        memory: Some(32 << 20),
+        memory_reservation: Some(16 << 20),
+        cpus: Some(0.5),
+        cpu_shares: Some(512),
+        pids_limit: Some(5),
+        ..command(&["sleep", "1000"])
+    };
+    let container = match host.spawn(limited) {
+        Ok(container) => container,
+        Err(e) => return assert_eq!(e.kind(), Kind::UnenforceableLimit, "{e}"),
+    };
+    let none = UpdateOptions {
+        memory: Some(0),
+        memory_reservation: Some(0),
+        cpus: Some(0.0),
+        cpu_shares: Some(0),
+        pids_limit: Some(-1),
+        ..Default::default()
+    };
+    container.update(&none).unwrap();
+    let unlimited = host.spawn(command(&["sleep", "1000"])).unwrap();
+    assert_eq!(limits(&host, &container), limits(&host, &unlimited));
+    unlimited.remove(&RemoveOptions { force: true, volumes: true }).unwrap();
+    gone(&host, &container);
+}
+
+#[test]
 fn processes_are_seen_from_outside() {
     let host = Host::new();
     let container = host.spawn(command(&["sh", "-c", "sleep 801 & exec sleep 800"])).unwrap();

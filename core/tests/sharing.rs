@@ -7,7 +7,7 @@ mod common;
 use std::collections::BTreeMap;
 
 use common::{Host, command, text};
-use sampan::{Cancel, Container, Kind, LogOptions, RemoveOptions, RunOptions, StopOptions, Ulimit};
+use sampan::{Cancel, Container, ExecOptions, Kind, LogOptions, RemoveOptions, RunOptions, StopOptions, Ulimit};
 
 fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
@@ -62,6 +62,32 @@ fn namespaces_of_another_container_are_joined() {
     assert!(error.kind() == Kind::Conflict && error.to_string().contains("not running"), "{error}");
     let error = host.run(RunOptions { pid: Some("container:nobody".into()), ..command(&["true"]) }).unwrap_err();
     assert!(error.kind() == Kind::NotFound && error.to_string().contains("nobody"), "{error}");
+    gone(&base);
+    assert_eq!(host.left(), Vec::<String>::new());
+}
+
+#[test]
+fn commands_where_process_ids_are_shared_are_told_by_the_hosts_numbers() {
+    let host = Host::new();
+    let base = base(&host, waits());
+    let joining = RunOptions { pid: Some("container:base".into()), ..command(&["sleep", "1001"]) };
+    let joined = match host.spawn(joining) {
+        Ok(joined) => joined,
+        Err(e) => {
+            assert!(!is_root() && e.kind() == Kind::Unsupported, "{e}");
+            return gone(&base);
+        }
+    };
+    let options = ExecOptions { command: vec!["sleep".into(), "1002".into()], ..ExecOptions::default() };
+    let exec = joined.exec_start(&options, &Cancel::new()).unwrap();
+    let named = std::fs::read_to_string(format!("/proc/{}/cmdline", exec.pid())).unwrap();
+    assert_eq!(named, "sleep\x001002\0");
+    // Those of the namespace that it has joined are another container's.
+    let listed: Vec<String> = joined.top().unwrap().into_iter().map(|p| p.command).collect();
+    assert_eq!(listed, ["sleep 1001", "sleep 1002"]);
+    exec.kill("KILL").unwrap();
+    assert_eq!(exec.wait(&Cancel::new()).unwrap().signal, Some(9));
+    gone(&joined);
     gone(&base);
     assert_eq!(host.left(), Vec::<String>::new());
 }

@@ -16,9 +16,16 @@ const DEPTH: u32 = 32;
 /// Kills the processes in these cgroups and removes them with all below; those that are gone are fine. What
 /// doesn't go in about two seconds stays for a later call.
 pub fn end(directories: &[Directory]) {
-    for directory in directories.iter().rev() {
-        end_one(Path::new(&directory.path));
+    end_paths(directories.iter().map(|dir| Path::new(&dir.path)));
+}
+
+/// The same by their paths.
+pub fn end_paths<'a>(directories: impl DoubleEndedIterator<Item = &'a Path> + Clone) {
+    // On v1 nothing that is frozen dies, in whichever hierarchy it is found.
+    for directory in directories.clone() {
+        let _ = fs::write_kernel(&directory.join("freezer.state"), "THAWED");
     }
+    directories.rev().for_each(end_one);
 }
 
 fn end_one(dir: &Path) {

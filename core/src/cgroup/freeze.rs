@@ -20,8 +20,17 @@ pub enum Freezer {
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Freezer {
+    /// Whether it was frozen and not let go again, though something in there may still be on its way to a stop: what
+    /// v1 calls `FREEZING` receives no signal either.
+    pub fn is_held(&self) -> bool {
+        match self {
+            Freezer::V1(dir) => matches!(text(dir, "freezer.state").trim(), "FREEZING" | "FROZEN"),
+            Freezer::V2(dir) => text(dir, "cgroup.freeze").trim() == "1" || self.is_frozen(),
+        }
+    }
+
     /// Whether all that is in there stands still.
-    pub fn is_frozen(&self) -> bool {
+    fn is_frozen(&self) -> bool {
         match self {
             Freezer::V1(dir) => text(dir, "freezer.state").trim() == "FROZEN",
             Freezer::V2(dir) => text(dir, "cgroup.events").lines().any(|line| line == "frozen 1"),
@@ -68,4 +77,28 @@ impl Freezer {
 
 fn text(dir: &Path, file: &str) -> String {
     String::from_utf8_lossy(&fs::read_bounded(&dir.join(file), 4096).unwrap_or_default()).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_on_its_way_to_a_stop_is_held() {
+        let tmp = tempfile::tempdir().unwrap();
+        let put = |file: &str, text: &str| std::fs::write(tmp.path().join(file), text).unwrap();
+        let held_frozen = |freezer: &Freezer| (freezer.is_held(), freezer.is_frozen());
+        let v1 = Freezer::V1(tmp.path().into());
+        for (state, told) in [("THAWED", (false, false)), ("FREEZING", (true, false)), ("FROZEN", (true, true))] {
+            put("freezer.state", &format!("{state}\n"));
+            assert_eq!(held_frozen(&v1), told, "{state}");
+        }
+        let v2 = Freezer::V2(tmp.path().into());
+        assert_eq!(held_frozen(&v2), (false, false));
+        put("cgroup.freeze", "1\n");
+        put("cgroup.events", "populated 1\nfrozen 0\n");
+        assert_eq!(held_frozen(&v2), (true, false));
+        put("cgroup.events", "populated 1\nfrozen 1\n");
+        assert_eq!(held_frozen(&v2), (true, true));
+    }
 }

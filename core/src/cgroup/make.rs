@@ -69,7 +69,10 @@ fn make_one(directory: &Directory, enable: &[String]) -> Result<()> {
         }
     }
     fs::make_dirs(path)?;
-    if directory.inherits_cpuset { inherit_cpuset(path) } else { Ok(()) }
+    match directory.inherits_cpuset {
+        true => inherit_cpuset(path).inspect_err(|_| drop(fs::remove_dir(path))),
+        false => Ok(()),
+    }
 }
 
 /// From the base down to the directory's parent.
@@ -132,13 +135,16 @@ fn limit(directory: &Directory) -> Result<()> {
     }
 }
 
-fn explain(error: Error, file: &str, value: &str) -> Error {
+pub(super) fn explain(error: Error, file: &str, value: &str) -> Error {
     match error.errno() {
         Some(libc::ENOENT | libc::EOPNOTSUPP) => Error::new(Kind::UnenforceableLimit, "set limit", file)
             .because("this kernel does not have it")
             .hint("leave the limit out (memory_swap needs swap accounting)"),
         Some(libc::EINVAL | libc::ERANGE) => Error::new(Kind::InvalidArgument, "set limit", file)
             .because(format!("the kernel does not take the value {value}")),
+        Some(libc::EBUSY) => Error::new(Kind::Conflict, "set limit", file)
+            .because(format!("more than {value} is in use, and can't be taken away"))
+            .hint("choose a larger limit"),
         _ => error,
     }
 }
@@ -167,6 +173,17 @@ mod tests {
         assert!(!Path::new(&path).exists());
         make(&[dir(&base, &path)], &[]).unwrap().keep();
         assert!(Path::new(&path).exists());
+    }
+
+    #[test]
+    fn what_could_not_be_made_to_the_end_is_not_left() {
+        let tmp = tempfile::tempdir().unwrap();
+        let base = tmp.path().display().to_string();
+        let path = format!("{base}/x");
+        // Its parent has no processors to give, as no hierarchy has that is not the kernel's.
+        let directory = Directory { inherits_cpuset: true, ..dir(&base, &path) };
+        assert!(make(&[directory], &[]).is_err());
+        assert!(!Path::new(&path).exists());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Control groups: find, make, limit, remove.
 
+mod change;
 mod detect;
 pub mod devices;
 mod end;
@@ -8,8 +9,9 @@ mod make;
 mod members;
 mod usage;
 
+pub use change::change;
 pub use detect::{Found, detect};
-pub use end::end;
+pub use end::{end, end_paths};
 pub use freeze::Freezer;
 pub use make::{Directory, make};
 pub use members::{members, members_below, signal_below};

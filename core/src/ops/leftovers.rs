@@ -1,18 +1,16 @@
 //! What killed processes left: a container's processes and cgroups without its shim, containers that were to
 //! remove themselves, and containers that were never made to the end.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Context, remove};
+use super::{Context, placed, remove};
 use crate::api::Status;
 use crate::cancel::Cancel;
 use crate::cgroup as groups;
 use crate::error::{Error, Kind, Result};
 use crate::fs;
 use crate::id::ContainerId;
-use crate::plan::cgroup;
-use crate::spec::Limits;
 use crate::store::containers::{self, Container};
 use crate::store::liveness::{self, Marks};
 use crate::sys::{self, PidFd};
@@ -21,14 +19,11 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Ends what is left of a container's last run, whose shim is gone; the caller holds its lock.
 pub(super) fn end(context: &Context, container: &Container) -> Result<()> {
-    let record = &container.record;
-    // Whatever could not be enforced made no cgroup either.
-    let limits = Limits { best_effort: true, ..record.spec.limits.clone() };
-    let plan = cgroup::plan(&limits, &record.id, &context.facts()?.cgroups)?;
-    groups::end(&plan.dirs);
+    let groups = placed::directories(&placed::of(context, container)?);
+    groups::end_paths(groups.iter().map(PathBuf::as_path));
     // A shim that noted the end had ended all before.
     let unnoted = container.exit.is_none() && container.state.as_ref().is_some_and(|s| s.boot_id == sys::boot_id());
-    if unnoted { end_processes(context, container, plan.dirs.is_empty()) } else { Ok(()) }
+    if unnoted { end_processes(context, container, groups.is_empty()) } else { Ok(()) }
 }
 
 /// The first process was killed with its shim, and with it all others of its PID namespace. Without one of its

@@ -13,6 +13,7 @@ mod leftovers;
 pub mod list;
 pub mod logs;
 pub mod pause;
+mod placed;
 mod probe;
 pub mod pull;
 pub mod remove;

@@ -2,14 +2,13 @@
 
 use std::path::PathBuf;
 
-use super::{Context, list};
+use super::{Context, list, placed};
 use crate::api::Status;
 use crate::cancel::Cancel;
 use crate::cgroup::Freezer;
 use crate::error::{Error, Kind, Result};
 use crate::id::ContainerId;
-use crate::plan::cgroup;
-use crate::store::containers::{Container, Record};
+use crate::store::containers::Container;
 
 /// Freezes a container's processes.
 pub fn pause(context: &Context, id: &ContainerId, cancel: &Cancel) -> Result<()> {
@@ -20,7 +19,7 @@ pub fn pause(context: &Context, id: &ContainerId, cancel: &Cancel) -> Result<()>
         Status::Paused => return Err(conflict("pause container", name, "it is paused already")),
         _ => return Err(conflict("pause container", name, "it is not running")),
     }
-    freezer(context, &container.record)?
+    freezer(context, &container)?
         .ok_or_else(|| no_freezer(name))?
         .freeze(cancel)
         .map_err(|e| e.within("pause container", name))
@@ -30,23 +29,25 @@ pub fn pause(context: &Context, id: &ContainerId, cancel: &Cancel) -> Result<()>
 pub fn unpause(context: &Context, id: &ContainerId) -> Result<()> {
     let container = list::load(context, id)?;
     let name = container.record.name.as_str();
-    match (status(context, &container), freezer(context, &container.record)?) {
+    match (status(context, &container), freezer(context, &container)?) {
         (Status::Paused, Some(freezer)) => freezer.thaw().map_err(|e| e.within("unpause container", name)),
         _ => Err(conflict("unpause container", name, "it is not paused")),
     }
 }
 
-/// A frozen process sees no signal, and on cgroup v1 doesn't even die of one.
-pub(super) fn thaw_for_signal(context: &Context, container: &Container) -> Result<()> {
-    match freezer(context, &container.record)?.filter(Freezer::is_frozen) {
-        Some(freezer) => freezer.thaw(),
-        None => Ok(()),
+/// A frozen process sees no signal, and on cgroup v1 doesn't even die of one. Whoever can't thaw it has sent the signal
+/// all the same.
+pub(super) fn thaw_for_signal(context: &Context, container: &Container) {
+    if let Ok(Some(freezer)) = freezer(context, container)
+        && freezer.is_held()
+    {
+        let _ = freezer.thaw();
     }
 }
 
 /// Where a container is in its life, with a look at whether it stands still.
 pub(super) fn status(context: &Context, container: &Container) -> Status {
-    let frozen = || freezer(context, &container.record).ok().flatten().is_some_and(|f| f.is_frozen());
+    let frozen = || freezer(context, container).ok().flatten().is_some_and(|f| f.is_held());
     match container.status() {
         Status::Running if frozen() => Status::Paused,
         status => status,
@@ -54,15 +55,10 @@ pub(super) fn status(context: &Context, container: &Container) -> Status {
 }
 
 /// `None` where the container has no cgroup that could be frozen.
-fn freezer(context: &Context, record: &Record) -> Result<Option<Freezer>> {
-    let facts = &context.facts()?.cgroups;
-    let placement = cgroup::plan(&record.spec.limits, &record.id, facts)?.placement;
-    if let Some(dir) = placement.v2 {
-        return Ok(Some(Freezer::V2(PathBuf::from(dir))));
-    }
-    let base = facts.v1.get("freezer").map(|base| format!("{}/", base.trim_end_matches('/')));
-    let dir = base.and_then(|base| placement.v1.into_iter().find(|dir| dir.starts_with(&base)));
-    Ok(dir.map(|dir| Freezer::V1(PathBuf::from(dir))))
+fn freezer(context: &Context, container: &Container) -> Result<Option<Freezer>> {
+    let mut groups = placed::of(context, container)?;
+    let v1 = groups.v1.remove("freezer").map(|dir| Freezer::V1(PathBuf::from(dir)));
+    Ok(groups.v2.map(|dir| Freezer::V2(PathBuf::from(dir))).or(v1))
 }
 
 fn conflict(operation: &'static str, name: &str, because: &str) -> Error {

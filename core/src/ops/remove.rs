@@ -71,7 +71,7 @@ fn make_way(context: &Context, container: Container, options: &RemoveOptions) ->
                 .hint("stop it first, or force the removal"));
         }
         stop::send(&container, libc::SIGKILL)?;
-        pause::thaw_for_signal(context, &container)?;
+        pause::thaw_for_signal(context, &container);
     }
     // One that is being started has no process to kill yet: it is met again as a running one.
     let patience = Instant::now().checked_add(Duration::from_millis(100));

@@ -4,16 +4,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Context, list, wait};
+use super::{Context, list, placed, wait};
 use crate::api::{ContainerStats, Status};
 use crate::cancel::Cancel;
 use crate::cgroup::{self as groups, Counters};
 use crate::error::{Error, Kind, Result};
 use crate::fs;
 use crate::id::ContainerId;
-use crate::plan::cgroup;
 use crate::plan::resolve::milliseconds;
-use crate::store::containers::{Container, Record};
+use crate::store::containers::Container;
 
 /// Reads what a container uses.
 pub fn stats(context: &Context, id: &ContainerId) -> Result<ContainerStats> {
@@ -22,7 +21,7 @@ pub fn stats(context: &Context, id: &ContainerId) -> Result<ContainerStats> {
     if container.status() != Status::Running {
         return Err(Error::new(Kind::Conflict, "read statistics", record.name.as_str()).because("it is not running"));
     }
-    let usage = groups::usage(&counters(context, record)?);
+    let usage = groups::usage(&counters(context, &container)?);
     let network = network(&container);
     Ok(ContainerStats {
         id: record.id.to_string(),
@@ -80,26 +79,25 @@ impl Reader {
     }
 }
 
-fn counters(context: &Context, record: &Record) -> Result<Counters> {
-    let facts = &context.facts()?.cgroups;
-    let placement = cgroup::plan(&record.spec.limits, &record.id, facts)?.placement;
-    let v1 = |controller: &str| {
-        let base = format!("{}/", facts.v1.get(controller)?.trim_end_matches('/'));
-        placement.v1.iter().find(|dir| dir.starts_with(&base)).map(PathBuf::from)
-    };
+fn counters(context: &Context, container: &Container) -> Result<Counters> {
+    let groups = placed::of(context, container)?;
+    let v1 = |controller: &str| groups.v1.get(controller).map(PathBuf::from);
     Ok(Counters {
         cpuacct: v1("cpuacct"),
         memory: v1("memory"),
         pids: v1("pids"),
         blkio: v1("blkio"),
-        v2: placement.v2.as_ref().map(PathBuf::from),
+        v2: groups.v2.as_ref().map(PathBuf::from),
     })
 }
 
 /// Received and sent; `None` with the host's network, whose traffic is not the container's.
 fn network(container: &Container) -> Option<(u64, u64)> {
     let state = container.state.as_ref().filter(|_| !container.record.spec.namespaces.host_net)?;
+    let process = wait::process(container).ok()??;
     let text = fs::read_bounded(Path::new(&format!("/proc/{}/net/dev", state.pid)), 256 << 10).ok()?;
+    // As long as it lives nobody else has its number.
+    process.signal(0).ok().filter(|lives| *lives)?;
     Some(traffic(&String::from_utf8_lossy(&text)))
 }
 

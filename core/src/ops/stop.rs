@@ -23,12 +23,12 @@ pub fn stop(context: &Context, id: &ContainerId, options: &StopOptions, cancel: 
         return end_leftovers(context, id);
     }
     // Only what runs can see the signal.
-    pause::thaw_for_signal(context, &container)?;
+    pause::thaw_for_signal(context, &container);
     let deadline = Instant::now().checked_add(Duration::from_millis(patience));
     if !wait::until_released(context, id, deadline, cancel)? {
         let container = list::load(context, id)?;
         send(&container, libc::SIGKILL)?;
-        pause::thaw_for_signal(context, &container)?;
+        pause::thaw_for_signal(context, &container);
         wait::until_released(context, id, None, cancel)?;
     }
     Ok(())
@@ -59,9 +59,13 @@ pub fn kill(context: &Context, id: &ContainerId, signal: &str) -> Result<()> {
     let number = names::signal(signal)?;
     let container = list::load(context, id)?;
     match send(&container, number)? {
-        // The older freezer holds even what is killed.
-        true if number == libc::SIGKILL => pause::thaw_for_signal(context, &container),
-        true => Ok(()),
+        true => {
+            // The older freezer holds even what is killed.
+            if number == libc::SIGKILL {
+                pause::thaw_for_signal(context, &container);
+            }
+            Ok(())
+        }
         false => {
             Err(Error::new(Kind::Conflict, "kill container", container.record.name.as_str())
                 .because("it is not running"))

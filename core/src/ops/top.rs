@@ -3,12 +3,11 @@
 
 use std::path::Path;
 
-use super::{Context, list};
+use super::{Context, list, placed, wait};
 use crate::api::{ProcessInfo, Status};
 use crate::error::{Error, Kind, Result};
 use crate::fs;
 use crate::id::ContainerId;
-use crate::plan::cgroup;
 use crate::store::containers::Container;
 
 const MOST: u64 = 1 << 20;
@@ -16,28 +15,35 @@ const MOST: u64 = 1 << 20;
 /// Lists a container's processes, the oldest first.
 pub fn top(context: &Context, id: &ContainerId) -> Result<Vec<ProcessInfo>> {
     let container = list::load(context, id)?;
-    let state = container.state.as_ref().filter(|_| container.status() == Status::Running).ok_or_else(|| {
-        Error::new(Kind::Conflict, "list processes", container.record.name.as_str()).because("it is not running")
-    })?;
+    let running = container.state.as_ref().filter(|_| container.status() == Status::Running);
+    let (Some(state), Some(init)) = (running, wait::process(&container)?) else { return Err(not_running(&container)) };
     let boot = boot_time();
     let pids = pids(context, &container, state.pid)?;
+    // As long as it lives, its number was not another's when its namespace was looked up.
+    if !init.signal(0)? {
+        return Err(not_running(&container));
+    }
     // One that has ended between the listing and the look is not there, which is the truth.
     let mut found: Vec<ProcessInfo> = pids.into_iter().filter_map(|pid| process(pid, boot)).collect();
     found.sort_by_key(|p| p.pid);
     Ok(found)
 }
 
+fn not_running(container: &Container) -> Error {
+    Error::new(Kind::Conflict, "list processes", container.record.name.as_str()).because("it is not running")
+}
+
 fn pids(context: &Context, container: &Container, init: i32) -> Result<Vec<i32>> {
     let namespace = |pid: i32| fs::read_link(Path::new(&format!("/proc/{pid}/ns/pid"))).ok().flatten();
     let theirs = namespace(init);
-    if theirs.is_some() && theirs != namespace(std::process::id() as i32) {
+    let joined = container.record.spec.namespaces.joined.contains_key("pid");
+    if !joined && theirs.is_some() && theirs != namespace(std::process::id() as i32) {
         return Ok(all()?.into_iter().filter(|pid| namespace(*pid) == theirs).collect());
     }
-    let plan = cgroup::plan(&container.record.spec.limits, &container.record.id, &context.facts()?.cgroups)?;
-    match plan.placement.v2.or_else(|| plan.placement.v1.into_iter().next()) {
-        Some(dir) => Ok(crate::cgroup::members(Path::new(&dir))),
+    match placed::directories(&placed::of(context, container)?).first() {
+        Some(dir) => Ok(crate::cgroup::members(dir)),
         None => Err(Error::new(Kind::Unsupported, "list processes", container.record.name.as_str())
-            .because("it shares the host's process ids and has no cgroup to tell its own by")),
+            .because("it shares its process ids with others and has no cgroup to tell its own by")),
     }
 }
 

@@ -8,6 +8,7 @@ use crate::cgroup::Directory;
 use crate::error::{Error, Kind, Result};
 use crate::id::ContainerId;
 use crate::spec::Limits;
+use crate::store::containers;
 
 /// What `cgroup` does before the launch, and what the shim does with the result.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -57,9 +58,8 @@ fn rules(limits: &Limits) -> Vec<Rule> {
         rule("cpus", "cpu", ("cpu.cfs_quota_us", quota.to_string()), ("cpu.max", format!("{quota} {CPU_PERIOD}")));
     }
     if let Some(shares) = limits.cpu_shares {
-        // The kernel's own mapping of 2..262144 to 1..10000 (runtime-spec, config-linux.md).
-        let weight = 1 + ((shares.max(2) - 2) * 9999) / 262_142;
-        rule("cpu_shares", "cpu", ("cpu.shares", shares.to_string()), ("cpu.weight", weight.to_string()));
+        let weight = weight(shares).to_string();
+        rule("cpu_shares", "cpu", ("cpu.shares", shares.to_string()), ("cpu.weight", weight));
     }
     if let Some(list) = &limits.cpuset_cpus {
         rule("cpuset_cpus", "cpuset", ("cpuset.cpus", list.clone()), ("cpuset.cpus", list.clone()));
@@ -70,6 +70,19 @@ fn rules(limits: &Limits) -> Vec<Rule> {
     rules
 }
 
+/// v2's weight for v1's shares: the curve through both scales' least, usual and most (2, 1024 and 262144 are 1, 100
+/// and 10000), as runc and crun have it since 2025. The straight line before made 39 of what is usual.
+pub(super) fn weight(shares: u64) -> u64 {
+    match shares {
+        0..=2 => 1,
+        3..=262_143 => {
+            let log = (shares as f64).log2();
+            10f64.powf((log * log + 125.0 * log) / 612.0 - 7.0 / 34.0).ceil() as u64
+        }
+        _ => 10_000,
+    }
+}
+
 const IMPLIED_SWAP: &str = "memory_swap by default";
 
 /// Memory and swap together. As in Docker, a limit of memory alone lets as much again be swapped out: without
@@ -77,6 +90,18 @@ const IMPLIED_SWAP: &str = "memory_swap by default";
 fn swap(limits: &Limits) -> Option<(&'static str, i64)> {
     let twice = limits.memory.and_then(|memory| memory.checked_mul(2));
     limits.memory_swap.map(|total| ("memory_swap", total)).or(twice.map(|total| (IMPLIED_SWAP, total)))
+}
+
+impl CgroupPlan {
+    /// Where the container's processes will be, controller by controller.
+    pub fn groups(&self, facts: &Cgroups) -> containers::Cgroups {
+        let of = |base: &String| {
+            let base = format!("{}/", base.trim_end_matches('/'));
+            self.placement.v1.iter().find(|dir| dir.starts_with(&base)).cloned()
+        };
+        let v1 = facts.v1.iter().filter_map(|(name, base)| Some((name.clone(), of(base)?))).collect();
+        containers::Cgroups { v1, v2: self.placement.v2.clone() }
+    }
 }
 
 /// Plans the cgroups of one container.
@@ -202,6 +227,33 @@ mod tests {
             Cgroups { mode: "v2".into(), v2: Some("/cg".into()), v2_controllers: controllers, ..Cgroups::default() };
         let limits = Limits { memory_swap: Some(96 << 20), cpu_shares: Some(1024), ..limits() };
         insta::assert_json_snapshot!(plan(&limits, &id(), &facts).unwrap());
+    }
+
+    #[test]
+    fn shares_become_weights_as_in_runc() {
+        let pairs =
+            [(0, 1), (2, 1), (3, 2), (10, 4), (100, 17), (512, 59), (1024, 100), (2048, 174), (262_144, 10_000)];
+        for (shares, expected) in pairs {
+            assert_eq!(weight(shares), expected, "{shares}");
+        }
+    }
+
+    #[test]
+    fn controllers_are_told_by_their_directories() {
+        let v1 = [
+            ("cpu", "/cg/cpu,cpuacct"),
+            ("cpuacct", "/cg/cpu,cpuacct"),
+            ("cpuset", "/cg/cpuset"),
+            ("memory", "/cg/memory/"),
+        ];
+        let v1 = v1.map(|(c, base)| (c.to_string(), base.to_string())).into();
+        let facts = Cgroups { mode: "hybrid".into(), v1, ..Cgroups::default() };
+        let groups = plan(&Limits::default(), &id(), &facts).unwrap().groups(&facts);
+        let told: Vec<(&str, &str)> = groups.v1.iter().map(|(c, dir)| (c.as_str(), dir.as_str())).collect();
+        let dir = |base: &str| format!("{base}/sampan/{}", id());
+        let expected =
+            [("cpu", dir("/cg/cpu,cpuacct")), ("cpuacct", dir("/cg/cpu,cpuacct")), ("memory", dir("/cg/memory"))];
+        assert!(told.iter().copied().eq(expected.iter().map(|(c, dir)| (*c, dir.as_str()))), "{told:?}");
     }
 
     #[test]

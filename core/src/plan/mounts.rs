@@ -1,5 +1,7 @@
 //! The mounts of a container: Docker's defaults, then the caller's.
 
+use std::collections::BTreeMap;
+
 use super::facts::Facts;
 use super::launch::{MountSource, MountStep};
 use crate::api::{Mount, MountKind, Rung};
@@ -84,7 +86,12 @@ fn step(source: MountSource, target: &str) -> MountStep {
 }
 
 /// All mounts of a container in order: parents before children.
-pub fn plan(spec: &Spec, facts: &Facts, cgroup_dirs: &[(String, String)], volumes: &str) -> Result<Vec<MountStep>> {
+pub fn plan(
+    spec: &Spec,
+    facts: &Facts,
+    cgroup_dirs: &BTreeMap<String, String>,
+    volumes: &str,
+) -> Result<Vec<MountStep>> {
     let mut steps =
         vec![proc(spec, facts), fs("tmpfs", "/dev", NOSUID | NODEV | STRICTATIME, &[("mode", "755"), ("size", "64m")])];
     steps.push(devpts(facts));
@@ -147,7 +154,7 @@ fn sys(spec: &Spec, facts: &Facts) -> MountStep {
 }
 
 /// v2: the container's own tree by its namespace. v1: a directory per controller, read-only (CVE-2022-0492).
-fn cgroups(spec: &Spec, facts: &Facts, dirs: &[(String, String)]) -> Vec<MountStep> {
+fn cgroups(spec: &Spec, facts: &Facts, dirs: &BTreeMap<String, String>) -> Vec<MountStep> {
     let target = "/sys/fs/cgroup";
     if facts.cgroups.mode == "v2" && !spec.namespaces.host_cgroup && facts.cgroups.v2.is_some() {
         return vec![fs("cgroup2", target, QUIET | RDONLY, &[])];
@@ -156,7 +163,7 @@ fn cgroups(spec: &Spec, facts: &Facts, dirs: &[(String, String)]) -> Vec<MountSt
         return Vec::new();
     }
     let root = fs("tmpfs", target, QUIET, &[("mode", "755")]);
-    let one = |(name, dir): &(String, String)| bind(dir, &format!("{target}/{name}"), QUIET | RDONLY);
+    let one = |(name, dir): (&String, &String)| bind(dir, &format!("{target}/{name}"), QUIET | RDONLY);
     std::iter::once(root).chain(dirs.iter().map(one)).collect()
 }
 

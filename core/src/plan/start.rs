@@ -9,6 +9,7 @@ use super::{mounts, security};
 use crate::api::Tie;
 use crate::error::Result;
 use crate::spec::Spec;
+use crate::store::containers::Cgroups;
 
 /// Where things of this container are on disk.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -31,20 +32,20 @@ pub struct Places {
 
 /// Plans one start.
 pub fn plan(spec: &Spec, facts: &Facts, cgroup: &CgroupPlan, places: &Places) -> Result<LaunchPlan> {
-    let cgroup_dirs = cgroup_mounts(facts, cgroup);
+    let groups = cgroup.groups(&facts.cgroups);
     Ok(LaunchPlan {
         namespaces: namespaces(spec, facts, places),
         id_map: facts.id_map.clone(),
         cgroup: cgroup.placement.clone(),
         rootfs: rootfs(spec, facts, places),
-        mounts: mounts::plan(spec, facts, &cgroup_dirs, &places.volumes)?,
+        mounts: mounts::plan(spec, facts, &groups.v1, &places.volumes)?,
         symlinks: mounts::symlinks(),
         masked_paths: list(spec, &mounts::MASKED),
         readonly_paths: list(spec, &mounts::READONLY),
         sysctls: spec.sysctls.clone().into_iter().collect(),
         hostname: (!spec.namespaces.host_uts && !places.joined.contains_key("uts")).then(|| spec.hostname.clone()),
         process: process(spec, facts)?,
-        supervise: supervise(spec, facts, places),
+        supervise: supervise(spec, facts, places, &groups),
     })
 }
 
@@ -53,12 +54,6 @@ fn list(spec: &Spec, paths: &[&str]) -> Vec<String> {
         true => Vec::new(),
         false => paths.iter().map(|p| p.to_string()).collect(),
     }
-}
-
-/// `(controller, its directory)` for the read-only mounts below `/sys/fs/cgroup`.
-fn cgroup_mounts(facts: &Facts, cgroup: &CgroupPlan) -> Vec<(String, String)> {
-    let of = |base: &String| cgroup.placement.v1.iter().find(|d| d.starts_with(&format!("{base}/"))).cloned();
-    facts.cgroups.v1.iter().filter_map(|(name, base)| Some((name.clone(), of(base)?))).collect()
 }
 
 fn namespaces(spec: &Spec, facts: &Facts, places: &Places) -> Namespaces {
@@ -124,14 +119,16 @@ fn with_hostname(spec: &Spec) -> Vec<String> {
     env
 }
 
-fn supervise(spec: &Spec, facts: &Facts, places: &Places) -> Supervise {
+fn supervise(spec: &Spec, facts: &Facts, places: &Places, groups: &Cgroups) -> Supervise {
     let volumes = spec.mounts.iter().filter(|m| m.anonymous);
     let volumes = volumes.map(|m| format!("{}/{}", places.volumes, m.mount.source));
     Supervise {
         dir: places.dir.clone(),
         state_prefix: format!(
-            "\"version\":1,\"boot_id\":\"{}\",\"machine_id\":\"{}\"",
-            facts.boot_id, facts.machine_id
+            "\"version\":1,\"boot_id\":\"{}\",\"machine_id\":\"{}\",\"cgroups\":{}",
+            facts.boot_id,
+            facts.machine_id,
+            serde_json::json!(groups)
         ),
         log: if spec.log { format!("{}/log", places.dir) } else { String::new() },
         log_json: spec.log_json,

@@ -4,6 +4,7 @@
 //! is derived, never stored: a shim holds `lock` for as long as it lives, so a `kill -9` of anything
 //! leaves nothing to repair.
 
+use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
@@ -72,6 +73,21 @@ pub struct State {
     pub shim_start: u64,
     /// RFC 3339.
     pub started_at: String,
+    /// Where its processes are; `None` from a library that didn't write it yet.
+    #[serde(default)]
+    pub cgroups: Option<Cgroups>,
+}
+
+/// The cgroups that a container was put in. Who asks later may be in another one, or see other mounts, and would
+/// work out others.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cgroups {
+    /// v1: controller to directory.
+    #[serde(default)]
+    pub v1: BTreeMap<String, String>,
+    /// v2: the one directory.
+    #[serde(default)]
+    pub v2: Option<String>,
 }
 
 /// `exit.json`: how it ended.
@@ -159,8 +175,25 @@ fn fill(staged: &ContainerPaths, record: &Record) -> Result<()> {
     fs::write_new(&staged.record(), &record::encode(&staged.record(), record)?)
 }
 
-/// Replaces a container's record.
-pub fn update(paths: &Paths, record: &Record) -> Result<()> {
+/// Changes a container's record. Nobody else does between the reading and the writing: what they had changed would
+/// be lost. Nothing is written when `edit` fails.
+pub fn change<T>(paths: &Paths, id: &ContainerId, edit: impl FnOnce(&mut Record) -> Result<T>) -> Result<T> {
+    let _guard = lock_record(paths, id)?;
+    let mut record = record::read::<Record>(&paths.container(id).record())?.ok_or_else(|| gone(id))?;
+    let edited = edit(&mut record)?;
+    write(paths, &record).map(|()| edited)
+}
+
+fn lock_record(paths: &Paths, id: &ContainerId) -> Result<lock::Lock> {
+    lock::exclusive(&paths.container(id).record_lock())
+        .map_err(|e| if e.errno() == Some(libc::ENOENT) { gone(id) } else { e })
+}
+
+fn gone(id: &ContainerId) -> Error {
+    Error::new(Kind::NotFound, "find container", id.short()).because("it was removed meanwhile")
+}
+
+fn write(paths: &Paths, record: &Record) -> Result<()> {
     let at = paths.container(&record.id);
     let staged = at.dir().join(".record.json");
     fs::replace(&at.record(), &staged, &record::encode(&at.record(), record)?)
@@ -212,14 +245,16 @@ pub fn owner_of(paths: &Paths, name: &Name) -> Result<Option<ContainerId>> {
 }
 
 /// Gives a container another name.
-pub fn rename(paths: &Paths, record: &mut Record, name: Name) -> Result<()> {
+pub fn rename(paths: &Paths, id: &ContainerId, name: Name) -> Result<()> {
+    let _guard = lock_record(paths, id)?;
+    let mut record = record::read::<Record>(&paths.container(id).record())?.ok_or_else(|| gone(id))?;
     let old = std::mem::replace(&mut record.name, name);
     if old == record.name {
         return Ok(());
     }
-    claim(paths, &record.name, &record.id)?;
-    update(paths, record).inspect_err(|_| release(paths, record))?;
-    release_name(paths, &old, &record.id)
+    claim(paths, &record.name, id)?;
+    write(paths, &record).inspect_err(|_| release(paths, &record))?;
+    release_name(paths, &old, id)
 }
 
 /// All ids, unordered.
@@ -392,14 +427,44 @@ pub(crate) mod tests {
     #[test]
     fn a_rename_frees_the_old_name_and_keeps_it_when_the_new_one_is_taken() {
         let store = store();
-        let (mut a, b) = (record(1, "a"), record(2, "b"));
+        let (a, b) = (record(1, "a"), record(2, "b"));
         create(&store.paths, &a).unwrap();
         create(&store.paths, &b).unwrap();
-        assert!(rename(&store.paths, &mut a.clone(), "b".parse().unwrap()).is_err());
+        assert!(rename(&store.paths, &a.id, "b".parse().unwrap()).is_err());
         assert_eq!(owner_of(&store.paths, &"a".parse().unwrap()).unwrap(), Some(a.id.clone()));
-        rename(&store.paths, &mut a, "c".parse().unwrap()).unwrap();
+        rename(&store.paths, &a.id, "c".parse().unwrap()).unwrap();
         assert_eq!(owner_of(&store.paths, &"a".parse().unwrap()).unwrap(), None);
         assert_eq!(load(&store.paths, &a.id).unwrap().unwrap().record.name.as_str(), "c");
+    }
+
+    #[test]
+    fn changes_at_the_same_time_lose_none() {
+        let store = store();
+        let id = &record(1, "a").id;
+        create(&store.paths, &record(1, "a")).unwrap();
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let paths = &store.paths;
+                scope.spawn(move || {
+                    for round in 0..25 {
+                        let added = format!("{thread}-{round}");
+                        change(paths, id, |record| Ok(record.unenforced.push(added))).unwrap();
+                        rename(paths, id, format!("n{thread}-{round}").parse().unwrap()).unwrap();
+                    }
+                });
+            }
+        });
+        let record = load(&store.paths, id).unwrap().unwrap().record;
+        assert_eq!(record.unenforced.len(), 100);
+        assert_eq!(fs::list(&store.paths.names()).unwrap(), [record.name.as_str()]);
+        let refused = change(&store.paths, id, |record| {
+            record.unenforced.clear();
+            Err::<(), _>(Error::new(Kind::Conflict, "refuse", ""))
+        });
+        assert_eq!(refused.unwrap_err().kind(), Kind::Conflict);
+        assert_eq!(load(&store.paths, id).unwrap().unwrap().record.unenforced.len(), 100);
+        let nobody = ContainerId::from_random([9; 32]);
+        assert_eq!(change(&store.paths, &nobody, |_| Ok(())).unwrap_err().kind(), Kind::NotFound);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use oci_spec::runtime::{
 use super::{invalid, unsupported};
 use crate::cgroup::devices::{DeviceRule, MKNOD, READ, WRITE};
 use crate::error::Result;
+use crate::plan::cgroup;
 
 /// One write.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,9 +123,9 @@ fn cpu_v1(cpu: &LinuxCpu) -> Vec<Write> {
 fn cpu_v2(cpu: &LinuxCpu) -> Vec<Write> {
     const PERIOD: u64 = 100_000;
     let mut all = Vec::new();
-    // The kernel's own mapping of 2..262144 to 1..10000.
-    let weight = |shares: u64| 1 + ((shares.clamp(2, 262_144) - 2) * 9999) / 262_142;
-    all.extend(cpu.shares().filter(|shares| *shares > 0).map(|shares| write("cpu", "cpu.weight", weight(shares))));
+    all.extend(
+        cpu.shares().filter(|shares| *shares > 0).map(|shares| write("cpu", "cpu.weight", cgroup::weight(shares))),
+    );
     if cpu.quota().is_some() || cpu.period().is_some() {
         let quota = cpu.quota().filter(|quota| *quota > 0).map_or("max".to_owned(), |quota| quota.to_string());
         all.push(write("cpu", "cpu.max", format!("{quota} {}", cpu.period().unwrap_or(PERIOD))));

@@ -1,0 +1,186 @@
+//! Other limits for cgroups that processes are in.
+
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+
+use super::make::{Directory, explain};
+use crate::error::Result;
+use crate::fs;
+
+/// One write.
+#[derive(Debug, PartialEq, Eq)]
+struct Change<'a> {
+    file: &'a str,
+    value: Cow<'a, str>,
+    /// Nobody asked for it, and the kernel may lack it.
+    if_possible: bool,
+}
+
+/// Writes what differs between the limits that `old` says are in force and `new`, and lifts those that `new` has no
+/// more; when a value is refused, what was written before it is taken back.
+pub fn change(old: &[Directory], new: &[Directory]) -> Result<()> {
+    let mut undo: Vec<(PathBuf, String)> = Vec::new();
+    for dir in old {
+        for change in changes(dir, new.iter().find(|n| n.path == dir.path)) {
+            let path = Path::new(&dir.path).join(change.file);
+            let was = text(&path);
+            match fs::write_kernel(&path, &change.value) {
+                Ok(()) => undo.push((path, was)),
+                Err(_) if change.if_possible => {}
+                Err(error) => {
+                    undo.iter().rev().for_each(|(path, was)| drop(fs::write_kernel(path, was)));
+                    return Err(explain(error, change.file, &change.value));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn changes<'a>(old: &'a Directory, new: Option<&'a Directory>) -> Vec<Change<'a>> {
+    let mut all: Vec<Change> = Vec::new();
+    for (file, value, if_possible) in new.into_iter().flat_map(writes) {
+        let differs = !writes(old).any(|(f, v, _)| (f, v) == (file, value));
+        all.extend(differs.then_some(Change { file, value: value.into(), if_possible }));
+    }
+    for (file, _, if_possible) in writes(old) {
+        let gone = !new.into_iter().flat_map(writes).any(|(f, ..)| f == file);
+        let value = if gone { unlimited(file, old) } else { None };
+        all.extend(value.map(|value| Change { file, value, if_possible }));
+    }
+    in_order(Path::new(&old.path), all)
+}
+
+fn writes(dir: &Directory) -> impl Iterator<Item = (&str, &str, bool)> {
+    let asked = dir.writes.iter().map(|(file, value)| (file.as_str(), value.as_str(), false));
+    asked.chain(dir.if_possible.iter().map(|(file, value)| (file.as_str(), value.as_str(), true)))
+}
+
+const MEMSW: &str = "memory.memsw.limit_in_bytes";
+
+/// v1 wants memory at or below memory and swap together at every moment: the latter goes first when it grows, and last
+/// when it shrinks.
+fn in_order<'a>(dir: &Path, mut changes: Vec<Change<'a>>) -> Vec<Change<'a>> {
+    // -1, no limit, is the largest number then.
+    let number = |text: &str| text.trim().parse::<i64>().map_or(0, |n| n as u64);
+    let grows = changes.iter().any(|c| c.file == MEMSW && number(&c.value) >= number(&text(&dir.join(MEMSW))));
+    changes.sort_by_key(|change| match change.file {
+        MEMSW if grows => 0,
+        MEMSW => 2,
+        _ => 1,
+    });
+    changes
+}
+
+/// What a file says when there is no limit: what the kernel has in a new cgroup.
+fn unlimited(file: &str, dir: &Directory) -> Option<Cow<'static, str>> {
+    let value = match file {
+        "memory.limit_in_bytes" | MEMSW | "memory.soft_limit_in_bytes" | "cpu.cfs_quota_us" => "-1",
+        "memory.max" | "memory.swap.max" | "pids.max" => "max",
+        "memory.low" => "0",
+        "cpu.max" => "max 100000",
+        "cpu.shares" => "1024",
+        "cpu.weight" => "100",
+        // v1 knows no such word: all that the parent has.
+        "cpuset.cpus" if dir.inherits_cpuset => {
+            return Path::new(&dir.path).parent().map(|parent| text(&parent.join(file)).into());
+        }
+        // An empty line.
+        "cpuset.cpus" => "\n",
+        _ => return None,
+    };
+    Some(value.into())
+}
+
+fn text(path: &Path) -> String {
+    String::from_utf8_lossy(&fs::read_bounded(path, 4096).unwrap_or_default()).trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+
+    fn dir(path: &Path, writes: &[(&str, &str)], if_possible: &[(&str, &str)]) -> Directory {
+        let own = |all: &[(&str, &str)]| all.iter().map(|(f, v)| (f.to_string(), v.to_string())).collect();
+        let (writes, if_possible) = (own(writes), own(if_possible));
+        Directory { path: path.display().to_string(), writes, if_possible, ..Directory::default() }
+    }
+
+    fn put(path: &Path, files: &[(&str, &str)]) {
+        files.iter().for_each(|(file, value)| std::fs::write(path.join(file), value).unwrap());
+    }
+
+    fn planned(old: &Directory, new: Option<&Directory>) -> Vec<(String, String)> {
+        changes(old, new).into_iter().map(|c| (c.file.to_owned(), c.value.into_owned())).collect()
+    }
+
+    fn pairs(all: &[(&str, &str)]) -> Vec<(String, String)> {
+        all.iter().map(|(f, v)| (f.to_string(), v.to_string())).collect()
+    }
+
+    #[test]
+    fn what_differs_is_written_and_a_refusal_takes_all_back() {
+        let tmp = tempfile::tempdir().unwrap();
+        let read = |file: &str| text(&tmp.path().join(file));
+        put(tmp.path(), &[("pids.max", "10"), ("cpu.shares", "512")]);
+        let old = dir(tmp.path(), &[("pids.max", "10"), ("cpu.shares", "512")], &[]);
+        let new = dir(tmp.path(), &[("pids.max", "20"), ("cpu.shares", "512")], &[]);
+        assert_eq!(planned(&old, Some(&new)), pairs(&[("pids.max", "20")]));
+        let refused = dir(tmp.path(), &[("pids.max", "30"), ("memory.nothing", "1")], &[]);
+        let error = change(std::slice::from_ref(&old), &[refused]).unwrap_err();
+        assert_eq!((error.kind(), read("pids.max").as_str()), (Kind::UnenforceableLimit, "10"));
+        let lacking = dir(tmp.path(), &[("pids.max", "30"), ("cpu.shares", "512")], &[("memory.nothing", "1")]);
+        change(&[old], &[lacking]).unwrap();
+        assert_eq!(read("pids.max"), "30");
+    }
+
+    #[test]
+    fn what_is_gone_is_lifted_on_both_versions() {
+        let tmp = tempfile::tempdir().unwrap();
+        let v2 = dir(
+            tmp.path(),
+            &[("memory.max", "9"), ("cpu.max", "1 2"), ("cpu.weight", "3"), ("cpuset.cpus", "0"), ("pids.max", "4")],
+            &[("memory.swap.max", "9"), ("memory.low", "5")],
+        );
+        let lifted = [("memory.max", "max"), ("cpu.max", "max 100000"), ("cpu.weight", "100"), ("cpuset.cpus", "\n")];
+        let rest = [("pids.max", "max"), ("memory.swap.max", "max"), ("memory.low", "0")];
+        assert_eq!(planned(&v2, None), pairs(&[&lifted[..], &rest].concat()));
+        let v1 = dir(
+            tmp.path(),
+            &[
+                ("memory.limit_in_bytes", "9"),
+                ("memory.soft_limit_in_bytes", "5"),
+                ("cpu.cfs_period_us", "100000"),
+                ("cpu.cfs_quota_us", "7"),
+                ("cpu.shares", "8"),
+            ],
+            &[(MEMSW, "18")],
+        );
+        put(tmp.path(), &[(MEMSW, "18\n")]);
+        let lifted = [(MEMSW, "-1"), ("memory.limit_in_bytes", "-1"), ("memory.soft_limit_in_bytes", "-1")];
+        let rest = [("cpu.cfs_quota_us", "-1"), ("cpu.shares", "1024")];
+        assert_eq!(planned(&v1, None), pairs(&[&lifted[..], &rest].concat()));
+    }
+
+    #[test]
+    fn a_v1_cpuset_gets_its_parents_back() {
+        let tmp = tempfile::tempdir().unwrap();
+        put(tmp.path(), &[("cpuset.cpus", "0-3\n")]);
+        let below = tmp.path().join("below");
+        let old = Directory { inherits_cpuset: true, ..dir(&below, &[("cpuset.cpus", "1")], &[]) };
+        assert_eq!(planned(&old, None), pairs(&[("cpuset.cpus", "0-3")]));
+    }
+
+    #[test]
+    fn memory_stays_at_or_below_memory_and_swap() {
+        let tmp = tempfile::tempdir().unwrap();
+        let of = |memory: &str, both: &str| dir(tmp.path(), &[("memory.limit_in_bytes", memory), (MEMSW, both)], &[]);
+        put(tmp.path(), &[(MEMSW, "200\n")]);
+        let first = |new: &Directory| planned(&of("100", "200"), Some(new)).remove(0).0;
+        assert_eq!(first(&of("150", "300")), MEMSW);
+        assert_eq!(first(&of("50", "-1")), MEMSW);
+        assert_eq!(first(&of("50", "100")), "memory.limit_in_bytes");
+        assert_eq!(first(&of("150", "180")), "memory.limit_in_bytes");
+    }
+}

@@ -1,0 +1,62 @@
+//! The cgroups of containers: where their start put them. Who asks later may be in another cgroup, or see other mounts,
+//! and would work out others.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::Context;
+use crate::error::Result;
+use crate::fs;
+use crate::plan::cgroup;
+use crate::plan::facts;
+use crate::spec::Limits;
+use crate::store::containers::{Cgroups, Container};
+
+/// The cgroups that a container is in, or was in last.
+pub(super) fn of(context: &Context, container: &Container) -> Result<Cgroups> {
+    match container.state.as_ref().and_then(|state| state.cgroups.clone()) {
+        Some(known) => Ok(known),
+        None => planned(context, container),
+    }
+}
+
+/// What a start by this process would choose.
+fn planned(context: &Context, container: &Container) -> Result<Cgroups> {
+    let (record, facts) = (&container.record, &context.facts()?.cgroups);
+    // Whatever could not be enforced made no cgroup either.
+    let limits = Limits { best_effort: true, ..record.spec.limits.clone() };
+    Ok(cgroup::plan(&limits, &record.id, facts)?.groups(facts))
+}
+
+/// Its directories, each once.
+pub(super) fn directories(groups: &Cgroups) -> Vec<PathBuf> {
+    let mut all: Vec<PathBuf> = groups.v1.values().chain(&groups.v2).map(PathBuf::from).collect();
+    all.sort();
+    all.dedup();
+    all
+}
+
+/// The host's cgroups as a plan must know them to come to the directories that a running container is in.
+pub(super) fn facts(context: &Context, container: &Container) -> Result<facts::Cgroups> {
+    let (groups, here) = (of(context, container)?, &context.facts()?.cgroups);
+    let limits = &container.record.spec.limits;
+    let tail = format!("/{}/{}", limits.parent.as_deref().unwrap_or("sampan"), container.record.id);
+    let base = |dir: &String| dir.strip_suffix(&tail).map(str::to_owned);
+    let known: BTreeMap<String, String> =
+        groups.v1.iter().filter_map(|(c, dir)| Some((c.clone(), base(dir)?))).collect();
+    match groups.v2.as_ref().and_then(base) {
+        Some(v2) => Ok(facts::Cgroups {
+            v2: Some(v2),
+            v2_controllers: controllers(Path::new(&groups.v2.unwrap_or_default())),
+            v2_crowded: Vec::new(),
+            ..here.clone()
+        }),
+        // Controllers that it is not in are told by the host: a limit of theirs is refused for that.
+        None => Ok(facts::Cgroups { v1: here.v1.clone().into_iter().chain(known).collect(), v2: None, ..here.clone() }),
+    }
+}
+
+fn controllers(dir: &Path) -> Vec<String> {
+    let text = fs::read_bounded(&dir.join("cgroup.controllers"), 4096).unwrap_or_default();
+    String::from_utf8_lossy(&text).split_whitespace().map(str::to_owned).collect()
+}
