@@ -97,6 +97,7 @@ fn text(path: &Path) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods)]
 mod tests {
     use super::*;
     use crate::error::Kind;

@@ -80,6 +80,7 @@ fn text(dir: &Path, file: &str) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods)]
 mod tests {
     use super::*;
 

@@ -17,7 +17,7 @@ pub(super) fn freezer(cgroups: &Cgroups) -> Option<Freezer> {
 
 pub(super) fn thaw(cgroups: &Cgroups) -> Result<()> {
     match freezer(cgroups) {
-        Some(freezer) if freezer.is_frozen() => freezer.thaw(),
+        Some(freezer) if freezer.is_held() => freezer.thaw(),
         _ => Ok(()),
     }
 }

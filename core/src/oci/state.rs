@@ -108,7 +108,7 @@ impl Record {
         Ok(match self.process()? {
             None if self.pid == 0 => Status::Creating,
             None => Status::Stopped,
-            Some(_) if groups::freezer(&self.cgroups).is_some_and(|freezer| freezer.is_frozen()) => Status::Paused,
+            Some(_) if groups::freezer(&self.cgroups).is_some_and(|freezer| freezer.is_held()) => Status::Paused,
             Some(_) if start::is_awaited(dir)? => Status::Created,
             Some(_) => Status::Running,
         })

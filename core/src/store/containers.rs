@@ -448,7 +448,11 @@ pub(crate) mod tests {
                 scope.spawn(move || {
                     for round in 0..25 {
                         let added = format!("{thread}-{round}");
-                        change(paths, id, |record| Ok(record.unenforced.push(added))).unwrap();
+                        change(paths, id, |record| {
+                            record.unenforced.push(added);
+                            Ok(())
+                        })
+                        .unwrap();
                         rename(paths, id, format!("n{thread}-{round}").parse().unwrap()).unwrap();
                     }
                 });
