@@ -31,9 +31,12 @@ fn compile(main: &Path) {
     assert!(status.success(), "the shim does not compile: {status}");
 }
 
-/// The linker that cargo was configured with, if any.
+/// The linker that cargo was configured with, if any; `SAMPAN_SHIM_LINKER` where that one, such as zig's, can't link a
+/// program without a C library.
 fn linker() -> Vec<String> {
-    env::var("RUSTC_LINKER").map(|l| vec!["-C".into(), format!("linker={l}")]).unwrap_or_default()
+    println!("cargo:rerun-if-env-changed=SAMPAN_SHIM_LINKER");
+    let linker = env::var("SAMPAN_SHIM_LINKER").or_else(|_| env::var("RUSTC_LINKER"));
+    linker.map(|l| vec!["-C".into(), format!("linker={l}")]).unwrap_or_default()
 }
 
 /// A musl target brings start files of its own, which it links whatever the linker is told.

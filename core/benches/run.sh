@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Builds what is shipped and measures it: bash core/benches/run.sh [part...]; parts are runs exec many package pull.
 #
-# Installs what is missing by the ordinary clients; run it as root, on a quiet machine. See README.md beside this.
+# Installs what is missing by the ordinary clients; run it as root, on a quiet machine. What a variable of README.md
+# names already is not built.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 parts=${*:-runs exec many package pull}
@@ -20,20 +21,32 @@ apt_need() {
 }
 
 apt_need gcc libc6-dev busybox-static docker-registry skopeo zstd podman crun python3-venv
-echo "building (logs in $scratch until this ends)" >&2
-bash packaging/command.sh "$scratch/command" >"$scratch/log" 2>&1 || { cat "$scratch/log"; exit 1; }
-export SAMPAN_BENCH_CLI=$scratch/command/sampan
-cargo run --quiet --release -p xtask -- install --prefix "$scratch/c" >>"$scratch/log" 2>&1 || { cat "$scratch/log"; exit 1; }
-SAMPAN_BENCH_LIB=$(find "$scratch/c" -name 'libsampan.so.*' -type f | head -1)
-export SAMPAN_BENCH_LIB
-python3 -m venv "$scratch/py"
-"$scratch/py/bin/pip" install --quiet maturin
-(cd bindings-python && "$scratch/py/bin/maturin" build --quiet --release --out "$scratch/wheels")
-SAMPAN_BENCH_WHEEL=$(echo "$scratch"/wheels/*.whl)
-export SAMPAN_BENCH_WHEEL SAMPAN_BENCH_PYTHON=$scratch/py/bin/python
-"$scratch/py/bin/pip" install --quiet "$SAMPAN_BENCH_WHEEL"
-if command -v npm >/dev/null; then
-  bash bindings-node/pack.sh "$scratch/npm" >>"$scratch/log" 2>&1 || { cat "$scratch/log"; exit 1; }
+# quietly COMMAND...: what it says is of interest only when it fails.
+quietly() { "$@" >"$scratch/log" 2>&1 || { cat "$scratch/log" >&2; exit 1; }; }
+
+if [ -z "${SAMPAN_BENCH_CLI:-}" ]; then
+  quietly bash packaging/command.sh "$scratch/command"
+  export SAMPAN_BENCH_CLI=$scratch/command/sampan
+fi
+if [ -z "${SAMPAN_BENCH_LIB:-}" ]; then
+  quietly cargo run --quiet --release -p xtask -- install --prefix "$scratch/c"
+  SAMPAN_BENCH_LIB=$(find "$scratch/c" -name 'libsampan.so.*' -type f | head -1)
+  export SAMPAN_BENCH_LIB
+fi
+if [ -z "${SAMPAN_BENCH_WHEEL:-}" ]; then
+  quietly python3 -m venv "$scratch/maturin"
+  quietly "$scratch/maturin/bin/pip" install maturin
+  quietly "$scratch/maturin/bin/maturin" build --release --manifest-path bindings-python/Cargo.toml --out "$scratch/wheel"
+  SAMPAN_BENCH_WHEEL=$(echo "$scratch"/wheel/*.whl)
+  export SAMPAN_BENCH_WHEEL
+fi
+if [ -z "${SAMPAN_BENCH_PYTHON:-}" ]; then
+  quietly python3 -m venv "$scratch/py"
+  quietly "$scratch/py/bin/pip" install "$SAMPAN_BENCH_WHEEL"
+  export SAMPAN_BENCH_PYTHON=$scratch/py/bin/python
+fi
+if [ -z "${SAMPAN_BENCH_NPM:-}" ] && command -v npm >/dev/null; then
+  quietly bash bindings-node/pack.sh "$scratch/npm"
   SAMPAN_BENCH_NPM=$(echo "$scratch"/npm/*.tgz)
   export SAMPAN_BENCH_NPM
 fi
