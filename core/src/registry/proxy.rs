@@ -58,13 +58,18 @@ fn port(url: &Uri) -> u16 {
 }
 
 fn parse(proxy: &str) -> Result<Proxy> {
-    let usable = Proxy::new(proxy).ok().filter(|p| matches!(p.uri().scheme_str(), Some("http" | "https")));
-    usable.ok_or_else(|| {
+    let found = Proxy::new(proxy).ok();
+    let scheme = found.as_ref().and_then(|p| p.uri().scheme_str()).unwrap_or_default().to_owned();
+    found.filter(|_| scheme == "http").ok_or_else(|| {
         // Without what may be a password.
         let shown = proxy.rsplit('@').next().unwrap_or_default();
-        Error::new(Kind::InvalidArgument, "use proxy", shown)
-            .because("it is no http or https proxy")
-            .hint("write http://HOST:PORT in HTTPS_PROXY")
+        // A connection that is in TLS already gets no TLS of its own from our HTTP library: what is meant for the
+        // registry alone would be read by the proxy.
+        let why = match scheme.as_str() {
+            "https" => "a proxy that is spoken to in TLS is not supported",
+            _ => "it is no http proxy",
+        };
+        Error::new(Kind::InvalidArgument, "use proxy", shown).because(why).hint("write http://HOST:PORT in HTTPS_PROXY")
     })
 }
 
@@ -152,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_proxy_that_can_not_be_used_is_told_without_its_password() {
-        for bad in ["socks5://me:secret@p:1", "ftp://me:secret@p", "http://me:secret@", "::"] {
+        for bad in ["https://me:secret@p:1", "socks5://me:secret@p:1", "ftp://me:secret@p", "http://me:secret@", "::"] {
             let error = proxies(&[("ALL_PROXY", bad)]).of_url(&"https://r.io/".parse().unwrap()).unwrap_err();
             assert_eq!(error.kind(), Kind::InvalidArgument, "{bad}");
             assert!(!error.to_string().contains("secret"), "{error}");

@@ -100,3 +100,35 @@ fn a_read_only_store_is_read_and_not_pulled_into() {
         run(&store, &server).unwrap();
     });
 }
+
+/// Has every `mkdirat` of this thread, and of those that it starts, fail for want of quota.
+fn without_quota() {
+    let step = |code: u32, jt, jf, k: u32| libc::sock_filter { code: code as u16, jt, jf, k };
+    let mut program = [
+        step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
+        step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, libc::SYS_mkdirat as u32),
+        step(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ERRNO | libc::EDQUOT as u32),
+        step(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let filter = libc::sock_fprog { len: 4, filter: program.as_mut_ptr() };
+    // SAFETY: plain integers, and a program that outlives the call that copies it.
+    unsafe {
+        assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+        assert_eq!(libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const filter), 0);
+    }
+}
+
+#[test]
+fn a_quota_that_is_spent_is_told_as_a_full_disk_is_and_nothing_is_left() {
+    let (store, image) = (Store::new(), of_blocks());
+    let server = serve(&image);
+    let failing = || {
+        without_quota();
+        advised(run(&store, &server).unwrap_err())
+    };
+    let error = std::thread::scope(|scope| scope.spawn(failing).join().unwrap());
+    assert_eq!((error.kind(), error.errno(), error.operation()), (Kind::NoSpace, Some(libc::EDQUOT), "unpack layer"));
+    assert!(error.hint_text().is_some_and(|h| h.contains("make room")), "{error}");
+    store.assert_clean();
+    run(&store, &server).unwrap();
+}
