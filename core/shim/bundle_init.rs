@@ -14,11 +14,7 @@ use crate::{device, exec, init, mounts, rootfs, terminal, user};
 pub fn run(bundle: &Bundle<'static>, sync: Fd, cgroup: Option<Fd>) -> ! {
     let failed = match create(bundle, sync, cgroup) {
         Ok((user, pid)) => match start(bundle, sync, &user, pid) {
-            Ok(()) => {
-                // Whoever started it can tell the exec from this process's death by it.
-                let _ = sys::send(fd::STATUS, &[word::READY]);
-                exec::run(&bundle.launch.process, user.home)
-            }
+            Ok(()) => exec::run(&bundle.launch.process, user.home),
             Err(failed) => failed,
         },
         Err(failed) => failed,
@@ -62,6 +58,9 @@ fn start(bundle: &Bundle<'static>, sync: Fd, user: &User, pid: i32) -> Outcome {
     await_start()?;
     hooks::run(&bundle.start_container, &Stage { state: bundle.state, status: b"created", pid, caller: -1 })?;
     let process = &bundle.launch.process;
+    // Whoever started it can tell the exec from this process's death by it; what fails from here on is told besides.
+    // A container's filter may deny it later.
+    let _ = sys::send(fd::STATUS, &[word::READY]);
     init::become_user(process, bundle.launch.id_map.is_some(), user)
 }
 

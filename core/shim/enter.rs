@@ -78,4 +78,3 @@ fn set_up(enter: &Enter<'static>, sync: Fd) -> Outcome<user::User> {
     init::become_user(process, enter.mapped, &user)?;
     Ok(user)
 }
-

@@ -55,7 +55,9 @@ fn new_fs(fstype: &CStr, options: &List<'static, (&'static CStr, &'static CStr)>
     let context = sys::fsopen(fstype)?;
     let made = (|| {
         // Else the mount table shows "none".
-        sys::fsconfig_set(context, c"source", fstype)?;
+        if !options.iter().any(|(key, _)| key == c"source") {
+            sys::fsconfig_set(context, c"source", fstype)?;
+        }
         options.iter().try_for_each(|(key, value)| sys::fsconfig_set(context, key, value))?;
         sys::fsconfig_create(context)?;
         sys::fsmount(context, attributes)

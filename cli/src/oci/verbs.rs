@@ -8,8 +8,8 @@ use std::path::Path;
 use sampan::oci::{CreateOptions, ExecOptions, Runtime, Streams};
 use sampan::{Error, Kind, Result};
 
-use super::foreground;
 use super::words::{Create, Exec, Global, List, Ps, Run, Spec, Verb, Words};
+use super::{foreground, update};
 
 /// Runs one; returns the exit code.
 pub fn execute(words: &Words) -> Result<u8> {
@@ -26,6 +26,8 @@ pub fn execute(words: &Words) -> Result<u8> {
         Verb::Resume(args) => runtime.resume(&args.id).map(|()| 0),
         Verb::State(args) => print(&pretty(&runtime.state(&args.id)?)?),
         Verb::Ps(args) => ps(&runtime, args),
+        Verb::Update(args) => update::update(&runtime, args),
+        Verb::Events(args) => update::events(&runtime, args),
         Verb::List(args) => list(&runtime, args),
         Verb::Features => print(&pretty(&sampan::oci::features())?),
         Verb::Spec(args) => spec(args),
@@ -53,13 +55,13 @@ fn pretty(value: &impl serde::Serialize) -> Result<String> {
     serde_json::to_string_pretty(value).map_err(|e| Error::new(Kind::Unknown, "print", "").because(e.to_string()))
 }
 
-fn print(text: &str) -> Result<u8> {
+pub(super) fn print(text: &str) -> Result<u8> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{text}").map_err(|e| io("print", "standard output", &e))?;
     Ok(0)
 }
 
-fn io(operation: &'static str, subject: &str, error: &std::io::Error) -> Error {
+pub(super) fn io(operation: &'static str, subject: &str, error: &std::io::Error) -> Error {
     Error::new(Kind::System, operation, subject).because(error.to_string())
 }
 

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::flags::size;
+
 /// An OCI runtime: containers from bundles.
 #[derive(Debug, Parser)]
 #[command(name = "sampan-oci", version, disable_help_subcommand = true)]
@@ -58,6 +60,10 @@ pub enum Verb {
     Pause(Id),
     /// Let a paused container go on
     Resume(Id),
+    /// Change the limits of a container
+    Update(Box<Update>),
+    /// What a container uses, and when its processes are killed for want of memory, as JSON
+    Events(Events),
     /// The containers
     List(List),
     /// What this runtime can do, as JSON
@@ -167,6 +173,85 @@ pub struct Ps {
     /// Options of ps(1): not used, the numbers are printed
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub options: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Update {
+    /// The limits in the form of the configuration's `linux.resources`; `-` reads standard input. No other option counts then
+    #[arg(long, short, value_name = "FILE")]
+    pub resources: Option<PathBuf>,
+    /// Weight of its block I/O
+    #[arg(long, value_name = "WEIGHT")]
+    pub blkio_weight: Option<u16>,
+    /// Period of the CPU quota, in microseconds
+    #[arg(long, value_name = "TIME")]
+    pub cpu_period: Option<u64>,
+    /// CPU time in a period, in microseconds; -1 for no limit
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub cpu_quota: Option<i64>,
+    /// CPU time saved up beyond the quota, in microseconds
+    #[arg(long, value_name = "TIME")]
+    pub cpu_burst: Option<u64>,
+    /// Relative CPU weight
+    #[arg(long, value_name = "SHARES")]
+    pub cpu_share: Option<u64>,
+    /// Period of the real-time quota
+    #[arg(long, value_name = "TIME")]
+    pub cpu_rt_period: Option<u64>,
+    /// Real-time quota
+    #[arg(long, value_name = "TIME")]
+    pub cpu_rt_runtime: Option<i64>,
+    /// 1 for only what nobody else wants
+    #[arg(long, value_name = "IDLE")]
+    pub cpu_idle: Option<i64>,
+    /// CPUs to run on
+    #[arg(long, value_name = "CPUS")]
+    pub cpuset_cpus: Option<String>,
+    /// Memory nodes to use
+    #[arg(long, value_name = "NODES")]
+    pub cpuset_mems: Option<String>,
+    /// Memory limit: bytes, 512m, 2g; -1 for none
+    #[arg(long, value_name = "SIZE", value_parser = size::bytes_or_unlimited, allow_hyphen_values = true)]
+    pub memory: Option<i64>,
+    /// Memory to be left with under pressure
+    #[arg(long, value_name = "SIZE", value_parser = size::bytes_or_unlimited, allow_hyphen_values = true)]
+    pub memory_reservation: Option<i64>,
+    /// Memory and swap together; -1 for no limit
+    #[arg(long, value_name = "SIZE", value_parser = size::bytes_or_unlimited, allow_hyphen_values = true)]
+    pub memory_swap: Option<i64>,
+    /// Largest number of processes; -1 for no limit
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub pids_limit: Option<i64>,
+    pub id: String,
+}
+
+#[derive(Debug, Args)]
+pub struct Events {
+    /// Print what it uses once
+    #[arg(long)]
+    pub stats: bool,
+    /// Seconds (or 500ms, 2m) from one to the next
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
+    pub interval: std::time::Duration,
+    pub id: String,
+}
+
+/// As Go writes it, of one number; a bare number is in seconds.
+fn duration(text: &str) -> Result<std::time::Duration, String> {
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let scale = match unit {
+        "ms" => 0.001,
+        "" | "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(format!("{unit:?} is not one of ms, s, m and h")),
+    };
+    let seconds = number.parse::<f64>().map_err(|_| format!("{text:?} is no time"))? * scale;
+    match seconds > 0.0 && seconds < 1e9 {
+        true => Ok(std::time::Duration::from_secs_f64(seconds)),
+        false => Err("it must be longer than nothing".to_owned()),
+    }
 }
 
 #[derive(Debug, Args)]

@@ -10,6 +10,10 @@ use crate::fs;
 
 pub(super) type Cgroups = [(String, String)];
 
+pub(super) fn is_v2(cgroups: &Cgroups) -> bool {
+    cgroups.iter().any(|(controller, _)| controller.is_empty())
+}
+
 pub(super) fn freezer(cgroups: &Cgroups) -> Option<Freezer> {
     let dir = |name: &str| cgroups.iter().find(|(controller, _)| controller == name).map(|(_, dir)| dir.into());
     dir("freezer").map(Freezer::V1).or_else(|| dir("").map(Freezer::V2))

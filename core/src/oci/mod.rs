@@ -6,6 +6,7 @@
 
 mod create;
 mod delete;
+mod events;
 mod example;
 mod exec;
 mod features;
@@ -17,6 +18,7 @@ mod list;
 mod process;
 mod start;
 mod state;
+mod update;
 
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};

@@ -14,7 +14,7 @@ use crate::sys::{self, PidFd};
 /// Newer ones are refused.
 const VERSION: u32 = 1;
 /// More than any configuration.
-const MOST: u64 = 16 << 20;
+pub(super) const MOST: u64 = 16 << 20;
 
 /// In which stage of its life a container is (runtime.md, "State").
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -1,6 +1,7 @@
 //! The runtime's verbs on a bundle of its own, and under Podman.
 
 mod faults;
+mod limits;
 mod podman;
 
 use std::path::{Path, PathBuf};

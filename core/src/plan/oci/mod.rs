@@ -17,6 +17,7 @@ use serde::Serialize;
 pub use groups::{Groups, groups};
 pub use hooks::{Hook, poststart, poststop};
 pub use process::{console, process};
+pub use resources::{Write as ResourceWrite, writes as resource_writes};
 
 use super::facts::Facts;
 use super::launch::{LaunchPlan, Rootfs, RootfsKind};

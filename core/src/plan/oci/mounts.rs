@@ -64,7 +64,12 @@ fn one(field: &str, mount: &Mount, request: &Request<'_>, steps: &mut Vec<MountS
     match kind {
         _ if is_bind(mount) => steps.push(words.step(bind(field, mount, request, words.recursive)?, target)),
         "cgroup" | "cgroup2" => cgroup(&words, target, request, steps),
-        _ => steps.push(words.step(MountSource::Fs { fstype: kind.to_owned(), options: words.data.clone() }, target)),
+        _ => {
+            let named = mount.source().iter().filter_map(|source| source.to_str()).filter(|source| !source.is_empty());
+            let source = named.map(|source| ("source".to_owned(), source.to_owned()));
+            let options = source.chain(words.data.clone()).collect();
+            steps.push(words.step(MountSource::Fs { fstype: kind.to_owned(), options }, target));
+        }
     }
     Ok(())
 }

@@ -71,6 +71,8 @@ fn memory_v1(memory: &LinuxMemory) -> Vec<Write> {
     .into_iter()
     .flatten()
     .collect();
+    // `kernel` is what no kernel limits any more; this one is left.
+    all.extend(value("memory.kmem.tcp.limit_in_bytes", memory.kernel_tcp()));
     if let Some(swappiness) = memory.swappiness() {
         all.push(write("memory", "memory.swappiness", swappiness));
     }

@@ -1,0 +1,86 @@
+//! `update` and `events` on containers with limits.
+
+use std::io::Write;
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+
+use super::{Bundle, is_root};
+
+/// What a file of one of its v1 cgroups holds, or of its v2 one.
+fn held(bundle: &Bundle, controller: &str, v1: &str, v2: &str) -> String {
+    let below = |dir: &str, file: &str| format!("/sys/fs/cgroup{dir}/sampan-test/{}/{file}", bundle.id());
+    let read = |path: String| std::fs::read_to_string(path).ok();
+    let text = read(below(&format!("/{controller}"), v1)).or_else(|| read(below("", v2)));
+    text.unwrap_or_default().trim().to_owned()
+}
+
+fn running(limit: u64) -> Bundle {
+    let bundle = Bundle::new(&["sleep", "1000"], |config| {
+        config["linux"]["resources"]["pids"] = json!({"limit": 50});
+        config["linux"]["resources"]["memory"] = json!({ "limit": limit });
+        config["linux"]["resources"]["cpu"] = json!({"quota": 50000});
+    });
+    assert_eq!(bundle.create().code, 0, "{}", bundle.output());
+    bundle.ok(&["start", &bundle.id()]);
+    bundle
+}
+
+#[test]
+fn limits_are_changed_by_flags_and_by_a_document() {
+    if !is_root() {
+        return;
+    }
+    let bundle = running(64 << 20);
+    let id = bundle.id();
+    bundle.ok(&["update", "--pids-limit", "7", "--memory", "128m", "--cpu-period", "200000", &id]);
+    assert_eq!(held(&bundle, "pids", "pids.max", "pids.max"), "7");
+    assert_eq!(held(&bundle, "memory", "memory.limit_in_bytes", "memory.max"), (128 << 20).to_string());
+    // The quota is not asked for, and stays.
+    assert!(["50000", "50000 200000"].contains(&held(&bundle, "cpu", "cpu.cfs_quota_us", "cpu.max").as_str()));
+    let mut child = bundle.command(&["update", "--resources", "-", &id]).stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(br#"{"pids": {"limit": 9}, "devices": [{"allow": false}]}"#).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(held(&bundle, "pids", "pids.max", "pids.max"), "9");
+    // Of one that can't be, nothing is.
+    let refused = bundle.oci(&["update", "--pids-limit", "11", "--cpuset-cpus", "9999", &id]);
+    assert!(refused.code != 0 && refused.stderr.contains("cpuset.cpus"), "{refused:?}");
+    assert_eq!(held(&bundle, "pids", "pids.max", "pids.max"), "9");
+    bundle.ok(&["delete", "--force", &id]);
+    assert_ne!(bundle.oci(&["update", "--pids-limit", "1", &id]).code, 0);
+}
+
+#[test]
+fn statistics_are_those_of_the_kernel() {
+    if !is_root() {
+        return;
+    }
+    let bundle = running(64 << 20);
+    let stats: Value = serde_json::from_str(&bundle.ok(&["events", "--stats", &bundle.id()])).unwrap();
+    assert_eq!((stats["type"].as_str(), stats["id"].as_str()), (Some("stats"), Some(bundle.id().as_str())));
+    let data = &stats["data"];
+    assert_eq!((&data["pids"]["current"], &data["pids"]["limit"]), (&json!(1), &json!(50)));
+    assert_eq!(data["memory"]["usage"]["limit"], 64 << 20);
+    assert!(
+        data["memory"]["usage"]["usage"].as_u64().unwrap() > 0 && data["cpu"]["usage"]["total"].as_u64().unwrap() > 0
+    );
+}
+
+#[test]
+fn events_tell_of_a_process_killed_for_want_of_memory_and_end_with_the_container() {
+    if !is_root() {
+        return;
+    }
+    let bundle = running(16 << 20);
+    let id = bundle.id();
+    let listening = bundle.command(&["events", "--interval", "100ms", &id]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(listening.stdout.unwrap())).map(Result::unwrap);
+    let kind = |line: String| serde_json::from_str::<Value>(&line).unwrap()["type"].as_str().unwrap().to_owned();
+    // It listens once the first one has come.
+    assert_eq!(lines.next().map(kind).as_deref(), Some("stats"));
+    let ended = bundle.oci(&["exec", &id, "sh", "-c", "x=x; while true; do x=$x$x; done"]);
+    assert_eq!(ended.code, 137, "{ended:?}");
+    assert!(lines.by_ref().map(kind).any(|kind| kind == "oom"));
+    bundle.ok(&["kill", &id, "KILL"]);
+    assert!(lines.map(kind).all(|kind| kind == "stats" || kind == "oom"));
+}
