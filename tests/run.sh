@@ -8,7 +8,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 top=$PWD
 export CARGO_TERM_COLOR=never PIP_ROOT_USER_ACTION=ignore
-lanes=(fmt clippy deny unit gates c python node conformance rootless examples vm)
+lanes=(fmt clippy deny unit gates c python node conformance rootless examples oci vm)
 [ $# -gt 0 ] && lanes=("$@")
 summary=()
 scratch=$(mktemp -d)
@@ -148,6 +148,16 @@ lane_rootless() {
   limit 15 bash tests/rootless/bindings.sh "$registry/busybox:latest" python "$wheel"
   tarball
   limit 15 bash tests/rootless/bindings.sh "$registry/busybox:latest" node "$tarball"
+}
+
+lane_oci() {
+  [ -d "${SAMPAN_RUNTIME_TOOLS:-}" ] || {
+    skip oci "set SAMPAN_RUNTIME_TOOLS to a checkout of https://github.com/opencontainers/runtime-tools"
+    return 0
+  }
+  cargo build --quiet -p sampan-cli
+  ln -sf "$top/target/debug/sampan" "$scratch/sampan-oci"
+  bash tests/oci/run.sh "$SAMPAN_RUNTIME_TOOLS" "$scratch/sampan-oci"
 }
 
 lane_examples() {

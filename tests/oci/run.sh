@@ -35,9 +35,9 @@ build() {
   done
 }
 
-# verdict LOG CODE: `pass` when all that a program says in TAP is ok.
+# verdict LOG CODE: `pass` when it ends well and all that it says in TAP is ok. Some say nothing then.
 verdict() {
-  if [ "$2" != 0 ] || ! grep -qE '^\s*(ok|1\.\.)' "$1" || grep -E '^\s*not ok' "$1" | grep -qvE '# (TODO|SKIP)'; then
+  if [ "$2" != 0 ] || grep -E '^\s*not ok' "$1" | grep -qvE '# (TODO|SKIP)'; then
     echo fail
   else
     echo pass

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use oci_spec::runtime::{LinuxCapabilities, Process as OciProcess, Spec};
+use oci_spec::runtime::{LinuxCapabilities, LinuxNamespaceType, Process as OciProcess, Spec};
 
 use super::{invalid, unsupported};
 use crate::capability;
@@ -18,7 +18,7 @@ use crate::seccomp::{self, Arch, Circumstances, Filter};
 /// `InvalidArgument` and `Unsupported`, with the field.
 pub fn process(process: &OciProcess, spec: &Spec, facts: &Facts) -> Result<Process> {
     refuse(process)?;
-    let capabilities = capabilities(process.capabilities())?;
+    let capabilities = capabilities(process.capabilities(), grantable(spec, facts))?;
     let user = process.user();
     Ok(Process {
         init: false,
@@ -79,11 +79,20 @@ fn cwd(process: &OciProcess) -> Result<String> {
     }
 }
 
-fn capabilities(sets: &Option<LinuxCapabilities>) -> Result<Capabilities> {
+/// What this process lacks can't be given on, which is no reason to fail (config.md, "Linux Process"). In a new user
+/// namespace there are all.
+fn grantable(spec: &Spec, facts: &Facts) -> u64 {
+    let namespaces = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
+    let mapped = namespaces.into_iter().flatten().any(|namespace| namespace.typ() == LinuxNamespaceType::User);
+    if mapped { capability::ALL } else { facts.capabilities }
+}
+
+fn capabilities(sets: &Option<LinuxCapabilities>, grantable: u64) -> Result<Capabilities> {
     let Some(sets) = sets else { return Ok(Capabilities::default()) };
     let bits = |set: &Option<oci_spec::runtime::Capabilities>| {
         // Names that this version does not know are skipped with the rest of what a kernel may lack (config.md).
         set.iter().flatten().filter_map(|name| capability::bit(&name.to_string())).fold(0, |bits, bit| bits | bit)
+            & grantable
     };
     Ok(Capabilities {
         bounding: bits(sets.bounding()),

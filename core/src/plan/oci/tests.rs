@@ -98,6 +98,17 @@ fn what_can_not_be_done_is_refused_by_its_field() {
 }
 
 #[test]
+fn what_this_process_lacks_is_not_given_on() {
+    let sets =
+        json!({"process": {"capabilities": {"bounding": ["CAP_KILL", "CAP_SYS_ADMIN"], "effective": ["CAP_KILL"]}}});
+    let spec: Spec = serde_json::from_value(with(sets)).unwrap();
+    let (kill, few) = (1 << 5, Facts { capabilities: 1 << 5, ..facts("v1") });
+    let given = |facts: &Facts| super::process(spec.process().as_ref().unwrap(), &spec, facts).unwrap().capabilities;
+    assert_eq!((given(&few).bounding, given(&few).effective), (kill, kill));
+    assert_eq!(given(&facts("v1")).bounding, kill | 1 << 21);
+}
+
+#[test]
 fn words_of_mounts() {
     let mount = |kind: &str, options: Value| {
         let mounts = json!([{"destination": "/m", "type": kind, "source": "src", "options": options}]);
