@@ -6,9 +6,12 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::flags::size;
 
+/// In runc's form, which Docker reads.
+const VERSION: &str = concat!("version ", env!("CARGO_PKG_VERSION"), "\nspec: 1.3.0");
+
 /// An OCI runtime: containers from bundles.
 #[derive(Debug, Parser)]
-#[command(name = "sampan-oci", version, disable_help_subcommand = true)]
+#[command(name = "sampan-oci", version = VERSION, disable_help_subcommand = true)]
 pub struct Words {
     #[command(flatten)]
     pub global: Global,

@@ -31,17 +31,21 @@ pub fn writes(resources: &LinuxResources, v2: bool) -> Result<Vec<Write>> {
         return Err(unsupported("linux.resources.rdma", "it is not limited by this version"));
     }
     let mut all = Vec::new();
+    // Docker writes 0 for what nobody has asked for.
+    let asked = |write: &Write| write.value != "0" || ZERO_COUNTS.contains(&write.file.as_str());
     if let Some(memory) = resources.memory() {
         all.extend(if v2 { memory_v2(memory)? } else { memory_v1(memory) });
     }
     if let Some(cpu) = resources.cpu() {
         all.extend(if v2 { cpu_v2(cpu) } else { cpu_v1(cpu) });
     }
+    all.retain(asked);
     if let Some(limit) = resources.pids().as_ref().map(|pids| pids.limit()) {
         all.push(write("pids", "pids.max", limit_or_max(limit)));
     }
     if let Some(io) = resources.block_io() {
-        all.extend(if v2 { io_v2(io) } else { io_v1(io) });
+        let writes = if v2 { io_v2(io) } else { io_v1(io) };
+        all.extend(writes.into_iter().filter(asked));
     }
     for page in resources.hugepage_limits().iter().flatten() {
         let file = if v2 { "max" } else { "limit_in_bytes" };
@@ -56,6 +60,19 @@ pub fn writes(resources: &LinuxResources, v2: bool) -> Result<Vec<Write>> {
     all.extend(unified(resources, v2)?);
     Ok(all)
 }
+
+/// Files in which 0 is a value like any other.
+const ZERO_COUNTS: [&str; 9] = [
+    "memory.swappiness",
+    "memory.low",
+    "memory.swap.max",
+    "cpu.idle",
+    "cpu.cfs_burst_us",
+    "cpu.max.burst",
+    "cpu.rt_runtime_us",
+    "cpuset.cpus",
+    "cpuset.mems",
+];
 
 fn limit_or_max(limit: i64) -> String {
     if limit <= 0 { "max".into() } else { limit.to_string() }
@@ -128,9 +145,10 @@ fn cpu_v2(cpu: &LinuxCpu) -> Vec<Write> {
     all.extend(
         cpu.shares().filter(|shares| *shares > 0).map(|shares| write("cpu", "cpu.weight", cgroup::weight(shares))),
     );
-    if cpu.quota().is_some() || cpu.period().is_some() {
+    let period = cpu.period().filter(|period| *period > 0);
+    if cpu.quota().is_some_and(|quota| quota != 0) || period.is_some() {
         let quota = cpu.quota().filter(|quota| *quota > 0).map_or("max".to_owned(), |quota| quota.to_string());
-        all.push(write("cpu", "cpu.max", format!("{quota} {}", cpu.period().unwrap_or(PERIOD))));
+        all.push(write("cpu", "cpu.max", format!("{quota} {}", period.unwrap_or(PERIOD))));
     }
     all.extend(cpu.burst().map(|burst| write("cpu", "cpu.max.burst", burst)));
     all.extend(cpu.idle().map(|idle| write("cpu", "cpu.idle", idle)));

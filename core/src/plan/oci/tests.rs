@@ -109,6 +109,17 @@ fn what_this_process_lacks_is_not_given_on() {
 }
 
 #[test]
+fn what_docker_writes_as_0_is_not_asked_for() {
+    let resources = json!({"linux": {"resources": {
+        "memory": {"limit": 0, "swap": 0, "swappiness": 0}, "blockIO": {"weight": 0},
+        "cpu": {"shares": 0, "quota": 0, "period": 0, "cpus": "0"}}}});
+    let writes = grouped(with(resources), "v1").unwrap().dirs.into_iter().flat_map(|dir| dir.writes);
+    let mut files: Vec<String> = writes.map(|(file, _)| file).collect();
+    files.sort_unstable();
+    assert_eq!(files, ["cpuset.cpus", "memory.swappiness"]);
+}
+
+#[test]
 fn words_of_mounts() {
     let mount = |kind: &str, options: Value| {
         let mounts = json!([{"destination": "/m", "type": kind, "source": "src", "options": options}]);
