@@ -8,7 +8,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 top=$PWD
 export CARGO_TERM_COLOR=never PIP_ROOT_USER_ACTION=ignore
-lanes=(fmt clippy deny unit gates c python node conformance rootless examples oci vm)
+lanes=(fmt clippy deny unit gates c python node conformance rootless examples oci engines vm)
 [ $# -gt 0 ] && lanes=("$@")
 summary=()
 scratch=$(mktemp -d)
@@ -158,6 +158,18 @@ lane_oci() {
   cargo build --quiet -p sampan-cli
   ln -sf "$top/target/debug/sampan" "$scratch/sampan-oci"
   bash tests/oci/run.sh "$SAMPAN_RUNTIME_TOOLS" "$scratch/sampan-oci"
+}
+
+lane_engines() {
+  apt_need busybox-static docker.io containerd runc
+  cargo build --quiet -p sampan-cli
+  ln -sf "$top/target/debug/sampan" "$scratch/sampan-oci"
+  local code=0
+  bash tests/oci/engines.sh "$scratch/sampan-oci" | tee "$scratch/engines.log" || code=${PIPESTATUS[0]}
+  local why
+  why=$(sed -n 's/^SKIPPED //p' "$scratch/engines.log")
+  [ -z "$why" ] || skip engines "$why"
+  [ "$code" = 0 ] || [ "$code" = 77 ]
 }
 
 lane_examples() {
