@@ -37,7 +37,7 @@ impl Runtime {
         let wanted = with_context(&asked, &whole["linux"]["resources"])?;
         apply(&resource_writes(&wanted, groups::is_v2(&record.cgroups))?, &record.cgroups)?;
         let staged = held.path().join("config.json.new");
-        fs::replace(&config, &staged, whole.to_string().as_bytes(), fs::Sync::No)
+        fs::replace(&config, &staged, whole.to_string().as_bytes())
     }
 }
 

@@ -73,8 +73,9 @@ fn events_tell_of_a_process_killed_for_want_of_memory_and_end_with_the_container
     }
     let bundle = running(16 << 20);
     let id = bundle.id();
-    let listening = bundle.command(&["events", "--interval", "100ms", &id]).stdout(Stdio::piped()).spawn().unwrap();
-    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(listening.stdout.unwrap())).map(Result::unwrap);
+    let mut listening = bundle.command(&["events", "--interval", "100ms", &id]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines =
+        std::io::BufRead::lines(std::io::BufReader::new(listening.stdout.take().unwrap())).map(Result::unwrap);
     let kind = |line: String| serde_json::from_str::<Value>(&line).unwrap()["type"].as_str().unwrap().to_owned();
     // It listens once the first one has come.
     assert_eq!(lines.next().map(kind).as_deref(), Some("stats"));
@@ -83,4 +84,5 @@ fn events_tell_of_a_process_killed_for_want_of_memory_and_end_with_the_container
     assert!(lines.by_ref().map(kind).any(|kind| kind == "oom"));
     bundle.ok(&["kill", &id, "KILL"]);
     assert!(lines.map(kind).all(|kind| kind == "stats" || kind == "oom"));
+    assert!(listening.wait().unwrap().success());
 }
