@@ -78,6 +78,8 @@ pub enum Command {
     Update(Late<UpdateArgs>),
     /// Start containers that don't run
     Start(Late<StartArgs>),
+    /// Take part in a running container: its output from now on, its input
+    Attach(Late<AttachArgs>),
     /// Stop running containers
     Stop(Late<StopArgs>),
     /// Stop containers and start them again
@@ -151,6 +153,8 @@ pub enum ContainerCommand {
     Update(Late<UpdateArgs>),
     /// Start containers that don't run
     Start(Late<StartArgs>),
+    /// Take part in a running container: its output from now on, its input
+    Attach(Late<AttachArgs>),
     /// Stop running containers
     Stop(Late<StopArgs>),
     /// Stop containers and start them again
@@ -250,6 +254,20 @@ pub struct StartArgs {
     pub interactive: bool,
     #[command(flatten)]
     pub names: Names,
+}
+
+#[derive(Debug, Args)]
+pub struct AttachArgs {
+    /// Don't pass standard input on
+    #[arg(long)]
+    pub no_stdin: bool,
+    /// The keys that detach, in a terminal
+    #[arg(long, value_name = "KEYS", default_value = "ctrl-p,ctrl-q")]
+    pub detach_keys: String,
+    /// Pass signals on to the container
+    #[arg(long, value_name = "BOOL", default_value_t = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub sig_proxy: bool,
+    pub container: String,
 }
 
 #[derive(Debug, Args)]

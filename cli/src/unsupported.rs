@@ -8,9 +8,9 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use crate::fail::{Fail, Outcome};
 
 const COMMANDS: &[&str] = &[
-    "attach", "build", "builder", "buildx", "commit", "compose", "context", "cp", "diff", "events", "export",
-    "history", "import", "load", "login", "logout", "manifest", "network", "plugin", "port", "push", "save", "search",
-    "secret", "service", "stack", "swarm", "trust", "volume",
+    "build", "builder", "buildx", "commit", "compose", "context", "cp", "diff", "events", "export", "history",
+    "import", "load", "login", "logout", "manifest", "network", "plugin", "port", "push", "save", "search", "secret",
+    "service", "stack", "swarm", "trust", "volume",
 ];
 
 /// Flags of `docker run` and why they are missing.
@@ -40,7 +40,7 @@ const FLAGS: &[(&[&str], &str)] = &[
     ),
     (&["--userns"], "the user namespace is chosen by `--rung`; see `sampan doctor`"),
     (&["--volumes-from", "--volume-driver"], "name the volumes with -v"),
-    (&["--detach-keys"], "attaching to a running container is not there yet"),
+    (&["--detach-keys"], "detach with `-d`, and join and leave with `attach --detach-keys`"),
     (&["--kernel-memory"], "kernels since Linux 5.16 have no such limit"),
     (&["--memory-swappiness", "--oom-kill-disable"], "cgroup v2 has no such setting"),
     (&["--cpu-rt-period", "--cpu-rt-runtime"], "cgroup v2 has no such setting, and few kernels of v1 have it"),

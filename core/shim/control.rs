@@ -6,13 +6,14 @@
 
 use core::ffi::CStr;
 
+use crate::attach::Streams;
 use crate::command::{self, Order};
 use crate::fail::{Fail, Outcome};
 use crate::launch::word;
 use crate::memory;
 use crate::sys::{self, Ended, Errno, Fd, POLLIN, Poll};
 use crate::terminal;
-use crate::wire::{ABI, ExecHead, Header, Kind, Launch, PACKET_MAX, Reader, SOCKET, Status, Step};
+use crate::wire::{ABI, AttachHead, ExecHead, Header, Kind, Launch, PACKET_MAX, Reader, SOCKET, Status, Step};
 
 /// Clients at one time, those of commands among them.
 const MOST: usize = 64;
@@ -66,6 +67,8 @@ enum Stage {
     Starting,
     /// Its command runs.
     Running,
+    /// It has joined the container's streams.
+    Attached,
 }
 
 #[derive(Clone, Copy)]
@@ -80,7 +83,7 @@ struct Client {
     /// When the client's silence or the command's time is over; 0 for never.
     deadline: u64,
     /// Our copies of the command's input, while it starts, and of its two outputs, the first of which may be
-    /// a terminal's master.
+    /// a terminal's master. Of one that has joined the container: where its input is read, and nothing else.
     streams: [Fd; 3],
     terminal: bool,
     /// Nobody reads what it writes.
@@ -108,11 +111,12 @@ impl Control {
     }
 
     /// Fills in what is waited for; the same number for every client, so that the answer can be found again.
-    pub fn polls(&self, into: &mut [Poll]) {
+    /// `room` tells whether the container's input may be taken from those who joined.
+    pub fn polls(&self, into: &mut [Poll], room: bool) {
         let on = |fd| Poll { fd, events: POLLIN, revents: 0 };
         into[0] = on(self.listener);
         for (client, polls) in self.clients.iter().zip(into[1..].chunks_exact_mut(3)) {
-            for (poll, fd) in polls.iter_mut().zip(client.waits_for()) {
+            for (poll, fd) in polls.iter_mut().zip(client.waits_for(room)) {
                 *poll = on(fd);
             }
         }
@@ -125,18 +129,23 @@ impl Control {
     }
 
     /// Does what can be done without waiting.
-    pub fn handle(&mut self, polls: &[Poll], container: &Container) {
+    pub fn handle(&mut self, polls: &[Poll], container: &Container, streams: &mut Streams) {
         let ready = |poll: &Poll| poll.revents != 0;
-        for (client, polls) in self.clients.iter_mut().zip(polls[1..].chunks_exact(3)) {
+        for (owner, (client, polls)) in self.clients.iter_mut().zip(polls[1..].chunks_exact(3)).enumerate() {
+            let joined = client.stage == Stage::Attached;
             match client.stage {
                 Stage::Starting if ready(&polls[1]) => client.hear_command(),
                 Stage::Running if client.is_unread() => client.drain(ready(&polls[1]), ready(&polls[2])),
+                Stage::Attached if ready(&polls[1]) => client.feed(streams),
                 _ => {}
             }
             if ready(&polls[0]) {
-                client.hear(container);
+                client.hear(container, streams, owner);
             }
             client.tick();
+            if joined && client.stage == Stage::Free {
+                streams.leave(owner);
+            }
         }
         if ready(&polls[0]) {
             self.accept();
@@ -184,7 +193,7 @@ impl Control {
 
     /// The container has ended, and all commands with it.
     pub fn close(&mut self) {
-        for client in self.clients.iter_mut().filter(|c| c.stage != Stage::Free) {
+        for client in self.clients.iter_mut().filter(|c| !matches!(c.stage, Stage::Free | Stage::Attached)) {
             client.ended(0, sys::SIGKILL);
         }
         let _ = sys::close(self.listener);
@@ -192,14 +201,32 @@ impl Control {
     }
 }
 
+impl Control {
+    /// Those who joined have had all output that there was: tells them how the container has ended.
+    pub fn part(&mut self, code: i32, signal: i32) {
+        for client in self.clients.iter_mut().filter(|c| c.stage == Stage::Attached) {
+            client.ended(code, signal);
+        }
+    }
+
+    /// One who joined took nothing for too long.
+    pub fn drop_slow(&mut self, owner: usize) {
+        if let Some(client) = self.clients.get_mut(owner).filter(|c| c.stage == Stage::Attached) {
+            refuse(client.socket, &Fail { step: Step::Slow, errno: Errno(0), detail: b"" });
+            client.free();
+        }
+    }
+}
+
 impl Client {
-    fn waits_for(&self) -> [Fd; 3] {
+    fn waits_for(&self, room: bool) -> [Fd; 3] {
         match self.stage {
             Stage::Free => [-1; 3],
             Stage::Silent => [self.socket, -1, -1],
             Stage::Starting => [self.socket, self.sync, -1],
             Stage::Running if self.is_unread() => [self.socket, self.streams[1], self.streams[2]],
             Stage::Running => [self.socket, -1, -1],
+            Stage::Attached => [self.socket, if room { self.streams[0] } else { -1 }, -1],
         }
     }
 
@@ -209,11 +236,11 @@ impl Client {
     }
 
     /// One packet, if there is one.
-    fn hear(&mut self, container: &Container) {
+    fn hear(&mut self, container: &Container, streams: &mut Streams, owner: usize) {
         let mut packet = [0; PACKET_MAX];
         match sys::recv_fd(self.socket, &mut packet) {
             Ok((n @ 1.., fd)) => {
-                self.obey(container, &packet[..n], fd.unwrap_or(-1));
+                self.obey((container, streams, owner), &packet[..n], fd.unwrap_or(-1));
                 let _ = sys::close(fd.unwrap_or(-1));
             }
             Err(Errno::EAGAIN) => {}
@@ -221,15 +248,18 @@ impl Client {
         }
     }
 
-    fn obey(&mut self, container: &Container, packet: &[u8], blob: Fd) {
+    fn obey(&mut self, (container, streams, owner): (&Container, &mut Streams, usize), packet: &[u8], blob: Fd) {
         if self.stage == Stage::Silent {
-            if let Err(fail) = self.request(container, packet, blob) {
+            if let Err(fail) = self.request((container, streams, owner), packet, blob) {
                 refuse(self.socket, &fail);
                 self.free();
             }
             return;
         }
         match Status::decode(packet) {
+            Ok(Status::Resize { rows, columns }) if self.stage == Stage::Attached => {
+                terminal::resize(container.terminal, rows, columns);
+            }
             Ok(Status::Resize { rows, columns }) if self.terminal => terminal::resize(self.streams[1], rows, columns),
             Ok(Status::Signal { number: number @ 1..=64 }) if self.pid > 0 => drop(sys::kill(self.pid, number)),
             Ok(Status::Abandon) if self.pid > 0 => self.kill_group(),
@@ -237,7 +267,12 @@ impl Client {
         }
     }
 
-    fn request(&mut self, container: &Container, packet: &[u8], blob: Fd) -> Outcome {
+    fn request(
+        &mut self,
+        (container, streams, owner): (&Container, &mut Streams, usize),
+        packet: &[u8],
+        blob: Fd,
+    ) -> Outcome {
         let malformed = |_| Fail { step: Step::Request, errno: Errno::EINVAL, detail: b"" };
         let header = Header::read(packet).map_err(malformed)?;
         if header.abi != ABI {
@@ -253,6 +288,7 @@ impl Client {
                 let (rows, columns): (u32, u32) = r.get().map_err(malformed)?;
                 self.resize(container, rows as u16, columns as u16)
             }
+            Some(Kind::Attach) => self.attach(&r.get().map_err(malformed)?, streams, owner),
             _ => Err(Fail { step: Step::Request, errno: Errno::EINVAL, detail: b"" }),
         }
     }
@@ -282,6 +318,25 @@ impl Client {
             detached: head.detach,
         };
         Ok(())
+    }
+
+    fn attach(&mut self, head: &AttachHead, streams: &mut Streams, owner: usize) -> Outcome {
+        let joined = streams.join(head, owner)?;
+        let mut fds = [-1; 3];
+        let given = joined.theirs.iter().filter(|fd| **fd >= 0);
+        let count = fds.iter_mut().zip(given).map(|(to, from)| *to = *from).count();
+        tell(self.socket, &Status::Attached { streams: joined.which }, &fds[..count]);
+        fds[..count].iter().for_each(|fd| drop(sys::close(*fd)));
+        *self =
+            Client { stage: Stage::Attached, socket: self.socket, streams: [joined.input, -1, -1], ..NOBODY };
+        Ok(())
+    }
+
+    /// What it writes is the container's input.
+    fn feed(&mut self, streams: &mut Streams) {
+        if streams.input.has_room() && !streams.input.take(self.streams[0]) {
+            close(&mut self.streams[0]);
+        }
     }
 
     /// The command's process, until it has executed.

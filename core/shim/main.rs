@@ -11,6 +11,7 @@
 mod wire;
 
 mod arch;
+mod attach;
 mod bundle;
 mod bundle_init;
 mod command;
@@ -44,6 +45,7 @@ mod rotate;
 mod scratch;
 mod supervise;
 mod sys;
+mod taps;
 mod target;
 mod terminal;
 mod text;

@@ -5,6 +5,7 @@
 
 use crate::log::{LINE_MAX, Log};
 use crate::sys::{self, Errno, Fd, POLLIN, POLLOUT, Poll};
+use crate::taps::{self, Taps};
 use crate::text::Text;
 use crate::wire;
 
@@ -13,6 +14,9 @@ const BUFFER: usize = 64 * 1024;
 const PAGE: usize = 4096;
 /// So long after the last byte an unfinished line is logged as it is, for those who follow the log.
 const IDLE_MS: u64 = 50;
+
+/// What an output has polled: its source, the host's descriptor, the taps.
+pub const POLLS: usize = 2 + taps::MOST;
 
 /// A host's descriptor that a stream is copied to.
 struct Sink {
@@ -76,6 +80,8 @@ pub struct Output {
     name: &'static [u8; 6],
     source: Fd,
     sink: Option<Sink>,
+    /// Who joined later.
+    pub taps: Taps,
     buffer: &'static mut [u8],
     /// Read up to here, logged and sent up to there.
     end: usize,
@@ -99,6 +105,7 @@ impl Output {
             name,
             source,
             sink,
+            taps: Taps::new(),
             buffer,
             end: 0,
             logged: 0,
@@ -110,22 +117,52 @@ impl Output {
         })
     }
 
-    /// What to poll: the source when there is room, the sink while something waits for it.
-    pub fn polls(&self) -> [Poll; 2] {
-        let waits = self.sent < self.end;
-        let source = if waits { -1 } else { self.source };
-        let sink = self.sink.as_ref().filter(|_| waits).map_or(-1, |s| s.fd);
-        [Poll { fd: source, events: POLLIN, revents: 0 }, Poll { fd: sink, events: POLLOUT, revents: 0 }]
+    /// What to poll: the source when there is room, the sink while something waits for it, the taps.
+    pub fn polls(&self) -> [Poll; POLLS] {
+        let mut polls = [Poll { fd: -1, events: POLLIN, revents: 0 }; POLLS];
+        polls[0].fd = if self.waits() { -1 } else { self.source };
+        let sink = self.sink.as_ref().filter(|_| self.sent < self.end).map_or(-1, |s| s.fd);
+        polls[1] = Poll { fd: sink, events: POLLOUT, revents: 0 };
+        polls[2..].copy_from_slice(&self.taps.polls(self.end));
+        polls
     }
 
-    /// Moves what can be moved without waiting. `source` and `sink` tell what a poll found ready.
-    pub fn pump(&mut self, log: &mut Log, source: bool, sink: bool) {
-        if sink {
+    /// True while somebody has not had all that was read.
+    fn waits(&self) -> bool {
+        self.sent < self.end || self.taps.wait(self.end)
+    }
+
+    /// Whether it passes here at all, and not straight to the host.
+    pub fn is_relayed(&self) -> bool {
+        !self.buffer.is_empty()
+    }
+
+    /// Whether there is more to come.
+    pub fn is_open(&self) -> bool {
+        self.source >= 0
+    }
+
+    /// Gives an owner all that comes from now on, through a pipe which is ours from here on.
+    pub fn tap(&mut self, fd: Fd, owner: usize) -> bool {
+        self.taps.add(fd, owner, self.end)
+    }
+
+    /// Moves what can be moved without waiting. The polls are those of [`Output::polls`], after the poll.
+    pub fn pump(&mut self, log: &mut Log, polls: &[Poll]) {
+        if polls[1].revents != 0 {
             self.send(true);
         }
-        if source && self.sent == self.end && self.fill() {
+        self.taps.handle(&polls[2..], &self.buffer[..self.end]);
+        self.read(log, polls[0].revents != 0);
+    }
+
+    fn read(&mut self, log: &mut Log, ready: bool) {
+        // Whoever held the buffer up may have gone without a word here.
+        self.compact();
+        if ready && !self.waits() && self.fill() {
             self.logged += log.append(self.name, &self.buffer[self.logged..self.end], false);
             self.send(false);
+            self.taps.send(&self.buffer[..self.end]);
         }
         self.compact();
     }
@@ -167,12 +204,13 @@ impl Output {
 
     /// Brings an unfinished line to the buffer's beginning once all of it has been sent.
     fn compact(&mut self) {
-        if self.sent < self.end || self.logged == 0 {
+        if self.waits() || self.logged == 0 {
             return;
         }
         self.buffer.copy_within(self.logged..self.end, 0);
         self.end -= self.logged;
         (self.sent, self.logged) = (self.end, 0);
+        self.taps.rebase(self.end);
         debug_assert!(self.end < LINE_MAX);
     }
 
@@ -188,15 +226,29 @@ impl Output {
         close(&mut self.source);
     }
 
-    /// Milliseconds until [`Output::settle`] has something to do.
+    /// Milliseconds until [`Output::settle`] or [`Output::give_up`] has something to do.
     pub fn wait_ms(&self) -> Option<u64> {
+        [self.idle_ms(), self.taps_wait_ms()].into_iter().flatten().min()
+    }
+
+    /// Milliseconds until one who joined has lost it.
+    pub fn taps_wait_ms(&self) -> Option<u64> {
+        self.taps.wait_ms(self.end)
+    }
+
+    fn idle_ms(&self) -> Option<u64> {
         let something = self.logged < self.end || self.touched > PAGE;
-        (something && self.sent == self.end).then(|| (self.last_read_ms + IDLE_MS).saturating_sub(sys::now_ms()))
+        (something && !self.waits()).then(|| (self.last_read_ms + IDLE_MS).saturating_sub(sys::now_ms()))
+    }
+
+    /// Whose tap was closed since it took nothing for too long.
+    pub fn give_up(&mut self) -> Option<usize> {
+        self.taps.give_up(self.end)
     }
 
     /// After a while without output: logs an unfinished line, gives memory back.
     pub fn settle(&mut self, log: &mut Log) {
-        if self.wait_ms() != Some(0) {
+        if self.idle_ms() != Some(0) {
             return;
         }
         self.finish(log);
@@ -216,13 +268,13 @@ impl Output {
     /// stream open is not waited for, nor is more read than it held at the end: who writes on has no end.
     pub fn drain(&mut self, log: &mut Log) -> bool {
         let last = *self.last.get_or_insert_with(|| self.taken + capacity(self.source));
-        while self.source >= 0 && self.sent == self.end {
+        while self.source >= 0 && !self.waits() {
             match self.taken < last && self.readable() {
-                true => self.pump(log, true, false),
+                true => self.read(log, true),
                 false => self.close_source(),
             }
         }
-        self.sent < self.end
+        self.waits()
     }
 
     fn readable(&self) -> bool {
@@ -266,6 +318,29 @@ impl Input {
         let target = if self.terminal && !waits { -1 } else { self.target };
         let events = if waits { POLLOUT } else { 0 };
         [Poll { fd: source, events: POLLIN, revents: 0 }, Poll { fd: target, events, revents: 0 }]
+    }
+
+    /// Whether there is an input that somebody who joins could write to.
+    pub fn is_open(&self) -> bool {
+        self.target >= 0
+    }
+
+    /// Whether something may be taken from those who joined.
+    pub fn has_room(&self) -> bool {
+        self.is_open() && self.sent == self.end
+    }
+
+    /// Takes what comes from one who joined; false at the end of that, which is no end of the input.
+    pub fn take(&mut self, from: Fd) -> bool {
+        match sys::read(from, self.buffer) {
+            Ok(n @ 1..) => {
+                (self.sent, self.end) = (0, n);
+                self.send();
+                true
+            }
+            Err(Errno::EAGAIN) => true,
+            _ => false,
+        }
     }
 
     /// Moves what can be moved without waiting.

@@ -1,6 +1,7 @@
 //! Looking after the running container: one loop over its streams, its end, the host's word and the
 //! host's death.
 
+use crate::attach;
 use crate::control::{self, Container, Control};
 use crate::ending::{self, End};
 use crate::fail::{At, Outcome};
@@ -137,8 +138,13 @@ pub fn run(mut running: Running) -> ! {
 
 /// The exit code of a container whose own is lost.
 const UNKNOWN: i32 = 255;
+/// Where the descriptors of the input, of processes and of the host are among those that are polled; first come the outputs.
+const INPUT: usize = 2 * relay::POLLS;
+const CHILDREN: usize = INPUT + 3;
+const STATUS: usize = INPUT + 4;
+const TIES: [usize; 2] = [INPUT + 5, INPUT + 6];
 /// Descriptors that are polled besides the clients'.
-const OWN: usize = 11;
+const OWN: usize = INPUT + 7;
 
 /// All that is watched.
 struct Watch {
@@ -207,41 +213,54 @@ impl Watch {
             }
             let mut polls = [Poll { fd: -1, events: 0, revents: 0 }; OWN + control::POLLS];
             polls[..OWN].copy_from_slice(&self.polls());
-            self.control.polls(&mut polls[OWN..]);
+            self.control.polls(&mut polls[OWN..], self.input.has_room());
             let used = OWN + self.control.used();
             let _ = sys::poll(&mut polls[..used], self.wait_ms());
             self.handle(&polls);
             let container = Container { launch: &self.launch, pidfd: self.pidfd, terminal: self.terminal };
-            self.control.handle(&polls[OWN..used], &container);
+            let mut streams = attach::Streams { outputs: &mut self.outputs, input: &mut self.input };
+            self.control.handle(&polls[OWN..used], &container, &mut streams);
         }
     }
 
     fn polls(&self) -> [Poll; OWN] {
         let quiet = |fd| Poll { fd, events: POLLIN, revents: 0 };
-        let [a, b] = self.outputs[0].polls();
-        let [c, d] = self.outputs[1].polls();
-        let [e, f] = self.input.polls();
+        let mut polls = [quiet(-1); OWN];
+        for (polls, output) in polls.chunks_exact_mut(relay::POLLS).zip(&self.outputs) {
+            polls.copy_from_slice(&output.polls());
+        }
+        polls[INPUT..INPUT + 2].copy_from_slice(&self.input.polls());
         let rest = [self.pidfd, self.children, self.status, self.tie.host, self.tie.pipe].map(quiet);
-        [a, b, c, d, e, f, rest[0], rest[1], rest[2], rest[3], rest[4]]
+        polls[INPUT + 2..].copy_from_slice(&rest);
+        polls
     }
 
     fn handle(&mut self, polls: &[Poll]) {
         let ready = |i: usize| polls[i].revents != 0;
-        for (i, output) in self.outputs.iter_mut().enumerate() {
-            output.pump(&mut self.log, ready(2 * i), ready(2 * i + 1));
+        for (output, polls) in self.outputs.iter_mut().zip(polls.chunks_exact(relay::POLLS)) {
+            output.pump(&mut self.log, polls);
             output.settle(&mut self.log);
         }
-        self.input.pump(ready(4), polls[5].revents);
-        if ready(7) {
+        self.give_up();
+        self.input.pump(ready(INPUT), polls[INPUT + 1].revents);
+        if ready(CHILDREN) {
             let _ = sys::read(self.children, &mut [0; 128]);
         }
-        if ready(8) {
+        if ready(STATUS) {
             self.hear();
         }
-        if ready(9) || ready(10) {
+        if TIES.into_iter().any(ready) {
             self.tie.cut(self.pid);
         }
         self.tie.tick(self.pid);
+    }
+
+    /// Lets those go who joined an output and don't read it.
+    fn give_up(&mut self) {
+        while let Some(owner) = self.outputs.iter_mut().find_map(Output::give_up) {
+            attach::Streams { outputs: &mut self.outputs, input: &mut self.input }.leave(owner);
+            self.control.drop_slow(owner);
+        }
     }
 
     fn wait_ms(&self) -> Option<u64> {
@@ -276,6 +295,8 @@ impl Watch {
         ending::kill_stragglers(&running.launch);
         self.control.close();
         self.drain();
+        self.outputs.iter_mut().for_each(|output| output.taps.close());
+        self.control.part(init.code, init.signal);
         let end = End { init, started_at: running.started_at, finished_at, log_error: self.log.error };
         ending::conclude(&running.launch, self.dir, &end, self.tie.is_cut(), self.users);
     }
@@ -293,20 +314,24 @@ impl Watch {
         const PATIENCE_MS: u64 = 2000;
         let mut polls = self.polls();
         // Only what ends the waiting is of interest now: not the sources, the input and the processes.
-        for i in [0, 2, 4, 5, 6, 7] {
+        for i in [0, relay::POLLS, INPUT, INPUT + 1, INPUT + 2, CHILDREN] {
             polls[i].fd = -1;
         }
         let patience = (self.status < 0 || self.tie.is_cut()).then_some(PATIENCE_MS);
-        if sys::poll(&mut polls, patience) == Ok(0) {
+        let [a, b] = [&self.outputs[0], &self.outputs[1]].map(|output| output.taps_wait_ms());
+        let taps = a.into_iter().chain(b).min();
+        let nothing = sys::poll(&mut polls, patience.into_iter().chain(taps).min()) == Ok(0);
+        if nothing && taps.is_none() {
             self.outputs.iter_mut().for_each(Output::drop_sink);
         }
-        for (i, output) in self.outputs.iter_mut().enumerate() {
-            output.pump(&mut self.log, false, polls[2 * i + 1].revents != 0);
+        for (output, polls) in self.outputs.iter_mut().zip(polls.chunks_exact(relay::POLLS)) {
+            output.pump(&mut self.log, polls);
         }
-        if polls[8].revents != 0 {
+        self.give_up();
+        if polls[STATUS].revents != 0 {
             self.hear();
         }
-        if polls[9].revents != 0 || polls[10].revents != 0 {
+        if TIES.into_iter().any(|i| polls[i].revents != 0) {
             self.tie.lose();
         }
     }

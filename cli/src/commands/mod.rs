@@ -1,5 +1,6 @@
 //! Commands become calls of the facade.
 
+mod attach;
 mod container;
 mod exec;
 mod image;
@@ -47,6 +48,7 @@ fn dispatch(engine: &Engine, command: Command) -> Outcome {
         Command::Container(command) => container(engine, command.into_inner()),
         Command::Create(args) => container(engine, C::Create(args)),
         Command::Exec(args) => container(engine, C::Exec(args)),
+        Command::Attach(args) => container(engine, C::Attach(args)),
         Command::Pause(names) => container(engine, C::Pause(names)),
         Command::Unpause(names) => container(engine, C::Unpause(names)),
         Command::Top(args) => container(engine, C::Top(args)),
@@ -86,6 +88,7 @@ fn container(engine: &Engine, command: ContainerCommand) -> Outcome {
         C::Run(args) => run::run(engine, &args),
         C::Create(args) => run::create(engine, &args),
         C::Exec(args) => exec::exec(engine, &args),
+        C::Attach(args) => attach::attach(engine, &args),
         C::Pause(names) => container::pause(engine, &names),
         C::Unpause(names) => container::unpause(engine, &names),
         C::Top(args) => watch::top(engine, &args),

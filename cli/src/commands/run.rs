@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use sampan::{Cancel, Container, Engine, Kind, Progress, RemoveOptions, RunOptions, Status, Stdio};
 
-use super::each;
+use super::{attach, each};
 use crate::cli::StartArgs;
 use crate::fail::{Fail, Outcome};
 use crate::flags::{CreateArgs, RunArgs, StdStream};
+use crate::keys::{DETACH_KEYS, Keys};
 use crate::output;
 use crate::progress;
 use crate::signals::Forwarder;
@@ -124,7 +125,11 @@ fn start_detached(container: &Container) -> sampan::Result<()> {
 
 fn start_attached(engine: &Engine, name: &str, interactive: bool) -> Outcome {
     let container = engine.container(name)?;
-    let tty = container.inspect()?.options.tty;
+    let info = container.inspect()?;
+    let tty = info.options.tty;
+    if info.status == Status::Running {
+        return attach::join(&container, interactive, tty, true, &Keys::parse(DETACH_KEYS).map_err(Fail::usage)?);
+    }
     let stdio = streams(&[], interactive, tty)?;
     let forwarder = take_signals(true)?;
     let _raw = match tty && interactive {

@@ -20,6 +20,7 @@ const COMMANDS: &[&str] = &[
     "stats",
     "update",
     "start",
+    "attach",
     "stop",
     "restart",
     "kill",

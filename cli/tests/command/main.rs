@@ -2,6 +2,7 @@
 
 #![allow(missing_docs, clippy::disallowed_methods)]
 
+mod attach;
 #[path = "../../../core/tests/common/mod.rs"]
 mod common;
 mod errors;

@@ -1,8 +1,8 @@
 //! One container.
 
 use super::{
-    ContainerInfo, ContainerStats, Engine, Exec, ExecOptions, ExecOutput, ExitStatus, LogOptions, LogStream,
-    ProcessInfo, RemoveOptions, StatsStream, Stdio, StopOptions, UpdateOptions,
+    Attachment, ContainerInfo, ContainerStats, Engine, Exec, ExecOptions, ExecOutput, ExitStatus, LogOptions,
+    LogStream, ProcessInfo, RemoveOptions, StatsStream, Stdio, StopOptions, UpdateOptions,
 };
 use crate::cancel::Cancel;
 use crate::error::Result;
@@ -118,6 +118,11 @@ impl Container {
     /// Starts a command in it and returns while it runs.
     pub fn exec_start(&self, options: &ExecOptions, cancel: &Cancel) -> Result<Exec> {
         Exec::new(ops::exec::start(self.context(), &self.id, options, cancel)?, options)
+    }
+
+    /// Joins its streams as they are from now on, its input among them when `interactive`.
+    pub fn attach(&self, interactive: bool, cancel: &Cancel) -> Result<Attachment> {
+        Ok(Attachment::new(ops::attach::attach(self.context(), &self.id, interactive, cancel)?))
     }
 
     /// Sets the size of its terminal.

@@ -5,6 +5,7 @@
 //! plain words, records, `Vec` of strings or records, `BTreeMap<String, String>`, and `Option` of
 //! these. Times are RFC 3339 strings in UTC, spans are seconds as `f64`, sizes are bytes.
 
+mod attach;
 mod container;
 mod engine;
 mod exec;
@@ -13,6 +14,7 @@ mod logs;
 mod options;
 mod stats;
 
+pub use attach::Attachment;
 pub use container::Container;
 pub use engine::Engine;
 pub use exec::Exec;

@@ -88,6 +88,38 @@ pub fn exec(dir: &Path, plan: &ExecPlan, cancel: &Cancel) -> Result<Command> {
     Ok(command)
 }
 
+/// The streams of a container, joined. Dropping it lets them go.
+#[derive(Debug)]
+pub struct Attachment {
+    /// Input, output and errors, those that are there.
+    pub streams: [Option<OwnedFd>; 3],
+    command: Command,
+}
+
+/// Joins the streams of the container with this directory, as they are from now on.
+pub fn attach(dir: &Path, stdin: bool, cancel: &Cancel) -> Result<Attachment> {
+    let socket = reach(dir)?;
+    let wanted: Vec<u8> = [stdin, true, true].into_iter().flat_map(|yes| u32::from(yes).to_ne_bytes()).collect();
+    request(&socket, wire::Kind::Attach, &wanted, 0, &[])?;
+    let (Said::Attached(which), fds) = next(&socket, cancel, None)? else { return Err(out_of_turn()) };
+    let mut fds = fds.into_iter();
+    let streams = [1, 2, 4].map(|bit| if which & bit != 0 { fds.next() } else { None });
+    let command = Command { pid: 0, streams: Vec::new(), socket, heard: Mutex::default() };
+    Ok(Attachment { streams, command })
+}
+
+impl Attachment {
+    /// Waits for the container's end.
+    pub fn wait(&self, cancel: &Cancel) -> Result<Exit> {
+        self.command.wait(cancel, None)
+    }
+
+    /// Gives the container's terminal another size.
+    pub fn resize(&self, rows: u16, columns: u16) -> Result<()> {
+        self.command.resize(rows, columns)
+    }
+}
+
 /// Gives the terminal of the container with this directory another size.
 pub fn resize(dir: &Path, rows: u16, columns: u16) -> Result<()> {
     let socket = reach(dir)?;
@@ -208,6 +240,7 @@ enum Said {
     Exited(Exit),
     TimedOut,
     Done,
+    Attached(u32),
 }
 
 fn next(socket: &OwnedFd, cancel: &Cancel, deadline: Option<Instant>) -> Result<(Said, Vec<OwnedFd>)> {
@@ -257,6 +290,7 @@ fn said(packet: &[u8]) -> Result<Said> {
         Ok(Status::Exited { code, signal, oom_killed }) => Ok(Said::Exited(Exit { code, signal, oom_killed })),
         Ok(Status::TimedOut) => Ok(Said::TimedOut),
         Ok(Status::Done) => Ok(Said::Done),
+        Ok(Status::Attached { streams }) => Ok(Said::Attached(streams)),
         Ok(Status::Failed { step, errno, detail }) => Err(sentence::of(step, errno, detail)),
         _ => Err(out_of_turn()),
     }

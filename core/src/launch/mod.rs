@@ -16,7 +16,7 @@ mod tie;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-pub use control::{Command, exec, resize};
+pub use control::{Attachment, Command, attach, exec, resize};
 pub use helper::{HelperSource, memory_file, shim_image};
 pub use modes::{HostProgram, run_program};
 pub use modes::{apply_owners, remove_trees};

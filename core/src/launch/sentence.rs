@@ -22,6 +22,10 @@ pub(super) fn of(step: u32, errno: i32, detail: &[u8]) -> Error {
             .because("its first process was killed before the command ran")
             .hint("a memory limit of a few hundred KiB kills it; raise the limit"),
         Step::Keyring if errno == libc::EDQUOT => keys(step),
+        Step::Attach if errno == libc::EINVAL => {
+            Error::new(Kind::Conflict, step.words(), "").because("its streams are those of the call that runs it")
+        }
+        Step::Slow => Error::new(Kind::Conflict, step.words(), "").because("it was not read for too long"),
         Step::Hostile => Error::new(Kind::InvalidImage, "start container", detail)
             .because("the image has a symbolic link where a mount of the container belongs"),
         // The words of who asked for it: what is told is a path of `/proc/sys`.

@@ -11,7 +11,7 @@ use super::request::record;
 /// A client sends one request, a [`Header`](super::Header) with what its [`Kind`](super::Kind) says, and
 /// hears [`Status`](super::Status) packets. With `Ready` come the descriptors of a command's streams: its
 /// terminal's master, or its input (when it was asked for), output and error. The end of the connection is
-/// no end of the command.
+/// no end of the command. With `Attached` come the pipes that it tells of; the end of that connection is the end of them.
 pub const SOCKET: &CStr = c"control";
 
 /// The longest request for a command: arguments and environment, as the kernel bounds them by default.
@@ -39,5 +39,17 @@ impl ExecHead<'_> {
     /// Rows and columns, when both are said.
     pub fn size(&self) -> Option<(u32, u32)> {
         (self.rows != 0 && self.columns != 0).then_some((self.rows, self.columns))
+    }
+}
+
+record! {
+    /// Which streams of the container a client wants to join, from now on.
+    AttachHead {
+        /// To write to its input.
+        stdin: bool,
+        /// To read its output, which is all that there is with a terminal.
+        stdout: bool,
+        /// To read its errors.
+        stderr: bool,
     }
 }

@@ -14,7 +14,7 @@ mod request;
 mod status;
 mod step;
 
-pub use control::{EXEC_MAX, ExecHead, SOCKET};
+pub use control::{AttachHead, EXEC_MAX, ExecHead, SOCKET};
 pub use field::{Field, List, Malformed, Reader};
 pub use request::*;
 pub use status::{PACKET_MAX, Status};
@@ -72,6 +72,8 @@ pub enum Kind {
     Exec = 5,
     /// On a container's socket: give its terminal another size: rows, columns.
     Resize = 6,
+    /// On a container's socket: join its streams: [`AttachHead`].
+    Attach = 7,
     /// Make a container that another call starts: [`Bundle`].
     Bundle = 16,
     /// Run a further process in one: [`Enter`].
@@ -81,8 +83,8 @@ pub enum Kind {
 impl Kind {
     /// The kind with this number.
     pub fn from_number(n: u32) -> Option<Kind> {
-        use Kind::{ApplyOwners, Bundle, Enter, Exec, Launch, Program, RemoveTrees, Resize};
-        let all = [Launch, ApplyOwners, RemoveTrees, Program, Exec, Resize, Bundle, Enter];
+        use Kind::{ApplyOwners, Attach, Bundle, Enter, Exec, Launch, Program, RemoveTrees, Resize};
+        let all = [Launch, ApplyOwners, RemoveTrees, Program, Exec, Resize, Attach, Bundle, Enter];
         all.into_iter().find(|k| *k as u32 == n)
     }
 }

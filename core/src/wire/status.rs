@@ -24,6 +24,8 @@ pub enum Status<'a> {
     Done,
     /// Client to shim: nobody wants the command any more; it is killed, with its process group.
     Abandon,
+    /// The pipes of a container's streams come along, in their order: 1 for input, 2 for output, 4 for errors.
+    Attached { streams: u32 },
 }
 
 impl<'a> Status<'a> {
@@ -41,6 +43,7 @@ impl<'a> Status<'a> {
             Status::TimedOut => ([6, 0, 0, 0], none),
             Status::Done => ([7, 0, 0, 0], none),
             Status::Abandon => ([8, 0, 0, 0], none),
+            Status::Attached { streams } => ([9, streams, 0, 0], none),
         };
         for (chunk, word) in packet.chunks_exact_mut(4).zip(words) {
             chunk.copy_from_slice(&word.to_ne_bytes());
@@ -63,6 +66,7 @@ impl<'a> Status<'a> {
             6 => Ok(Status::TimedOut),
             7 => Ok(Status::Done),
             8 => Ok(Status::Abandon),
+            9 => Ok(Status::Attached { streams: a }),
             _ => Err(Malformed),
         }
     }

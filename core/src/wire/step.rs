@@ -74,6 +74,8 @@ steps! {
     Busy = 49 "serve one more client",
     Join = 50 "join the container",
     Keyring = 51 "leave the host's keyring",
+    Attach = 52 "join the container's streams",
+    Slow = 53 "read the container's output",
     Hook = 64 "run the hook",
     Device = 65 "make the device",
     DomainName = 66 "set the domain name",
