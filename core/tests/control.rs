@@ -19,10 +19,16 @@ fn gone(host: &Host, container: &Container) {
     assert_eq!(host.left(), Vec::<String>::new());
 }
 
+/// The shell has set its trap and begun to sleep. Its own arguments speak of that too, so names are asked for.
+fn in_its_loop(container: &Container) {
+    exec(container, "until pidof sleep >/dev/null; do :; done");
+}
+
 #[test]
 fn a_paused_container_stands_still() {
     let host = Host::new();
     let container = host.spawn(command(&["sh", "-c", "trap 'exit 4' TERM; while :; do sleep 0.02; done"])).unwrap();
+    in_its_loop(&container);
     assert_eq!(container.unpause().unwrap_err().kind(), Kind::Conflict);
     match container.pause(&Cancel::new()) {
         Ok(()) => {}
@@ -57,7 +63,7 @@ fn a_paused_container_stands_still() {
 fn where_it_was_put_is_asked_of_its_record() {
     let host = Host::new();
     let container = host.spawn(command(&["sh", "-c", "trap 'exit 4' TERM; while :; do sleep 0.02; done"])).unwrap();
-    exec(&container, "until ps | grep -q 'sleep 0.0[2]'; do sleep 0.01; done");
+    in_its_loop(&container);
     let state = state(&host, &container);
     let path = host.dir.path().join("root/containers").join(container.id()).join("state.json");
     let groups = state["cgroups"].clone();
