@@ -31,6 +31,8 @@ const NOTES: &[(&str, &str)] = &[
     ("cpu-shares cpus cpuset-cpus memory memory-reservation memory-swap pids-limit", LIMIT),
     ("device", "a path of the host's, to be read and written; `r` or `w` alone is refused"),
     ("ipc", "`container:NAME` for root alone"),
+    ("log-driver", "`local`, `json-file` and `none`; others are refused"),
+    ("log-opt", "`max-size` and `max-file`"),
     ("network net", "`none`, `host` and `container:NAME`, that for root alone; others are refused"),
     ("pid", "`container:NAME` for root alone"),
     ("platform", "to choose an image; there is no emulation"),
