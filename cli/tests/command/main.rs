@@ -7,6 +7,7 @@ mod attach;
 mod common;
 mod errors;
 mod exec;
+mod faults;
 mod help;
 mod host;
 mod hosts;

@@ -29,9 +29,18 @@ pub fn stop(context: &Context, id: &ContainerId, options: &StopOptions, cancel: 
         let container = list::load(context, id)?;
         send(&container, libc::SIGKILL)?;
         pause::thaw_for_signal(context, &container);
+        wake_shim(context, id)?;
         wait::until_released(context, id, None, cancel)?;
     }
     Ok(())
+}
+
+/// One that somebody has stopped would never tell of the end.
+fn wake_shim(context: &Context, id: &ContainerId) -> Result<()> {
+    match wait::shim(context, id)? {
+        Some(shim) => shim.signal(libc::SIGCONT).map(drop),
+        None => Ok(()),
+    }
 }
 
 /// What shared the host's process ids with a shim that was killed may run on.
