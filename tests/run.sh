@@ -150,22 +150,27 @@ lane_rootless() {
   limit 15 bash tests/rootless/bindings.sh "$registry/busybox:latest" node "$tarball"
 }
 
+# runtime: builds the command and gives it the name by which it is an OCI runtime.
+runtime() {
+  compiler
+  cargo build --quiet -p sampan-cli
+  ln -sf "$(realpath "${CARGO_TARGET_DIR:-target}")/debug/sampan" "$scratch/sampan-oci"
+}
+
 lane_oci() {
   [ -d "${SAMPAN_RUNTIME_TOOLS:-}" ] || {
     skip oci "set SAMPAN_RUNTIME_TOOLS to a checkout of https://github.com/opencontainers/runtime-tools"
     return 0
   }
-  cargo build --quiet -p sampan-cli
-  ln -sf "$top/target/debug/sampan" "$scratch/sampan-oci"
-  bash tests/oci/run.sh "$SAMPAN_RUNTIME_TOOLS" "$scratch/sampan-oci"
+  runtime
+  limit 30 bash tests/oci/run.sh "$SAMPAN_RUNTIME_TOOLS" "$scratch/sampan-oci"
 }
 
 lane_engines() {
   apt_need busybox-static docker.io containerd runc
-  cargo build --quiet -p sampan-cli
-  ln -sf "$top/target/debug/sampan" "$scratch/sampan-oci"
+  runtime
   local code=0
-  bash tests/oci/engines.sh "$scratch/sampan-oci" | tee "$scratch/engines.log" || code=${PIPESTATUS[0]}
+  limit 10 bash tests/oci/engines.sh "$scratch/sampan-oci" | tee "$scratch/engines.log" || code=${PIPESTATUS[0]}
   local why
   why=$(sed -n 's/^SKIPPED //p' "$scratch/engines.log")
   [ -z "$why" ] || skip engines "$why"

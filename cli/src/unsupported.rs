@@ -122,7 +122,7 @@ mod tests {
     fn docker_s_other_words_get_a_sentence() {
         assert!(sentence("sampan run -p 80:80 nginx").starts_with("-p is not supported yet"));
         assert!(sentence("sampan create --gpus=all cuda").starts_with("--gpus is not supported yet"));
-        assert!(sentence("sampan attach web").contains("does not have yet"));
+        assert!(sentence("sampan cp web:/etc/hosts .").contains("does not have yet"));
         assert!(sentence("sampan run --nonsense x").starts_with("unexpected argument '--nonsense'"));
     }
 }
