@@ -30,7 +30,9 @@ fn status_line(pid: i32, key: &str) -> u64 {
 
 fn stops_and_goes(host: &Host, name: &str) {
     host.ok(&["stop", "-t", "0", name]);
-    assert_eq!(host.ok(&["ps", "-a", "--format", "{{.Status}}"]).split(" (").nth(1).map(|s| &s[..3]), Some("137"));
+    // What heeds the first signal may do so before the second comes.
+    let status = host.ok(&["ps", "-a", "--format", "{{.Status}}"]);
+    assert!(status.contains("(137)") || status.contains("(143)"), "{status}");
     host.ok(&["rm", name]);
     left_nothing(host, name);
 }
