@@ -6,6 +6,7 @@ export const {
   Container,
   Containers,
   Engine,
+  Exec,
   ExitError,
   Image,
   Images,
