@@ -236,3 +236,23 @@ fn a_disk_that_fills_while_a_container_writes_its_log() {
     assert!(matches!(lines[..], ["code 3", _, _, "c", "0"]), "{ended:?}");
     assert!(lines[1].trim().parse::<u64>().unwrap() > 100_000 && lines[2].contains("No space left"), "{ended:?}");
 }
+
+#[test]
+fn a_running_container_whose_record_is_damaged_is_seen_and_removed_by_force() {
+    let host = Host::new();
+    for frozen in [false, true] {
+        let id = host.ok(&["run", "-d", "--name", "c", "box", "sleep", "1000"]);
+        let shim = number(&host, "c", "ShimPid");
+        if frozen && is_root() {
+            host.ok(&["pause", "c"]);
+        }
+        let record = host.dir.path().join("root/containers").join(id).join("record.json");
+        std::fs::write(record, "{\"vers").unwrap();
+        assert_eq!(host.ok(&["ps", "--format", "{{.Names}}"]), "c");
+        let refused = host.run(&["rm", "c"]);
+        assert!(refused.code != 0 && refused.stderr.contains("force the removal"), "{refused:?}");
+        host.ok(&["rm", "-f", "c"]);
+        assert!(!std::path::Path::new(&format!("/proc/{shim}/exe")).exists());
+        left_nothing(&host, "a damaged record");
+    }
+}

@@ -6,6 +6,7 @@ use crate::error::{Error, Kind, Result};
 use crate::id::{ContainerId, Name};
 use crate::spec::Sharing;
 use crate::store::containers::{self, Container};
+use crate::store::liveness;
 
 /// A container's records; an error of kind [`Kind::NotFound`] when it is gone.
 pub(super) fn load(context: &Context, id: &ContainerId) -> Result<Container> {
@@ -94,7 +95,9 @@ pub(super) fn exit_of(container: &Container) -> Option<ExitStatus> {
 fn damaged(context: &Context, id: &ContainerId) -> Result<ContainerInfo> {
     let name = containers::claimed_name(&context.paths, id)?;
     let name = name.map_or_else(String::new, |n| n.to_string());
-    Ok(ContainerInfo { id: id.to_string(), name, status: Status::Dead, ..ContainerInfo::default() })
+    let held = liveness::is_held(&context.paths.container(id).lock())?;
+    let status = if held { Status::Running } else { Status::Dead };
+    Ok(ContainerInfo { id: id.to_string(), name, status, ..ContainerInfo::default() })
 }
 
 fn info(context: &Context, container: &Container) -> ContainerInfo {

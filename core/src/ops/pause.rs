@@ -8,7 +8,7 @@ use crate::cancel::Cancel;
 use crate::cgroup::Freezer;
 use crate::error::{Error, Kind, Result};
 use crate::id::ContainerId;
-use crate::store::containers::Container;
+use crate::store::containers::{Cgroups, Container};
 
 /// Freezes a container's processes.
 pub fn pause(context: &Context, id: &ContainerId, cancel: &Cancel) -> Result<()> {
@@ -38,9 +38,14 @@ pub fn unpause(context: &Context, id: &ContainerId) -> Result<()> {
 /// A frozen process sees no signal, and on cgroup v1 doesn't even die of one. Whoever can't thaw it has sent the signal
 /// all the same.
 pub(super) fn thaw_for_signal(context: &Context, container: &Container) {
-    if let Ok(Some(freezer)) = freezer(context, container)
-        && freezer.is_held()
-    {
+    if let Ok(groups) = placed::of(context, container) {
+        thaw(groups);
+    }
+}
+
+/// The same for one of which no more is known than its cgroups.
+pub(super) fn thaw(groups: Cgroups) {
+    if let Some(freezer) = freezer_of(groups).filter(Freezer::is_held) {
         let _ = freezer.thaw();
     }
 }
@@ -56,9 +61,12 @@ pub(super) fn status(context: &Context, container: &Container) -> Status {
 
 /// `None` where the container has no cgroup that could be frozen.
 fn freezer(context: &Context, container: &Container) -> Result<Option<Freezer>> {
-    let mut groups = placed::of(context, container)?;
+    placed::of(context, container).map(freezer_of)
+}
+
+fn freezer_of(mut groups: Cgroups) -> Option<Freezer> {
     let v1 = groups.v1.remove("freezer").map(|dir| Freezer::V1(PathBuf::from(dir)));
-    Ok(groups.v2.map(|dir| Freezer::V2(PathBuf::from(dir))).or(v1))
+    groups.v2.map(|dir| Freezer::V2(PathBuf::from(dir))).or(v1)
 }
 
 fn conflict(operation: &'static str, name: &str, because: &str) -> Error {

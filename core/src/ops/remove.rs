@@ -11,8 +11,8 @@ use crate::error::{Error, Kind, Result};
 use crate::fs;
 use crate::id::ContainerId;
 use crate::launch;
-use crate::store::containers::{self, Container, Record};
-use crate::store::{liveness, tmp};
+use crate::store::containers::{self, Container, Record, State};
+use crate::store::liveness;
 use crate::sys::PidFd;
 
 /// Removes a container.
@@ -39,13 +39,12 @@ pub fn remove(context: &Context, id: &ContainerId, options: &RemoveOptions) -> R
 
 /// Removes what can't be told of any more: its name becomes free with it, its volumes stay.
 fn remove_damaged(context: &Context, id: &ContainerId, force: bool) -> Result<()> {
-    let at = context.paths.container(id);
-    if liveness::is_held(&at.lock())? && !(force && kill_damaged(context, id)?) {
+    if liveness::is_held(&context.paths.container(id).lock())? && !(force && kill_damaged(context, id)?) {
         return Err(Error::new(Kind::Conflict, "remove container", id.short())
             .because("it is running, and its record is damaged")
             .hint(if force { "end its processes first" } else { "force the removal" }));
     }
-    match tmp::trash(&context.paths, at.dir())? {
+    match containers::unlist_damaged(&context.paths, id)? {
         Some(trash) => remove_tree(context, &trash).map_err(|e| e.within("remove container", id.short())),
         None => Ok(()),
     }
@@ -53,10 +52,11 @@ fn remove_damaged(context: &Context, id: &ContainerId, force: bool) -> Result<()
 
 /// Kills what runs, told by its state alone; whether its shim has gone with it.
 fn kill_damaged(context: &Context, id: &ContainerId) -> Result<bool> {
-    if let Some(state) = containers::state(&context.paths, id)?
-        && let Some(process) = PidFd::open_started(state.pid, state.pid_start)?
-    {
-        process.signal(libc::SIGKILL)?;
+    if let Some(state) = containers::state(&context.paths, id)?.filter(State::is_here) {
+        if let Some(process) = PidFd::open_started(state.pid, state.pid_start)? {
+            process.signal(libc::SIGKILL)?;
+        }
+        pause::thaw(state.cgroups.unwrap_or_default());
     }
     wait::until_released(context, id, Instant::now().checked_add(Duration::from_secs(10)), &Cancel::new())
 }

@@ -9,9 +9,9 @@ use crate::error::{Error, Kind, Result};
 use crate::id::ContainerId;
 use crate::launch::{self, Launched};
 use crate::plan::resolve::milliseconds;
-use crate::store::containers::Container;
+use crate::store::containers::{self, Container, State};
 use crate::store::liveness;
-use crate::sys::{self, PidFd};
+use crate::sys::PidFd;
 
 /// Waits until a container has ended.
 pub fn wait(context: &Context, id: &ContainerId, timeout: Option<f64>, cancel: &Cancel) -> Result<ExitStatus> {
@@ -66,10 +66,9 @@ pub(super) fn until_released(
     Ok(true)
 }
 
-/// The container's shim, when it can be seen from here.
+/// The container's shim, when it can be seen from here. Its state tells, also where the record is damaged.
 pub(super) fn shim(context: &Context, id: &ContainerId) -> Result<Option<PidFd>> {
-    let Some(container) = crate::store::containers::load(&context.paths, id)? else { return Ok(None) };
-    match container.state.filter(|s| s.boot_id == sys::boot_id()) {
+    match containers::state(&context.paths, id)?.filter(State::is_here) {
         Some(state) => PidFd::open_started(state.shim_pid, state.shim_start),
         None => Ok(None),
     }
@@ -110,7 +109,7 @@ fn status_of(exited: launch::Exit) -> ExitStatus {
 /// The process that a container's record names, when it is that process still.
 pub(super) fn process(container: &Container) -> Result<Option<PidFd>> {
     let Some(state) = container.state.as_ref().filter(|_| container.held) else { return Ok(None) };
-    if state.boot_id != sys::boot_id() || state.machine_id != sys::machine_id() {
+    if !state.is_here() {
         return Err(Error::new(Kind::Unsupported, "signal container", container.record.name.as_str())
             .because("it runs on another machine")
             .hint("call from there"));

@@ -19,6 +19,7 @@ use crate::id::{ContainerId, Digest, Name};
 use crate::lock;
 use crate::paths::{ContainerPaths, Paths};
 use crate::spec::Spec;
+use crate::sys;
 
 /// The version of the three records that this library writes, and the newest that it reads.
 pub const VERSION: u32 = record::VERSION;
@@ -76,6 +77,13 @@ pub struct State {
     /// Where its processes are; `None` from a library that didn't write it yet.
     #[serde(default)]
     pub cgroups: Option<Cgroups>,
+}
+
+impl State {
+    /// Whether its process ids are of this machine since it came up.
+    pub fn is_here(&self) -> bool {
+        self.boot_id == sys::boot_id() && self.machine_id == sys::machine_id()
+    }
 }
 
 /// The cgroups that a container was put in. Who asks later may be in another one, or see other mounts, and would
@@ -328,6 +336,14 @@ pub fn unlist(paths: &Paths, record: &Record) -> Result<Option<PathBuf>> {
     let trash = tmp::trash(paths, paths.container(&record.id).dir());
     crash::point("container unlinked");
     trash
+}
+
+/// The same for one whose record is damaged.
+pub fn unlist_damaged(paths: &Paths, id: &ContainerId) -> Result<Option<PathBuf>> {
+    if let Some(name) = claimed_name(paths, id)? {
+        release_name(paths, &name, id)?;
+    }
+    tmp::trash(paths, paths.container(id).dir())
 }
 
 #[cfg(test)]
