@@ -9,9 +9,11 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
+use std::sync::OnceLock;
+
 use oci_spec::image::ImageConfiguration;
 
-use self::layers::Job;
+use self::layers::{Job, Used};
 use super::{Context, images};
 use crate::api::*;
 use crate::cancel::Cancel;
@@ -86,6 +88,8 @@ struct Pull<'a> {
     platform: Platform,
     registry: RegistryOptions,
     cancel: &'a Cancel,
+    // What containers stand on, read once where it is needed at all: there may be many.
+    used: OnceLock<Used>,
 }
 
 impl<'a> Pull<'a> {
@@ -107,7 +111,15 @@ impl<'a> Pull<'a> {
             platform: platform(options.platform.as_deref())?,
             registry: RegistryOptions { insecure: engine.insecure_registries.clone(), ..RegistryOptions::default() },
             cancel,
+            used: OnceLock::new(),
         })
+    }
+
+    fn used(&self) -> Result<&Used> {
+        match self.used.get() {
+            Some(used) => Ok(used),
+            None => Used::read(&self.paths, &self.form).map(|used| self.used.get_or_init(|| used)),
+        }
     }
 
     fn run(&self, reference: &Reference, progress: &mut dyn Progress) -> Result<Ref> {

@@ -1,13 +1,13 @@
 //! Blobs by digest: manifests, configs, compressed layers.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::PathBuf;
 
 use sha2::{Digest as _, Sha256};
 
 use super::crash;
 use super::tmp::Temp;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Context, Error, Kind, Result};
 use crate::fs::{self, File};
 use crate::id::Digest;
 use crate::paths::Paths;
@@ -64,16 +64,41 @@ pub fn put(paths: &Paths, bytes: &[u8]) -> Result<Digest> {
     Ok(digest)
 }
 
-/// As [`put`]; true when it was missing, or something else had its place.
+/// As [`put`]; true when it was missing, or something else had its place. What can't be read now is left alone.
 pub fn restore(paths: &Paths, bytes: &[u8]) -> Result<bool> {
     let digest = Digest::from_sha256(Sha256::digest(bytes).into());
     match read(paths, &digest, bytes.len() as u64) {
         Ok(_) => return Ok(false),
-        Err(e) if matches!(e.kind(), Kind::NotFound) => {}
+        Err(e) if e.kind() == Kind::NotFound => drop(put(paths, bytes)?),
         // Of the right size it may be, as after a power failure: a writer would leave it.
-        Err(_) => drop(fs::remove_file(&paths.blob(&digest))?),
+        Err(e) if matches!(e.kind(), Kind::Integrity | Kind::LimitExceeded) => {
+            Temp::holding(paths, bytes)?.replace(&paths.blob(&digest))?;
+        }
+        Err(e) => return Err(e),
     }
-    put(paths, bytes).map(|_| true)
+    Ok(true)
+}
+
+/// Removes a blob of this store whose bytes are not what its digest says; false for one that is right, or not here.
+pub fn remove_damaged(paths: &Paths, digest: &Digest) -> Result<bool> {
+    let path = paths.blob(digest);
+    if fs::file_size(&path)?.is_none() {
+        return Ok(false);
+    }
+    match digest_of(&mut fs::open(&path)?).context("read blob", path.display())? == *digest {
+        true => Ok(false),
+        false => fs::remove_file(&path),
+    }
+}
+
+fn digest_of(file: &mut File) -> std::io::Result<Digest> {
+    let (mut hasher, mut buffer) = (Sha256::new(), vec![0; 64 << 10]);
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(Digest::from_sha256(hasher.finalize().into())),
+            n => hasher.update(&buffer[..n]),
+        }
+    }
 }
 
 fn failed(digest: &Digest, e: std::io::Error) -> Error {

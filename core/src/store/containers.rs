@@ -322,6 +322,19 @@ pub fn records_for_gc(paths: &Paths) -> Result<(Vec<Record>, Vec<Error>)> {
     Ok(record::sorted_out(ids.iter().map(|id| record::read::<Record>(&paths.container(id).record()))))
 }
 
+/// As [`records_for_gc`], but for damaged records of containers that nobody runs: these can only be removed.
+pub fn records_in_use(paths: &Paths) -> Result<(Vec<Record>, Vec<Error>)> {
+    let mut alive = Vec::new();
+    for id in ids(paths)? {
+        let at = paths.container(&id);
+        let read = record::read::<Record>(&at.record());
+        if read.is_ok() || !is_damaged(paths, &id) || liveness::is_held(&at.lock())? {
+            alive.push(read);
+        }
+    }
+    Ok(record::sorted_out(alive.into_iter()))
+}
+
 /// Whether a container is here and its record damaged: it can be removed, and nothing else.
 pub fn is_damaged(paths: &Paths, id: &ContainerId) -> bool {
     record::is_damaged::<Record>(&paths.container(id).record())

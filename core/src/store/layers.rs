@@ -73,24 +73,21 @@ pub fn is_settled(dir: &Path) -> Result<bool> {
     if fs::exists(&dir.join(SETTLED))? {
         return Ok(true);
     }
+    is_of_this_boot(dir)
+}
+
+fn is_of_this_boot(dir: &Path) -> Result<bool> {
     let when = record::read_unless_damaged::<When>(&dir.join(RECORD))?;
     Ok(when.is_some_and(|w| !w.boot.is_empty() && w.boot == sys::boot_id()))
 }
 
-/// Notes that a layer of this store is on the disk.
+/// Notes that a layer of this store is on the disk, now that all that was written was synced. Of one of an earlier
+/// boot that tells nothing: what the machine lost when it went down was never there to be synced.
 pub fn settle(paths: &Paths, form: &Name, diff_id: &Digest) -> Result<()> {
     let dir = paths.layer(form, diff_id);
-    match fs::exists(&dir)? && !fs::exists(&dir.join(SETTLED))? {
+    match !fs::exists(&dir.join(SETTLED))? && is_of_this_boot(&dir)? {
         true => fs::open_or_create(&dir.join(SETTLED)).map(drop),
         false => Ok(()),
-    }
-}
-
-/// Takes a layer of this store away, to be unpacked anew; the caller holds its lock.
-pub fn discard(paths: &Paths, form: &Name, diff_id: &Digest) -> Result<()> {
-    match tmp::trash(paths, &paths.layer(form, diff_id))? {
-        Some(trash) => fs::remove_tree(&trash),
-        None => Ok(()),
     }
 }
 
@@ -135,13 +132,27 @@ pub fn stage(paths: &Paths) -> Result<Temp> {
 /// Puts an unpacked layer in its place and returns its directory. Another process having done so first
 /// is success.
 pub fn commit(paths: &Paths, staged: Temp, form: &Name, layer: &Layer) -> Result<PathBuf> {
-    let to = paths.layer(form, &layer.diff_id);
+    let to = seal(paths, &staged, form, layer)?;
+    staged.place(&to)?;
+    crash::point("layer committed");
+    Ok(to)
+}
+
+/// Puts it in the place of one that is there, which is returned, to be deleted. The caller holds its lock, and the
+/// collection lock, so that no container comes to stand on the old one meanwhile.
+pub fn replace(paths: &Paths, staged: Temp, form: &Name, layer: &Layer) -> Result<Option<PathBuf>> {
+    let to = seal(paths, &staged, form, layer)?;
+    let old = tmp::trash(paths, &to)?;
+    staged.place(&to)?;
+    Ok(old)
+}
+
+/// Writes all that is still missing, and returns where it goes.
+fn seal(paths: &Paths, staged: &Temp, form: &Name, layer: &Layer) -> Result<PathBuf> {
     let file = staged.path().join(RECORD);
     let written = Written { layer, boot: sys::boot_id() };
     fs::write_new(&file, &record::encode(&file, &written)?)?;
     fs::make_dirs(&paths.layers().join(form.as_str()))?;
     crash::point("layer written");
-    staged.place(&to)?;
-    crash::point("layer committed");
-    Ok(to)
+    Ok(paths.layer(form, &layer.diff_id))
 }

@@ -1,7 +1,8 @@
 //! Layers in parallel, each in one pass: network, blob digest, inflate, diff id, files.
 
+use std::collections::HashSet;
 use std::panic::resume_unwind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::{self, ScopedJoinHandle};
 
@@ -13,14 +14,15 @@ use super::stream::Stream;
 use crate::cancel::Cancel;
 use crate::error::{Context, Error, Kind, Result};
 use crate::fs;
-use crate::id::Digest;
+use crate::id::{Digest, Name};
 use crate::launch;
 use crate::layer::{self, Compression, UnpackOptions, Unpacked, Whiteouts};
-use crate::lock::Wait;
+use crate::lock::{Lock, Mode, Wait};
+use crate::paths::Paths;
 use crate::progress::{Event, Progress};
 use crate::registry::{Client, Descriptor};
 use crate::store::tmp::Temp;
-use crate::store::{containers, layers};
+use crate::store::{blobs, containers, layers};
 
 /// A layer to have: the blob that it comes as, and what must come out of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,14 +50,29 @@ struct Team<'a> {
 pub fn find(pull: &Pull<'_>, diff_id: &Digest) -> Result<Option<PathBuf>> {
     let Some(dir) = layers::find(&pull.paths, &pull.form, diff_id)? else { return Ok(None) };
     let below = dir != pull.paths.layer(&pull.form, diff_id);
-    let reliable = below || layers::is_settled(&dir)? || is_used(pull, diff_id)?;
+    let reliable = below || layers::is_settled(&dir)? || pull.used()?.contains(diff_id);
     Ok(reliable.then_some(dir))
 }
 
-/// Whether a container stands on it, or may do: then it can't be replaced, and was settled before.
-fn is_used(pull: &Pull<'_>, diff_id: &Digest) -> Result<bool> {
-    let (records, unread) = containers::records_for_gc(&pull.paths)?;
-    Ok(!unread.is_empty() || records.iter().any(|r| r.form == pull.form && r.layers.contains(diff_id)))
+/// The layers that containers stand on. These can't be replaced, and must be taken for whole.
+#[derive(Debug)]
+pub struct Used {
+    layers: HashSet<Digest>,
+    // Some container may stand on any.
+    unknown: bool,
+}
+
+impl Used {
+    /// As it is now.
+    pub fn read(paths: &Paths, form: &Name) -> Result<Used> {
+        let (records, unread) = containers::records_in_use(paths)?;
+        let layers = records.into_iter().filter(|r| r.form == *form).flat_map(|r| r.layers).collect();
+        Ok(Used { layers, unknown: !unread.is_empty() })
+    }
+
+    fn contains(&self, diff_id: &Digest) -> bool {
+        self.unknown || self.layers.contains(diff_id)
+    }
 }
 
 /// Has all `jobs` done, and tells whether there was anything to do. The first error ends the others.
@@ -139,8 +156,6 @@ impl Team<'_> {
             post.send(Event::LayerSkipped { digest, total });
             return Ok(());
         }
-        // One that is there all the same was left by a pull that a power failure ended.
-        layers::discard(&self.pull.paths, &self.pull.form, &job.diff_id)?;
         post.send(Event::LayerStarted { digest: digest.clone(), total });
         let unpacked = self.make(job, post)?;
         self.made.store(true, Ordering::Relaxed);
@@ -148,7 +163,16 @@ impl Team<'_> {
         Ok(())
     }
 
+    /// From a blob that is kept, if it is right: after a power failure one of the right size may have wrong bytes.
     fn make(&self, job: &Job, post: &Post) -> Result<u64> {
+        let paths = &self.pull.paths;
+        match self.try_make(job, post) {
+            Err(e) if is_of_content(&e) && blobs::remove_damaged(paths, &job.blob.digest)? => self.try_make(job, post),
+            made => made,
+        }
+    }
+
+    fn try_make(&self, job: &Job, post: &Post) -> Result<u64> {
         let paths = &self.pull.paths;
         let staged = layers::stage(paths)?;
         let mut stream = Stream::open(paths, &self.client, &job.blob, self.pull.keep_blobs, post)?;
@@ -159,8 +183,32 @@ impl Team<'_> {
         self.spend(&unpacked)?;
         self.give_owners(&staged, job)?;
         stream.commit()?;
-        layers::commit(paths, staged, &self.pull.form, &record(&unpacked))?;
+        self.place(staged, &record(&unpacked))?;
         Ok(unpacked.bytes)
+    }
+
+    /// Puts a layer in its place. One that is there already was left by a pull that a power failure ended: it makes
+    /// way, unless a container has come to stand on it meanwhile.
+    fn place(&self, staged: Temp, layer: &layers::Layer) -> Result<()> {
+        let (paths, form) = (&self.pull.paths, &self.pull.form);
+        if !fs::exists(&paths.layer(form, &layer.diff_id))? {
+            return layers::commit(paths, staged, form, layer).map(drop);
+        }
+        let guard = Lock::take(&paths.gc_lock(), Mode::Exclusive, Wait::cancellable(self.abort))?;
+        if Used::read(paths, form)?.contains(&layer.diff_id) {
+            return Ok(());
+        }
+        let old = layers::replace(paths, staged, form, layer)?;
+        drop(guard);
+        old.iter().for_each(|trash| self.remove(trash));
+        Ok(())
+    }
+
+    /// What can't be removed now is left to a collection.
+    fn remove(&self, trash: &Path) {
+        if let (Err(_), Some((map, helper))) = (fs::remove_tree(trash), &self.pull.owners) {
+            let _ = launch::remove_trees(Some(map), &[trash.display().to_string()], helper);
+        }
     }
 
     fn unpack(&self, stream: &mut Stream<'_>, job: &Job, staged: &Temp) -> Result<Unpacked> {
@@ -214,6 +262,11 @@ fn compression(media_type: &str) -> Compression {
         t if t.ends_with("zstd") => Compression::Zstd,
         _ => Compression::None,
     }
+}
+
+/// Whether it was the bytes that were wrong.
+fn is_of_content(e: &Error) -> bool {
+    matches!(e.kind(), Kind::InvalidImage | Kind::Integrity | Kind::LimitExceeded)
 }
 
 fn check(job: &Job, unpacked: &Unpacked) -> Result<()> {

@@ -41,6 +41,11 @@ pub(crate) fn resize(dir: &Path, options: &str) {
     mount(NONE, dir, NONE, MsFlags::MS_REMOUNT, Some(options)).unwrap();
 }
 
+/// Mounts something on `dir`, which then can't be removed.
+pub(crate) fn cover(dir: &Path) {
+    mount(Some("tmpfs"), dir, Some("tmpfs"), MsFlags::empty(), NONE).unwrap();
+}
+
 /// Makes the file system at `dir` read-only, or writable again.
 pub(crate) fn read_only(dir: &Path, yes: bool) {
     let flags = if yes { MsFlags::MS_RDONLY } else { MsFlags::empty() };

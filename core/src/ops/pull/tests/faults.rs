@@ -101,13 +101,30 @@ fn a_read_only_store_is_read_and_not_pulled_into() {
     });
 }
 
-/// Has every `mkdirat` of this thread, and of those that it starts, fail for want of quota.
-fn without_quota() {
+#[test]
+fn an_old_layer_that_can_t_be_removed_ends_no_pull() {
+    on_tmpfs("size=4m", |dir| {
+        let (store, image) = (Store::at(dir), three_layers());
+        let server = serve(&image);
+        run(&store, &server).unwrap();
+        lose_power(&store, &image, &server);
+        let busy = store.layer(&image.diff_ids[0]).unwrap().join(crate::layer::FILES).join("busy");
+        fs::make_dirs(&busy).unwrap();
+        disk::cover(&busy);
+        run(&store, &server).unwrap();
+        whole(&store, &image);
+        // It is a leftover as any other.
+        assert_eq!(fs::list(&store.paths.tmp()).unwrap().len(), 1);
+    });
+}
+
+/// Has every such system call of this thread, and of those that it starts, fail.
+fn without(call: i64, errno: i32) {
     let step = |code: u32, jt, jf, k: u32| libc::sock_filter { code: code as u16, jt, jf, k };
     let mut program = [
         step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
-        step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, libc::SYS_mkdirat as u32),
-        step(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ERRNO | libc::EDQUOT as u32),
+        step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, call as u32),
+        step(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ERRNO | errno as u32),
         step(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
     ];
     let filter = libc::sock_fprog { len: 4, filter: program.as_mut_ptr() };
@@ -123,7 +140,7 @@ fn a_quota_that_is_spent_is_told_as_a_full_disk_is_and_nothing_is_left() {
     let (store, image) = (Store::new(), of_blocks());
     let server = serve(&image);
     let failing = || {
-        without_quota();
+        without(libc::SYS_mkdirat, libc::EDQUOT);
         advised(run(&store, &server).unwrap_err())
     };
     let error = std::thread::scope(|scope| scope.spawn(failing).join().unwrap());
@@ -131,4 +148,18 @@ fn a_quota_that_is_spent_is_told_as_a_full_disk_is_and_nothing_is_left() {
     assert!(error.hint_text().is_some_and(|h| h.contains("make room")), "{error}");
     store.assert_clean();
     run(&store, &server).unwrap();
+}
+
+#[test]
+fn a_blob_that_can_t_be_read_now_is_not_taken_for_damaged() {
+    let store = Store::new();
+    let id = blobs::put(&store.paths, b"{}").unwrap();
+    let failing = || {
+        without(libc::SYS_openat, libc::EMFILE);
+        blobs::restore(&store.paths, b"{}").unwrap_err()
+    };
+    let error = std::thread::scope(|scope| scope.spawn(failing).join().unwrap());
+    assert_eq!(error.errno(), Some(libc::EMFILE), "{error}");
+    assert_eq!(blobs::read(&store.paths, &id, 9).unwrap(), b"{}");
+    assert!(!blobs::restore(&store.paths, b"{}").unwrap());
 }

@@ -13,7 +13,7 @@ use super::*;
 use crate::fs;
 use crate::registry::tests::connections_to;
 use crate::registry::tests::server::{Answer, Request, Server, digest};
-use crate::store::layers as stored;
+use crate::store::{containers, layers as stored};
 
 /// A store of its own.
 struct Store {
@@ -55,6 +55,7 @@ impl Store {
             platform: Platform::host(),
             registry: RegistryOptions::default(),
             cancel,
+            used: OnceLock::new(),
         }
     }
 
@@ -180,13 +181,100 @@ fn a_layer_that_may_not_have_reached_the_disk_is_unpacked_again() {
     run(&store, &server).unwrap();
     assert_eq!(store.file(&image.diff_ids[0], "a"), b"gzip");
     store.assert_nothing_half_made();
-    // What a container stands on stays under it.
+    // What a container stands on stays under it, and is not taken for whole when the container is gone.
     lose_power(&store, &image, &server);
-    let mut record = crate::store::containers::tests::record(1, "c");
-    (record.form, record.layers) = ("test".parse().unwrap(), image.diff_ids.clone());
-    crate::store::containers::create(&store.paths, &record).unwrap();
+    let record = container(&store.paths, &image);
     run(&store, &server).unwrap();
     assert_eq!(store.file(&image.diff_ids[0], "a"), b"");
+    let trash = containers::unlist(&store.paths, &record).unwrap().unwrap();
+    fs::remove_tree(&trash).unwrap();
+    run(&store, &server).unwrap();
+    assert_eq!(store.file(&image.diff_ids[0], "a"), b"gzip");
+    store.assert_nothing_half_made();
+}
+
+/// A container of that image, which was not started yet.
+fn container(paths: &Paths, image: &Image) -> containers::Record {
+    let mut record = containers::tests::record(1, "c");
+    (record.form, record.layers) = ("test".parse().unwrap(), image.diff_ids.clone());
+    containers::create(paths, &record).unwrap();
+    record
+}
+
+#[test]
+fn a_damaged_record_keeps_a_layer_only_while_its_container_runs() {
+    let (store, image) = (Store::new(), three_layers());
+    let server = serve(&image);
+    run(&store, &server).unwrap();
+    lose_power(&store, &image, &server);
+    let at = store.paths.container(&container(&store.paths, &image).id);
+    fs::remove_file(&at.record()).unwrap();
+    fs::write_new(&at.record(), b"").unwrap();
+    let running = crate::store::liveness::hold(&at.lock(), "c").unwrap();
+    run(&store, &server).unwrap();
+    assert_eq!(store.file(&image.diff_ids[0], "a"), b"");
+    drop(running);
+    run(&store, &server).unwrap();
+    assert_eq!(store.file(&image.diff_ids[0], "a"), b"gzip");
+}
+
+#[test]
+fn a_layer_stays_until_the_one_that_replaces_it_is_whole() {
+    let (store, image) = (Store::new(), three_layers());
+    let server = serve(&image);
+    run(&store, &server).unwrap();
+    lose_power(&store, &image, &server);
+    fs::remove_file(&store.paths.blob(&image.layers[0])).unwrap();
+    let (missing, good) = (image.layers[0].to_string(), image.clone());
+    let bad = Server::start(move |r| match r.path.ends_with(&missing) {
+        true => Answer::new(404, ""),
+        false => good.answer(r),
+    });
+    assert_eq!(run(&store, &bad).unwrap_err().kind(), Kind::NotFound);
+    assert_eq!(store.file(&image.diff_ids[0], "a"), b"");
+    store.assert_clean();
+    // Nor does it go when a container has come to stand on it meanwhile.
+    let (paths, good) = (store.paths.clone(), image.clone());
+    let meanwhile = Server::start(move |r| {
+        if r.path.ends_with(good.layers[0].as_str()) {
+            container(&paths, &good);
+        }
+        good.answer(r)
+    });
+    run(&store, &meanwhile).unwrap();
+    assert_eq!(store.file(&image.diff_ids[0], "a"), b"");
+    store.assert_nothing_half_made();
+}
+
+/// Zeros in place of a file.
+fn zero(path: &Path) {
+    let zeros = vec![0; fs::file_size(path).unwrap().unwrap() as usize];
+    fs::remove_file(path).unwrap();
+    fs::write_new(path, &zeros).unwrap();
+}
+
+#[test]
+fn a_damaged_blob_of_a_layer_is_fetched_again_and_a_good_one_is_not() {
+    for of in 0..3 {
+        let (store, image) = (Store::new(), three_layers());
+        let server = serve(&image);
+        run(&store, &server).unwrap();
+        zero(&store.paths.blob(&image.layers[of]));
+        fs::remove_tree(&store.paths.layers()).unwrap();
+        run(&store, &server).unwrap();
+        assert_eq!(store.file(&image.diff_ids[1], "b"), b"zstd");
+        assert_eq!(
+            blobs::read(&store.paths, &image.layers[of], 1 << 20).unwrap(),
+            image.blobs[image.layers[of].as_str()]
+        );
+        // Another image tells wrong of a blob that is right: it is not the blob that goes.
+        let mut wrong = image.clone();
+        wrong.diff_ids[of] = digest(b"other");
+        let (wrong, layer) = (serve(&wrong.sealed()), image.layers[of].as_str());
+        assert_eq!(run(&store, &wrong).unwrap_err().kind(), Kind::Integrity);
+        assert!(blobs::find(&store.paths, &image.layers[of]).unwrap().is_some());
+        assert!(wrong.paths().iter().all(|p| !p.ends_with(layer)));
+    }
 }
 
 #[test]
@@ -195,10 +283,7 @@ fn a_damaged_blob_is_replaced_by_the_next_pull() {
     let server = serve(&image);
     let made = run(&store, &server).unwrap();
     for id in [&made.id, &made.manifest] {
-        let path = store.paths.blob(id);
-        let zeros = vec![0; fs::file_size(&path).unwrap().unwrap() as usize];
-        fs::remove_file(&path).unwrap();
-        fs::write_new(&path, &zeros).unwrap();
+        zero(&store.paths.blob(id));
         run(&store, &server).unwrap();
         crate::store::image::load(&store.paths, &made.manifest).unwrap();
     }
