@@ -51,7 +51,13 @@ pub fn hold_half_made(path: &Path, subject: &str) -> Result<OwnedFd> {
 
 /// The container is started by a call of its own: from now on it is its user's.
 pub fn settle(lock: &OwnedFd) -> Result<()> {
-    nix::sys::uio::pwrite(lock, MADE, 0).map(drop).context("settle lock", "")
+    let mut text = [0; HALF_MADE.len()];
+    let read = nix::sys::uio::pread(lock, &mut text, 0).context("settle lock", "")?;
+    // One that says nothing must not come to say that it is not to be removed.
+    match text[..read] == *HALF_MADE {
+        true => nix::sys::uio::pwrite(lock, MADE, 0).map(drop).context("settle lock", ""),
+        false => Ok(()),
+    }
 }
 
 /// What a lock file tells of a container that nobody holds.
@@ -59,15 +65,19 @@ pub fn settle(lock: &OwnedFd) -> Result<()> {
 pub struct Marks {
     /// Unless it has run, it was never made to the end.
     pub half_made: bool,
-    /// Once it has run, it is to go.
+    /// Once it has run, it is to go. Also where the file doesn't tell, as one of an older library or one that a
+    /// crash emptied: then the record does.
     pub auto_remove: bool,
 }
 
 impl Marks {
     /// Reads them; none when the file is gone.
     pub fn read(path: &Path) -> Result<Marks> {
-        let text = fs::read_if_exists(path, 64)?.unwrap_or_default();
-        Ok(Marks { half_made: text.starts_with(HALF_MADE), auto_remove: text.ends_with(AUTO_REMOVE) })
+        let Some(text) = fs::read_if_exists(path, 64)? else {
+            return Ok(Marks { half_made: false, auto_remove: false });
+        };
+        let (made, half_made) = (text.starts_with(MADE), text.starts_with(HALF_MADE));
+        Ok(Marks { half_made, auto_remove: !(made || half_made) || text.ends_with(AUTO_REMOVE) })
     }
 }
 
@@ -115,6 +125,18 @@ mod tests {
             assert_eq!(marks(), (true, auto_remove));
             settle(&lock).unwrap();
             assert_eq!(marks(), (false, auto_remove));
+        }
+    }
+
+    #[test]
+    fn a_lock_file_that_says_nothing_leaves_it_to_the_record() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        for torn in [&b""[..], &[0; 21]] {
+            let _ = fs::remove_file(&path);
+            fs::write_new(&path, torn).unwrap();
+            settle(&hold(&path, "c").unwrap()).unwrap();
+            assert_eq!(Marks::read(&path).unwrap(), Marks { half_made: false, auto_remove: true });
         }
     }
 }
