@@ -186,15 +186,22 @@ fn fill(staged: &ContainerPaths, record: &Record) -> Result<()> {
 /// Changes a container's record. Nobody else does between the reading and the writing: what they had changed would
 /// be lost. Nothing is written when `edit` fails.
 pub fn change<T>(paths: &Paths, id: &ContainerId, edit: impl FnOnce(&mut Record) -> Result<T>) -> Result<T> {
-    let _guard = lock_record(paths, id)?;
-    let mut record = record::read::<Record>(&paths.container(id).record())?.ok_or_else(|| gone(id))?;
+    let (_guard, mut record) = lock_record(paths, id)?;
     let edited = edit(&mut record)?;
     write(paths, &record).map(|()| edited)
 }
 
-fn lock_record(paths: &Paths, id: &ContainerId) -> Result<lock::Lock> {
-    lock::exclusive(&paths.container(id).record_lock())
-        .map_err(|e| if e.errno() == Some(libc::ENOENT) { gone(id) } else { e })
+/// A container's record, which nobody else changes as long as it is locked.
+fn lock_record(paths: &Paths, id: &ContainerId) -> Result<(lock::Lock, Record)> {
+    let at = paths.container(id);
+    let guard = lock::exclusive(&at.record_lock()).map_err(|e| or_gone(id, e))?;
+    let record = record::read::<Record>(&at.record())?.ok_or_else(|| gone(id))?;
+    Ok((guard, record))
+}
+
+/// Where the directory is missing, the container is.
+fn or_gone(id: &ContainerId, e: Error) -> Error {
+    if e.errno() == Some(libc::ENOENT) { gone(id) } else { e }
 }
 
 fn gone(id: &ContainerId) -> Error {
@@ -204,7 +211,7 @@ fn gone(id: &ContainerId) -> Error {
 fn write(paths: &Paths, record: &Record) -> Result<()> {
     let at = paths.container(&record.id);
     let staged = at.dir().join(".record.json");
-    fs::replace(&at.record(), &staged, &record::encode(&at.record(), record)?)
+    fs::replace(&at.record(), &staged, &record::encode(&at.record(), record)?).map_err(|e| or_gone(&record.id, e))
 }
 
 /// A name is a symlink whose text is the id: made exclusively, and whole from the first instant.
@@ -254,8 +261,7 @@ pub fn owner_of(paths: &Paths, name: &Name) -> Result<Option<ContainerId>> {
 
 /// Gives a container another name.
 pub fn rename(paths: &Paths, id: &ContainerId, name: Name) -> Result<()> {
-    let _guard = lock_record(paths, id)?;
-    let mut record = record::read::<Record>(&paths.container(id).record())?.ok_or_else(|| gone(id))?;
+    let (_guard, mut record) = lock_record(paths, id)?;
     let old = std::mem::replace(&mut record.name, name);
     if old == record.name {
         return Ok(());
@@ -498,6 +504,9 @@ pub(crate) mod tests {
         assert_eq!(load(&store.paths, id).unwrap().unwrap().record.unenforced.len(), 100);
         let nobody = ContainerId::from_random([9; 32]);
         assert_eq!(change(&store.paths, &nobody, |_| Ok(())).unwrap_err().kind(), Kind::NotFound);
+        let removed_meanwhile = change(&store.paths, id, |record| Ok(unlist(&store.paths, record).map(drop)));
+        let error = removed_meanwhile.unwrap_err();
+        assert!(error.kind() == Kind::NotFound && error.to_string().contains("removed meanwhile"), "{error}");
     }
 
     #[test]
