@@ -24,8 +24,10 @@ pub enum Reply {
     Addresses(Vec<IpAddr>),
     /// There is no such name.
     NoSuchName,
-    /// Nothing in time, or nothing of use: another server may know.
+    /// Nothing of use: another server may know.
     Failed,
+    /// Nothing at all: nobody is there, or it took too long.
+    Silent,
 }
 
 /// Asks `server` for the addresses of `name`; an error only for a name that can't be asked for, or a cancel.
@@ -37,7 +39,9 @@ pub fn ask(server: SocketAddr, name: &str, timeout: Duration, cancel: &Cancel) -
         return Err(io::Error::other("cancelled").into());
     }
     // What one question brought counts, whatever became of the other: some servers never answer for AAAA.
-    replies.extend(asked.is_err().then_some(Reply::Failed));
+    if asked.is_err() {
+        replies.push(if replies.is_empty() { Reply::Silent } else { Reply::Failed });
+    }
     Ok(merged(replies))
 }
 
@@ -166,6 +170,7 @@ fn merged(replies: Vec<Reply>) -> Reply {
         replies.iter().flat_map(|r| if let Reply::Addresses(found) = r { &found[..] } else { &[] }).copied().collect();
     match found.is_empty() {
         false => Reply::Addresses(found),
+        true if replies.contains(&Reply::Silent) => Reply::Silent,
         true if replies.contains(&Reply::Failed) => Reply::Failed,
         true if replies.contains(&Reply::NoSuchName) => Reply::NoSuchName,
         true => Reply::Addresses(found),

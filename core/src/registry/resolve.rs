@@ -114,14 +114,15 @@ impl fmt::Display for NoServer {
 
 impl std::error::Error for NoServer {}
 
-/// The addresses of the first of the names that `host` may stand for. A domain of the search list whose servers
-/// fail says nothing of the other names: as in Go, they are asked nevertheless.
+/// The addresses of the first of the names that `host` may stand for. As in the C library, a failure that a server
+/// tells of says nothing of the other names, which are asked nevertheless; where none answers, none would for these.
 fn ask(conf: &ResolvConf, host: &str, cancel: &Cancel) -> Result<Vec<IpAddr>, Error> {
     let mut failed = false;
     for name in conf.names(host) {
         match ask_for(conf, &name, cancel)? {
             Reply::Addresses(found) if !found.is_empty() => return Ok(found),
             Reply::Failed => failed = true,
+            Reply::Silent => return Err(Error::Other(Box::new(NoServer))),
             _ => {}
         }
     }
@@ -130,15 +131,17 @@ fn ask(conf: &ResolvConf, host: &str, cancel: &Cancel) -> Result<Vec<IpAddr>, Er
 
 /// Each server in turn, as often as allowed. One that knows of no such name has the last word on it.
 fn ask_for(conf: &ResolvConf, name: &str, cancel: &Cancel) -> Result<Reply, Error> {
+    let mut failure = Reply::Silent;
     for _ in 0..conf.attempts {
         for server in &conf.servers {
             match dns::ask(*server, name, conf.timeout, cancel)? {
-                Reply::Failed => {}
+                Reply::Silent => {}
+                Reply::Failed => failure = Reply::Failed,
                 reply => return Ok(reply),
             }
         }
     }
-    Ok(Reply::Failed)
+    Ok(failure)
 }
 
 #[cfg(test)]
@@ -278,6 +281,19 @@ mod tests {
         assert_eq!(asked(&conf(&[server]), "r").unwrap().len(), 2);
         let none = asked(&conf(&[server]), "other.intern.io").unwrap_err();
         assert_eq!(none, Error::HostNotFound.to_string());
+    }
+
+    #[test]
+    fn servers_that_do_not_answer_at_all_are_not_asked_for_the_other_names() {
+        let (tell, told) = std::sync::mpsc::channel();
+        let silent = serve(move |q| {
+            tell.send(q.questions[0].qname.to_string()).unwrap();
+            None
+        });
+        let closed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let conf = ResolvConf { timeout: Duration::from_millis(50), attempts: 1, ..conf(&[silent, closed]) };
+        assert!(asked(&conf, "r").unwrap_err().contains("no name server"));
+        assert!(told.try_iter().all(|name| name == "r.intern.io"));
     }
 
     #[test]

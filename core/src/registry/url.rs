@@ -25,6 +25,9 @@ impl Origin {
     }
 
     /// True for what answers on this machine alone: itself, and the link that clouds give credentials out on.
+    ///
+    /// Told by addresses as they are spelled, and `localhost`. Other names are not looked at: one that leads to such
+    /// an address is not known here.
     pub fn is_inside(&self) -> bool {
         is_inside(&self.host)
     }
