@@ -172,7 +172,10 @@ mod tests {
 
     /// A name server; its thread ends with the process, as nothing can wake it.
     fn serve(answer: impl Fn(&Packet<'_>) -> Option<Vec<u8>> + Send + 'static) -> SocketAddr {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        serve_on(UdpSocket::bind("127.0.0.1:0").unwrap(), answer)
+    }
+
+    fn serve_on(socket: UdpSocket, answer: impl Fn(&Packet<'_>) -> Option<Vec<u8>> + Send + 'static) -> SocketAddr {
         let address = socket.local_addr().unwrap();
         std::thread::spawn(move || {
             let mut buffer = [0; 2048];
@@ -226,13 +229,18 @@ mod tests {
     #[test]
     fn an_answer_that_does_not_fit_is_fetched_whole() {
         use std::io::{Read, Write};
-        let server = serve(|q| {
+        // One port for both, which of one kind only may be another test's.
+        let both = || {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").ok()?;
+            Some((UdpSocket::bind(listener.local_addr().ok()?).ok()?, listener))
+        };
+        let (socket, listener) = std::iter::repeat_with(both).flatten().next().unwrap();
+        let server = serve_on(socket, |q| {
             let mut short = Packet::new_reply(q.id());
             short.set_flags(PacketFlag::RESPONSE | PacketFlag::TRUNCATION);
             short.questions.push(q.questions[0].clone());
             short.build_bytes_vec().ok()
         });
-        let listener = std::net::TcpListener::bind(server).unwrap();
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 for _ in 0..2 {
