@@ -2080,7 +2080,19 @@ int32_t sampan_exec_kill(const struct sampan_exec *exec, const char *signal, str
 int32_t sampan_exec_resize(const struct sampan_exec *exec, uint32_t rows, uint32_t columns, struct sampan_error **err);
 
 /**
- * Frees a handle with those streams that were not taken; NULL is allowed. The command goes on.
+ * Its output is thrown away from now on. Who has closed the descriptor of `sampan_exec_take_stdout` says so, or the
+ * command stops at a full pipe.
+ */
+int32_t sampan_exec_discard_stdout(const struct sampan_exec *exec, struct sampan_error **err);
+
+/**
+ * The same for its errors.
+ */
+int32_t sampan_exec_discard_stderr(const struct sampan_exec *exec, struct sampan_error **err);
+
+/**
+ * Frees a handle with those streams that were not taken; NULL is allowed. The command goes on, and what nobody has read
+ * by then is thrown away: streams are to be read to their end first.
  */
 void sampan_exec_free(struct sampan_exec *exec);
 

@@ -2,7 +2,7 @@
 //!
 //! Nothing that a client does or leaves undone makes the shim wait: sockets don't block, requests have a
 //! bound, and who says nothing is let go. A command's streams go from its pipes to the client directly; the
-//! shim keeps copies of them, so that the command goes on, its output unread, when its client is gone.
+//! shim keeps copies of them, so that the command goes on, its output unread, when its client is gone or has closed them.
 
 use core::ffi::CStr;
 
@@ -86,8 +86,10 @@ struct Client {
     /// a terminal's master. Of one that has joined the container: where its input is read, and nothing else.
     streams: [Fd; 3],
     terminal: bool,
-    /// Nobody reads what it writes.
+    /// The client gets no streams.
     detached: bool,
+    /// Which of its outputs nobody reads, by their places in `streams`.
+    unread: [bool; 3],
 }
 
 const NOBODY: Client = Client {
@@ -99,6 +101,7 @@ const NOBODY: Client = Client {
     streams: [-1; 3],
     terminal: false,
     detached: false,
+    unread: [false; 3],
 };
 
 impl Control {
@@ -135,7 +138,7 @@ impl Control {
             let joined = client.stage == Stage::Attached;
             match client.stage {
                 Stage::Starting if ready(&polls[1]) => client.hear_command(),
-                Stage::Running if client.is_unread() => client.drain(ready(&polls[1]), ready(&polls[2])),
+                Stage::Running => client.drain(ready(&polls[1]), ready(&polls[2])),
                 Stage::Attached if ready(&polls[1]) => client.feed(streams),
                 _ => {}
             }
@@ -224,15 +227,14 @@ impl Client {
             Stage::Free => [-1; 3],
             Stage::Silent => [self.socket, -1, -1],
             Stage::Starting => [self.socket, self.sync, -1],
-            Stage::Running if self.is_unread() => [self.socket, self.streams[1], self.streams[2]],
-            Stage::Running => [self.socket, -1, -1],
+            Stage::Running => [self.socket, self.unread(1), self.unread(2)],
             Stage::Attached => [self.socket, if room { self.streams[0] } else { -1 }, -1],
         }
     }
 
-    /// Nobody has the other ends of its outputs.
-    fn is_unread(&self) -> bool {
-        self.socket < 0 || self.detached
+    /// One of its outputs, if nobody else reads it.
+    fn unread(&self, number: usize) -> Fd {
+        if self.socket < 0 || self.unread[number] { self.streams[number] } else { -1 }
     }
 
     /// One packet, if there is one.
@@ -263,6 +265,9 @@ impl Client {
             Ok(Status::Resize { rows, columns }) if self.terminal => terminal::resize(self.streams[1], rows, columns),
             Ok(Status::Signal { number: number @ 1..=64 }) if self.pid > 0 => drop(sys::kill(self.pid, number)),
             Ok(Status::Abandon) if self.pid > 0 => self.kill_group(),
+            Ok(Status::Unread { streams }) => {
+                (1..3).filter(|n| streams & 1 << n != 0).for_each(|n| self.unread[n] = true);
+            }
             _ => {}
         }
     }
@@ -316,6 +321,7 @@ impl Client {
             streams: started.streams,
             terminal: head.tty,
             detached: head.detach,
+            unread: [head.detach; 3],
         };
         Ok(())
     }

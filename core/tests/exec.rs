@@ -258,6 +258,28 @@ fn a_command_goes_on_without_its_client_and_its_output_goes_nowhere() {
 }
 
 #[test]
+fn a_command_ends_that_writes_to_streams_which_nobody_reads_any_more() {
+    let host = Host::new();
+    let container = sleeper(&host);
+    let chatty = "head -c 1000000 /dev/zero; head -c 1000000 /dev/zero >&2";
+    for tty in [false, true] {
+        let mut exec = container.exec_start(&ExecOptions { tty, ..script(chatty) }, &Cancel::new()).unwrap();
+        drop((exec.take_stdout(), exec.take_stderr()));
+        exec.discard_stdout().unwrap();
+        exec.discard_stderr().unwrap();
+        assert_eq!(exec.wait(&Cancel::new()).unwrap().code, 0);
+    }
+    // What is still read loses nothing.
+    let mut exec = container.exec_start(&script(chatty), &Cancel::new()).unwrap();
+    drop(exec.take_stdout());
+    exec.discard_stdout().unwrap();
+    let mut errors = Vec::new();
+    File::from(exec.take_stderr().unwrap()).read_to_end(&mut errors).unwrap();
+    assert_eq!((errors.len(), exec.wait(&Cancel::new()).unwrap().code), (1_000_000, 0));
+    gone(&host, &container);
+}
+
+#[test]
 fn the_containers_end_ends_its_commands() {
     let host = Host::new();
     let container = sleeper(&host);

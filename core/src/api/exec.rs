@@ -9,7 +9,8 @@ use crate::{launch, ops};
 
 /// A command in a running container, started by this process.
 ///
-/// Dropping it does nothing to the command, which goes on with its output going nowhere.
+/// Dropping it does nothing to the command, which goes on with its output going nowhere: streams are to be read to their
+/// end first.
 #[derive(Debug)]
 pub struct Exec {
     command: launch::Command,
@@ -52,6 +53,16 @@ impl Exec {
     /// Sends it a signal: `SIGHUP`, `HUP` or `1`. One that has ended gets none.
     pub fn kill(&self, signal: &str) -> Result<()> {
         ops::exec::kill(&self.command, signal)
+    }
+
+    /// Its output is thrown away from now on. Who has closed his end says so, or the command stops at a full pipe.
+    pub fn discard_stdout(&self) -> Result<()> {
+        ops::exec::discard(&self.command, true, false)
+    }
+
+    /// The same for its errors.
+    pub fn discard_stderr(&self) -> Result<()> {
+        ops::exec::discard(&self.command, false, true)
     }
 
     /// Sets the size of its terminal.

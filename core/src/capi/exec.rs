@@ -116,7 +116,23 @@ pub unsafe extern "C" fn sampan_exec_resize(
     unsafe { entry(err, || self::exec(exec)?.resize(rows, columns)) }
 }
 
-/// Frees a handle with those streams that were not taken; NULL is allowed. The command goes on.
+/// Its output is thrown away from now on. Who has closed the descriptor of `sampan_exec_take_stdout` says so, or the
+/// command stops at a full pipe.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sampan_exec_discard_stdout(exec: *const sampan_exec, err: *mut *mut sampan_error) -> i32 {
+    // SAFETY: as the header says.
+    unsafe { entry(err, || self::exec(exec)?.discard_stdout()) }
+}
+
+/// The same for its errors.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sampan_exec_discard_stderr(exec: *const sampan_exec, err: *mut *mut sampan_error) -> i32 {
+    // SAFETY: as the header says.
+    unsafe { entry(err, || self::exec(exec)?.discard_stderr()) }
+}
+
+/// Frees a handle with those streams that were not taken; NULL is allowed. The command goes on, and what nobody has read
+/// by then is thrown away: streams are to be read to their end first.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sampan_exec_free(exec: *mut sampan_exec) {
     // SAFETY: as the header says.

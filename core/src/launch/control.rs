@@ -179,6 +179,11 @@ impl Command {
         self.say(&Status::Resize { rows, columns })
     }
 
+    /// Nobody reads its output (2) or its errors (4) any more: what comes there is thrown away.
+    pub fn unread(&self, streams: u32) -> Result<()> {
+        self.say(&Status::Unread { streams })
+    }
+
     fn say(&self, status: &Status) -> Result<()> {
         let mut packet = [0; PACKET_MAX];
         let n = status.encode(&mut packet);
@@ -257,12 +262,13 @@ fn try_next(socket: &OwnedFd) -> Result<Option<(Said, Vec<OwnedFd>)>> {
     loop {
         let mut packet = [0; PACKET_MAX];
         match receive(socket, &mut packet) {
-            Ok((0, _)) | Err(Errno::ECONNRESET) => {
+            Ok((0, _)) => {
                 return Err(Error::new(Kind::Launch, "run command", "").because("the container's shim was killed"));
             }
             Ok((n, fds)) => return said(&packet[..n]).map(|said| Some((said, fds))),
             Err(Errno::EAGAIN) => return Ok(None),
-            Err(Errno::EINTR) => {}
+            // It went without having heard all that we said. That is told once, and what it said itself lies behind it.
+            Err(Errno::EINTR | Errno::ECONNRESET) => {}
             Err(e) => return Err(e).context("hear from the shim", ""),
         }
     }
@@ -345,6 +351,16 @@ mod tests {
             assert_eq!(first.join().unwrap().unwrap().code, 3);
             assert_eq!(second.join().unwrap().unwrap().code, 3);
         });
+        assert_eq!(command.wait(&Cancel::new(), None).unwrap().code, 3);
+    }
+
+    #[test]
+    fn an_end_is_heard_even_if_the_shim_heard_no_more_of_us() {
+        let (socket, shim) = pair();
+        let command = Command { pid: 1, streams: Vec::new(), socket, heard: Mutex::default() };
+        command.signal(15).unwrap();
+        tell(&shim, Status::Exited { code: 3, signal: 0, oom_killed: false }, &[]);
+        drop(shim);
         assert_eq!(command.wait(&Cancel::new(), None).unwrap().code, 3);
     }
 

@@ -113,6 +113,11 @@ pub fn resize(command: &Command, rows: u32, columns: u32) -> Result<()> {
     command.resize(size(rows), size(columns))
 }
 
+/// Has what it still writes thrown away.
+pub fn discard(command: &Command, output: bool, errors: bool) -> Result<()> {
+    command.unread(u32::from(output) << 1 | u32::from(errors) << 2)
+}
+
 /// Until the command's end: what others hold its streams open for is not waited for.
 fn collect(command: &Command, ends: &mut Ends, input: &[u8], cancel: &Cancel) -> Result<(Exit, Vec<u8>, Vec<u8>)> {
     let mut collector = capture::Collector::new(ends, input)?;

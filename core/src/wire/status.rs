@@ -26,6 +26,8 @@ pub enum Status<'a> {
     Abandon,
     /// The pipes of a container's streams come along, in their order: 1 for input, 2 for output, 4 for errors.
     Attached { streams: u32 },
+    /// Client to shim: nobody reads these any more, 2 for output, 4 for errors; what comes there is thrown away.
+    Unread { streams: u32 },
 }
 
 impl<'a> Status<'a> {
@@ -44,6 +46,7 @@ impl<'a> Status<'a> {
             Status::Done => ([7, 0, 0, 0], none),
             Status::Abandon => ([8, 0, 0, 0], none),
             Status::Attached { streams } => ([9, streams, 0, 0], none),
+            Status::Unread { streams } => ([10, streams, 0, 0], none),
         };
         for (chunk, word) in packet.chunks_exact_mut(4).zip(words) {
             chunk.copy_from_slice(&word.to_ne_bytes());
@@ -67,6 +70,7 @@ impl<'a> Status<'a> {
             7 => Ok(Status::Done),
             8 => Ok(Status::Abandon),
             9 => Ok(Status::Attached { streams: a }),
+            10 => Ok(Status::Unread { streams: a }),
             _ => Err(Malformed),
         }
     }
