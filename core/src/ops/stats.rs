@@ -67,10 +67,11 @@ impl Reader {
         cancel.check("read statistics", self.id.short())?;
         let now = Instant::now();
         let due = self.due.unwrap_or(now);
-        self.due = due.max(now).checked_add(self.interval);
         if wait::until_released(&self.context, &self.id, Some(due), cancel)? {
             return Ok(None);
         }
+        // Now only, or a wait that is cancelled would cost an interval.
+        self.due = due.max(now).checked_add(self.interval);
         match stats(&self.context, &self.id) {
             // It has ended since, perhaps with its records.
             Err(error) if matches!(error.kind(), Kind::Conflict | Kind::NotFound) => Ok(None),
