@@ -83,6 +83,7 @@ export class Exec {
   take(): number[]
   wait(cancel: Cancel, callback: Callback): void
   kill(signal: string, callback: Callback): void
+  discard(stdout: boolean, stderr: boolean): void
   resize(rows: number, columns: number, callback: Callback): void
 }
 

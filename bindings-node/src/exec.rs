@@ -3,7 +3,7 @@
 use std::os::fd::{IntoRawFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use napi::Result;
+use napi::{Error, Result};
 use napi_derive::napi;
 
 use crate::call::{Callback, Cancel, spawn, value};
@@ -28,6 +28,21 @@ impl Exec {
     #[napi]
     pub fn pid(&self) -> i32 {
         self.exec.pid()
+    }
+
+    /// Output and errors that nobody reads any more are thrown away. It doesn't wait.
+    #[napi]
+    pub fn discard(&self, stdout: bool, stderr: bool) -> Result<()> {
+        let say = || -> sampan::Result<()> {
+            if stdout {
+                self.exec.discard_stdout()?;
+            }
+            if stderr {
+                self.exec.discard_stderr()?;
+            }
+            Ok(())
+        };
+        say().map_err(|error| Error::from_reason(error.to_string()))
     }
 
     /// Descriptors of its input, output and errors, for the caller to close; -1 for none, as in a second call.

@@ -12,13 +12,14 @@ use crate::value::to_python;
 #[pyclass(frozen, module = "sampan._sampan")]
 pub struct Exec {
     exec: sampan::Exec,
+    owner: u32,
     streams: Mutex<[Option<OwnedFd>; 3]>,
 }
 
 impl Exec {
     pub fn new(mut exec: sampan::Exec) -> Self {
         let streams = [exec.take_stdin(), exec.take_stdout(), exec.take_stderr()];
-        Exec { exec, streams: Mutex::new(streams) }
+        Exec { exec, owner: std::process::id(), streams: Mutex::new(streams) }
     }
 }
 
@@ -43,6 +44,22 @@ impl Exec {
 
     fn kill(&self, py: Python<'_>, signal: &str) -> PyResult<()> {
         brief(py, || self.exec.kill(signal))
+    }
+
+    /// Output and errors that nobody reads any more are thrown away. A forked child only closes copies, and says nothing.
+    fn discard(&self, py: Python<'_>, stdout: bool, stderr: bool) -> PyResult<()> {
+        if self.owner != std::process::id() {
+            return Ok(());
+        }
+        brief(py, || {
+            if stdout {
+                self.exec.discard_stdout()?;
+            }
+            if stderr {
+                self.exec.discard_stderr()?;
+            }
+            Ok(())
+        })
     }
 
     fn resize(&self, py: Python<'_>, rows: u32, columns: u32) -> PyResult<()> {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import pathlib
+import threading
 
 import pytest
 
@@ -42,6 +43,33 @@ def test_it_is_killed_with_its_with(engine: sampan.Engine, image: str) -> None:
         assert [p["command"] for p in container.top()] == ["sleep 1000"]
 
 
+def test_a_stream_needs_no_handle(engine: sampan.Engine, image: str) -> None:
+    with engine.container(image, "sleep 1000") as container:
+        stdout = container.exec_start("seq 300000").stdout
+        assert stdout and len(stdout.read().splitlines()) == 300000
+        # The output, which is dropped here, doesn't stop the command.
+        stderr = container.exec_start("sh -c 'head -c 1000000 /dev/zero; seq 300000 >&2'").stderr
+        assert stderr and len(stderr.read().splitlines()) == 300000
+
+
+def test_what_nobody_reads_any_more_is_thrown_away(engine: sampan.Engine, image: str) -> None:
+    with engine.container(image, "sleep 1000") as container:
+        for tty in (False, True):
+            e = container.exec_start("head -c 1000000 /dev/zero", tty=tty)
+            e.close()
+            assert e.wait(timeout=60) == 0
+
+
+def test_input_that_comes_too_late_is_no_error(engine: sampan.Engine, image: str) -> None:
+    with engine.container(image, "sleep 1000") as container:
+        for tty in (False, True):
+            with container.exec_start("cat", interactive=True, tty=tty) as e:
+                assert e.stdin
+                e.stdin.write("no end of a line")
+                e.kill()
+                e.wait()
+
+
 def test_statistics(engine: sampan.Engine, image: str) -> None:
     with engine.container(image, "sleep 1000") as container:
         assert container.stats()["id"] == container.id
@@ -68,6 +96,12 @@ def test_the_same_for_asyncio(store: pathlib.Path, engine: sampan.Engine, image:
                 pass
             assert (await e.wait()).signal == 9
             assert [p["command"] for p in await c.top()] == ["sleep 1000"]
+            # A stream needs no handle, and what nobody reads any more is thrown away.
+            stdout = (await c.exec_start("seq 300000")).stdout
+            assert stdout and len((await stdout.read()).splitlines()) == 300000
+            e = await c.exec_start("head -c 1000000 /dev/zero")
+            await e.aclose()
+            assert await e.wait(timeout=60) == 0
             async for reading in c.stats_stream(0.01):
                 assert reading["id"] == c.id
                 break
@@ -78,3 +112,46 @@ def test_the_same_for_asyncio(store: pathlib.Path, engine: sampan.Engine, image:
                 await asyncio.wait_for(readings.__anext__(), 0.05)
 
     asyncio.run(main())
+
+
+def test_a_start_that_is_cancelled_leaves_no_command(
+    store: pathlib.Path, engine: sampan.Engine, image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        opening = asyncio.Event()
+
+        async def never(*_: object) -> None:
+            opening.set()
+            await asyncio.Event().wait()
+
+        make = sampan.AsyncEngine(store / "root", run_dir=store / "run")
+        async with make.container(image, "sleep 1000") as c:
+            monkeypatch.setattr(asyncio.get_running_loop(), "connect_read_pipe", never)
+            start = asyncio.ensure_future(c.exec_start("sleep 2000"))
+            await opening.wait()
+            start.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await start
+            while [p["command"] for p in await c.top()] != ["sleep 1000"]:
+                await asyncio.sleep(0.01)
+
+    asyncio.run(asyncio.wait_for(main(), 60))
+
+
+def test_the_loop_reads_no_statistics_itself(
+    store: pathlib.Path, engine: sampan.Engine, image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[int] = []
+
+    async def main() -> None:
+        make = sampan.AsyncEngine(store / "root", run_dir=store / "run")
+        async with make.container(image, "sleep 1000") as c:
+            stream = c.sync.stats_stream
+            monkeypatch.setattr(
+                c.sync, "stats_stream", lambda *a, **k: threads.append(threading.get_ident()) or stream(*a, **k)
+            )
+            async for _ in c.stats_stream(0.01):
+                break
+
+    asyncio.run(main())
+    assert len(threads) == 1 and threads != [threading.get_ident()]

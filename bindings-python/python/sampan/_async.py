@@ -194,10 +194,13 @@ class AsyncContainer:
         run: Any = self.sync.exec
         return await _call(lambda: run(command, text=text, cancel=cancel, **options), cancel)
 
-    async def exec_start(self, command: Command, *, text: bool = True, **options: Any) -> AsyncExec:
-        """Starts a command in it and returns while it runs; takes what `Container.exec_start` takes."""
+    async def exec_start(self, command: Command, **options: Any) -> AsyncExec:
+        """Starts a command in it and returns while it runs; takes what `Container.exec_start` takes but `text`.
+
+        Its streams are of bytes.
+        """
         cancel = Cancel()
-        fields = {**options, "text": text, "cancel": cancel}
+        fields = {**options, "text": False, "cancel": cancel}
         started = await _call(lambda: self.sync.exec_start(command, **fields), cancel, lambda exec: exec.kill())
         return await AsyncExec.open(started)
 
@@ -221,7 +224,7 @@ class AsyncContainer:
     async def stats_stream(self, interval: float = 1.0) -> AsyncIterator[ContainerStats]:
         """What it uses now, and then again every `interval` seconds until it has ended; for `async for`."""
         cancel = Cancel()
-        readings = self.sync.stats_stream(interval, cancel=cancel)
+        readings = await _call(lambda: self.sync.stats_stream(interval, cancel=cancel))
         while (reading := await _call(lambda: next(readings, None), cancel)) is not None:
             yield reading
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import os
 from typing import TYPE_CHECKING, Any, Optional
 
 from ._call import call
@@ -23,7 +22,7 @@ class AsyncExec:
 
     def __init__(self, sync: Exec) -> None:
         self.sync = sync
-        """The same command for code that may block; its streams are in use here."""
+        """The same command for code that may block, without its streams, which are in use here."""
         self.pid = sync.pid
         """Its process id in the host's namespace."""
         self.stdin: Optional[asyncio.StreamWriter] = None
@@ -36,27 +35,42 @@ class AsyncExec:
 
     @classmethod
     async def open(cls, sync: Exec) -> AsyncExec:
-        """Takes the streams over into the running loop."""
+        """Takes the streams, which are of bytes, over into the running loop."""
         self = cls(sync)
+        try:
+            await self._take_over(sync)
+        except BaseException:
+            # Nobody has it yet, so nobody else could end it.
+            await self.aclose()
+            try:
+                sync.kill()
+            finally:
+                sync.close()
+            raise
+        sync.stdin = sync.stdout = sync.stderr = None
+        return self
+
+    async def _take_over(self, sync: Exec) -> None:
+        # As they are under their buffers, which are empty: an output that is open has the command.
+        sync.stdin, sync.stdout, sync.stderr = (_unbuffered(file) for file in (sync.stdin, sync.stdout, sync.stderr))
         if sync.stdin is not None:
             self.stdin = await self._writer(sync.stdin)
         if sync.stdout is not None:
             self.stdout = await self._reader(sync.stdout)
         if sync.stderr is not None:
             self.stderr = await self._reader(sync.stderr)
-        return self
 
     async def _reader(self, file: Any) -> asyncio.StreamReader:
         loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader(loop=loop)
-        transport, _ = await loop.connect_read_pipe(lambda: _Protocol(reader, loop=loop), _detached(file))
+        transport, _ = await loop.connect_read_pipe(lambda: _Protocol(reader, loop=loop), file)
         self._transports.append(transport)
         return reader
 
     async def _writer(self, file: Any) -> asyncio.StreamWriter:
         loop = asyncio.get_running_loop()
         protocol = _Protocol(asyncio.StreamReader(loop=loop), loop=loop)
-        transport, _ = await loop.connect_write_pipe(lambda: protocol, _detached(file))
+        transport, _ = await loop.connect_write_pipe(lambda: protocol, file)
         self._transports.append(transport)
         return asyncio.StreamWriter(transport, protocol, None, loop)
 
@@ -82,8 +96,10 @@ class AsyncExec:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.kill()
-        await self.aclose()
+        try:
+            await self.kill()
+        finally:
+            await self.aclose()
         try:
             await self.wait()
         except TimeoutError:
@@ -100,8 +116,5 @@ class _Protocol(asyncio.StreamReaderProtocol):
         super().connection_lost(None if ended else exc)
 
 
-def _detached(file: Any) -> Any:
-    """The descriptor of a file that nothing was read from, in a file of its own without a buffer."""
-    mode, fd = "rb" if file.readable() else "wb", os.dup(file.fileno())
-    file.close()
-    return os.fdopen(fd, mode, 0)
+def _unbuffered(file: Any) -> Any:
+    return None if file is None else file.detach()

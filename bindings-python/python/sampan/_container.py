@@ -8,7 +8,7 @@ from . import _html
 from ._exceptions import NotFoundError
 from ._exec import Exec
 from ._logs import BytesLines, Entries, TextLines, log_options
-from ._options import exec_options, streams, update_options
+from ._options import exec_options, signal_word, streams, update_options
 from ._results import BytesOutput, ExitStatus, Output, check
 
 TYPE_CHECKING = False
@@ -106,17 +106,17 @@ class Container:
             signal: Another signal than the container's stop signal.
             cancel: Ends the call from another thread.
         """
-        self._native.stop({"timeout": timeout, "signal": _signal(signal)}, cancel)
+        self._native.stop({"timeout": timeout, "signal": signal_word(signal)}, cancel)
 
     def restart(
         self, *, timeout: float | None = None, signal: str | int | None = None, cancel: Cancel | None = None
     ) -> None:
         """Stops it when it runs, and starts it again."""
-        self._native.restart({"timeout": timeout, "signal": _signal(signal)}, cancel)
+        self._native.restart({"timeout": timeout, "signal": signal_word(signal)}, cancel)
 
     def kill(self, signal: str | int = "SIGKILL") -> None:
         """Sends a signal to its process: `SIGHUP`, `HUP`, `1` or `signal.SIGHUP`."""
-        self._native.kill(_signal(signal) or "SIGKILL")
+        self._native.kill(signal_word(signal) or "SIGKILL")
 
     def wait(self, timeout: float | None = None, *, cancel: Cancel | None = None) -> ExitStatus:
         """Waits until it has ended, at most `timeout` seconds; then `TimeoutError`."""
@@ -426,11 +426,6 @@ def _row(info: ContainerInfo) -> tuple[object, ...]:
     ended = info["exit"]
     status = f"{info['status']} ({ended['code']})" if ended and info["status"] == "exited" else info["status"]
     return info["name"], info["id"][:12], info["image"], status, _html.command_text(info["command"])
-
-
-def _signal(signal: str | int | None) -> str | None:
-    # An IntEnum such as signal.SIGHUP prints its name in some versions and its number in others.
-    return str(int(signal)) if isinstance(signal, int) else signal
 
 
 _check = check

@@ -6,10 +6,12 @@ import contextlib
 import errno
 import io
 
+from ._options import signal_word
 from ._results import ExitStatus
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import IO, Any, Optional
 
     from . import _sampan
@@ -32,9 +34,13 @@ class Exec:
 
         Text is sent line by line, bytes with `flush()`.
         """
-        self.stdout: Optional[IO[Any]] = None if stdout is None else _reader(stdout, text)
-        """Where its output is read from: a file, an iterator of lines."""
-        self.stderr: Optional[IO[Any]] = None if stderr is None else _reader(stderr, text)
+        self.stdout: Optional[IO[Any]] = (
+            None if stdout is None else _reader(stdout, text, lambda: native.discard(True, False))
+        )
+        """Where its output is read from: a file, an iterator of lines. Once it is closed, output is thrown away."""
+        self.stderr: Optional[IO[Any]] = (
+            None if stderr is None else _reader(stderr, text, lambda: native.discard(False, True))
+        )
         """Where its errors are read from; with a terminal, they come with the output."""
 
     def wait(self, timeout: float | None = None, *, cancel: Cancel | None = None) -> ExitStatus:
@@ -43,7 +49,7 @@ class Exec:
 
     def kill(self, signal: str | int = "SIGKILL") -> None:
         """Sends it a signal: `SIGHUP`, `HUP`, `1` or `signal.SIGHUP`. One that has ended gets none."""
-        self._native.kill(str(int(signal)) if isinstance(signal, int) else signal)
+        self._native.kill(signal_word(signal) or "SIGKILL")
 
     def resize(self, height: int, width: int) -> None:
         """Sets the size of its terminal."""
@@ -59,8 +65,10 @@ class Exec:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.kill()
-        self.close()
+        try:
+            self.kill()
+        finally:
+            self.close()
         with contextlib.suppress(TimeoutError):
             self.wait()
 
@@ -69,9 +77,12 @@ class Exec:
 
 
 def _close(stream: IO[Any]) -> None:
-    # What was still in the buffer is nobody's any more.
-    with contextlib.suppress(BrokenPipeError):
+    try:
         stream.close()
+    except OSError as error:
+        # What was still in the buffer is nobody's any more: a pipe says EPIPE then, and a terminal EIO.
+        if error.errno not in (errno.EPIPE, errno.EIO):
+            raise
 
 
 class _Stream(io.FileIO):
@@ -95,14 +106,28 @@ class _Stream(io.FileIO):
             return _end(error, b"")
 
 
+class _Output(_Stream):
+    """Has the command for as long as it is open: when nobody has it, what it writes is thrown away."""
+
+    def __init__(self, fd: int, discard: Callable[[], None]) -> None:
+        self._discard = discard
+        super().__init__(fd, "rb")
+
+    def close(self) -> None:
+        closed = self.closed
+        super().close()
+        if not closed:
+            self._discard()
+
+
 def _end(error: OSError, end: Any) -> Any:
     if error.errno != errno.EIO:
         raise error
     return end
 
 
-def _reader(fd: int, text: bool) -> IO[Any]:
-    stream = io.BufferedReader(_Stream(fd, "rb"))
+def _reader(fd: int, text: bool, discard: Callable[[], None]) -> IO[Any]:
+    stream = io.BufferedReader(_Output(fd, discard))
     return io.TextIOWrapper(stream, "utf-8", "replace", newline="\n") if text else stream
 
 

@@ -72,6 +72,12 @@ def update_options(sizes: Mapping[str, Size | None], rest: Mapping[str, Any]) ->
     return {**{name: None if given is None else size(name, given) for name, given in sizes.items()}, **rest}
 
 
+def signal_word(signal: str | int | None) -> str | None:
+    """A signal by name or number as a word."""
+    # An IntEnum such as signal.SIGHUP prints its name in some versions and its number in others.
+    return str(int(signal)) if isinstance(signal, int) else signal
+
+
 def words(command: Command) -> list[str]:
     """A command as words; a string is split as a shell would, without running one."""
     if command is None:
