@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import pathlib
 import threading
+from typing import Any
 
 import pytest
 
@@ -147,9 +148,12 @@ def test_the_loop_reads_no_statistics_itself(
         make = sampan.AsyncEngine(store / "root", run_dir=store / "run")
         async with make.container(image, "sleep 1000") as c:
             stream = c.sync.stats_stream
-            monkeypatch.setattr(
-                c.sync, "stats_stream", lambda *a, **k: threads.append(threading.get_ident()) or stream(*a, **k)
-            )
+
+            def noted(*args: Any, **options: Any) -> Any:
+                threads.append(threading.get_ident())
+                return stream(*args, **options)
+
+            monkeypatch.setattr(c.sync, "stats_stream", noted)
             async for _ in c.stats_stream(0.01):
                 break
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
-    from ._keywords import RunKeywords
+    from ._keywords import ExecKeywords, ExecStartKeywords, LogKeywords, RunKeywords
     from ._logs import Moment
     from ._options import Command
     from ._progress import Progress
@@ -127,29 +127,9 @@ class AsyncContainer:
         return await _call(lambda: self.sync.wait(timeout, cancel=cancel), cancel)
 
     @overload
-    def logs(
-        self,
-        *,
-        follow: bool = False,
-        text: Literal[True] = True,
-        stdout: bool = True,
-        stderr: bool = True,
-        since: Moment = None,
-        until: Moment = None,
-        tail: int | str | None = None,
-    ) -> AsyncLines[str]: ...
+    def logs(self, *, text: Literal[True] = True, **options: Unpack[LogKeywords]) -> AsyncLines[str]: ...
     @overload
-    def logs(
-        self,
-        *,
-        follow: bool = False,
-        text: Literal[False],
-        stdout: bool = True,
-        stderr: bool = True,
-        since: Moment = None,
-        until: Moment = None,
-        tail: int | str | None = None,
-    ) -> AsyncLines[bytes]: ...
+    def logs(self, *, text: Literal[False], **options: Unpack[LogKeywords]) -> AsyncLines[bytes]: ...
     def logs(
         self,
         *,
@@ -185,23 +165,27 @@ class AsyncContainer:
             raise late(self.sync, log, timeout) from None
 
     @overload
-    async def exec(self, command: Command, *, text: Literal[True] = True, **options: Any) -> Output: ...
+    async def exec(
+        self, command: Command, *, text: Literal[True] = True, **options: Unpack[ExecKeywords]
+    ) -> Output: ...
     @overload
-    async def exec(self, command: Command, *, text: Literal[False], **options: Any) -> BytesOutput: ...
-    async def exec(self, command: Command, *, text: bool = True, **options: Any) -> Union[Output, BytesOutput]:
+    async def exec(self, command: Command, *, text: Literal[False], **options: Unpack[ExecKeywords]) -> BytesOutput: ...
+    async def exec(
+        self, command: Command, *, text: bool = True, **options: Unpack[ExecKeywords]
+    ) -> Union[Output, BytesOutput]:
         """Runs a command in it to the command's end; takes what `Container.exec` takes. A cancelled task kills it."""
         cancel = Cancel()
         run: Any = self.sync.exec
         return await _call(lambda: run(command, text=text, cancel=cancel, **options), cancel)
 
-    async def exec_start(self, command: Command, **options: Any) -> AsyncExec:
+    async def exec_start(self, command: Command, **options: Unpack[ExecStartKeywords]) -> AsyncExec:
         """Starts a command in it and returns while it runs; takes what `Container.exec_start` takes but `text`.
 
         Its streams are of bytes.
         """
         cancel = Cancel()
-        fields = {**options, "text": False, "cancel": cancel}
-        started = await _call(lambda: self.sync.exec_start(command, **fields), cancel, lambda exec: exec.kill())
+        start = lambda: self.sync.exec_start(command, text=False, cancel=cancel, **options)  # noqa: E731
+        started = await _call(start, cancel, lambda exec: exec.kill())
         return await AsyncExec.open(started)
 
     async def pause(self) -> None:

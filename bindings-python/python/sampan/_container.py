@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from typing import Any, Literal, Union, overload
 
+    from typing_extensions import Unpack
+
     from . import _sampan
     from ._engine import Engine
+    from ._keywords import ExecKeywords, LogKeywords
     from ._logs import Moment
     from ._options import Command, Path, Size
     from ._sampan import Cancel
@@ -126,29 +129,11 @@ class Container:
 
         @overload
         def logs(
-            self,
-            *,
-            follow: bool = False,
-            text: Literal[True] = True,
-            stdout: bool = True,
-            stderr: bool = True,
-            since: Moment = None,
-            until: Moment = None,
-            tail: int | str | None = None,
-            timestamps: bool = False,
+            self, *, text: Literal[True] = True, timestamps: bool = False, **options: Unpack[LogKeywords]
         ) -> TextLines: ...
         @overload
         def logs(
-            self,
-            *,
-            follow: bool = False,
-            text: Literal[False],
-            stdout: bool = True,
-            stderr: bool = True,
-            since: Moment = None,
-            until: Moment = None,
-            tail: int | str | None = None,
-            timestamps: bool = False,
+            self, *, text: Literal[False], timestamps: bool = False, **options: Unpack[LogKeywords]
         ) -> BytesLines: ...
 
     def logs(
@@ -212,32 +197,18 @@ class Container:
             self,
             command: Command,
             *,
-            env: Union[Mapping[str, object], Iterable[str], None] = None,
-            user: str | int | None = None,
-            workdir: Path | None = None,
-            stdin: bytes | str | None = None,
-            tty: bool = False,
-            privileged: bool = False,
-            timeout: float | None = None,
             text: Literal[True] = True,
-            check: bool = False,
             cancel: Cancel | None = None,
+            **options: Unpack[ExecKeywords],
         ) -> Output: ...
         @overload
         def exec(
             self,
             command: Command,
             *,
-            env: Union[Mapping[str, object], Iterable[str], None] = None,
-            user: str | int | None = None,
-            workdir: Path | None = None,
-            stdin: bytes | str | None = None,
-            tty: bool = False,
-            privileged: bool = False,
-            timeout: float | None = None,
             text: Literal[False],
-            check: bool = False,
             cancel: Cancel | None = None,
+            **options: Unpack[ExecKeywords],
         ) -> BytesOutput: ...
 
     def exec(

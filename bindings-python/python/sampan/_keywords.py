@@ -1,12 +1,13 @@
-"""The keywords of a run, for type checkers; nothing here is needed at run time."""
+"""The keywords of calls that have many, for type checkers; nothing here is needed at run time."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any, Optional, Union
+from typing import Any, Optional, TypedDict, Union
 
 from . import _types
+from ._logs import Moment
 
 _Path = Union[str, "os.PathLike[str]"]
 
@@ -24,3 +25,39 @@ class RunKeywords(_types.RunKeywords, total=False):
     volumes: Union[Mapping[Any, Any], Iterable[_Path], None]
     tmpfs: Union[Mapping[str, str], Iterable[_Path], None]
     ports: Optional[object]
+
+
+class LogKeywords(TypedDict, total=False):
+    """What to read of a log."""
+
+    follow: bool
+    stdout: bool
+    stderr: bool
+    since: Moment
+    until: Moment
+    tail: Union[int, str, None]
+
+
+class _CommandKeywords(TypedDict, total=False):
+    env: Union[Mapping[str, object], Iterable[str], None]
+    user: Union[str, int, None]
+    workdir: Optional[_Path]
+    tty: bool
+    privileged: bool
+    timeout: Optional[float]
+
+
+class ExecKeywords(_CommandKeywords, total=False):
+    """A command that is run to its end."""
+
+    stdin: Union[bytes, str, None]
+    check: bool
+
+
+class ExecStartKeywords(_CommandKeywords, total=False):
+    """A command that runs meanwhile."""
+
+    interactive: bool
+    rows: Optional[int]
+    columns: Optional[int]
+    detach: bool
