@@ -2,11 +2,12 @@
 
 import { Socket } from 'node:net'
 import { PassThrough, type Readable, type Writable } from 'node:stream'
-import { ReadStream, WriteStream } from 'node:tty'
+import { ReadStream } from 'node:tty'
 import type * as native from '../native.cjs'
 import { brief, deadline, long, type Abortable } from './call.js'
 import { fromFields } from './convert.js'
 import { SampanError } from './errors.js'
+import { TerminalInput } from './terminal.js'
 import type { ExitStatus } from './types.js'
 
 /** A command in a running container, started by `Container.execStart`; `await using` kills it if it still runs. */
@@ -16,7 +17,7 @@ export class Exec {
   readonly pid: number
   /** Where its input is written to, when it is `interactive`; its end is the end of the input. */
   readonly stdin: Writable | null
-  /** Where its output is read from. */
+  /** Where its output is read from; once it is destroyed, output is thrown away. */
   readonly stdout: Readable | null
   /** Where its errors are read from; with a terminal, they come with the output. */
   readonly stderr: Readable | null
@@ -26,9 +27,12 @@ export class Exec {
     this.#native = handle
     this.pid = handle.pid()
     const [stdin, stdout, stderr] = handle.take() as [number, number, number]
-    this.stdin = stdin < 0 ? null : tty ? masterInput(stdin) : new Socket({ fd: stdin, readable: false, writable: true })
+    this.stdin = stdin < 0 ? null : tty ? new TerminalInput(stdin) : new Socket({ fd: stdin, readable: false, writable: true })
     this.stdout = stdout < 0 ? null : tty ? masterOutput(stdout) : pipeOutput(stdout)
     this.stderr = stderr < 0 ? null : pipeOutput(stderr)
+    // They hold the handle for as long as they are open: when nobody has it, output is thrown away.
+    this.stdout?.once('close', () => discard(handle, true, false))
+    this.stderr?.once('close', () => discard(handle, false, true))
   }
 
   /** Waits until it has ended, at most `timeout` seconds. */
@@ -60,8 +64,13 @@ export class Exec {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.kill()
-    this.close()
+    // What it has not read of its input is nobody's any more.
+    this.stdin?.on('error', () => {})
+    try {
+      await this.kill()
+    } finally {
+      this.close()
+    }
     await this.wait().catch((error: unknown) => {
       if (!(error instanceof SampanError && error.code === 'timeout')) throw error
     })
@@ -81,10 +90,10 @@ function masterOutput(fd: number): Readable {
   return master.pipe(output)
 }
 
-/** The end of a terminal's input is a key that is typed, not an end of the stream. */
-function masterInput(fd: number): Writable {
-  const master = new WriteStream(fd)
-  // After the end of the command nobody takes it any more.
-  master.on('error', () => {})
-  return master
+function discard(handle: native.Exec, stdout: boolean, stderr: boolean): void {
+  try {
+    handle.discard(stdout, stderr)
+  } catch {
+    // A listener has nobody to tell, and a shim that can't be spoken to can't be waited for either.
+  }
 }

@@ -1,10 +1,12 @@
 //! A command in a container, while it runs.
 
+use std::io::IsTerminal;
 use std::os::fd::{IntoRawFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use napi::{Error, Result};
 use napi_derive::napi;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use crate::call::{Callback, Cancel, spawn, value};
 
@@ -19,8 +21,17 @@ pub struct Exec {
 impl Exec {
     pub(crate) fn new(mut exec: sampan::Exec) -> Self {
         let streams = [exec.take_stdin(), exec.take_stdout(), exec.take_stderr()];
+        // Node waits for a full terminal with a timer, for it has few threads. Should this fail, one of those waits.
+        if let Some(master) = streams[0].as_ref().filter(|stdin| stdin.is_terminal()) {
+            let _ = unblock(master);
+        }
         Exec { exec: Arc::new(exec), streams: Arc::new(Mutex::new(streams)) }
     }
+}
+
+fn unblock(fd: &OwnedFd) -> nix::Result<i32> {
+    let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
+    fcntl(fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))
 }
 
 #[napi]

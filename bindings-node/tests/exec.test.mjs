@@ -3,6 +3,8 @@ import assert from 'node:assert/strict'
 import { createInterface } from 'node:readline'
 import { text } from 'node:stream/consumers'
 import { after, before, test } from 'node:test'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { setUp } from './fixtures.mjs'
 
 let at, container
@@ -37,6 +39,51 @@ test('a terminal has an end', async () => {
   assert.equal(e.stderr, null)
   assert.equal((await e.wait()).code, 0)
   e.close()
+})
+
+test('a stream needs no handle', async () => {
+  setFlagsFromString('--expose-gc')
+  const gc = runInNewContext('gc')
+  for (const tty of [false, true]) {
+    const start = async () => (await container.execStart(['seq', '300000'], { tty })).stdout
+    const stdout = await start()
+    for (let i = 0; i < 5; i++) {
+      gc()
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    assert.equal((await text(stdout)).trimEnd().split('\n').length, 300000)
+  }
+})
+
+test('what nobody reads any more is thrown away', async () => {
+  for (const tty of [false, true]) {
+    const e = await container.execStart(['head', '-c', '1000000', '/dev/zero'], { tty })
+    e.close()
+    assert.equal((await e.wait({ timeout: 60 })).code, 0)
+  }
+})
+
+test('a terminal takes as much as comes', async () => {
+  const lines = 200_000
+  const script = `stty -echo; echo ready; head -n ${lines}`
+  const e = await container.execStart(['sh', '-c', script], { tty: true, interactive: true })
+  const read = createInterface(e.stdout)[Symbol.asyncIterator]()
+  assert.equal((await read.next()).value, 'ready')
+  e.stdin.write('x\n'.repeat(lines))
+  let count = 0
+  while (!(await read.next()).done) count++
+  assert.equal(count, lines)
+  assert.equal((await e.wait()).code, 0)
+  e.close()
+})
+
+test('input that comes too late is no error', async () => {
+  for (const tty of [false, true]) {
+    const e = await container.execStart(['sleep', '2000'], { tty, interactive: true })
+    for (let i = 0; i < 100; i++) e.stdin.write('x'.repeat(10_000))
+    await e[Symbol.asyncDispose]()
+    assert.equal((await e.wait()).signal, 9)
+  }
 })
 
 test('it is killed with its scope', async () => {
