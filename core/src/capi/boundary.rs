@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::ffi::c_char;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
 
 use super::arena::{self, Arena};
 use super::cancel::sampan_cancel;
@@ -101,6 +102,11 @@ pub fn kept<R: Record>(record: &R) -> *mut R::C {
     arena::give(value, arena)
 }
 
+/// The same for one that may not be there: NULL then.
+pub fn kept_if<R: Record>(record: Option<&R>) -> *mut R::C {
+    record.map_or(ptr::null_mut(), kept)
+}
+
 /// Frees a handle; NULL is nothing.
 ///
 /// # Safety
@@ -113,7 +119,7 @@ pub unsafe fn unbox<T>(handle: *mut T) {
 }
 
 /// Refuses NULL.
-pub fn not_null<T>(pointer: *const T, name: &'static str) -> Result<()> {
+fn not_null<T>(pointer: *const T, name: &'static str) -> Result<()> {
     match pointer.is_null() {
         true => Err(Error::new(Kind::InvalidArgument, "read argument", name).because("it is NULL")),
         false => Ok(()),
@@ -128,6 +134,16 @@ pub unsafe fn reference<'a, T>(pointer: *const T, name: &'static str) -> Result<
     not_null(pointer, name)?;
     // SAFETY: not NULL, and vouched for by the caller.
     Ok(unsafe { &*pointer })
+}
+
+/// The same, for a handle that one thread has at a time.
+///
+/// # Safety
+/// `pointer` is NULL, or valid for `'a` and nobody else's for as long.
+pub unsafe fn exclusive<'a, T>(pointer: *mut T, name: &'static str) -> Result<&'a mut T> {
+    not_null(pointer, name)?;
+    // SAFETY: not NULL, and vouched for by the caller.
+    Ok(unsafe { &mut *pointer })
 }
 
 /// A text that must be there.

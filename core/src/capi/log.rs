@@ -1,8 +1,6 @@
 //! A log, pulled entry by entry.
 
-use std::ptr;
-
-use super::boundary::{entry_to, kept, not_null, unbox};
+use super::boundary::{entry_to, exclusive, kept, kept_if, unbox};
 use super::cancel::{sampan_cancel, token};
 use super::error::sampan_error;
 use super::generated::{sampan_log_entry, sampan_log_entry_list};
@@ -23,12 +21,9 @@ pub unsafe extern "C" fn sampan_log_next(
     err: *mut *mut sampan_error,
 ) -> i32 {
     let next = || {
-        not_null(log, "log")?;
-        // SAFETY: not NULL, and this thread has it alone, as the header says.
-        let log = unsafe { &mut *log };
-        // SAFETY: as the header says.
-        let entry = log.0.get_mut("log")?.next(&unsafe { token(cancel) })?;
-        Ok(entry.map_or(ptr::null_mut(), |entry| kept(&entry)))
+        // SAFETY: as the header says: this thread has the log alone.
+        let (log, cancel) = unsafe { (exclusive(log, "log")?, token(cancel)) };
+        Ok(kept_if(log.0.get_mut("log")?.next(&cancel)?.as_ref()))
     };
     // SAFETY: as the header says.
     unsafe { entry_to(out, err, next) }
@@ -47,11 +42,9 @@ pub unsafe extern "C" fn sampan_log_next_batch(
     err: *mut *mut sampan_error,
 ) -> i32 {
     let next = || {
-        not_null(log, "log")?;
-        // SAFETY: not NULL, and this thread has it alone, as the header says.
-        let log = unsafe { &mut *log };
-        // SAFETY: as the header says.
-        Ok(kept(&log.0.get_mut("log")?.next_batch(most, &unsafe { token(cancel) })?))
+        // SAFETY: as the header says: this thread has the log alone.
+        let (log, cancel) = unsafe { (exclusive(log, "log")?, token(cancel)) };
+        Ok(kept(&log.0.get_mut("log")?.next_batch(most, &cancel)?))
     };
     // SAFETY: as the header says.
     unsafe { entry_to(out, err, next) }

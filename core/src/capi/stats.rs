@@ -1,8 +1,6 @@
 //! What a container uses, pulled reading by reading.
 
-use std::ptr;
-
-use super::boundary::{entry_to, kept, not_null, unbox};
+use super::boundary::{entry_to, exclusive, kept_if, unbox};
 use super::cancel::{sampan_cancel, token};
 use super::error::sampan_error;
 use super::generated::sampan_container_stats;
@@ -24,12 +22,9 @@ pub unsafe extern "C" fn sampan_stats_stream_next(
     err: *mut *mut sampan_error,
 ) -> i32 {
     let next = || {
-        not_null(stream, "stream")?;
-        // SAFETY: not NULL, and this thread has it alone, as the header says.
-        let stream = unsafe { &mut *stream };
-        // SAFETY: as the header says.
-        let reading = stream.0.get_mut("stream")?.next(&unsafe { token(cancel) })?;
-        Ok(reading.map_or(ptr::null_mut(), |reading| kept(&reading)))
+        // SAFETY: as the header says: this thread has the stream alone.
+        let (stream, cancel) = unsafe { (exclusive(stream, "stream")?, token(cancel)) };
+        Ok(kept_if(stream.0.get_mut("stream")?.next(&cancel)?.as_ref()))
     };
     // SAFETY: as the header says.
     unsafe { entry_to(out, err, next) }
