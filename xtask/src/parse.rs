@@ -8,10 +8,13 @@ use syn::{Attribute, Expr, ExprLit, Fields, FnArg, Ident, Item, Lit, LitInt, Lit
 use crate::api::*;
 use crate::repo;
 
+/// The files of the facade, in the order in which its parts are written out.
+const ROOMS: [&str; 8] = ["options", "info", "engine", "container", "exec", "attach", "logs", "stats"];
+
 /// The facade as it stands in the sources.
 pub fn api() -> Result<Api> {
     let mut api = Api { enums: vec![], records: vec![], errors: errors()?, events: events()?, classes: vec![] };
-    for file in ["options", "info", "engine", "container", "exec", "logs", "stats"] {
+    for file in ROOMS {
         let file = format!("core/src/api/{file}.rs");
         read_room(&mut api, &file).with_context(|| file.clone())?;
     }
@@ -209,4 +212,21 @@ fn events() -> Result<Vec<Event>> {
         Ok(Event { word: crate::generate::names::snake(&name), name, doc: doc(&v.attrs), fields: fields(&v.fields)? })
     });
     each.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_of_the_facade_is_read() {
+        let entries = std::fs::read_dir(repo::path("core/src/api")).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut files: Vec<String> =
+            names.filter_map(|n| n.strip_suffix(".rs").map(str::to_owned)).filter(|n| n != "mod").collect();
+        let mut rooms = ROOMS.map(str::to_owned);
+        files.sort();
+        rooms.sort();
+        assert_eq!(files, rooms);
+    }
 }
