@@ -12,7 +12,8 @@ lanes=(fmt clippy deny unit gates c python node conformance rootless examples oc
 [ $# -gt 0 ] && lanes=("$@")
 summary=()
 scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
+ours=
+trap 'rm -rf "$scratch" ${ours:+"$ours"}' EXIT
 
 say() { printf '\n== %s\n' "$*"; }
 skip() { echo "SKIPPED $1: $2"; summary+=("SKIPPED $1: $2"); skipped=1; }
@@ -35,11 +36,21 @@ apt_need() {
   done
   [ ${#missing[@]} -eq 0 ] && return
   apt_update
+  # Programs are wanted, and none of the services that come with them: this is how Debian is told not to start any.
+  local policy=/usr/sbin/policy-rc.d
+  [ -e $policy ] || { printf '#!/bin/sh\nexit 101\n' >$policy && chmod 755 $policy && ours=$policy; }
   DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends -o Acquire::Retries=3 "${missing[@]}" >/dev/null
+  rm -f ${ours:+"$ours"} && ours=
 }
 
 # What several lanes need. The libraries of C that the crates build want a compiler; the lanes ask the user's processes.
 compiler() { apt_need gcc libc6-dev; }
+# The whole workspace: Python's package asks an interpreter what it is built for.
+workspace() {
+  compiler
+  apt_need python3
+}
+command_tools() { apt_need fish podman zsh; }
 python_tools() {
   compiler
   apt_need python3 python3-venv
@@ -53,7 +64,7 @@ user_tools() { apt_need procps uidmap; }
 lane_fmt() { cargo fmt --all --check; }
 
 lane_clippy() {
-  compiler
+  workspace
   cargo clippy --quiet --workspace --all-targets --all-features -- -D warnings
 }
 
@@ -64,8 +75,9 @@ lane_deny() {
 }
 
 lane_unit() {
-  compiler
-  apt_need busybox-static docker-registry e2fsprogs fish iproute2 libseccomp2 openssl podman procps skopeo uidmap zsh zstd
+  workspace
+  command_tools
+  apt_need busybox-static docker-registry e2fsprogs iproute2 libseccomp2 openssl procps skopeo uidmap zstd
   if command -v cargo-nextest >/dev/null; then
     limit 60 cargo nextest run --workspace --all-features --no-fail-fast --status-level fail
   else
@@ -141,6 +153,7 @@ lane_conformance() {
 
 lane_rootless() {
   user_tools
+  command_tools
   compiler
   registry
   limit 60 bash tests/rootless/run.sh "$registry/busybox:latest"
@@ -162,6 +175,7 @@ lane_oci() {
     skip oci "set SAMPAN_RUNTIME_TOOLS to a checkout of https://github.com/opencontainers/runtime-tools"
     return 0
   }
+  python_tools
   runtime
   limit 30 bash tests/oci/run.sh "$SAMPAN_RUNTIME_TOOLS" "$scratch/sampan-oci"
 }

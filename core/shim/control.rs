@@ -136,6 +136,10 @@ impl Control {
         let ready = |poll: &Poll| poll.revents != 0;
         for (owner, (client, polls)) in self.clients.iter_mut().zip(polls[1..].chunks_exact(3)).enumerate() {
             let joined = client.stage == Stage::Attached;
+            if joined && client.streams[0] >= 0 && !streams.input.is_open() {
+                // Its writer is to hear that nobody reads.
+                close(&mut client.streams[0]);
+            }
             match client.stage {
                 Stage::Starting if ready(&polls[1]) => client.hear_command(),
                 Stage::Running => client.drain(ready(&polls[1]), ready(&polls[2])),

@@ -296,9 +296,10 @@ impl Watch {
         self.control.close();
         self.drain();
         self.outputs.iter_mut().for_each(|output| output.taps.close());
-        self.control.part(init.code, init.signal);
         let end = End { init, started_at: running.started_at, finished_at, log_error: self.log.error };
         ending::conclude(&running.launch, self.dir, &end, self.tie.is_cut(), self.users);
+        // Who hears of the end may ask for it at once.
+        self.control.part(init.code, init.signal);
     }
 
     /// Nothing is lost on the way to a host that still listens, however slow it is.

@@ -12,7 +12,7 @@ mod trace;
 use std::time::{Duration, Instant};
 
 use common::{Host, command};
-use listing::{Listing, hierarchies};
+use listing::{Listing, remove_parent};
 use sampan::{Cancel, Engine, ListOptions, Quiet, RemoveOptions, RunOptions, Stdio, StopOptions, Tie};
 use trace::{Outcome, REFUSED, Role, begin, kill_at};
 
@@ -25,9 +25,7 @@ struct Scene {
 
 impl Drop for Scene {
     fn drop(&mut self) {
-        for point in hierarchies() {
-            let _ = std::fs::remove_dir(point.join(&self.parent));
-        }
+        remove_parent(&self.parent);
     }
 }
 

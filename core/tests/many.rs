@@ -9,7 +9,7 @@ mod listing;
 use std::collections::BTreeSet;
 
 use common::{Host, command};
-use listing::{Standing, hierarchies};
+use listing::{Standing, remove_parent};
 use sampan::{Cancel, Container, ListOptions, RemoveOptions, RunOptions, Status, StopOptions};
 
 const PARENT: &str = "sampan-test-many";
@@ -56,7 +56,5 @@ fn many_run_at_once_and_leave_nothing() {
     in_threads(count, |i| containers[i].remove(&RemoveOptions::default()).unwrap());
     drop(containers);
     assert_eq!(Standing::of(host.dir.path(), PARENT), before);
-    for point in hierarchies() {
-        let _ = std::fs::remove_dir(point.join(PARENT));
-    }
+    remove_parent(PARENT);
 }

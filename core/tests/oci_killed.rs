@@ -12,10 +12,10 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use listing::{Listing, hierarchies};
+use listing::{Listing, remove_parent};
 use sampan::oci::{CreateOptions, Runtime, Status, Streams};
 use serde_json::json;
-use trace::{Outcome, Role, begin, kill_at};
+use trace::{Outcome, REFUSED, Role, begin, kill_at};
 
 const ID: &str = "victim";
 
@@ -27,9 +27,8 @@ struct Scene {
 
 impl Drop for Scene {
     fn drop(&mut self) {
-        for point in hierarchies() {
-            let _ = std::fs::remove_dir(point.join(&self.parent));
-        }
+        let _ = self.runtime().delete(ID, true);
+        remove_parent(&self.parent);
     }
 }
 
@@ -42,7 +41,10 @@ impl Scene {
         };
         let bundle = scene.dir.path().join("bundle");
         std::fs::create_dir_all(bundle.join("rootfs/bin")).unwrap();
-        std::fs::copy("/bin/busybox", bundle.join("rootfs/bin/busybox")).unwrap();
+        // By another process: a file that was open for writing in one that forks can't be executed for a while.
+        let copied =
+            std::process::Command::new("cp").arg("/bin/busybox").arg(bundle.join("rootfs/bin")).status().unwrap();
+        assert!(copied.success(), "busybox is missing: apt install busybox-static");
         let mut config = sampan::oci::example(!nix::unistd::geteuid().is_root());
         config["process"]["terminal"] = json!(false);
         config["process"]["args"] = json!(["/bin/busybox", "sleep", "1000"]);
@@ -129,8 +131,7 @@ fn victim() {
     let dir = std::path::PathBuf::from(std::env::var("SAMPAN_VICTIM_DIR").unwrap());
     let runtime = runtime(&dir);
     begin();
-    // A killed helper makes the call fail, which is the point; that it returns is what is asked of it.
-    let _ = match operation.as_str() {
+    let done = match operation.as_str() {
         "create" => create(&dir).map(drop),
         // A first process that is watched has to end.
         "create and delete" => create(&dir).and_then(|_| runtime.delete(ID, true)),
@@ -138,6 +139,10 @@ fn victim() {
         "delete" => runtime.delete(ID, true),
         other => panic!("{other}"),
     };
+    if let Err(error) = done {
+        eprintln!("{operation}: {error}");
+        std::process::exit(REFUSED);
+    }
 }
 
 #[test]
@@ -161,6 +166,8 @@ fn the_first_process_is_killed_at_every_step_of_a_create() {
 #[test]
 fn the_caller_is_killed_at_every_step_of_start_and_delete() {
     let scene = Scene::new("verbs");
-    scene.kill_at_every_step("start", Role::Host, Scene::created);
-    scene.kill_at_every_step("delete", Role::Host, Scene::started);
+    for (verb, prepare) in [("start", Scene::created as fn(&Scene)), ("delete", Scene::started)] {
+        let steps = scene.kill_at_every_step(verb, Role::Host, prepare);
+        assert!(steps > 10, "{verb}: only {steps} steps were seen");
+    }
 }

@@ -10,6 +10,9 @@ runtime=$(realpath -s "$1")
 scratch=$(mktemp -d) daemon= ran=0
 
 finish() {
+  # Containers of a test that failed half-way; each daemon's shims would stay with theirs.
+  timeout 10 /usr/bin/docker -H "unix://$scratch/docker.sock" rm -f one >/dev/null 2>&1 || true
+  timeout 10 ctr --address "$scratch/containerd.sock" tasks rm -f one >/dev/null 2>&1 || true
   [ -z "$daemon" ] || { kill "$daemon" 2>/dev/null; wait "$daemon" 2>/dev/null; } || true
   grep -F " $scratch" /proc/self/mountinfo | cut -d' ' -f5 | sort -r | xargs -r umount -l 2>/dev/null || true
   # The parents of their cgroups, where nobody else has one.
@@ -27,12 +30,11 @@ want() {
   [ "$code" = "$wanted" ] && [[ $output == $text ]] || { printf '%s\nended with %s: %s\n' "$*" "$code" "$output" >&2; exit 1; }
 }
 
-# up COMMAND...: true once it answers, false when its daemon has ended.
+# up LOG TEXT: true once the daemon has logged this, false when it has ended.
 up() {
-  until timeout 10 "$@" >/dev/null 2>&1; do
-    kill -0 "$daemon" 2>/dev/null || return 1
-    sleep 0.1
-  done
+  timeout 60 grep -qm1 -F "$2" <(exec tail -n +1 -F --pid="$daemon" "$1" 2>/dev/null) && return
+  ! kill -0 "$daemon" 2>/dev/null || { echo "the daemon runs, but never logged: $2" >&2; exit 1; }
+  return 1
 }
 
 # down: ends the daemon.
@@ -51,7 +53,7 @@ docker_lane() {
     --storage-driver vfs --bridge none --iptables=false --ip-forward=false \
     --add-runtime "sampan=$runtime" --default-runtime sampan >"$scratch/docker.log" 2>&1 &
   daemon=$!
-  up "${client[@]}" version || { echo "SKIPPED docker: its daemon does not run here: $(tail -1 "$scratch/docker.log")"; daemon=; return; }
+  up "$scratch/docker.log" "API listen on" || { echo "SKIPPED docker: its daemon does not run here: $(tail -1 "$scratch/docker.log")"; daemon=; return; }
   tar -C "$scratch/root" -c . | "${client[@]}" import - box >/dev/null
   want 5 hello "${client[@]}" run --rm --network none box sh -c 'echo hello; exit 5'
   want 127 '*executable file not found*' "${client[@]}" run --rm --network none box nosuchcommand
@@ -78,7 +80,7 @@ containerd_lane() {
   containerd --config "$scratch/containerd.toml" >"$scratch/containerd.log" 2>&1 &
   daemon=$!
   local client=(ctr --address "$socket")
-  up "${client[@]}" version || { echo "SKIPPED containerd: it does not run here: $(tail -1 "$scratch/containerd.log")"; daemon=; return; }
+  up "$scratch/containerd.log" "containerd successfully booted" || { echo "SKIPPED containerd: it does not run here: $(tail -1 "$scratch/containerd.log")"; daemon=; return; }
   local run=("${client[@]}" run --runc-binary "$runtime" --rootfs)
   want 5 hello "${run[@]}" --rm "$scratch/root" first sh -c 'echo hello; exit 5'
   want 0 '' "${run[@]}" -d "$scratch/root" one sleep 1000

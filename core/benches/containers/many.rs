@@ -5,7 +5,7 @@ use std::time::Instant;
 use sampan::{Cancel, Container, ListOptions, RemoveOptions, StopOptions};
 
 use super::common::{Host, command};
-use super::listing::{Standing, hierarchies};
+use super::listing::{Standing, remove_parent};
 use super::race::{Wanted, median, target};
 
 /// Cgroups of the containers go below one of their own, so that others are not counted.
@@ -39,9 +39,7 @@ pub fn burst(host: &Host, count: usize, threads: usize, rate: f64) {
     by_all("removed", &|c| c.remove(&RemoveOptions { force: false, volumes: true }).unwrap());
     drop(containers);
     assert_eq!(Standing::of(host.dir.path(), PARENT), before, "the containers have left something");
-    for point in hierarchies() {
-        let _ = std::fs::remove_dir(point.join(PARENT));
-    }
+    remove_parent(PARENT);
     println!("  left of them: no process, mount, cgroup, file, lock or descriptor");
 }
 

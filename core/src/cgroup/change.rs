@@ -23,7 +23,8 @@ pub fn change(old: &[Directory], new: &[Directory]) -> Result<()> {
     for dir in old {
         for change in changes(dir, new.iter().find(|n| n.path == dir.path)) {
             let path = Path::new(&dir.path).join(change.file);
-            let was = text(&path);
+            // A write of nothing would be none.
+            let was = Some(text(&path)).filter(|was| !was.is_empty()).unwrap_or_else(|| "\n".into());
             match fs::write_kernel(&path, &change.value) {
                 Ok(()) => undo.push((path, was)),
                 Err(_) if change.if_possible => {}

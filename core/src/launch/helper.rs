@@ -5,7 +5,7 @@ use std::io::{Error as IoError, Write};
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 
 use crate::error::{Context, Error, Kind, Result};
 
@@ -89,11 +89,15 @@ fn make(source: &HelperSource) -> Result<OwnedFd> {
     sealed_memfd().or_else(|refused| temporary(source).map_err(|_| refusal(refused)))
 }
 
-/// Another one, where the host has made this one and then refused to execute it.
-pub(super) fn instead(source: &HelperSource, refused: IoError) -> Result<Executable> {
-    match source.installed {
-        Some(_) => Err(refusal(refused)),
-        None => temporary(source).map(replace).map_err(|_| refusal(refused)),
+/// Another one, where the host has made the one that was tried and then refused to execute it. Once is enough: a host
+/// that refuses the other one too would collect them, one for each container.
+pub(super) fn instead(source: &HelperSource, tried: RawFd, refused: IoError) -> Result<Executable> {
+    static REPLACED: AtomicBool = AtomicBool::new(false);
+    match (&source.installed, shared()) {
+        (Some(_), _) => Err(refusal(refused)),
+        (None, Some(fd)) if fd != tried => Ok(Executable::Shared(fd)),
+        _ if REPLACED.swap(true, Ordering::AcqRel) => Err(refusal(refused)),
+        _ => temporary(source).map(replace).map_err(|_| refusal(refused)),
     }
 }
 

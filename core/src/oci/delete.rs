@@ -52,7 +52,9 @@ impl Runtime {
     fn delete_held(&self, id: &str, held: Held, force: bool) -> Result<()> {
         let record = match Record::read(held.path()) {
             // Its maker was killed before there was more than this directory.
-            Err(error) if force || error.kind() == Kind::NotFound => return held.remove(),
+            Err(error) if error.kind() == Kind::NotFound => return held.remove(),
+            // A damaged one tells of nothing that could be ended; one of a newer version does, to who can read it.
+            Err(error) if force && error.kind() == Kind::Store => return held.remove(),
             other => other?,
         };
         end(&record, held.path(), force)?;

@@ -81,8 +81,9 @@ impl Record {
             .map_err(|e| Error::new(Kind::Store, "read state", path.display().to_string()).because(e.to_string()))?;
         match record.version {
             VERSION => Ok(record),
-            newer => Err(Error::new(Kind::Store, "read state", path.display().to_string())
-                .because(format!("it has version {newer} and this library knows {VERSION}"))),
+            newer => Err(Error::new(Kind::Unsupported, "read state", path.display().to_string())
+                .because(format!("it has version {newer} and this library knows {VERSION}"))
+                .hint("use a newer Sampan")),
         }
     }
 

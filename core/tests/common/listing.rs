@@ -39,15 +39,19 @@ pub struct Standing {
     pub listing: Listing,
     /// Open descriptors of this process.
     pub descriptors: usize,
-    /// Mounts in this mount namespace.
-    pub mounts: usize,
 }
 
 impl Standing {
     pub fn of(dir: &Path, cgroup_parent: &str) -> Standing {
         let descriptors = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
-        let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default().lines().count();
-        Standing { listing: Listing::of(dir, cgroup_parent), descriptors, mounts }
+        Standing { listing: Listing::of(dir, cgroup_parent), descriptors }
+    }
+}
+
+/// Removes a test's own parent of cgroups, where it is empty.
+pub fn remove_parent(parent: &str) {
+    for point in hierarchies() {
+        let _ = std::fs::remove_dir(point.join(parent));
     }
 }
 

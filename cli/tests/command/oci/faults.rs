@@ -1,5 +1,8 @@
 //! Calls that meet, calls that were killed, and cgroups that are somebody else's.
 
+use std::fs::OpenOptions;
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
@@ -7,6 +10,7 @@ use std::process::{Child, Stdio};
 use serde_json::json;
 
 use super::{Bundle, is_root};
+use crate::common::until;
 use crate::host::{finish, sampan};
 
 /// A payload that waits, and a hook that waits until it is told by the pipe `go`.
@@ -24,10 +28,19 @@ fn waiting(kind: &str) -> Bundle {
 fn begin(bundle: &Bundle) -> Child {
     let mut command = bundle.command(&["create", "--bundle", &bundle.path(""), &bundle.id()]);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
-    let child = command.spawn().unwrap();
-    // A pipe opens once both ends are there.
-    std::fs::read(bundle.path("there")).unwrap();
+    let mut child = command.spawn().unwrap();
+    until_there(bundle, &mut child);
     child
+}
+
+/// Until somebody has written to the pipe `there`, which `child` is to bring about.
+fn until_there(bundle: &Bundle, child: &mut Child) {
+    let mut there =
+        OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(bundle.path("there")).unwrap();
+    until("the hook", || {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before its hook ran");
+        there.read(&mut [0; 8]).is_ok_and(|n| n > 0)
+    });
 }
 
 #[test]
@@ -41,12 +54,8 @@ fn a_create_that_was_killed_is_deleted_without_force() {
         // Nobody lets the hook go: it ends with who wanted it, and with it the pipe's last end.
         bundle.ok(&["delete", &bundle.id()]);
         assert_eq!(bundle.left(), Vec::<PathBuf>::new(), "{kind}");
-        use std::os::unix::fs::OpenOptionsExt;
-        let write =
-            || std::fs::OpenOptions::new().write(true).custom_flags(nix::libc::O_NONBLOCK).open(bundle.path("go"));
-        while write().is_ok() {
-            std::thread::yield_now();
-        }
+        let write = || OpenOptions::new().write(true).custom_flags(nix::libc::O_NONBLOCK).open(bundle.path("go"));
+        until("the hook's end", || write().is_err());
     }
 }
 
@@ -86,8 +95,8 @@ fn a_start_whose_container_is_killed_is_no_success() {
     });
     nix::unistd::mkfifo(bundle.path("there").as_str(), nix::sys::stat::Mode::S_IRWXU).unwrap();
     assert_eq!(bundle.create().code, 0, "{}", bundle.output());
-    let starting = bundle.command(&["start", &bundle.id()]).stderr(Stdio::piped()).spawn().unwrap();
-    std::fs::read(bundle.path("there")).unwrap();
+    let mut starting = bundle.command(&["start", &bundle.id()]).stderr(Stdio::piped()).spawn().unwrap();
+    until_there(&bundle, &mut starting);
     // It has not run its payload, and a start is at work on it.
     assert_eq!(bundle.state()["status"], "created");
     bundle.ok(&["delete", "--force", &bundle.id()]);
