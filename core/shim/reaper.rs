@@ -17,10 +17,17 @@ pub fn split(process: &Process<'static>) -> Option<Fail> {
             None
         }
         Ok(Forked::Parent { pid, .. }) => {
+            let exe = sys::openat(sys::AT_FDCWD, c"/proc/self/exe", sys::O_RDONLY, 0);
+            let sealed = exe.is_ok_and(sys::is_sealed);
             // All that was the shim's goes, as by the exec in the child: the other ends of its streams too, which
             // would keep an input from ending.
             if sys::close_from(fd::STDERR + 1).is_err() {
                 (fd::STDERR + 1..OLD_LIMIT).for_each(|fd| drop(sys::close(fd)));
+            }
+            if sealed {
+                // No exec makes this process one that its user may join: without this a plain user's commands could not
+                // be run beside it. What it gives away is its program, which must then be one that can't be written to.
+                let _ = sys::prctl(sys::PR_SET_DUMPABLE, 1, 0);
             }
             stay(pid)
         }

@@ -36,6 +36,17 @@ fn lines(container: &Container, options: &ExecOptions) -> Vec<String> {
     text(&out.stdout).lines().map(str::to_owned).collect()
 }
 
+#[test]
+fn beside_a_first_process_of_ours() {
+    let host = Host::new();
+    let container = host.spawn(RunOptions { init: true, ..command(&["sleep", "1000"]) }).unwrap();
+    assert_eq!(lines(&container, &options(&["cat", "/proc/1/comm"])).len(), 1);
+    // Its program can be seen, and not be written to.
+    let write = "cat /proc/1/exe >/dev/null && ! (printf x >>/proc/1/exe) 2>/dev/null";
+    assert_eq!(run(&container, &script(write)).unwrap().code, 0);
+    gone(&host, &container);
+}
+
 fn gone(host: &Host, container: &Container) {
     container.remove(&RemoveOptions { force: true, volumes: true }).unwrap();
     assert_eq!(host.left(), Vec::<String>::new());

@@ -92,7 +92,9 @@ fn closed_standard_streams_are_nobody_s() {
 
 #[test]
 fn the_umask_is_the_host_s() {
-    for mask in [0o777, 0o077, 0o277, 0] {
+    // A plain user can't get into the directories that he makes under the first two, whatever program makes them.
+    let masks = [0o777, 0o277, 0o077, 0];
+    for mask in masks.into_iter().filter(|mask| is_root() || mask & 0o700 == 0) {
         let host = Host::empty();
         let image = crate::common::image();
         let script = "umask; mkdir /d; touch /d/f; stat -c %a /d /d/f /v";

@@ -21,6 +21,8 @@ impl Podman {
     fn call(&self, words: &[&str]) -> Ended {
         let path = |name: &str| self.bundle.path(name);
         let mut command = Command::new("podman");
+        // It wants to be able to enter where it is, and another user's folder may be closed to it.
+        command.current_dir(path(""));
         command.args(["--root", &path("pm"), "--runroot", &path("pmrun"), "--storage-driver", "vfs"]);
         command.args(["--tmpdir", &path("pmtmp"), "--cgroup-manager", "cgroupfs", "--events-backend", "none"]);
         // Where a plain user's runtime keeps its containers; root's is not asked for it.
