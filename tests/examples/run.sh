@@ -15,9 +15,10 @@ trap 'rm -rf "$scratch"' EXIT
 expect() {
   local pattern line at=0
   while IFS= read -r pattern; do
-    line=$(tail -n "+$((at + 1))" "$1" | grep -n -m 1 -E -- "$pattern" | cut -d: -f1) ||
+    # No pipe: the end of what fills it, by SIGPIPE once the line is found, would count as a failure.
+    line=$(grep -n -m 1 -E -- "$pattern" <(tail -n "+$((at + 1))" "$1")) ||
       { echo "after line $at no line matches: $pattern" >&2; return 1; }
-    at=$((at + line))
+    at=$((at + ${line%%:*}))
   done
 }
 

@@ -47,6 +47,8 @@ impl Drop for Podman {
         self.call(&["rm", "--all", "--force", "--time", "0"]);
         // As another user its storage may belong to ids that this one can't remove.
         self.call(&["unshare", "rm", "-rf", &self.bundle.path("pm")]);
+        // It keeps a process that holds that user namespace.
+        self.call(&["system", "migrate"]);
     }
 }
 
