@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 from typing import Any, Optional, TypedDict, Union
 
 from . import _types
-from ._logs import Moment
 
 _Path = Union[str, "os.PathLike[str]"]
+_Moment = Union[str, int, float, datetime, timedelta, None]
 
 
 class RunKeywords(_types.RunKeywords, total=False):
@@ -33,8 +34,8 @@ class LogKeywords(TypedDict, total=False):
     follow: bool
     stdout: bool
     stderr: bool
-    since: Moment
-    until: Moment
+    since: _Moment
+    until: _Moment
     tail: Union[int, str, None]
 
 
