@@ -58,7 +58,11 @@ impl Host {
         let mut child = piped(self.command(args)).stdin(Stdio::piped()).spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
         std::thread::scope(|scope| {
-            scope.spawn(move || stdin.write_all(input).unwrap());
+            scope.spawn(move || match stdin.write_all(input) {
+                // It ended before it had read all.
+                Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => {}
+                written => written.unwrap(),
+            });
             Ended::of(child)
         })
     }

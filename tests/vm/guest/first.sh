@@ -16,7 +16,7 @@ test_rust_tests_as_a_plain_user_with_one_id() {
 }
 
 test_limits_are_in_the_files_of_the_cgroup() {
-  same "67108864 67108864 33554432 32 50000 100000 39 1" "$(sampan run --rm -m 64m --memory-reservation 32m --pids-limit 32 --cpus 0.5 \
+  same "67108864 67108864 33554432 32 50000 100000 100 1" "$(sampan run --rm -m 64m --memory-reservation 32m --pids-limit 32 --cpus 0.5 \
     --cpu-shares 1024 --cpuset-cpus 1 $image sh -c 'cd /sys/fs/cgroup &&
     echo $(cat memory.max memory.swap.max memory.low pids.max cpu.max cpu.weight cpuset.cpus)')"
   same "" "$(left $groups)"
