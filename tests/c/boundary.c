@@ -67,6 +67,8 @@ static void null_is_refused(void) {
     REFUSED(sampan_exec_wait(NULL, NULL, &status, &err));
     REFUSED(sampan_exec_kill(NULL, "TERM", &err));
     REFUSED(sampan_exec_resize(NULL, 1, 1, &err));
+    REFUSED(sampan_exec_discard_stdout(NULL, &err));
+    REFUSED(sampan_exec_discard_stderr(NULL, &err));
     CHECK(sampan_exec_pid(NULL) == 0 && sampan_exec_take_stdin(NULL) == -1);
     CHECK(sampan_exec_take_stdout(NULL) == -1 && sampan_exec_take_stderr(NULL) == -1);
     sampan_exec_free(NULL);

@@ -224,6 +224,22 @@ static void a_command_meanwhile(const sampan_container *container) {
     sampan_exec_free(exec);
 }
 
+/* More than its pipes hold, which nobody reads. */
+static void a_command_that_nobody_listens_to(const sampan_container *container) {
+    sampan_exec_options options = SAMPAN_EXEC_OPTIONS_INIT;
+    sampan_exec *exec = NULL;
+    sampan_exit_status *status = NULL;
+    options.command = (const char *const[]){"sh", "-c", "yes | head -c 1000000; yes | head -c 1000000 >&2; exit 5", NULL};
+    WORKS(sampan_container_exec_start(container, &options, NULL, &exec, &err));
+    close(sampan_exec_take_stdout(exec)), close(sampan_exec_take_stderr(exec));
+    WORKS(sampan_exec_discard_stdout(exec, &err));
+    WORKS(sampan_exec_discard_stderr(exec, &err));
+    WORKS(sampan_exec_wait(exec, NULL, &status, &err));
+    CHECK(status->code == 5);
+    sampan_exit_status_free(status);
+    sampan_exec_free(exec);
+}
+
 static void it_is_watched_and_held(const sampan_container *container) {
     sampan_process_info_list *processes = NULL;
     sampan_container_stats *stats = NULL;
@@ -263,6 +279,7 @@ static void a_guest(const sampan_engine *engine, const char *image) {
     snprintf(ids[id_count++], sizeof ids[0], "%s", sampan_container_id(container));
     a_command(container);
     a_command_meanwhile(container);
+    a_command_that_nobody_listens_to(container);
     it_is_watched_and_held(container);
     remove.force = true;
     WORKS(sampan_container_remove(container, &remove, &err));
