@@ -32,7 +32,7 @@ wanted() {
 ^127\.0\.0\.1:[0-9]+/debian:latest
 ^hello from Debian GNU/Linux .*, as root
 ^REPOSITORY +TAG +IMAGE ID +CREATED +SIZE
-^[0-9a-f]{12} +127\.0\.0\.1:[0-9]+/busybox:latest .* Up .* clock
+^[0-9a-f]{12} +127\.0\.0\.1:[0-9]+/busybox +"sh .* Up .* clock
 ^tick
 ^bye
 ^== C: .* busybox
