@@ -73,9 +73,8 @@ impl Creation<'_> {
         let facts = ops::facts::of_host()?;
         let groups = oci::groups(self.config, self.id, &facts)?;
         let plan = self.plan(&facts, &groups)?;
-        groups::require_vacant(self.runtime, self.id, &groups.by_controller)?;
         let record = self.record(&groups, &plan);
-        record.write(self.dir)?;
+        groups::claim(self.runtime, &record, self.dir)?;
         let made = cgroup::make(&groups.dirs, &groups.enable)?;
         let pid = self.launch(&plan, record, options, streams).inspect_err(|_| self.after_failure())?;
         made.keep();

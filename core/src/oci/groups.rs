@@ -6,7 +6,7 @@ use super::Runtime;
 use super::state::Record;
 use crate::cgroup::{self, Directory, Freezer};
 use crate::error::{Error, Kind, Result};
-use crate::fs;
+use crate::{fs, lock};
 
 pub(super) type Cgroups = [(String, String)];
 
@@ -64,8 +64,20 @@ pub(super) fn remove(cgroups: &Cgroups) -> Result<()> {
     }
 }
 
+/// Writes the record of a container whose cgroups are nobody's. One call after the other: of two that want the same, the
+/// second has to find the record of the first.
+pub(super) fn claim(runtime: &Runtime, record: &Record, dir: &Path) -> Result<()> {
+    let _turn = match record.cgroups.is_empty() {
+        true => None,
+        // No id begins with a dot.
+        false => Some(lock::exclusive(&runtime.root.join(".cgroups"))?),
+    };
+    require_vacant(runtime, &record.id, &record.cgroups)?;
+    record.write(dir)
+}
+
 /// A cgroup that is somebody's would be limited, frozen and ended with the container.
-pub(super) fn require_vacant(runtime: &Runtime, id: &str, cgroups: &Cgroups) -> Result<()> {
+fn require_vacant(runtime: &Runtime, id: &str, cgroups: &Cgroups) -> Result<()> {
     for dir in directories(cgroups) {
         let path = Path::new(&dir.path);
         if !fs::exists(path)? {

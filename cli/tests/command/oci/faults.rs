@@ -7,6 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 
+use nix::fcntl::{Flock, FlockArg};
 use serde_json::json;
 
 use super::{Bundle, is_root};
@@ -145,6 +146,37 @@ fn a_cgroup_in_use_is_refused() {
         "{refused:?}"
     );
     assert_eq!(first.state()["id"], first.id().as_str());
+}
+
+/// The first's record comes while the second is about to look for it: without turns it would not be seen.
+#[test]
+fn who_wants_a_cgroup_waits_for_the_record_of_who_is_at_it() {
+    if !is_root() {
+        return;
+    }
+    let bundle = Bundle::new(&["sleep", "1000"], |_| {});
+    assert_eq!(bundle.create().code, 0, "{}", bundle.output());
+    bundle.ok(&["kill", &bundle.id(), "KILL"]);
+    bundle.await_end(bundle.state()["pid"].as_i64().unwrap());
+    let (record, aside) = (bundle.path(&format!("state/{}", bundle.id())), bundle.path("aside"));
+    std::fs::rename(&record, &aside).unwrap();
+    let turn = Flock::lock(std::fs::File::open(bundle.path("state/.cgroups")).unwrap(), FlockArg::LockExclusive);
+    let mut command = bundle.command(&["create", "--bundle", &bundle.path(""), "second"]);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut second = command.spawn().unwrap();
+    let open = format!("/proc/{}/fd", second.id());
+    until("its wait for the turn", || {
+        assert!(second.try_wait().unwrap().is_none(), "it did not wait");
+        let mut files = std::fs::read_dir(&open).unwrap().flatten().filter_map(|fd| std::fs::read_link(fd.path()).ok());
+        files.any(|file| file.ends_with(".cgroups"))
+    });
+    std::fs::rename(&aside, &record).unwrap();
+    drop(turn);
+    let ended = second.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert!(!ended.status.success() && told.contains(&format!("belongs to container {}", bundle.id())), "{told}");
+    bundle.ok(&["delete", &bundle.id()]);
+    assert_eq!(bundle.left(), Vec::<PathBuf>::new());
 }
 
 #[test]

@@ -99,9 +99,10 @@ impl Bundle {
         }
     }
 
-    /// What a container of this bundle has left: records, cgroups.
+    /// What a container of this bundle has left: records, cgroups. The runtime's own lock stays.
     fn left(&self) -> Vec<PathBuf> {
         let records = std::fs::read_dir(self.path("state")).into_iter().flatten().flatten().map(|entry| entry.path());
+        let records = records.filter(|path| !path.ends_with(".cgroups"));
         let controllers = std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten();
         let cgroups = controllers.map(|c| c.path().join("sampan-test").join(self.id())).filter(|path| path.exists());
         records.chain(cgroups).collect()

@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use super::{Bundle, is_root};
+use crate::common::until;
 use crate::host::{Ended, finish, sampan};
 
 /// A Podman with a store of its own, whose containers go with this value.
@@ -70,6 +71,35 @@ fn podman_runs_containers_with_it() {
     }
     let terminal = podman.call(&["exec", "-t", "one", "tty"]);
     assert!(terminal.stdout.starts_with("/dev/pts/"), "{terminal:?}");
+    let processes = podman.call(&["top", "one", "args"]);
+    // Another user's may not be looked at without a host's /proc that shows them.
+    assert!(!is_root() || processes.stdout.contains("sleep 1000"), "{processes:?}");
     let removed = podman.call(&["rm", "-f", "-t", "0", "one"]);
+    assert_eq!(removed.code, 0, "{removed:?}");
+}
+
+/// The log is conmon's, the check of a container's health an exec that Podman makes itself.
+#[test]
+fn podman_keeps_logs_and_checks_health() {
+    let podman = Podman::new();
+    let script = "echo one; echo two >&2; exec sleep 1000";
+    let health = ["--health-cmd", "test -e /healthy", "--health-interval", "disable", "--health-retries", "1"];
+    let started = podman.run(&[&["-d", "--name", "one"], &health[..]].concat(), &["sh", "-c", script]);
+    assert_eq!(started.code, 0, "{started:?}");
+    until("the log", || podman.call(&["logs", "one"]).stderr.contains("two"));
+    let log = podman.call(&["logs", "one"]);
+    assert_eq!((log.stdout.as_str(), log.stderr.as_str()), ("one\n", "two\n"), "{log:?}");
+    assert_eq!(podman.call(&["healthcheck", "run", "one"]).code, 1);
+    let mended = podman.call(&["exec", "one", "sh", "-c", ": > /healthy"]);
+    assert_eq!(mended.code, 0, "{mended:?}");
+    let healthy = podman.call(&["healthcheck", "run", "one"]);
+    assert_eq!(healthy.code, 0, "{healthy:?}");
+    let state = podman.call(&["inspect", "-f", "{{.State.Status}} {{.State.Health.Status}}", "one"]);
+    assert_eq!(state.stdout, "running healthy\n", "{state:?}");
+    let stopped = podman.call(&["stop", "-t", "0", "one"]);
+    assert_eq!(stopped.code, 0, "{stopped:?}");
+    let ended = podman.call(&["inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "one"]);
+    assert_eq!(ended.stdout, "exited 137\n", "{ended:?}");
+    let removed = podman.call(&["rm", "one"]);
     assert_eq!(removed.code, 0, "{removed:?}");
 }
