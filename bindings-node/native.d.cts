@@ -10,6 +10,7 @@ export interface Reply {
   log?: LogStream
   exec?: Exec
   stats?: StatsStream
+  events?: EventStream
 }
 
 export interface Failure {
@@ -50,6 +51,7 @@ export class Engine {
   plan(options: Fields, callback: Callback): void
   containers(options: Fields, callback: Callback): void
   container(container: string, callback: Callback): void
+  events(options: Fields, callback: Callback): void
 }
 
 export class Container {
@@ -71,6 +73,11 @@ export class Container {
   statsStream(interval: number, callback: Callback): void
   update(options: Fields, callback: Callback): void
   resize(rows: number, columns: number, callback: Callback): void
+}
+
+export class EventStream {
+  next(cancel: Cancel, callback: Callback): void
+  close(): void
 }
 
 export class LogStream {

@@ -199,6 +199,11 @@ typedef struct sampan_engine sampan_engine;
 typedef struct sampan_error sampan_error;
 
 /**
+ * The events of a store, by one thread at a time. Free it with `sampan_event_stream_free`.
+ */
+typedef struct sampan_event_stream sampan_event_stream;
+
+/**
  * A command that runs in a container. Free it with `sampan_exec_free`, which does nothing to the command.
  */
 typedef struct sampan_exec sampan_exec;
@@ -272,7 +277,7 @@ typedef struct sampan_exit_status {
      */
     const int32_t *signal;
     /**
-     * The kernel killed it for want of memory.
+     * The kernel killed it, or a process that it started, for want of memory.
      */
     bool oom_killed;
     /**
@@ -280,7 +285,7 @@ typedef struct sampan_exit_status {
      */
     const char *finished_at;
     /**
-     * Why it could not be run, when it was not the process that failed.
+     * A sentence on what the code does not tell: that memory ran out and by which limit, that its log is incomplete, that its shim was killed.
      */
     const char *error;
 } sampan_exit_status;
@@ -712,6 +717,10 @@ typedef struct sampan_container_info {
      * The options that it was created with.
      */
     const struct sampan_run_options *options;
+    /**
+     * How many of its processes the kernel has killed for want of memory since it was last started; absent where that is not counted.
+     */
+    const uint64_t *oom_kills;
 } sampan_container_info;
 
 /**
@@ -852,6 +861,10 @@ typedef struct sampan_container_stats {
      * Bytes sent on them.
      */
     const uint64_t *network_sent;
+    /**
+     * How many of its processes the kernel has killed for want of memory.
+     */
+    const uint64_t *oom_kills;
 } sampan_container_stats;
 
 /**
@@ -986,6 +999,14 @@ typedef struct sampan_exec_output {
      * Length of `stderr_data`.
      */
     size_t stderr_len;
+    /**
+     * The kernel killed it, or a process beside it, for want of memory.
+     */
+    bool oom_killed;
+    /**
+     * A sentence on that, with the limit.
+     */
+    const char *error;
 } sampan_exec_output;
 
 /**
@@ -1402,6 +1423,28 @@ typedef struct sampan_prune_report {
 } sampan_prune_report;
 
 /**
+ * Which events to read. Begin with `SAMPAN_EVENT_OPTIONS_INIT`.
+ */
+typedef struct sampan_event_options {
+    /**
+     * `sizeof(sampan_event_options)`.
+     */
+    size_t size;
+    /**
+     * Also those that are kept, from this time on: RFC 3339, Unix seconds, or a span back from now (`10m`). By default only those from now on.
+     */
+    const char *since;
+    /**
+     * The end: those before this time. Without it, events are waited for until the call is cancelled.
+     */
+    const char *until;
+    /**
+     * `container=`, `image=`, `volume=`, `type=`, `event=`, `label=KEY[=VALUE]`; those of one key are alternatives, labels must all be there.
+     */
+    const char *const *filters;
+} sampan_event_options;
+
+/**
  * What a container that was run to its end has written and returned.
  */
 typedef struct sampan_output {
@@ -1470,6 +1513,36 @@ typedef struct sampan_container_info_list {
      */
     const struct sampan_container_info *const *items;
 } sampan_container_info_list;
+
+/**
+ * Something that happened in the store, in Docker's words.
+ */
+typedef struct sampan_engine_event {
+    /**
+     * `sizeof(sampan_engine_event)`.
+     */
+    size_t struct_size;
+    /**
+     * When, with nanoseconds.
+     */
+    const char *time;
+    /**
+     * What it happened to: `container`, `image` or `volume`.
+     */
+    const char *kind;
+    /**
+     * What happened: `create`, `start`, `die`, `exec_create: sh -c ls`, `health_status: healthy`, ….
+     */
+    const char *action;
+    /**
+     * The container's id, the image's id or reference, the volume's name.
+     */
+    const char *id;
+    /**
+     * More of it. Of a container `image`, `name` and its labels; `exitCode`, `signal`, `oldName`, `execID` where they belong.
+     */
+    const struct sampan_pair *attributes;
+} sampan_engine_event;
 
 /**
  * One of the two output streams. One of `SAMPAN_STREAM_…`.
@@ -1918,6 +1991,16 @@ int32_t sampan_engine_gc(const struct sampan_engine *engine,
                          struct sampan_error **err);
 
 /**
+ * What happens in the store from now on, whichever process does it, and with `since` what has happened.
+ *
+ * `options` may be NULL. Free the stream with `sampan_event_stream_free`.
+ */
+int32_t sampan_engine_events(const struct sampan_engine *engine,
+                             const struct sampan_event_options *options,
+                             struct sampan_event_stream **out,
+                             struct sampan_error **err);
+
+/**
  * Creates a container, pulling its image as its policy says.
  *
  * `progress` and `cancel` may be NULL. Free the handle with `sampan_container_free`.
@@ -2036,6 +2119,21 @@ int32_t sampan_error_exit_code(const struct sampan_error *error);
 void sampan_error_free(struct sampan_error *error);
 
 /**
+ * The next event, waited for until there is one, the time of `until` has come or `cancel`; `*out` is NULL at the end.
+ *
+ * `cancel` may be NULL. Free the event with `sampan_engine_event_free`.
+ */
+int32_t sampan_event_stream_next(struct sampan_event_stream *stream,
+                                 const struct sampan_cancel *cancel,
+                                 struct sampan_engine_event **out,
+                                 struct sampan_error **err);
+
+/**
+ * Frees a stream; NULL is allowed.
+ */
+void sampan_event_stream_free(struct sampan_event_stream *stream);
+
+/**
  * Its process id in the host's namespace; 0 for NULL.
  */
 int32_t sampan_exec_pid(const struct sampan_exec *exec);
@@ -2110,6 +2208,11 @@ void sampan_container_stats_free(struct sampan_container_stats *container_stats)
  * Frees an answer; NULL is allowed.
  */
 void sampan_doctor_report_free(struct sampan_doctor_report *doctor_report);
+
+/**
+ * Frees an answer; NULL is allowed.
+ */
+void sampan_engine_event_free(struct sampan_engine_event *engine_event);
 
 /**
  * Frees an answer; NULL is allowed.
@@ -2284,6 +2387,10 @@ void sampan_string_free(char *string);
 /** A `sampan_log_options` in which nothing is asked for. */
 #define SAMPAN_LOG_OPTIONS_INIT \
     { sizeof(sampan_log_options), false, NULL, NULL, NULL, false, false }
+
+/** A `sampan_event_options` in which nothing is asked for. */
+#define SAMPAN_EVENT_OPTIONS_INIT \
+    { sizeof(sampan_event_options), NULL, NULL, NULL }
 
 /** A `sampan_stdio` in which nothing is asked for. */
 #define SAMPAN_STDIO_INIT \

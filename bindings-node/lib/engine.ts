@@ -5,9 +5,10 @@ import { brief } from './call.js'
 import type { Container } from './container.js'
 import { Containers, gather } from './containers.js'
 import { fromFields, toFields } from './convert.js'
+import { eventsOf, type EventInput } from './events.js'
 import { Images } from './images.js'
 import { runFields, type RunInput, type Streams } from './options.js'
-import type { DoctorReport, EngineInfo, EngineOptions, PruneReport } from './types.js'
+import type { DoctorReport, EngineEvent, EngineInfo, EngineOptions, PruneReport } from './types.js'
 
 /** A store of images and containers on this machine. Opening one starts nothing: no daemon, no thread, no process. */
 export class Engine {
@@ -46,6 +47,11 @@ export class Engine {
   /** Removes blobs, layers and leftovers that no image, container or lease uses. */
   async gc(): Promise<PruneReport> {
     return fromFields('PruneReport', (await brief((done) => this.native.gc(done))).value)
+  }
+
+  /** What happens in the store from now on, whichever process does it, and with `since` what has happened. */
+  events(options: EventInput = {}): AsyncGenerator<EngineEvent, void, void> {
+    return eventsOf(this.native, options)
   }
 
   /** What a run would do, without doing it. */

@@ -50,7 +50,8 @@ function fields(options: LogInput): Record<string, unknown> {
   })
 }
 
-function moment(when: Date | number | string | undefined): string | undefined {
+/** @internal A point in time as the library reads it. */
+export function moment(when: Date | number | string | undefined): string | undefined {
   return when instanceof Date ? when.toISOString() : when?.toString()
 }
 

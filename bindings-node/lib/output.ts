@@ -60,7 +60,8 @@ export class ExitError extends SampanError {
     readonly output: Output | BytesOutput,
   ) {
     const subject = output.id.slice(0, 12)
-    const said = output.stderrBytes.toString('utf8').trim().split('\n').at(-1)
+    const { oomKilled, error } = output.exit
+    const said = (oomKilled && error) || output.stderrBytes.toString('utf8').trim().split('\n').at(-1)
     const text = `run container ${subject}: the command exited with ${output.exitCode}${said ? `: ${said}` : ''}`
     super(text, { code: 'exit', operation: 'run container', subject, exitCode: output.exitCode })
     this.name = 'ExitError'

@@ -125,6 +125,11 @@ export const shapes = {
     no_stdout: ['noStdout'],
     no_stderr: ['noStderr'],
   },
+  EventOptions: {
+    since: ['since'],
+    until: ['until'],
+    filters: ['filters'],
+  },
   Stdio: {
     stdin: ['stdin'],
     stdout: ['stdout'],
@@ -182,6 +187,8 @@ export const shapes = {
     signal: ['signal'],
     stdout: ['stdout'],
     stderr: ['stderr'],
+    oom_killed: ['oomKilled'],
+    error: ['error'],
   },
   ProcessInfo: {
     pid: ['pid'],
@@ -207,6 +214,7 @@ export const shapes = {
     block_written: ['blockWritten'],
     network_received: ['networkReceived'],
     network_sent: ['networkSent'],
+    oom_kills: ['oomKills'],
   },
   ContainerInfo: {
     id: ['id'],
@@ -232,11 +240,19 @@ export const shapes = {
     unenforced: ['unenforced'],
     log_path: ['logPath'],
     options: ['options', 'RunOptions'],
+    oom_kills: ['oomKills'],
   },
   LogEntry: {
     time: ['time'],
     stream: ['stream'],
     data: ['data'],
+  },
+  EngineEvent: {
+    time: ['time'],
+    kind: ['kind'],
+    action: ['action'],
+    id: ['id'],
+    attributes: ['attributes'],
   },
   PruneReport: {
     removed: ['removed'],

@@ -267,6 +267,16 @@ export interface LogOptions {
   noStderr?: boolean | undefined
 }
 
+/** Which events to read. */
+export interface EventOptions {
+  /** Also those that are kept, from this time on: RFC 3339, Unix seconds, or a span back from now (`10m`). By default only those from now on. */
+  since?: string | null | undefined
+  /** The end: those before this time. Without it, events are waited for until the call is cancelled. */
+  until?: string | null | undefined
+  /** `container=`, `image=`, `volume=`, `type=`, `event=`, `label=KEY[=VALUE]`; those of one key are alternatives, labels must all be there. */
+  filters?: string[] | undefined
+}
+
 /** Descriptors that the container's standard streams are copied from and to while it runs.
 
 They are duplicated during the call and stay the caller's. Absent: standard input is empty, output goes to the log alone. */
@@ -353,11 +363,11 @@ export interface ExitStatus {
   code: number
   /** The signal that ended it. */
   signal: number | null
-  /** The kernel killed it for want of memory. */
+  /** The kernel killed it, or a process that it started, for want of memory. */
   oomKilled: boolean
   /** When it ended. */
   finishedAt: string
-  /** Why it could not be run, when it was not the process that failed. */
+  /** A sentence on what the code does not tell: that memory ran out and by which limit, that its log is incomplete, that its shim was killed. */
   error: string | null
 }
 
@@ -383,6 +393,10 @@ export interface ExecOutput {
   stdout: Uint8Array
   /** All of its standard error. */
   stderr: Uint8Array
+  /** The kernel killed it, or a process beside it, for want of memory. */
+  oomKilled: boolean
+  /** A sentence on that, with the limit. */
+  error: string | null
 }
 
 /** A process of a container, as this host sees it. */
@@ -433,6 +447,8 @@ export interface ContainerStats {
   networkReceived: number | null
   /** Bytes sent on them. */
   networkSent: number | null
+  /** How many of its processes the kernel has killed for want of memory. */
+  oomKills: number | null
 }
 
 /** A container. */
@@ -483,6 +499,8 @@ export interface ContainerInfo {
   logPath: string
   /** The options that it was created with. */
   options: RunOptions
+  /** How many of its processes the kernel has killed for want of memory since it was last started; absent where that is not counted. */
+  oomKills: number | null
 }
 
 /** One line of a log, or a part of a line. */
@@ -493,6 +511,20 @@ export interface LogEntry {
   stream: Stream
   /** The bytes, with the line's end when it had one. */
   data: Uint8Array
+}
+
+/** Something that happened in the store, in Docker's words. */
+export interface EngineEvent {
+  /** When, with nanoseconds. */
+  time: string
+  /** What it happened to: `container`, `image` or `volume`. */
+  kind: string
+  /** What happened: `create`, `start`, `die`, `exec_create: sh -c ls`, `health_status: healthy`, …. */
+  action: string
+  /** The container's id, the image's id or reference, the volume's name. */
+  id: string
+  /** More of it. Of a container `image`, `name` and its labels; `exitCode`, `signal`, `oldName`, `execID` where they belong. */
+  attributes: Record<string, string>
 }
 
 /** What was removed because nothing used it. */

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use crate::container::Container;
 use crate::engine::Engine;
+use crate::events::EventStream;
 use crate::exec::Exec;
 use crate::logs::LogStream;
 use crate::stats::StatsStream;
@@ -33,6 +34,7 @@ pub struct Reply {
     pub log: Option<LogStream>,
     pub exec: Option<Exec>,
     pub stats: Option<StatsStream>,
+    pub events: Option<EventStream>,
 }
 
 /// It keeps the event loop alive until the call ends, as any pending operation does.

@@ -86,9 +86,10 @@ impl Container {
         spawn(callback, move |_| {
             let options = sampan::ExecOptions { stdin, ..record("exec", options)? };
             let output = container.exec(&options, &token)?;
-            let exit = sampan::ExitStatus { code: output.code, signal: output.signal, ..Default::default() };
+            let sampan::ExecOutput { code, signal, oom_killed, error, stdout, stderr } = output;
+            let exit = sampan::ExitStatus { code, signal, oom_killed, error, ..Default::default() };
             let reply = value(json!({ "id": container.id(), "exit": exit }))?;
-            Ok(Reply { bytes: Some(vec![Buffer::from(output.stdout), Buffer::from(output.stderr)]), ..reply })
+            Ok(Reply { bytes: Some(vec![Buffer::from(stdout), Buffer::from(stderr)]), ..reply })
         })
     }
 

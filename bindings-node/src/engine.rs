@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::call::{Callback, Cancel, Reply, record, spawn, value};
 use crate::container::Container;
+use crate::events::EventStream;
 
 /// An open store.
 #[napi]
@@ -107,6 +108,15 @@ impl Engine {
             let output = engine.run(&run_options(options, stdin)?, progress, &token)?;
             let reply = value(json!({ "id": output.id, "exit": output.exit }))?;
             Ok(Reply { bytes: Some(vec![Buffer::from(output.stdout), Buffer::from(output.stderr)]), ..reply })
+        })
+    }
+
+    #[napi]
+    pub fn events(&self, options: Value, callback: Callback) -> Result<()> {
+        let engine = self.0.clone();
+        spawn(callback, move |_| {
+            let events = EventStream::new(engine.events(&record("event", options)?)?);
+            Ok(Reply { events: Some(events), ..Reply::default() })
         })
     }
 

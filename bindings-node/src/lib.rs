@@ -7,6 +7,7 @@
 mod call;
 mod container;
 mod engine;
+mod events;
 mod exec;
 mod logs;
 mod stats;

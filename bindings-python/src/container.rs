@@ -124,12 +124,13 @@ impl Container {
         let mut record: sampan::ExecOptions = record("exec", &options)?;
         record.stdin = stdin;
         let output = self.call("exec", cancel).run(py, |_, cancel| self.0.exec(&record, cancel))?;
-        let exit = sampan::ExitStatus { code: output.code, signal: output.signal, ..Default::default() };
+        let sampan::ExecOutput { code, signal, oom_killed, error, stdout, stderr } = output;
+        let exit = sampan::ExitStatus { code, signal, oom_killed, error, ..Default::default() };
         let dict = PyDict::new(py);
         dict.set_item("id", self.0.id())?;
         dict.set_item("exit", to_python(py, &exit)?)?;
-        dict.set_item("stdout", PyBytes::new(py, &output.stdout))?;
-        dict.set_item("stderr", PyBytes::new(py, &output.stderr))?;
+        dict.set_item("stdout", PyBytes::new(py, &stdout))?;
+        dict.set_item("stderr", PyBytes::new(py, &stderr))?;
         Ok(dict)
     }
 

@@ -6,6 +6,7 @@ use sampan::{RunOptions, Stdio};
 
 use crate::blocking::{Call, Cancel, brief};
 use crate::container::Container;
+use crate::events::EventStream;
 use crate::value::{record, to_python};
 
 /// An open store.
@@ -143,6 +144,11 @@ impl Engine {
         dict.set_item("stdout", PyBytes::new(py, &output.stdout))?;
         dict.set_item("stderr", PyBytes::new(py, &output.stderr))?;
         Ok(dict)
+    }
+
+    fn events(&self, py: Python<'_>, options: &Bound<'_, PyDict>) -> PyResult<EventStream> {
+        let options = record("event", options)?;
+        brief(py, || self.0.events(&options)).map(EventStream::new)
     }
 
     fn plan(&self, py: Python<'_>, options: &Bound<'_, PyDict>) -> PyResult<String> {

@@ -6,6 +6,7 @@ mod blocking;
 mod container;
 mod engine;
 mod error;
+mod events;
 mod exec;
 mod logs;
 mod progress;
@@ -23,5 +24,6 @@ fn _sampan(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<container::Container>()?;
     module.add_class::<exec::Exec>()?;
     module.add_class::<stats::StatsStream>()?;
+    module.add_class::<events::EventStream>()?;
     module.add_class::<logs::LogStream>()
 }

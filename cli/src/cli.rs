@@ -98,6 +98,8 @@ pub enum Command {
     Logs(Late<LogsArgs>),
     /// All there is to know about containers or images, as JSON
     Inspect(Late<InspectArgs>),
+    /// Show what happens: containers, images, volumes, whichever process does it
+    Events(Late<EventsArgs>),
     /// List images
     Images(Late<ImagesArgs>),
     /// Pull an image from a registry
@@ -201,6 +203,8 @@ pub enum ImageCommand {
 pub enum SystemCommand {
     /// Where the engine stands
     Info(Late<FormatArg>),
+    /// Show what happens: containers, images, volumes, whichever process does it
+    Events(Late<EventsArgs>),
     /// Remove containers that don't run, and data that nothing uses
     Prune(Late<ForceArg>),
 }
@@ -358,6 +362,22 @@ pub struct LogsArgs {
     #[arg(short, long)]
     pub timestamps: bool,
     pub container: String,
+}
+
+#[derive(Debug, Args)]
+pub struct EventsArgs {
+    /// Also what has happened, from this time on: 2024-01-02T15:04:05Z, Unix seconds, or 10m ago
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// End at this time
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// container=, image=, volume=, type=, event=, label=KEY[=VALUE]
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    pub filter: Vec<String>,
+    /// `json`, or a template such as '{{.Time}} {{.Action}} {{.Actor.ID}}'
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<String>,
 }
 
 /// How many lines from the end; `None` is all.

@@ -4,6 +4,8 @@ use std::fmt::Display;
 use std::io;
 use std::process::ExitCode;
 
+use sampan::ExitStatus;
+
 /// The exit code of a command that ran, or why it could not.
 pub type Outcome = Result<u8, Fail>;
 
@@ -57,6 +59,14 @@ impl Fail {
 pub fn complain(message: impl Display) {
     use io::Write;
     let _ = writeln!(io::stderr(), "sampan: {message}");
+}
+
+/// The exit code of what has ended. That it failed for want of memory is said, since no code tells it.
+pub fn ended(exit: &ExitStatus) -> u8 {
+    if let Some(error) = exit.error.as_ref().filter(|_| exit.oom_killed && exit.code != 0) {
+        complain(error);
+    }
+    exit.code as u8
 }
 
 impl From<sampan::Error> for Fail {

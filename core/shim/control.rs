@@ -8,12 +8,18 @@ use core::ffi::CStr;
 
 use crate::attach::Streams;
 use crate::command::{self, Order};
+use crate::ending;
+use crate::events;
 use crate::fail::{Fail, Outcome};
 use crate::launch::word;
 use crate::memory;
+use crate::oom;
 use crate::sys::{self, Ended, Errno, Fd, POLLIN, Poll};
 use crate::terminal;
-use crate::wire::{ABI, AttachHead, ExecHead, Header, Kind, Launch, PACKET_MAX, Reader, SOCKET, Status, Step};
+use crate::text::Text;
+use crate::wire::{
+    ABI, AttachHead, EXEC_ID, ExecHead, Header, Kind, Launch, Oom, PACKET_MAX, Reader, SOCKET, Status, Step,
+};
 
 /// Clients at one time, those of commands among them.
 const MOST: usize = 64;
@@ -90,6 +96,10 @@ struct Client {
     detached: bool,
     /// Which of its outputs nobody reads, by their places in `streams`.
     unread: [bool; 3],
+    /// What the out-of-memory killer had killed before the command.
+    killed: u64,
+    /// The command's name in events.
+    id: [u8; EXEC_ID],
 }
 
 const NOBODY: Client = Client {
@@ -102,6 +112,8 @@ const NOBODY: Client = Client {
     terminal: false,
     detached: false,
     unread: [false; 3],
+    killed: 0,
+    id: [0; EXEC_ID],
 };
 
 impl Control {
@@ -191,17 +203,18 @@ impl Control {
     }
 
     /// A child has ended: tells its client, if it was a command.
-    pub fn reaped(&mut self, ended: &Ended) {
+    pub fn reaped(&mut self, ended: &Ended, launch: &Launch<'static>) {
         let commands = self.clients.iter_mut().filter(|c| matches!(c.stage, Stage::Starting | Stage::Running));
         for client in commands.filter(|c| c.pid == ended.pid) {
-            client.ended(ended.code, ended.signal);
+            let oom = if oom::is_possible(ended) { oom::look(&launch.cgroup) } else { Oom::default() };
+            client.ended(ended, oom.since(client.killed), launch);
         }
     }
 
     /// The container has ended, and all commands with it.
-    pub fn close(&mut self) {
+    pub fn close(&mut self, launch: &Launch<'static>) {
         for client in self.clients.iter_mut().filter(|c| !matches!(c.stage, Stage::Free | Stage::Attached)) {
-            client.ended(0, sys::SIGKILL);
+            client.ended(&Ended { pid: client.pid, code: 0, signal: sys::SIGKILL }, Oom::default(), launch);
         }
         let _ = sys::close(self.listener);
         self.listener = -1;
@@ -210,9 +223,9 @@ impl Control {
 
 impl Control {
     /// Those who joined have had all output that there was: tells them how the container has ended.
-    pub fn part(&mut self, code: i32, signal: i32) {
+    pub fn part(&mut self, init: &Ended, oom: Oom, launch: &Launch<'static>) {
         for client in self.clients.iter_mut().filter(|c| c.stage == Stage::Attached) {
-            client.ended(code, signal);
+            client.ended(init, oom, launch);
         }
     }
 
@@ -314,6 +327,7 @@ impl Client {
 
     fn start(&mut self, container: &Container, order: &Order) -> Outcome {
         let head = order.head;
+        let killed = oom::kills(&container.launch.cgroup);
         let started = command::start(container, order)?;
         let deadline = if head.timeout_ms == 0 { 0 } else { sys::now_ms().saturating_add(head.timeout_ms) };
         *self = Client {
@@ -326,6 +340,9 @@ impl Client {
             terminal: head.tty,
             detached: head.detach,
             unread: [head.detach; 3],
+            killed,
+            // As long as that, or it is told nothing of.
+            id: head.id.to_bytes().try_into().unwrap_or(NOBODY.id),
         };
         Ok(())
     }
@@ -414,7 +431,17 @@ impl Client {
         let _ = sys::kill(self.pid, sys::SIGKILL);
     }
 
-    fn ended(&mut self, code: i32, signal: i32) {
+    /// A command's end is an event.
+    fn tell_end(&self, launch: &Launch<'static>, code: i32) {
+        let mut text = Text::<12>::new();
+        text.signed(code.into());
+        if self.id != NOBODY.id {
+            let attributes = [(&b"execID"[..], &self.id[..]), (b"exitCode", text.bytes())];
+            events::tell(&launch.supervise, b"exec_die", &attributes);
+        }
+    }
+
+    fn ended(&mut self, end: &Ended, oom: Oom, launch: &Launch<'static>) {
         // It says no more than three things, and then its end closes.
         for _ in 0..4 {
             if self.stage == Stage::Starting {
@@ -422,7 +449,8 @@ impl Client {
             }
         }
         if self.stage != Stage::Free {
-            tell(self.socket, &Status::Exited { code, signal, oom_killed: false }, &[]);
+            self.tell_end(launch, ending::status(end));
+            tell(self.socket, &Status::Exited { code: end.code, signal: end.signal, oom }, &[]);
             self.free();
         }
     }

@@ -4,12 +4,14 @@ use core::ffi::CStr;
 
 use crate::control;
 use crate::dirs::{DT_DIR, Entries};
+use crate::events::{self, Subject};
 use crate::fail::send;
+use crate::oom;
 use crate::records::{self, Exit, Moment};
 use crate::sys::{self, AT_FDCWD, Ended, Errno, Fd};
 use crate::text::{Text, parse_dec};
 use crate::tree;
-use crate::wire::{Launch, Namespace, Status};
+use crate::wire::{Launch, Namespace, Oom, Status};
 
 /// Pauses of 1, 2, 4 … milliseconds: about two seconds in all, then what won't go is left to a later sweep.
 const TRIES: u32 = 11;
@@ -22,26 +24,47 @@ pub struct End {
     pub started_at: Moment,
     /// When the init ended.
     pub finished_at: Moment,
+    /// How long it ran.
+    pub ran_ms: u64,
     /// What kept a part of the log from being written.
     pub log_error: Option<Errno>,
 }
 
-/// Everything that is left to do; waiters wake when this process ends and lets the lock go.
-pub fn conclude(launch: &Launch<'static>, dir: Fd, end: &End, orphaned: bool, users: Option<Fd>) {
-    let oom_killed = launch.cgroup.oom.is_some_and(oom_kills);
+/// Everything that is left to do; waiters wake when this process ends and lets the lock go. What is returned was told
+/// already.
+pub fn conclude(launch: &Launch<'static>, dir: Fd, end: &End, orphaned: bool, users: Option<Fd>) -> Oom {
+    let oom = oom::look(&launch.cgroup);
+    tell_end(launch, end, &oom);
     for cgroup in launch.cgroup.remove.iter() {
         remove_cgroup(cgroup);
     }
     let Ended { code: plain, signal, .. } = end.init;
-    let code = if signal != 0 { 128 + signal } else { plain };
+    let code = status(&end.init);
     let End { started_at, finished_at, log_error, .. } = *end;
-    let _ = records::write_exit(dir, &Exit { code, signal, oom_killed, started_at, finished_at, log_error });
+    let _ = records::write_exit(dir, &Exit { code, signal, oom, started_at, finished_at, log_error });
     if launch.supervise.auto_remove || orphaned {
         remove(launch, users);
     } else {
         control::remove(dir);
     }
-    send(&Status::Exited { code: plain, signal, oom_killed });
+    send(&Status::Exited { code: plain, signal, oom });
+    oom
+}
+
+fn tell_end(launch: &Launch<'static>, end: &End, oom: &Oom) {
+    if oom.kills > 0 {
+        events::tell(&launch.supervise, b"oom", &[]);
+    }
+    let (mut code, mut seconds) = (Text::<12>::new(), Text::<24>::new());
+    code.signed(status(&end.init).into());
+    seconds.dec(end.ran_ms / 1000);
+    let attributes = [(&b"exitCode"[..], code.bytes()), (b"execDuration", seconds.bytes())];
+    events::tell(&launch.supervise, b"die", &attributes);
+}
+
+/// As a shell gives it: 128 and the signal's number.
+pub fn status(ended: &Ended) -> i32 {
+    if ended.signal != 0 { 128 + ended.signal } else { ended.code }
 }
 
 /// The directory vanishes at once, by a rename; then comes what takes time.
@@ -55,11 +78,17 @@ fn remove(launch: &Launch<'static>, users: Option<Fd>) {
     for path in s.remove_also.iter() {
         release_claim(path, s.dir);
     }
+    let gone = Subject::of(s);
     let renamed = !s.trash.is_empty() && sys::renameat2(AT_FDCWD, s.dir, AT_FDCWD, s.trash, 0).is_ok();
     for path in s.remove_also.iter().filter(|path| link(path, &mut [0; 256]).is_none()) {
+        let volume = sys::statx(AT_FDCWD, path, sys::AT_SYMLINK_NOFOLLOW).is_ok_and(|stat| stat.is_dir());
         let _ = tree::remove(AT_FDCWD, path);
+        if volume {
+            events::tell_destroyed_volume(s, path);
+        }
     }
     let _ = tree::remove(AT_FDCWD, if renamed { s.trash } else { s.dir });
+    gone.tell(s, b"destroy", &[]);
 }
 
 /// A claim of a name is a symlink whose text is the container's id, the last part of its directory's
@@ -166,12 +195,4 @@ impl Pause {
 
 fn pauses() -> impl Iterator<Item = Pause> {
     (0..TRIES).map(|n| Pause(1 << n))
-}
-
-/// Both the v1 and the v2 file have a line `oom_kill N`.
-fn oom_kills(path: &CStr) -> bool {
-    let mut text = [0; 512];
-    let n = records::read_file(path, &mut text).unwrap_or(0);
-    let mut lines = text[..n].split(|b| *b == b'\n');
-    lines.find_map(|line| line.strip_prefix(b"oom_kill ")).and_then(parse_dec).is_some_and(|kills| kills > 0)
 }

@@ -7,7 +7,7 @@ use crate::records::Moment;
 use crate::supervise::{self, Running};
 use crate::sys::{self, AT_FDCWD, Errno, Fd, Forked};
 use crate::wire::{Header, Launch, Namespace, Status, Step};
-use crate::{control, idmap, init};
+use crate::{control, events, idmap, init};
 
 /// What init and shim say to each other, one byte a packet.
 pub mod word {
@@ -41,6 +41,8 @@ pub fn run(header: &Header, launch: Launch<'static>) -> Outcome {
     let _ = sys::close(ours);
     match started {
         Ok((started_at, terminal)) => {
+            // Before anybody who hears of the start can tell of what comes after it.
+            events::tell(&launch.supervise, b"start", &[]);
             send(&Status::Ready { init: pid, shim: sys::getpid() });
             supervise::run(Running { launch, header: *header, pid, pidfd, streams, terminal, listener, started_at })
         }

@@ -5,7 +5,7 @@ use core::ffi::CStr;
 use crate::fail::{At, Fail, Outcome, send};
 use crate::launch::word;
 use crate::sys::{self, AT_FDCWD, Errno, Fd, Forked};
-use crate::wire::{ApplyOwners, IdMap, RemoveTrees, Status, Step};
+use crate::wire::{ApplyOwners, IdMap, Oom, RemoveTrees, Status, Step};
 use crate::{idmap, tree};
 
 /// Gives each listed file its owner; the paths are resolved within the tree and through no symlink.
@@ -69,7 +69,7 @@ fn within(map: Option<IdMap<'static>>, work: impl FnOnce() -> Outcome) -> Outcom
         Some(map) => in_namespace(map, work)?,
         None => work()?,
     }
-    send(&Status::Exited { code: 0, signal: 0, oom_killed: false });
+    send(&Status::Exited { code: 0, signal: 0, oom: Oom::default() });
     Ok(())
 }
 

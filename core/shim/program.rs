@@ -3,7 +3,7 @@
 use crate::exec;
 use crate::fail::{At, Fail, Outcome, send};
 use crate::sys::{self, Forked};
-use crate::wire::{Program, Status, Step, fd};
+use crate::wire::{Oom, Program, Status, Step, fd};
 
 /// Runs it and tells how it ended.
 pub fn run(program: Program<'static>) -> Outcome {
@@ -13,7 +13,7 @@ pub fn run(program: Program<'static>) -> Outcome {
         Forked::Parent { pid, .. } => pid,
     };
     if let Some(end) = sys::wait(child, false).step(Step::Program)? {
-        send(&Status::Exited { code: end.code, signal: end.signal, oom_killed: false });
+        send(&Status::Exited { code: end.code, signal: end.signal, oom: Oom::default() });
     }
     sys::exit(0)
 }

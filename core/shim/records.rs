@@ -7,14 +7,14 @@ use core::ffi::CStr;
 use crate::sys::{self, AT_FDCWD, Errno, Fd};
 use crate::text::{Text, parse_dec};
 use crate::time;
-use crate::wire::SOCKET;
+use crate::wire::{Oom, SOCKET};
 
 const STATE: &CStr = c"state.json";
 const STATE_NEW: &CStr = c"state.json.new";
 const EXIT: &CStr = c"exit.json";
 const EXIT_NEW: &CStr = c"exit.json.new";
 /// More than any exit record.
-const RESERVED: usize = 320;
+const RESERVED: usize = 448;
 
 /// When the container was started, as both records tell it.
 pub type Moment = [u8; time::LENGTH];
@@ -61,8 +61,8 @@ pub struct Exit {
     pub code: i32,
     /// The signal that killed it, or 0.
     pub signal: i32,
-    /// By the kernel, for want of memory.
-    pub oom_killed: bool,
+    /// What the kernel killed for want of memory.
+    pub oom: Oom,
     /// When it was started.
     pub started_at: Moment,
     /// When it ended.
@@ -88,12 +88,22 @@ fn exit_text(exit: &Exit) -> Text<{ RESERVED + 1 }> {
     let mut text = Text::of(&[b"{\"version\":1,\"code\":"]);
     text.signed(exit.code.into()).push(b",\"signal\":");
     or_null(&mut text, exit.signal);
-    text.push(b",\"oom_killed\":").push(if exit.oom_killed { b"true" } else { b"false" });
+    or_none(&mut text, &exit.oom);
     text.push(b",\"started_at\":\"").push(&exit.started_at);
     text.push(b"\",\"finished_at\":\"").push(&exit.finished_at).push(b"\",\"log_error\":");
     or_null(&mut text, exit.log_error.map_or(0, |e| e.0));
     text.push(b"}\n");
     text
+}
+
+fn or_none<const N: usize>(text: &mut Text<N>, oom: &Oom) {
+    if oom.kills == 0 {
+        text.push(b",\"oom_killed\":false");
+        return;
+    }
+    text.push(b",\"oom_killed\":true,\"oom\":{\"kills\":").dec(oom.kills);
+    text.push(b",\"limit\":").dec(oom.limit).push(b",\"peak\":").dec(oom.peak);
+    text.push(b",\"hits\":").dec(oom.hits).push(b"}");
 }
 
 fn or_null<const N: usize>(text: &mut Text<N>, number: i32) {

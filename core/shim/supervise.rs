@@ -162,6 +162,8 @@ struct Watch {
     dir: Fd,
     /// The container's user namespace, to remove what its users own.
     users: Option<Fd>,
+    /// When this began.
+    since_ms: u64,
 }
 
 impl Watch {
@@ -201,6 +203,7 @@ impl Watch {
             ),
             dir,
             users: ending::user_namespace(&running.launch, running.pid),
+            since_ms: sys::now_ms(),
         })
     }
 
@@ -274,7 +277,7 @@ impl Watch {
         loop {
             match sys::wait(-1, true) {
                 Ok(Some(ended)) if ended.pid == self.pid => return Some(ended),
-                Ok(Some(ended)) => self.control.reaped(&ended),
+                Ok(Some(ended)) => self.control.reaped(&ended, &self.launch),
                 // Somebody else has buried it, and with it the word of how it ended.
                 Err(Errno::ECHILD) => return Some(Ended { pid: self.pid, code: UNKNOWN, signal: 0 }),
                 _ => return None,
@@ -291,15 +294,16 @@ impl Watch {
     }
 
     fn finish(&mut self, running: &Running, init: Ended) {
-        let finished_at = time::now();
+        let (finished_at, ran_ms) = (time::now(), sys::now_ms().saturating_sub(self.since_ms));
         ending::kill_stragglers(&running.launch);
-        self.control.close();
+        self.control.close(&self.launch);
         self.drain();
         self.outputs.iter_mut().for_each(|output| output.taps.close());
-        let end = End { init, started_at: running.started_at, finished_at, log_error: self.log.error };
-        ending::conclude(&running.launch, self.dir, &end, self.tie.is_cut(), self.users);
+        let (started_at, log_error) = (running.started_at, self.log.error);
+        let end = End { init, started_at, finished_at, ran_ms, log_error };
+        let oom = ending::conclude(&running.launch, self.dir, &end, self.tie.is_cut(), self.users);
         // Who hears of the end may ask for it at once.
-        self.control.part(init.code, init.signal);
+        self.control.part(&init, oom, &self.launch);
     }
 
     /// Nothing is lost on the way to a host that still listens, however slow it is.

@@ -135,6 +135,14 @@ pub fn open_or_create(path: &Path) -> Result<File> {
     options.open(path).context("open", path.display())
 }
 
+/// Opens a file to append to it, making it when missing, mode 0600.
+pub fn open_append(path: &Path) -> Result<File> {
+    let mut options = OpenOptions::new();
+    // To be read, too: a lock over NFS is refused on a descriptor that can only be written to.
+    options.read(true).append(true).create(true).mode(0o600).custom_flags(libc::O_NOFOLLOW);
+    options.open(path).context("open", path.display())
+}
+
 /// Writes a new file at once; an error when something has its name already.
 pub fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
     let Some(mut file) = create_new(path)? else {

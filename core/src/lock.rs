@@ -45,9 +45,14 @@ impl<'a> Wait<'a> {
 
 /// A lock held; dropping it lets go.
 #[derive(Debug)]
-pub struct Lock(#[allow(dead_code)] File);
+pub struct Lock(File);
 
 impl Lock {
+    /// The file that is locked.
+    pub fn file(&self) -> &File {
+        &self.0
+    }
+
     /// Takes the lock file at `path`, making it when missing.
     pub fn take(path: &Path, mode: Mode, wait: Wait<'_>) -> Result<Lock> {
         loop {

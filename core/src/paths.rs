@@ -61,6 +61,11 @@ impl ContainerPaths {
         self.0.join("record.lock")
     }
 
+    /// What its events are about, once it has been renamed: before, the shim knows.
+    pub fn event_subject(&self) -> PathBuf {
+        self.0.join("subject")
+    }
+
     /// What it has written over its image.
     pub fn upper(&self) -> PathBuf {
         self.0.join("upper")
@@ -118,6 +123,7 @@ impl Paths {
             self.tmp(),
             self.locks(),
             self.leases(),
+            self.events(),
         ] {
             fs::make_dirs(&dir)?;
         }
@@ -232,6 +238,11 @@ impl Paths {
     /// The lock of one layer while it is unpacked.
     pub fn layer_lock(&self, form: &Name, diff_id: &Digest) -> PathBuf {
         self.locks().join(format!("layer-{form}-{}", diff_id.hex()))
+    }
+
+    /// What happened in the store: a file for each machine that shares it.
+    pub fn events(&self) -> PathBuf {
+        self.root.join("events")
     }
 
     /// The leases of running pulls. In the store, not the run directory: two processes with different

@@ -5,14 +5,15 @@
 mod common;
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::fs::File;
+use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 
 use common::{Host, cgroups, command, image, text};
 use sampan::{
-    Cancel, Kind, ListOptions, LogOptions, Mount, MountKind, Quiet, RemoveOptions, RunOptions, Status, Stdio,
-    StopOptions, Stream, Tie, Ulimit,
+    Cancel, Container, ExecOptions, Kind, ListOptions, LogOptions, Mount, MountKind, Quiet, RemoveOptions, RunOptions,
+    Status, Stdio, StopOptions, Stream, Tie, Ulimit,
 };
 
 #[test]
@@ -394,6 +395,81 @@ fn out_of_memory_is_told() {
         Ok(out) => assert!(out.exit.oom_killed, "{:?} {}", out.exit, text(&out.stderr)),
         Err(e) => refused(&e),
     }
+}
+
+/// What is to be killed, with so much memory; `None` where this user has no limits.
+fn small(host: &Host, args: &[&str]) -> Option<Container> {
+    let limited = RunOptions { memory: Some(16 << 20), interactive: true, name: Some("small".into()), ..command(args) };
+    host.spawn(limited).inspect_err(refused).ok()
+}
+
+const HOG: &str = "tail -c 64m /dev/zero";
+
+#[test]
+fn out_of_memory_is_a_sentence_with_limit_cure_and_last_lines() {
+    let host = Host::new();
+    let script = format!("echo warming up; read go; exec {HOG}");
+    let Some(container) = small(&host, &["sh", "-c", &script]) else { return };
+    let mut joined = container.attach(true, &Cancel::new()).unwrap();
+    File::from(joined.take_stdin().unwrap()).write_all(b"go\n").unwrap();
+    let exit = container.wait(None, &Cancel::new()).unwrap();
+    assert_eq!((exit.code, exit.signal, exit.oom_killed), (137, Some(9), true));
+    let said = exit.error.clone().unwrap();
+    assert!(said.starts_with("container small was killed for memory: its limit is 16 MiB ("), "{said}");
+    assert!(said.ends_with("raise it (--memory); its last lines: \"warming up\""), "{said}");
+    let seen = joined.wait(&Cancel::new()).unwrap();
+    assert!(seen.oom_killed && said.starts_with(&seen.error.unwrap()), "{said}");
+    let info = container.inspect().unwrap();
+    assert_eq!((info.exit.unwrap(), info.oom_kills), (exit, Some(1)));
+    // The next run knows nothing of it.
+    container.start(&Stdio::default(), &Cancel::new()).unwrap();
+    assert_eq!(container.inspect().unwrap().oom_kills, Some(0));
+}
+
+#[test]
+fn out_of_memory_of_one_that_removes_itself_is_told_to_who_waits() {
+    let host = Host::new();
+    let limited = |stream: &str| RunOptions {
+        memory: Some(16 << 20),
+        auto_remove: true,
+        ..command(&["sh", "-c", &format!("echo last words >&{stream}; exec {HOG}")])
+    };
+    let Some(container) = host.spawn(limited("1")).inspect_err(refused).ok() else { return };
+    let exit = container.wait(None, &Cancel::new()).unwrap();
+    assert!(exit.code == 137 && exit.error.as_ref().is_some_and(|e| e.contains("its limit is 16 MiB")), "{exit:?}");
+    for stream in ["1", "2"] {
+        let exit = host.run(limited(stream)).unwrap().exit;
+        assert!(exit.error.as_ref().is_some_and(|e| e.ends_with("its last lines: \"last words\"")), "{exit:?}");
+    }
+}
+
+#[test]
+fn out_of_memory_of_a_child_is_counted_while_the_container_goes_on() {
+    let host = Host::new();
+    let script = format!("{HOG} | cat >/dev/null; read go; exit 3");
+    let Some(container) = small(&host, &["sh", "-c", &script]) else { return };
+    common::until("the kill", || container.inspect().unwrap().oom_kills == Some(1));
+    assert_eq!(container.stats().unwrap().oom_kills, Some(1));
+    let command = |line: &str| {
+        let command = ["sh", "-c", line].map(String::from).to_vec();
+        container.exec(&ExecOptions { command, ..ExecOptions::default() }, &Cancel::new()).unwrap()
+    };
+    // That is not this command's, whose end is another's doing.
+    let killed = command("kill -9 $$");
+    assert_eq!((killed.code, killed.oom_killed, killed.error), (137, false, None));
+    let hungry = command(&format!("exec {HOG} >/dev/null"));
+    assert!(hungry.code == 137 && hungry.oom_killed, "{}", hungry.code);
+    let said = hungry.error.unwrap();
+    assert!(said.starts_with("the command in container small was killed for memory: its limit is 16 MiB"), "{said}");
+    assert_eq!(container.inspect().unwrap().oom_kills, Some(2));
+    let mut joined = container.attach(true, &Cancel::new()).unwrap();
+    File::from(joined.take_stdin().unwrap()).write_all(b"go\n").unwrap();
+    let exit = container.wait(None, &Cancel::new()).unwrap();
+    assert!(exit.code == 3 && exit.oom_killed, "{exit:?}");
+    assert!(
+        exit.error.as_ref().is_some_and(|e| e.starts_with("2 processes of container small were killed")),
+        "{exit:?}"
+    );
 }
 
 #[test]

@@ -41,6 +41,13 @@ static void null_is_refused(void) {
     REFUSED(sampan_engine_plan(NULL, NULL, &plan, &err));
     REFUSED(sampan_engine_containers(NULL, NULL, &containers, &err));
     REFUSED(sampan_engine_container(NULL, NULL, &container, &err));
+    sampan_event_stream *events = UNTOUCHED;
+    sampan_engine_event *event = UNTOUCHED;
+    REFUSED(sampan_engine_events(NULL, NULL, &events, &err));
+    REFUSED(sampan_event_stream_next(NULL, NULL, &event, &err));
+    sampan_event_stream_free(NULL);
+    sampan_engine_event_free(NULL);
+    CHECK(events == UNTOUCHED && event == UNTOUCHED);
     REFUSED(sampan_container_start(NULL, NULL, NULL, &err));
     REFUSED(sampan_container_stop(NULL, NULL, NULL, &err));
     REFUSED(sampan_container_restart(NULL, NULL, NULL, &err));

@@ -38,7 +38,7 @@ const FLOORS: &[(&str, u8)] = &[
 ];
 
 /// What of the facade is logic; the rest of it is plain records, which every floor may read.
-const HANDLES: [&str; 4] = ["Engine", "Container", "LogStream", "*"];
+const HANDLES: [&str; 5] = ["Engine", "Container", "EventStream", "LogStream", "*"];
 
 /// Checks every file of the core.
 pub fn run() -> Result<()> {

@@ -9,7 +9,7 @@ use crate::api::*;
 use crate::repo;
 
 /// The files of the facade, in the order in which its parts are written out.
-const ROOMS: [&str; 8] = ["options", "info", "engine", "container", "exec", "attach", "logs", "stats"];
+const ROOMS: [&str; 9] = ["options", "info", "engine", "container", "exec", "attach", "logs", "stats", "events"];
 
 /// The facade as it stands in the sources.
 pub fn api() -> Result<Api> {

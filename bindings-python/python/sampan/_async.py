@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime, timezone
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Optional, TypeVar, Union, cast, overload
 
 from ._async_exec import AsyncExec
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
         ContainerInfo,
         ContainerStats,
         DoctorReport,
+        EngineEvent,
         EngineInfo,
         ProcessInfo,
         PruneReport,
@@ -454,6 +457,26 @@ class AsyncEngine:
     async def gc(self) -> PruneReport:
         """Removes blobs, layers and leftovers that no image, container or lease uses."""
         return await _call((await self.open()).gc)
+
+    def events(
+        self, *, since: Moment = None, until: Moment = None, filters: Any = ()
+    ) -> AsyncIterator[EngineEvent]:
+        """What happens in the store from now on; for `async for`. Takes what `Engine.events` takes."""
+        # A generator begins late, with its first step.
+        return self._events(datetime.now(timezone.utc) if since is None else since, until, filters)
+
+    async def _events(self, since: Moment, until: Moment, filters: Any) -> AsyncIterator[EngineEvent]:
+        engine = await self.open()
+        events = await _call(lambda: engine.events(since=since, until=until, filters=filters))
+        try:
+            while True:
+                cancel = Cancel()
+                event = await _call(partial(events.take, cancel=cancel), cancel)
+                if event is None:
+                    return
+                yield event
+        finally:
+            events.close()
 
     async def plan(self, image: object, command: Command = None, **options: Unpack[RunKeywords]) -> dict[str, Any]:
         """What a run would do, without doing it."""

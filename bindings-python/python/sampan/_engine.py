@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
+    from ._events import Events
     from ._keywords import RunKeywords
+    from ._logs import Moment
     from ._options import Command
     from ._progress import Progress
     from ._types import DoctorReport, EngineInfo, PruneReport, Rung
@@ -113,6 +115,22 @@ class Engine:
         import json
 
         return json.loads(self._native.plan(run_options(image, command, options)))
+
+    def events(self, *, since: Moment = None, until: Moment = None, filters: Any = ()) -> Events:
+        """What happens in the store from now on, whichever process does it, and with `since` what has happened.
+
+        An iterator; `close()` from any thread, or the end of a `with`, ends it. The last mebibyte of events is kept, and up
+        to one before it.
+
+        Args:
+            since: Also those that are kept, from this time on: a datetime, Unix seconds, a timedelta back from now, RFC 3339
+                or `"10m"`. By default only those from now on.
+            until: The end: those before this time.
+            filters: `"event=die"`, `["type=container", "container=web"]` or `{"event": ["die", "oom"]}`, in Docker's words.
+        """
+        from ._events import Events, event_options
+
+        return Events(self._native.events(event_options(since, until, filters)))
 
     def container(
         self, image: object, command: Command = None, *, progress: Progress = None, **options: Unpack[RunKeywords]

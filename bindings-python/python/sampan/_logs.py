@@ -25,13 +25,14 @@ def log_options(
         "follow": follow,
         "no_stdout": not stdout,
         "no_stderr": not stderr,
-        "since": _moment(since),
-        "until": _moment(until),
+        "since": moment(since),
+        "until": moment(until),
         "tail": None if tail is None else int(tail),
     }
 
 
-def _moment(moment: Any) -> str | None:
+def moment(moment: Any) -> str | None:
+    """A point in time as the library reads it."""
     if moment is None or isinstance(moment, str):
         return moment
     if isinstance(moment, (int, float)):

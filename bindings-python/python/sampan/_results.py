@@ -21,11 +21,11 @@ class ExitStatus:
     signal: int | None
     """The signal that ended it."""
     oom_killed: bool
-    """The kernel killed it for want of memory."""
+    """The kernel killed it, or a process that it started, for want of memory."""
     finished_at: str
     """When it ended."""
     error: str | None
-    """Why it could not be run, when it was not the process that failed."""
+    """A sentence on what the code does not tell: that memory ran out and by which limit, that its log is incomplete, …."""
 
     def __init__(self, fields: _types.ExitStatus) -> None:
         for name in self.__slots__:
@@ -121,6 +121,8 @@ def check(output: Output | BytesOutput) -> None:
         return
     said = output.stderr_bytes.decode("utf-8", "replace").strip().splitlines()
     text = f"run container {output.id[:12]}: the command exited with {output.exit_code}"
+    if output.exit.oom_killed and output.exit.error:
+        said = [output.exit.error]
     error = ExitError(
         text + (f": {said[-1]}" if said else ""),
         operation="run container",

@@ -7,6 +7,7 @@ from ._types import (
     ContainerInfo,
     ContainerStats,
     DoctorReport,
+    EngineEvent,
     EngineInfo,
     ExitStatus,
     ImageInfo,
@@ -59,6 +60,7 @@ class Engine:
     def plan(self, options: Options) -> str: ...
     def containers(self, options: Options) -> list[ContainerInfo]: ...
     def container(self, container: str) -> Container: ...
+    def events(self, options: Options) -> EventStream: ...
 
 class Container:
     @property
@@ -93,6 +95,10 @@ class Exec:
 
 class StatsStream:
     def next(self, cancel: Optional[Cancel] = None) -> Optional[ContainerStats]: ...
+
+class EventStream:
+    def next(self, timeout: Optional[float] = None, cancel: Optional[Cancel] = None) -> Optional[EngineEvent]: ...
+    def close(self) -> None: ...
 
 class LogStream:
     def next(

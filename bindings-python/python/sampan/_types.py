@@ -351,6 +351,20 @@ class LogOptions(TypedDict, total=False):
     no_stderr: bool
 
 
+class EventOptions(TypedDict, total=False):
+    """Which events to read. Every member may be left out.
+
+    Attributes:
+        since: Also those that are kept, from this time on: RFC 3339, Unix seconds, or a span back from now (`10m`). By default only those from now on.
+        until: The end: those before this time. Without it, events are waited for until the call is cancelled.
+        filters: `container=`, `image=`, `volume=`, `type=`, `event=`, `label=KEY[=VALUE]`; those of one key are alternatives, labels must all be there.
+    """
+
+    since: Optional[str]
+    until: Optional[str]
+    filters: Sequence[str]
+
+
 class Stdio(TypedDict, total=False):
     """Descriptors that the container's standard streams are copied from and to while it runs.
 
@@ -453,9 +467,9 @@ class ExitStatus(TypedDict):
     Attributes:
         code: Its exit code; 128+n when signal n ended it.
         signal: The signal that ended it.
-        oom_killed: The kernel killed it for want of memory.
+        oom_killed: The kernel killed it, or a process that it started, for want of memory.
         finished_at: When it ended.
-        error: Why it could not be run, when it was not the process that failed.
+        error: A sentence on what the code does not tell: that memory ran out and by which limit, that its log is incomplete, that its shim was killed.
     """
 
     code: int
@@ -489,12 +503,16 @@ class ExecOutput(TypedDict):
         signal: The signal that ended it.
         stdout: All of its standard output; with a terminal, of both.
         stderr: All of its standard error.
+        oom_killed: The kernel killed it, or a process beside it, for want of memory.
+        error: A sentence on that, with the limit.
     """
 
     code: int
     signal: Optional[int]
     stdout: bytes
     stderr: bytes
+    oom_killed: bool
+    error: Optional[str]
 
 
 class ProcessInfo(TypedDict):
@@ -539,6 +557,7 @@ class ContainerStats(TypedDict):
         block_written: Bytes written to them.
         network_received: Bytes received on all interfaces of its own but loopback.
         network_sent: Bytes sent on them.
+        oom_kills: How many of its processes the kernel has killed for want of memory.
     """
 
     id: str
@@ -553,6 +572,7 @@ class ContainerStats(TypedDict):
     block_written: Optional[int]
     network_received: Optional[int]
     network_sent: Optional[int]
+    oom_kills: Optional[int]
 
 
 class ContainerInfo(TypedDict):
@@ -582,6 +602,7 @@ class ContainerInfo(TypedDict):
         unenforced: Limits that were asked for and are not enforced.
         log_path: Its log file.
         options: The options that it was created with.
+        oom_kills: How many of its processes the kernel has killed for want of memory since it was last started; absent where that is not counted.
     """
 
     id: str
@@ -607,6 +628,7 @@ class ContainerInfo(TypedDict):
     unenforced: list[str]
     log_path: str
     options: RunOptions
+    oom_kills: Optional[int]
 
 
 class LogEntry(TypedDict):
@@ -621,6 +643,24 @@ class LogEntry(TypedDict):
     time: str
     stream: Stream
     data: bytes
+
+
+class EngineEvent(TypedDict):
+    """Something that happened in the store, in Docker's words. 
+
+    Attributes:
+        time: When, with nanoseconds.
+        kind: What it happened to: `container`, `image` or `volume`.
+        action: What happened: `create`, `start`, `die`, `exec_create: sh -c ls`, `health_status: healthy`, ….
+        id: The container's id, the image's id or reference, the volume's name.
+        attributes: More of it. Of a container `image`, `name` and its labels; `exitCode`, `signal`, `oldName`, `execID` where they belong.
+    """
+
+    time: str
+    kind: str
+    action: str
+    id: str
+    attributes: dict[str, str]
 
 
 class PruneReport(TypedDict):

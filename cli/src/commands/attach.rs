@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sampan::{Attachment, Cancel, Container, Engine};
 
 use crate::cli::AttachArgs;
-use crate::fail::{Fail, Outcome};
+use crate::fail::{Fail, Outcome, ended};
 use crate::keys::Keys;
 use crate::relay::{self, Ending, Streams};
 use crate::signals::{Foreground, Forwarder};
@@ -43,7 +43,7 @@ pub fn join(container: &Container, interactive: bool, tty: bool, sig_proxy: bool
     let ending = relay::until_end(streams, move || attached.wait(&Cancel::new()))?;
     drop(raw);
     match ending {
-        Ending::Ended(exit) => Ok(exit?.code as u8),
+        Ending::Ended(exit) => Ok(ended(&exit?)),
         Ending::Detached => Ok(0),
     }
 }

@@ -4,7 +4,7 @@ use sampan::{Cancel, Engine, Kind, ListOptions, RemoveOptions, Status, StopOptio
 
 use super::{confirmed, each};
 use crate::cli::{ForceArg, KillArgs, Names, RenameArgs, RmArgs, StopArgs, UpdateArgs};
-use crate::fail::{Fail, Outcome};
+use crate::fail::{Fail, Outcome, ended};
 use crate::output;
 
 fn stop_options(args: &StopArgs) -> StopOptions {
@@ -57,6 +57,7 @@ pub fn update(engine: &Engine, args: &UpdateArgs) -> Outcome {
 pub fn wait(engine: &Engine, names: &Names) -> Outcome {
     each(&names.containers, |name| {
         let exit = engine.container(name)?.wait(None, &Cancel::new())?;
+        ended(&exit);
         Ok(Some(exit.code.to_string()))
     })
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sampan::{Cancel, Engine, ExecOptions, ExitStatus};
 
-use crate::fail::{Fail, Outcome};
+use crate::fail::{Fail, Outcome, ended};
 use crate::flags::ExecArgs;
 use crate::keys::Keys;
 use crate::relay::{self, Ending, Streams};
@@ -39,7 +39,7 @@ pub fn exec(engine: &Engine, args: &ExecArgs) -> Outcome {
 
 fn code(ending: Ending<sampan::Result<ExitStatus>>) -> Outcome {
     match ending {
-        Ending::Ended(exit) => Ok(exit.map_err(failed)?.code as u8),
+        Ending::Ended(exit) => Ok(ended(&exit.map_err(failed)?)),
         Ending::Detached => Ok(0),
     }
 }

@@ -1,6 +1,6 @@
 //! `inspect`: records as JSON, of containers, then of images.
 
-use sampan::{Engine, Error, Kind};
+use sampan::{ContainerInfo, Engine, Error, Kind, Status};
 use serde_json::Value;
 
 use crate::cli::InspectArgs;
@@ -27,7 +27,7 @@ pub fn inspect(engine: &Engine, args: &InspectArgs, kind: Option<&str>) -> Outco
 }
 
 fn look_up(engine: &Engine, name: &str, kind: Option<&str>) -> Result<Value, Error> {
-    let container = || engine.container(name).and_then(|c| c.inspect()).and_then(json);
+    let container = || engine.container(name).and_then(|c| c.inspect()).and_then(with_state);
     let image = || engine.inspect_image(name).and_then(json);
     match kind {
         Some("container") => container(),
@@ -41,6 +41,33 @@ fn look_up(engine: &Engine, name: &str, kind: Option<&str>) -> Result<Value, Err
 
 fn nothing(name: &str) -> Error {
     Error::new(Kind::NotFound, "inspect", name).because("there is no such container or image")
+}
+
+/// What we say of a container, and beside it what Docker says of its state in the same words.
+fn with_state(info: ContainerInfo) -> Result<Value, Error> {
+    let state = state(&info);
+    let mut value = json(info)?;
+    if let Some(members) = value.as_object_mut() {
+        members.insert("State".to_owned(), state);
+    }
+    Ok(value)
+}
+
+fn state(info: &ContainerInfo) -> Value {
+    let exit = info.exit.clone().unwrap_or_default();
+    serde_json::json!({
+        "Status": info.status.word(),
+        "Running": matches!(info.status, Status::Running | Status::Paused),
+        "Paused": info.status == Status::Paused,
+        "Restarting": false,
+        "OOMKilled": exit.oom_killed || info.oom_kills.is_some_and(|kills| kills > 0),
+        "Dead": info.status == Status::Dead,
+        "Pid": info.pid.unwrap_or(0),
+        "ExitCode": exit.code,
+        "Error": exit.error.unwrap_or_default(),
+        "StartedAt": info.started_at,
+        "FinishedAt": exit.finished_at,
+    })
 }
 
 fn json<T: serde::Serialize>(record: T) -> Result<Value, Error> {

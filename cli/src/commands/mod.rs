@@ -2,6 +2,7 @@
 
 mod attach;
 mod container;
+mod events;
 mod exec;
 mod image;
 mod inspect;
@@ -71,9 +72,11 @@ fn dispatch(engine: &Engine, command: Command) -> Outcome {
         Command::Tag(args) => image(engine, ImageCommand::Tag(args)),
         Command::System(command) => match command.into_inner() {
             SystemCommand::Info(format) => system::info(engine, &format),
+            SystemCommand::Events(args) => events::events(engine, &args),
             SystemCommand::Prune(args) => system::prune(engine, &args),
         },
         Command::Info(format) => system::info(engine, &format),
+        Command::Events(args) => events::events(engine, &args),
         Command::Doctor(format) => system::doctor(engine, &format),
         Command::Gc => system::gc(engine),
         Command::Version(_) | Command::Completion { .. } | Command::Oci { .. } => {

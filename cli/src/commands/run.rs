@@ -7,7 +7,7 @@ use sampan::{Cancel, Container, Engine, Kind, Progress, RemoveOptions, RunOption
 
 use super::{attach, each};
 use crate::cli::StartArgs;
-use crate::fail::{Fail, Outcome};
+use crate::fail::{Fail, Outcome, ended};
 use crate::flags::{CreateArgs, RunArgs, StdStream};
 use crate::keys::{DETACH_KEYS, Keys};
 use crate::output;
@@ -77,7 +77,7 @@ fn start_raw(container: &Container, stdio: &Stdio, cancel: &Cancel) -> Result<Ra
 fn accompany(container: &Container, forwarder: &Forwarder) -> Outcome {
     forwarder.aim(Arc::new(container.clone()));
     let exit = container.wait(None, &Cancel::new()).map_err(Fail::running)?;
-    Ok(exit.code as u8)
+    Ok(ended(&exit))
 }
 
 fn take_signals(proxy: bool) -> Result<Forwarder, Fail> {

@@ -91,9 +91,12 @@ fn an_end_for_want_of_memory_is_a_value() {
     for command in [&["tail", "/dev/zero"][..], &["sh", "-c", "tail /dev/zero; exit $?"]] {
         let ended = host.run(&[&["run", "--name", "c", "-m", "16m", "box"], command].concat());
         assert_eq!(ended.code, 137, "{ended:?}");
+        let said = "sampan: container c was killed for memory: its limit is 16 MiB";
+        assert!(ended.stderr.lines().any(|line| line.starts_with(said)), "{}", ended.stderr);
         let inspected: serde_json::Value = serde_json::from_str(&host.ok(&["inspect", "c"])).unwrap();
         let exit = &inspected[0]["exit"];
         assert!(exit["code"] == 137 && exit["oom_killed"] == true, "{exit}");
+        assert_eq!(host.ok(&["inspect", "-f", "{{.State.OOMKilled}} {{.State.ExitCode}}", "c"]), "true 137");
         host.ok(&["rm", "c"]);
     }
     left_nothing(&host, "no memory");

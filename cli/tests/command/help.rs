@@ -30,6 +30,7 @@ const COMMANDS: &[&str] = &[
     "ps",
     "logs",
     "inspect",
+    "events",
     "images",
     "pull",
     "rmi",

@@ -6,6 +6,7 @@ mod attach;
 #[path = "../../../core/tests/common/mod.rs"]
 mod common;
 mod errors;
+mod events;
 mod exec;
 mod faults;
 mod help;

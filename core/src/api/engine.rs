@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Container, ContainerInfo, DoctorReport, EngineInfo, EngineOptions, ImageInfo, ListOptions, Output, PruneReport,
-    PullOptions, RemoveImageOptions, RemovedImage, RunOptions, Stdio,
+    Container, ContainerInfo, DoctorReport, EngineInfo, EngineOptions, EventOptions, EventStream, ImageInfo,
+    ListOptions, Output, PruneReport, PullOptions, RemoveImageOptions, RemovedImage, RunOptions, Stdio,
 };
 use crate::cancel::Cancel;
 use crate::error::Result;
@@ -74,6 +74,14 @@ impl Engine {
     /// Removes blobs, layers and leftovers that no image, container or lease uses.
     pub fn gc(&self) -> Result<PruneReport> {
         ops::images::gc(&self.context)
+    }
+
+    /// What happens in the store from now on, whichever process does it, and with `since` what has happened.
+    ///
+    /// The last mebibyte of events is kept, and up to one before it. Where none can be written, as on a full disk, they are
+    /// lost, and nothing fails for it.
+    pub fn events(&self, options: &EventOptions) -> Result<EventStream> {
+        Ok(EventStream::new(ops::events::open(&self.context, options)?))
     }
 
     /// Creates a container, pulling its image as its policy says.

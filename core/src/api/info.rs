@@ -127,11 +127,12 @@ infos! {
         pub code: i32,
         /// The signal that ended it.
         pub signal: Option<i32>,
-        /// The kernel killed it for want of memory.
+        /// The kernel killed it, or a process that it started, for want of memory.
         pub oom_killed: bool,
         /// When it ended.
         pub finished_at: String,
-        /// Why it could not be run, when it was not the process that failed.
+        /// A sentence on what the code does not tell: that memory ran out and by which limit, that its log is incomplete, that
+        /// its shim was killed.
         pub error: Option<String>,
     }
 
@@ -157,6 +158,10 @@ infos! {
         pub stdout: Vec<u8>,
         /// All of its standard error.
         pub stderr: Vec<u8>,
+        /// The kernel killed it, or a process beside it, for want of memory.
+        pub oom_killed: bool,
+        /// A sentence on that, with the limit.
+        pub error: Option<String>,
     }
 
     /// A process of a container, as this host sees it.
@@ -207,6 +212,8 @@ infos! {
         pub network_received: Option<u64>,
         /// Bytes sent on them.
         pub network_sent: Option<u64>,
+        /// How many of its processes the kernel has killed for want of memory.
+        pub oom_kills: Option<u64>,
     }
 
     /// A container.
@@ -257,6 +264,9 @@ infos! {
         pub log_path: String,
         /// The options that it was created with.
         pub options: RunOptions,
+        /// How many of its processes the kernel has killed for want of memory since it was last started; absent where that
+        /// is not counted.
+        pub oom_kills: Option<u64>,
     }
 
     /// One line of a log, or a part of a line.
@@ -267,6 +277,20 @@ infos! {
         pub stream: Stream,
         /// The bytes, with the line's end when it had one.
         pub data: Vec<u8>,
+    }
+
+    /// Something that happened in the store, in Docker's words.
+    pub struct EngineEvent {
+        /// When, with nanoseconds.
+        pub time: String,
+        /// What it happened to: `container`, `image` or `volume`.
+        pub kind: String,
+        /// What happened: `create`, `start`, `die`, `exec_create: sh -c ls`, `health_status: healthy`, ….
+        pub action: String,
+        /// The container's id, the image's id or reference, the volume's name.
+        pub id: String,
+        /// More of it. Of a container `image`, `name` and its labels; `exitCode`, `signal`, `oldName`, `execID` where they belong.
+        pub attributes: BTreeMap<String, String>,
     }
 
     /// What was removed because nothing used it.

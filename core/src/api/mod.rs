@@ -8,6 +8,7 @@
 mod attach;
 mod container;
 mod engine;
+mod events;
 mod exec;
 mod info;
 mod logs;
@@ -17,6 +18,7 @@ mod stats;
 pub use attach::Attachment;
 pub use container::Container;
 pub use engine::Engine;
+pub use events::EventStream;
 pub use exec::Exec;
 pub use info::*;
 pub use logs::LogStream;

@@ -287,6 +287,18 @@ options! {
         pub no_stderr: bool,
     }
 
+    /// Which events to read.
+    pub struct EventOptions {
+        /// Also those that are kept, from this time on: RFC 3339, Unix seconds, or a span back from now (`10m`). By default only
+        /// those from now on.
+        pub since: Option<String>,
+        /// The end: those before this time. Without it, events are waited for until the call is cancelled.
+        pub until: Option<String>,
+        /// `container=`, `image=`, `volume=`, `type=`, `event=`, `label=KEY[=VALUE]`; those of one key are alternatives, labels
+        /// must all be there.
+        pub filters: Vec<String>,
+    }
+
     /// Descriptors that the container's standard streams are copied from and to while it runs.
     ///
     /// They are duplicated during the call and stay the caller's. Absent: standard input is empty,

@@ -8,6 +8,7 @@ use super::cancel::sampan_cancel;
 use super::container::sampan_container;
 use super::convert::{options, record};
 use super::error::sampan_error;
+use super::events::sampan_event_stream;
 use super::generated::*;
 use super::handle::Handle;
 use super::progress::{Call, sampan_progress};
@@ -168,6 +169,25 @@ pub unsafe extern "C" fn sampan_engine_gc(
 ) -> i32 {
     // SAFETY: as the header says.
     unsafe { entry_to(out, err, || Ok(kept(&self::engine(engine)?.gc()?))) }
+}
+
+/// What happens in the store from now on, whichever process does it, and with `since` what has happened.
+///
+/// `options` may be NULL. Free the stream with `sampan_event_stream_free`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sampan_engine_events(
+    engine: *const sampan_engine,
+    options: *const sampan_event_options,
+    out: *mut *mut sampan_event_stream,
+    err: *mut *mut sampan_error,
+) -> i32 {
+    // SAFETY: as the header says.
+    let open = || unsafe {
+        let stream = self::engine(engine)?.events(&self::options(options, "event options")?)?;
+        Ok(boxed(sampan_event_stream(Handle::new(stream))))
+    };
+    // SAFETY: as the header says.
+    unsafe { entry_to(out, err, open) }
 }
 
 /// Creates a container, pulling its image as its policy says.

@@ -1014,6 +1014,61 @@ impl Keep for Option<api::LogOptions> {
         self.as_ref().map_or(std::ptr::null(), |record| record.keep(arena))
     }
 }
+/// Which events to read. Begin with `SAMPAN_EVENT_OPTIONS_INIT`.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct sampan_event_options {
+    /// `sizeof(sampan_event_options)`.
+    pub size: usize,
+    /// Also those that are kept, from this time on: RFC 3339, Unix seconds, or a span back from now (`10m`). By default only those from now on.
+    pub since: *const c_char,
+    /// The end: those before this time. Without it, events are waited for until the call is cancelled.
+    pub until: *const c_char,
+    /// `container=`, `image=`, `volume=`, `type=`, `event=`, `label=KEY[=VALUE]`; those of one key are alternatives, labels must all be there.
+    pub filters: *const *const c_char,
+}
+
+// SAFETY: a size, then numbers and pointers.
+unsafe impl Growable for sampan_event_options {}
+
+impl Record for api::EventOptions {
+    type C = sampan_event_options;
+    fn to_struct(&self, arena: &mut Arena) -> sampan_event_options {
+        Self::C {
+            size: size_of::<Self::C>(),
+            since: self.since.keep(arena),
+            until: self.until.keep(arena),
+            filters: self.filters.keep(arena),
+        }
+    }
+}
+
+impl Given for api::EventOptions {
+    unsafe fn from_struct(c: &sampan_event_options) -> Result<Self> {
+        // SAFETY: the caller vouches for what the members point to.
+        Ok(unsafe {
+            Self {
+                since: Read::read(c.since, "since")?,
+                until: Read::read(c.until, "until")?,
+                filters: Read::read(c.filters, "filters")?,
+            }
+        })
+    }
+}
+
+impl Keep for api::EventOptions {
+    type C = *const sampan_event_options;
+    fn keep(&self, arena: &mut Arena) -> Self::C {
+        let kept = self.to_struct(arena);
+        arena.keep(kept)
+    }
+}
+impl Keep for Option<api::EventOptions> {
+    type C = *const sampan_event_options;
+    fn keep(&self, arena: &mut Arena) -> Self::C {
+        self.as_ref().map_or(std::ptr::null(), |record| record.keep(arena))
+    }
+}
 /// Descriptors that the container's standard streams are copied from and to while it runs.
 ///
 /// They are duplicated during the call and stay the caller's. Absent: standard input is empty, output goes to the log alone. Begin with `SAMPAN_STDIO_INIT`.
@@ -1264,11 +1319,11 @@ pub struct sampan_exit_status {
     pub code: i32,
     /// The signal that ended it.
     pub signal: *const i32,
-    /// The kernel killed it for want of memory.
+    /// The kernel killed it, or a process that it started, for want of memory.
     pub oom_killed: sampan_bool,
     /// When it ended.
     pub finished_at: *const c_char,
-    /// Why it could not be run, when it was not the process that failed.
+    /// A sentence on what the code does not tell: that memory ran out and by which limit, that its log is incomplete, that its shim was killed.
     pub error: *const c_char,
 }
 
@@ -1373,6 +1428,10 @@ pub struct sampan_exec_output {
     pub stderr_data: *const u8,
     /// Length of `stderr_data`.
     pub stderr_len: usize,
+    /// The kernel killed it, or a process beside it, for want of memory.
+    pub oom_killed: sampan_bool,
+    /// A sentence on that, with the limit.
+    pub error: *const c_char,
 }
 
 // SAFETY: a size, then numbers and pointers.
@@ -1391,6 +1450,8 @@ impl Record for api::ExecOutput {
             stdout_len,
             stderr_data,
             stderr_len,
+            oom_killed: self.oom_killed.keep(arena),
+            error: self.error.keep(arena),
         }
     }
 }
@@ -1498,6 +1559,8 @@ pub struct sampan_container_stats {
     pub network_received: *const u64,
     /// Bytes sent on them.
     pub network_sent: *const u64,
+    /// How many of its processes the kernel has killed for want of memory.
+    pub oom_kills: *const u64,
 }
 
 // SAFETY: a size, then numbers and pointers.
@@ -1520,6 +1583,7 @@ impl Record for api::ContainerStats {
             block_written: self.block_written.keep(arena),
             network_received: self.network_received.keep(arena),
             network_sent: self.network_sent.keep(arena),
+            oom_kills: self.oom_kills.keep(arena),
         }
     }
 }
@@ -1589,6 +1653,8 @@ pub struct sampan_container_info {
     pub log_path: *const c_char,
     /// The options that it was created with.
     pub options: *const sampan_run_options,
+    /// How many of its processes the kernel has killed for want of memory since it was last started; absent where that is not counted.
+    pub oom_kills: *const u64,
 }
 
 // SAFETY: a size, then numbers and pointers.
@@ -1622,6 +1688,7 @@ impl Record for api::ContainerInfo {
             unenforced: self.unenforced.keep(arena),
             log_path: self.log_path.keep(arena),
             options: self.options.keep(arena),
+            oom_kills: self.oom_kills.keep(arena),
         }
     }
 }
@@ -1681,6 +1748,54 @@ impl Keep for api::LogEntry {
 }
 impl Keep for Option<api::LogEntry> {
     type C = *const sampan_log_entry;
+    fn keep(&self, arena: &mut Arena) -> Self::C {
+        self.as_ref().map_or(std::ptr::null(), |record| record.keep(arena))
+    }
+}
+/// Something that happened in the store, in Docker's words.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct sampan_engine_event {
+    /// `sizeof(sampan_engine_event)`.
+    pub struct_size: usize,
+    /// When, with nanoseconds.
+    pub time: *const c_char,
+    /// What it happened to: `container`, `image` or `volume`.
+    pub kind: *const c_char,
+    /// What happened: `create`, `start`, `die`, `exec_create: sh -c ls`, `health_status: healthy`, ….
+    pub action: *const c_char,
+    /// The container's id, the image's id or reference, the volume's name.
+    pub id: *const c_char,
+    /// More of it. Of a container `image`, `name` and its labels; `exitCode`, `signal`, `oldName`, `execID` where they belong.
+    pub attributes: *const sampan_pair,
+}
+
+// SAFETY: a size, then numbers and pointers.
+unsafe impl Growable for sampan_engine_event {}
+
+impl Record for api::EngineEvent {
+    type C = sampan_engine_event;
+    fn to_struct(&self, arena: &mut Arena) -> sampan_engine_event {
+        Self::C {
+            struct_size: size_of::<Self::C>(),
+            time: self.time.keep(arena),
+            kind: self.kind.keep(arena),
+            action: self.action.keep(arena),
+            id: self.id.keep(arena),
+            attributes: self.attributes.keep(arena),
+        }
+    }
+}
+
+impl Keep for api::EngineEvent {
+    type C = *const sampan_engine_event;
+    fn keep(&self, arena: &mut Arena) -> Self::C {
+        let kept = self.to_struct(arena);
+        arena.keep(kept)
+    }
+}
+impl Keep for Option<api::EngineEvent> {
+    type C = *const sampan_engine_event;
     fn keep(&self, arena: &mut Arena) -> Self::C {
         self.as_ref().map_or(std::ptr::null(), |record| record.keep(arena))
     }
@@ -1939,6 +2054,13 @@ pub unsafe extern "C" fn sampan_container_stats_free(container_stats: *mut sampa
 pub unsafe extern "C" fn sampan_doctor_report_free(doctor_report: *mut sampan_doctor_report) {
     // SAFETY: as the header says.
     quietly((), || unsafe { release(doctor_report) })
+}
+
+/// Frees an answer; NULL is allowed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sampan_engine_event_free(engine_event: *mut sampan_engine_event) {
+    // SAFETY: as the header says.
+    quietly((), || unsafe { release(engine_event) })
 }
 
 /// Frees an answer; NULL is allowed.

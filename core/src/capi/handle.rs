@@ -10,6 +10,7 @@ const _: () = {
     shared::<Handle<crate::api::Container>>();
     shared::<super::exec::sampan_exec>();
     shared::<crate::cancel::Cancel>();
+    moved::<Handle<crate::api::EventStream>>();
     moved::<Handle<crate::api::LogStream>>();
     moved::<Handle<crate::api::StatsStream>>();
 };

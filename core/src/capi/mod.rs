@@ -12,6 +12,7 @@ mod container;
 mod convert;
 mod engine;
 mod error;
+mod events;
 mod exec;
 #[allow(dead_code, reason = "constants are for the header")]
 mod generated;

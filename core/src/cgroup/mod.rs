@@ -15,4 +15,4 @@ pub use end::{end, end_paths};
 pub use freeze::Freezer;
 pub use make::{Directory, make};
 pub use members::{members, members_below, signal_below};
-pub use usage::{Counters, usage};
+pub use usage::{Counters, oom_kills, usage};

@@ -28,6 +28,8 @@ pub struct Usage {
     pub memory: Option<u64>,
     /// The limit of that in bytes; `None` for no limit.
     pub memory_limit: Option<u64>,
+    /// Processes that the kernel has killed for want of memory.
+    pub oom_kills: Option<u64>,
     /// Processes and threads.
     pub pids: Option<u64>,
     /// Bytes read from block devices.
@@ -41,9 +43,19 @@ const MOST: u64 = 256 << 10;
 /// Reads the counters.
 pub fn usage(counters: &Counters) -> Usage {
     match &counters.v2 {
-        Some(dir) => v2(dir),
+        Some(dir) => Usage { oom_kills: oom_kills(counters), ..v2(dir) },
         None => v1(counters),
     }
+}
+
+/// How many processes the kernel has killed for want of memory; `None` where that is not counted.
+pub fn oom_kills(counters: &Counters) -> Option<u64> {
+    let (dir, file) = match (&counters.v2, &counters.memory) {
+        (Some(dir), _) => (dir, "memory.events"),
+        (None, Some(dir)) => (dir, "memory.oom_control"),
+        (None, None) => return None,
+    };
+    field(dir, file, "oom_kill")
 }
 
 fn v1(c: &Counters) -> Usage {
@@ -54,6 +66,7 @@ fn v1(c: &Counters) -> Usage {
         cpu_ns: number(&c.cpuacct, "cpuacct.usage"),
         memory: number(&c.memory, "memory.usage_in_bytes").map(|all| all.saturating_sub(cache)),
         memory_limit: number(&c.memory, "memory.limit_in_bytes").filter(|limit| *limit < UNLIMITED),
+        oom_kills: oom_kills(c),
         pids: number(&c.pids, "pids.current"),
         read: blkio("Read"),
         written: blkio("Write"),
@@ -70,6 +83,7 @@ fn v2(dir: &Path) -> Usage {
         cpu_ns: field(dir, "cpu.stat", "usage_usec").map(|us| us.saturating_mul(1000)),
         memory: number(dir, "memory.current").map(|all| all.saturating_sub(cache)),
         memory_limit: number(dir, "memory.max"),
+        oom_kills: None,
         pids: number(dir, "pids.current"),
         read: io.as_ref().map(|io| io_bytes(io, "rbytes=")),
         written: io.as_ref().map(|io| io_bytes(io, "wbytes=")),
@@ -115,11 +129,13 @@ mod tests {
         write("memory.current", "9000\n");
         write("memory.stat", "anon 1\ninactive_file 1000\n");
         write("memory.max", "max\n");
+        write("memory.events", "low 0\noom 2\noom_kill 1\noom_group_kill 0\n");
         write("pids.current", "3\n");
         write("io.stat", "8:0 rbytes=10 wbytes=1 rios=1\n8:16 rbytes=5 wbytes=2\n");
         let usage = usage(&Counters { v2: Some(dir.path().into()), ..Counters::default() });
         assert_eq!((usage.cpu_ns, usage.memory, usage.memory_limit), (Some(1_500_000), Some(8000), None));
         assert_eq!((usage.pids, usage.read, usage.written), (Some(3), Some(15), Some(3)));
+        assert_eq!(usage.oom_kills, Some(1));
     }
 
     #[test]

@@ -87,6 +87,10 @@ const GREEDY: &str = "x=0123456789; while :; do x=$x$x; done";
 fn is_told(place: &Place, plan: &LaunchPlan, cgroup: &Path) {
     let exit = place.run(plan);
     assert_eq!((exit["signal"].as_i64(), exit["oom_killed"].as_bool()), (Some(9), Some(true)));
+    let oom = |member: &str| exit["oom"][member].as_u64().unwrap();
+    assert_eq!((oom("kills"), oom("limit")), (1, 8 << 20));
+    // Where the kernel counts it, which of v2 is 5.19 and later.
+    assert!(oom("hits") > 0 && [0, 8 << 20].contains(&oom("peak")), "{exit}");
     assert!(!cgroup.exists());
 }
 

@@ -25,6 +25,8 @@ use crate::wire::{self, PACKET_MAX, Status};
 /// A command that runs in a container. Dropping it does nothing to the command.
 #[derive(Debug)]
 pub struct Command {
+    /// What it is, for sentences on its end.
+    pub name: String,
     /// Its process, as this host sees it.
     pub pid: i32,
     /// Its input (when asked for), output and error; with a terminal, its master alone; nothing when detached.
@@ -74,7 +76,7 @@ pub fn exec(dir: &Path, plan: &ExecPlan, cancel: &Cancel) -> Result<Command> {
     let socket = reach(dir)?;
     request(&socket, wire::Kind::Exec, &head, blob.len(), &[file.as_raw_fd()])?;
     let started = next(&socket, cancel, None);
-    let mut command = Command { pid: 0, streams: Vec::new(), socket, heard: Mutex::default() };
+    let mut command = Command { name: String::new(), pid: 0, streams: Vec::new(), socket, heard: Mutex::default() };
     match started {
         Ok((Said::Ready(pid), fds)) => (command.pid, command.streams) = (pid, fds),
         Ok(_) => return Err(out_of_turn()),
@@ -91,6 +93,8 @@ pub fn exec(dir: &Path, plan: &ExecPlan, cancel: &Cancel) -> Result<Command> {
 /// The streams of a container, joined. Dropping it lets them go.
 #[derive(Debug)]
 pub struct Attachment {
+    /// What it is joined to, for sentences on the end.
+    pub name: String,
     /// Input, output and errors, those that are there.
     pub streams: [Option<OwnedFd>; 3],
     command: Command,
@@ -104,8 +108,8 @@ pub fn attach(dir: &Path, stdin: bool, cancel: &Cancel) -> Result<Attachment> {
     let (Said::Attached(which), fds) = next(&socket, cancel, None)? else { return Err(out_of_turn()) };
     let mut fds = fds.into_iter();
     let streams = [1, 2, 4].map(|bit| if which & bit != 0 { fds.next() } else { None });
-    let command = Command { pid: 0, streams: Vec::new(), socket, heard: Mutex::default() };
-    Ok(Attachment { streams, command })
+    let command = Command { name: String::new(), pid: 0, streams: Vec::new(), socket, heard: Mutex::default() };
+    Ok(Attachment { name: String::new(), streams, command })
 }
 
 impl Attachment {
@@ -293,7 +297,7 @@ fn receive(socket: &OwnedFd, packet: &mut [u8]) -> nix::Result<(usize, Vec<Owned
 fn said(packet: &[u8]) -> Result<Said> {
     match Status::decode(packet) {
         Ok(Status::Ready { init, .. }) => Ok(Said::Ready(init)),
-        Ok(Status::Exited { code, signal, oom_killed }) => Ok(Said::Exited(Exit { code, signal, oom_killed })),
+        Ok(Status::Exited { code, signal, oom }) => Ok(Said::Exited(Exit { code, signal, oom: oom.into() })),
         Ok(Status::TimedOut) => Ok(Said::TimedOut),
         Ok(Status::Done) => Ok(Said::Done),
         Ok(Status::Attached { streams }) => Ok(Said::Attached(streams)),
@@ -336,7 +340,7 @@ mod tests {
     #[test]
     fn who_waits_keeps_nobody_from_giving_up() {
         let (socket, shim) = pair();
-        let command = Command { pid: 1, streams: Vec::new(), socket, heard: Mutex::default() };
+        let command = Command { name: String::new(), pid: 1, streams: Vec::new(), socket, heard: Mutex::default() };
         std::thread::scope(|scope| {
             let first = scope.spawn(|| command.wait(&Cancel::new(), None));
             let cancelled = Cancel::new();
@@ -346,7 +350,7 @@ mod tests {
                 assert_eq!(command.wait(&Cancel::new(), Some(Instant::now())).unwrap_err().kind(), Kind::Timeout);
             }
             let second = scope.spawn(|| command.wait(&Cancel::new(), None));
-            tell(&shim, Status::Exited { code: 3, signal: 0, oom_killed: false }, &[]);
+            tell(&shim, Status::Exited { code: 3, signal: 0, oom: wire::Oom::default() }, &[]);
             drop(shim);
             assert_eq!(first.join().unwrap().unwrap().code, 3);
             assert_eq!(second.join().unwrap().unwrap().code, 3);
@@ -357,9 +361,9 @@ mod tests {
     #[test]
     fn an_end_is_heard_even_if_the_shim_heard_no_more_of_us() {
         let (socket, shim) = pair();
-        let command = Command { pid: 1, streams: Vec::new(), socket, heard: Mutex::default() };
+        let command = Command { name: String::new(), pid: 1, streams: Vec::new(), socket, heard: Mutex::default() };
         command.signal(15).unwrap();
-        tell(&shim, Status::Exited { code: 3, signal: 0, oom_killed: false }, &[]);
+        tell(&shim, Status::Exited { code: 3, signal: 0, oom: wire::Oom::default() }, &[]);
         drop(shim);
         assert_eq!(command.wait(&Cancel::new(), None).unwrap().code, 3);
     }

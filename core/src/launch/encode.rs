@@ -226,6 +226,7 @@ pub(super) fn exec(p: &ExecPlan) -> Result<(Vec<u8>, Vec<u8>)> {
     head.u64(p.timeout_ms);
     head.u32(p.rows);
     head.u32(p.columns);
+    head.text(&p.id);
     process(&mut blob, &p.process);
     Ok((head.finish()?, blob.finish()?))
 }
@@ -245,6 +246,8 @@ fn supervise(w: &mut Writer, s: &Supervise) {
     w.u64(s.stop_timeout_ms);
     w.flag(s.keep_stdin);
     w.flag(s.direct);
+    w.text(&s.events);
+    w.text(&s.event_subject);
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use super::sentence;
 use super::spawn::Shim;
 use crate::cancel::Cancel;
 use crate::error::{Context, Error, Kind, Result};
+use crate::store::containers::Oom;
 use crate::wire::{PACKET_MAX, Status};
 
 /// How a process ended.
@@ -19,8 +20,8 @@ pub struct Exit {
     pub code: i32,
     /// The signal that killed it, or 0.
     pub signal: i32,
-    /// By the out-of-memory killer.
-    pub oom_killed: bool,
+    /// What the out-of-memory killer has killed of it.
+    pub oom: Oom,
 }
 
 impl Exit {
@@ -170,7 +171,7 @@ impl Shim {
 fn answer(packet: &[u8]) -> Result<Answer> {
     match Status::decode(packet) {
         Ok(Status::Ready { init, shim }) => Ok(Answer::Ready { init, shim }),
-        Ok(Status::Exited { code, signal, oom_killed }) => Ok(Answer::Exited(Exit { code, signal, oom_killed })),
+        Ok(Status::Exited { code, signal, oom }) => Ok(Answer::Exited(Exit { code, signal, oom: oom.into() })),
         Ok(Status::Failed { step, errno, detail }) => Err(sentence::of(step, errno, detail)),
         _ => Err(Error::new(Kind::Launch, "hear from the shim", "").because("it sent what this version doesn't know")),
     }

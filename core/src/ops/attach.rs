@@ -1,6 +1,6 @@
 //! `attach`: the streams of a running container, from any process, by the container's shim.
 
-use super::{Context, list};
+use super::{Context, events, list, wait};
 use crate::api::{ExitStatus, Status};
 use crate::cancel::Cancel;
 use crate::error::{Error, Kind, Result};
@@ -17,15 +17,16 @@ pub fn attach(context: &Context, id: &ContainerId, interactive: bool, cancel: &C
             .because(format!("it is not running but {}", container.status().word()))
             .hint("start it first"));
     }
-    launch::attach(context.paths.container(id).dir(), interactive, cancel)
-        .map_err(|e| e.within("attach to container", name))
+    let mut attachment = launch::attach(context.paths.container(id).dir(), interactive, cancel)
+        .map_err(|e| e.within("attach to container", name))?;
+    attachment.name = format!("container {name}");
+    events::tell(context, &container.record, "attach", &[]);
+    Ok(attachment)
 }
 
 /// Waits for the container's end.
 pub fn wait(attachment: &Attachment, cancel: &Cancel) -> Result<ExitStatus> {
-    let exit = attachment.wait(cancel)?;
-    let signal = (exit.signal != 0).then_some(exit.signal);
-    Ok(ExitStatus { code: exit.status(), signal, ..ExitStatus::default() })
+    Ok(wait::ended(&attachment.name, attachment.wait(cancel)?))
 }
 
 /// Sets the size of the container's terminal.

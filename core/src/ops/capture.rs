@@ -13,6 +13,7 @@ use crate::cancel::Cancel;
 use crate::error::{Error, Result};
 use crate::id::ContainerId;
 use crate::launch::Launched;
+use crate::store::containers::Record;
 use crate::sys::write_quietly;
 
 /// Our ends of the pipes.
@@ -28,7 +29,7 @@ pub struct Ends {
 /// Runs until both outputs have ended and the container with them.
 pub fn collect(
     context: &Context,
-    id: &ContainerId,
+    record: &Record,
     launched: Launched,
     mut ends: Ends,
     input: &[u8],
@@ -38,11 +39,12 @@ pub fn collect(
     drop(ends);
     match pumped {
         Ok((stdout, stderr)) => {
-            let exit = wait::of_launched(&launched, cancel).inspect_err(|_| abandon(context, id))?;
+            let exit = wait::of_launched(record.name.as_str(), &launched, cancel);
+            let exit = exit.inspect_err(|_| abandon(context, &record.id))?;
             Ok((exit, stdout, stderr))
         }
         Err(error) => {
-            abandon(context, id);
+            abandon(context, &record.id);
             Err(error)
         }
     }

@@ -1,5 +1,6 @@
 //! What an engine knows: its options, its paths, and what this host allows.
 
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use super::facts;
@@ -12,7 +13,7 @@ use crate::id::Name;
 use crate::launch::HelperSource;
 use crate::paths::Paths;
 use crate::plan::facts::Facts;
-use crate::store::gc;
+use crate::store::{events, gc};
 
 /// Shared by all operations of one engine.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub struct Context {
     facts: OnceLock<Found>,
     /// What only the process that started a container knows of it.
     pub(super) shims: Shims,
+    /// Where its events are written.
+    pub(super) events: PathBuf,
 }
 
 impl Context {
@@ -35,7 +38,9 @@ impl Context {
         paths.make()?;
         // What killed processes left; what only a user namespace can delete is left to `gc`.
         let _ = gc::tidy(&paths, &crate::fs::remove_tree);
-        let context = Context { options: options.clone(), paths, facts: OnceLock::new(), shims: Shims::default() };
+        let events = events::file(&paths);
+        let (facts, shims) = (OnceLock::new(), Shims::default());
+        let context = Context { options: options.clone(), paths, facts, shims, events };
         // Nor is a container that can't be removed now a reason not to open.
         let _ = leftovers::sweep(&context);
         Ok(context)

@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use super::{Context, images, pull};
+use super::{Context, events, images, pull};
 use crate::api::*;
 use crate::cancel::Cancel;
 use crate::error::{Error, Kind, Result};
@@ -61,6 +61,7 @@ fn create_with<T>(
         let _ = super::remove::discard(context, &record);
         return Err(error);
     }
+    events::tell(context, &record, "create", &[]);
     Ok((record, made))
 }
 
@@ -178,7 +179,10 @@ fn of_platform(image: ImageInfo, options: &RunOptions) -> Result<ImageInfo> {
 /// Makes those of its volumes that are missing.
 pub(super) fn make_volumes(context: &Context, record: &Record) -> Result<()> {
     for mount in record.spec.mounts.iter().filter(|m| m.is_volume()) {
-        volumes::make(&context.paths, &mount.mount.source.parse()?)?;
+        let name = &mount.mount.source;
+        if volumes::make(&context.paths, &name.parse()?)? {
+            events::tell_volume(context, name, "create", record);
+        }
     }
     Ok(())
 }
@@ -189,6 +193,7 @@ pub(super) fn drop_volumes(context: &Context, record: &Record) {
         let trash = mount.mount.source.parse().and_then(|name| volumes::unlist(&context.paths, &name));
         if let Ok(Some(trash)) = trash {
             let _ = super::remove::remove_tree(context, &trash);
+            events::tell_volume(context, &mount.mount.source, "destroy", record);
         }
     }
 }

@@ -7,13 +7,16 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::capture::{self, Ends};
-use super::{Context, list, pause};
+use super::{Context, events, list, pause, wait as ends};
 use crate::api::*;
 use crate::cancel::Cancel;
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::id::ContainerId;
 use crate::launch::{self, Command, Exit};
 use crate::plan::{exec, names};
+use crate::store::containers::Record;
+use crate::sys;
+use crate::wire::EXEC_ID;
 
 /// Starts a command; returns once it has been executed.
 pub fn start(context: &Context, id: &ContainerId, options: &ExecOptions, cancel: &Cancel) -> Result<Command> {
@@ -39,9 +42,40 @@ fn begin(context: &Context, id: &ContainerId, options: &ExecOptions, cancel: &Ca
             .because("it is paused")
             .hint("unpause it first"));
     }
-    let plan = exec::plan(&container.record.spec, context.facts()?, options)?;
-    launch::exec(context.paths.container(id).dir(), &plan, cancel)
-        .map_err(|e| e.within("run command in container", name))
+    let mut plan = exec::plan(&container.record.spec, context.facts()?, options)?;
+    let told = Told { context, record: &container.record, options };
+    plan.id = told.begun()?;
+    let started = launch::exec(context.paths.container(id).dir(), &plan, cancel);
+    let mut command =
+        started.inspect_err(|e| told.failed(&plan.id, e)).map_err(|e| e.within("run command in container", name))?;
+    command.name = format!("the command in container {name}");
+    Ok(command)
+}
+
+/// What events tell of a command, but for its end, which the shim does.
+struct Told<'a> {
+    context: &'a Context,
+    record: &'a Record,
+    options: &'a ExecOptions,
+}
+
+impl Told<'_> {
+    /// The name that its events have in common.
+    fn begun(&self) -> Result<String> {
+        let random: [u8; EXEC_ID / 2] = sys::random_bytes().context("make id", "")?;
+        let id: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        // As in Docker; but a script may be long, and an event is one small write.
+        let command: String = self.options.command.join(" ").chars().take(200).collect();
+        for action in ["exec_create", "exec_start"] {
+            events::tell(self.context, self.record, &format!("{action}: {command}"), &[("execID", &id)]);
+        }
+        Ok(id)
+    }
+
+    fn failed(&self, id: &str, error: &Error) {
+        let code = error.exit_code().to_string();
+        events::tell(self.context, self.record, "exec_die", &[("execID", id), ("exitCode", &code)]);
+    }
 }
 
 /// Runs a command to its end and collects what it writes.
@@ -51,16 +85,15 @@ pub fn run(context: &Context, id: &ContainerId, options: &ExecOptions, cancel: &
     let mut ends = Ends { stdin, stdout, stderr };
     let input = input(options);
     match collect(&command, &mut ends, &input, cancel) {
-        Ok((exit, stdout, stderr)) => Ok(ExecOutput { code: exit.status(), signal: signal_of(exit), stdout, stderr }),
+        Ok((exit, stdout, stderr)) => {
+            let ExitStatus { code, signal, oom_killed, error, .. } = ends::ended(&command.name, exit);
+            Ok(ExecOutput { code, signal, stdout, stderr, oom_killed, error })
+        }
         Err(error) => {
             command.abandon();
             Err(error)
         }
     }
-}
-
-fn signal_of(exit: Exit) -> Option<i32> {
-    (exit.signal != 0).then_some(exit.signal)
 }
 
 /// A terminal's line discipline takes a control-D at the beginning of a line for the end of input.
@@ -98,8 +131,7 @@ pub fn streams(command: &mut Command, options: &ExecOptions) -> Result<Streams> 
 
 /// Waits for its end.
 pub fn wait(command: &Command, cancel: &Cancel) -> Result<ExitStatus> {
-    let exit = command.wait(cancel, None)?;
-    Ok(ExitStatus { code: exit.status(), signal: signal_of(exit), ..ExitStatus::default() })
+    Ok(ends::ended(&command.name, command.wait(cancel, None)?))
 }
 
 /// Sends it a signal.

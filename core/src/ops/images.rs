@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::{Context, remove};
+use super::{Context, events, remove};
 use crate::api::*;
 use crate::error::{Error, Kind, Result};
 use crate::id::Digest;
 use crate::paths::Paths;
 use crate::reference::Reference;
 use crate::store::containers::{self, Container};
+use crate::store::events as stored;
 use crate::store::gc::{self, Used};
 use crate::store::image::{self, Image};
 use crate::store::layers;
@@ -91,13 +92,16 @@ pub fn tag(context: &Context, text: &str, reference: &str) -> Result<()> {
     let like = known.refs.into_iter().next().ok_or_else(|| {
         Error::new(Kind::NotFound, "tag image", text).because("it was removed, and only its containers still use it")
     })?;
-    refs::set(paths, &Ref { reference: to, ..like })
+    let name = to.familiar();
+    refs::set(paths, &Ref { reference: to, ..like })?;
+    events::tell_image(context, known.id.as_str(), "tag", &name);
+    Ok(())
 }
 
 /// Removes a tag, and the image with its last tag (Docker's rules).
 pub fn remove(context: &Context, text: &str, options: &RemoveImageOptions) -> Result<Vec<RemovedImage>> {
     if let Some(damaged) = parse(text).filter(|r| refs::is_damaged(&context.paths, r)) {
-        return untag(&context.paths, &[damaged]);
+        return untag(context, "", &[damaged]);
     }
     let Found { known, by } = find_known(&context.paths, text)?;
     let drop = match by {
@@ -114,17 +118,19 @@ pub fn remove(context: &Context, text: &str, options: &RemoveImageOptions) -> Re
     if last {
         check_unused(text, &users, options.force)?;
     }
-    let mut removed = untag(&context.paths, &drop)?;
+    let mut removed = untag(context, known.id.as_str(), &drop)?;
     if last && users.is_empty() && collect(context)?.unread.is_empty() {
         removed.push(RemovedImage { deleted: Some(known.id.to_string()), ..RemovedImage::default() });
+        events::tell_image(context, known.id.as_str(), "delete", text);
     }
     Ok(removed)
 }
 
-fn untag(paths: &Paths, references: &[Reference]) -> Result<Vec<RemovedImage>> {
-    let mut removed = Vec::new();
+fn untag(context: &Context, id: &str, references: &[Reference]) -> Result<Vec<RemovedImage>> {
+    let (paths, mut removed) = (&context.paths, Vec::new());
     for reference in references {
         if refs::remove(paths, reference)? {
+            events::tell_image(context, id, "untag", &reference.familiar());
             removed.push(RemovedImage { untagged: Some(reference.to_string()), ..RemovedImage::default() });
         } else if refs::get(paths, reference)?.is_some() {
             return Err(Error::new(Kind::Conflict, "remove image", reference.to_string())
@@ -151,6 +157,7 @@ fn check_unused(text: &str, users: &[Container], force: bool) -> Result<()> {
 /// Removes blobs, layers and leftovers that no image, container or lease uses.
 pub fn gc(context: &Context) -> Result<PruneReport> {
     let swept = collect(context)?;
+    let _ = stored::forget_old(&context.paths);
     Ok(PruneReport { removed: swept.removed, bytes: swept.bytes, unread: swept.unread })
 }
 

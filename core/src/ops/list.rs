@@ -1,11 +1,12 @@
 //! `ps` and `inspect`.
 
-use super::{Context, leftovers, pause};
+use super::{Context, leftovers, oom, pause, placed};
 use crate::api::*;
+use crate::cgroup as groups;
 use crate::error::{Error, Kind, Result};
 use crate::id::{ContainerId, Name};
 use crate::spec::Sharing;
-use crate::store::containers::{self, Container};
+use crate::store::containers::{self, Container, Exit};
 use crate::store::liveness;
 
 /// A container's records; an error of kind [`Kind::NotFound`] when it is gone.
@@ -40,7 +41,8 @@ pub fn find(context: &Context, container: &str) -> Result<ContainerId> {
 
 /// All there is to know about one container.
 pub fn inspect(context: &Context, id: &ContainerId) -> Result<ContainerInfo> {
-    Ok(info(context, &load(context, id)?))
+    let container = load(context, id)?;
+    Ok(ContainerInfo { exit: told_exit(context, &container), ..info(context, &container) })
 }
 
 /// The containers that match, newest first.
@@ -76,7 +78,7 @@ pub(super) fn exit_of(container: &Container) -> Option<ExitStatus> {
             signal: exit.signal,
             oom_killed: exit.oom_killed,
             finished_at: exit.finished_at.clone(),
-            error: exit.log_error.map(|n| format!("the log is incomplete: {}", std::io::Error::from_raw_os_error(n))),
+            error: told_of(container, exit),
         });
     }
     // A shim takes its container with it, so the process was killed; nobody was left to note when.
@@ -89,6 +91,33 @@ pub(super) fn exit_of(container: &Container) -> Option<ExitStatus> {
         }),
         ..ExitStatus::default()
     })
+}
+
+/// The same with all there is to say of it.
+pub(super) fn told_exit(context: &Context, container: &Container) -> Option<ExitStatus> {
+    let exit = exit_of(container)?;
+    let error = match exit.oom_killed {
+        true => exit.error.map(|said| oom::with_log(context, &container.record.id, said)),
+        false => exit.error,
+    };
+    Some(ExitStatus { error, ..exit })
+}
+
+fn told_of(container: &Container, exit: &Exit) -> Option<String> {
+    let what = format!("container {}", container.record.name);
+    let killed = oom::sentence(&what, exit.code, &exit.oom.unwrap_or_default());
+    let log = exit.log_error.map(|n| format!("the log is incomplete: {}", std::io::Error::from_raw_os_error(n)));
+    let told: Vec<String> = log.into_iter().chain(killed).collect();
+    (!told.is_empty()).then(|| told.join("; "))
+}
+
+/// How many of its processes the kernel has killed for want of memory in its last run.
+fn oom_kills(context: &Context, container: &Container) -> Option<u64> {
+    match &container.exit {
+        Some(exit) => exit.oom.map(|oom| oom.kills).or((!exit.oom_killed).then_some(0)),
+        None if container.status() == Status::Running => groups::oom_kills(&placed::counters(context, container).ok()?),
+        None => None,
+    }
 }
 
 /// What there is to tell of a container whose record is damaged.
@@ -117,6 +146,7 @@ fn info(context: &Context, container: &Container) -> ContainerInfo {
         created_at: record.created_at.clone(),
         started_at: state.as_ref().map(|s| s.started_at.clone()),
         exit: exit_of(container),
+        oom_kills: oom_kills(context, container),
         labels: spec.labels.clone(),
         env: spec.env.clone(),
         workdir: spec.workdir.clone(),

@@ -1,10 +1,12 @@
 //! `logs`: the shim's log files, read from byte 0 or from where the caller wants.
 
-mod chain;
+pub(super) mod chain;
 mod entry;
 mod follow;
 
 use std::collections::VecDeque;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
 
 use self::chain::Chain;
 use self::entry::parse;
@@ -12,7 +14,8 @@ use self::follow::Follow;
 use super::{Context, list, wait};
 use crate::api::*;
 use crate::cancel::Cancel;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Context as _, Error, Kind, Result};
+use crate::fs;
 use crate::id::ContainerId;
 use crate::store::containers::Record;
 
@@ -61,6 +64,20 @@ pub fn open(context: &Context, id: &ContainerId, options: &LogOptions) -> Result
     Ok(reader)
 }
 
+/// What was written last, of both streams: a few lines at most, from the file that is written.
+pub(super) fn last_bytes(log: &Path) -> Result<Vec<u8>> {
+    const MOST: u64 = 8 << 10;
+    let mut file = fs::open(log)?;
+    let size = file.metadata().context("read", log.display())?.len();
+    let from = size.saturating_sub(MOST);
+    file.seek(SeekFrom::Start(from)).context("read", log.display())?;
+    let mut text = Vec::new();
+    file.take(MOST).read_to_end(&mut text).context("read", log.display())?;
+    // The first line may be the end of one.
+    let lines = text.split_inclusive(|b| *b == b'\n').skip(usize::from(from > 0));
+    Ok(lines.filter_map(parse).flat_map(|entry| entry.data).collect())
+}
+
 fn refuse_without(record: &Record) -> Result<()> {
     match record.options.log_driver.as_deref() {
         Some("none") => Err(Error::new(Kind::Unsupported, "read log", record.name.as_str())
@@ -71,7 +88,7 @@ fn refuse_without(record: &Record) -> Result<()> {
 }
 
 /// RFC 3339, Unix seconds with a fraction, or a span back from now, as text that sorts.
-fn time(option: &'static str, text: &str) -> Result<String> {
+pub(super) fn time(option: &'static str, text: &str) -> Result<String> {
     let now = jiff::Timestamp::now();
     let moment = match text.parse::<f64>() {
         Ok(seconds) => jiff::Timestamp::from_nanosecond((seconds * 1e9) as i128).ok(),
@@ -203,7 +220,7 @@ impl Wanted {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::{Seek, Write};
+    use std::io::Write;
 
     const LOG: &str = "\
 2024-05-01T00:00:00.000000001Z stdout F one

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Context, list, placed};
+use super::{Context, events, list, placed};
 use crate::api::Status;
 use crate::cancel::Cancel;
 use crate::cgroup::Freezer;
@@ -22,7 +22,9 @@ pub fn pause(context: &Context, id: &ContainerId, cancel: &Cancel) -> Result<()>
     freezer(context, &container)?
         .ok_or_else(|| no_freezer(name))?
         .freeze(cancel)
-        .map_err(|e| e.within("pause container", name))
+        .map_err(|e| e.within("pause container", name))?;
+    events::tell(context, &container.record, "pause", &[]);
+    Ok(())
 }
 
 /// Lets a container's processes go on.
@@ -30,9 +32,11 @@ pub fn unpause(context: &Context, id: &ContainerId) -> Result<()> {
     let container = list::load(context, id)?;
     let name = container.record.name.as_str();
     match (status(context, &container), freezer(context, &container)?) {
-        (Status::Paused, Some(freezer)) => freezer.thaw().map_err(|e| e.within("unpause container", name)),
-        _ => Err(conflict("unpause container", name, "it is not paused")),
+        (Status::Paused, Some(freezer)) => freezer.thaw().map_err(|e| e.within("unpause container", name))?,
+        _ => return Err(conflict("unpause container", name, "it is not paused")),
     }
+    events::tell(context, &container.record, "unpause", &[]);
+    Ok(())
 }
 
 /// A frozen process sees no signal, and on cgroup v1 doesn't even die of one. Whoever can't thaw it has sent the signal

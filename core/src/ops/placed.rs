@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::Context;
+use crate::cgroup::Counters;
 use crate::error::Result;
 use crate::fs;
 use crate::plan::cgroup;
@@ -18,6 +19,19 @@ pub(super) fn of(context: &Context, container: &Container) -> Result<Cgroups> {
         Some(known) => Ok(known),
         None => planned(context, container),
     }
+}
+
+/// Where what it uses is counted.
+pub(super) fn counters(context: &Context, container: &Container) -> Result<Counters> {
+    let groups = of(context, container)?;
+    let v1 = |controller: &str| groups.v1.get(controller).map(PathBuf::from);
+    Ok(Counters {
+        cpuacct: v1("cpuacct"),
+        memory: v1("memory"),
+        pids: v1("pids"),
+        blkio: v1("blkio"),
+        v2: groups.v2.as_ref().map(PathBuf::from),
+    })
 }
 
 /// What a start by this process would choose.

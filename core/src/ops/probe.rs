@@ -62,6 +62,7 @@ fn run(dir: &Path, id: &ContainerId, paths: &Paths, facts: &Facts, helper: &Help
         trash: text(&paths.tmp().join(format!("trash-{id}"))),
         name_claim: String::new(),
         joined: Default::default(),
+        ..Places::default()
     };
     let plan = start::plan(&spec, facts, &groups_plan, &places)?;
     let lock = liveness::hold(&dir.join("lock"), "self-test")?;

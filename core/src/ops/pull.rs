@@ -47,6 +47,8 @@ pub fn pull(
     let reference: Reference = reference.parse()?;
     let pull = Pull::new(context, options, cancel)?;
     pull.run(&reference, progress).map_err(|e| advised(e).within("pull image", reference.familiar()))?;
+    let name = reference.familiar();
+    super::events::tell_image(context, &name, "pull", &name);
     images::inspect(context, &reference.to_string())
 }
 

@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::{Context, create, leftovers, list, pause, stop, wait};
+use super::{Context, create, events, leftovers, list, pause, stop, wait};
 use crate::api::*;
 use crate::cancel::Cancel;
 use crate::error::{Error, Kind, Result};
@@ -70,7 +70,7 @@ fn make_way(context: &Context, container: Container, options: &RemoveOptions) ->
                 .because("it is running")
                 .hint("stop it first, or force the removal"));
         }
-        stop::send(&container, libc::SIGKILL)?;
+        stop::send(context, &container, libc::SIGKILL)?;
         pause::thaw_for_signal(context, &container);
     }
     // One that is being started has no process to kill yet: it is met again as a running one.
@@ -82,6 +82,7 @@ fn make_way(context: &Context, container: Container, options: &RemoveOptions) ->
 pub(super) fn remove_held(context: &Context, id: &ContainerId, volumes: bool, lock: OwnedFd) -> Result<()> {
     let Some(container) = containers::load(&context.paths, id)? else { return Ok(()) };
     leftovers::end(context, &container)?;
+    events::tell_lost(context, &container);
     // Before the record that names them, or a kill in between would leave volumes that nobody knows of.
     if volumes || container.record.spec.auto_remove {
         create::drop_volumes(context, &container.record);
@@ -103,7 +104,11 @@ pub(super) fn discard(context: &Context, record: &Record) -> Result<()> {
 
 fn delete(context: &Context, record: &Record) -> Result<()> {
     match containers::unlist(&context.paths, record)? {
-        Some(trash) => remove_tree(context, &trash).map_err(|e| e.within("remove container", record.name.as_str())),
+        Some(trash) => {
+            let removed = remove_tree(context, &trash);
+            events::tell(context, record, "destroy", &[]);
+            removed.map_err(|e| e.within("remove container", record.name.as_str()))
+        }
         None => Ok(()),
     }
 }

@@ -3,7 +3,7 @@
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use super::start::Streams;
-use super::{Context, capture, create, images, remove, start};
+use super::{Context, capture, create, images, oom, remove, start};
 use crate::api::*;
 use crate::cancel::Cancel;
 use crate::error::{Error, Kind, Result};
@@ -31,12 +31,11 @@ pub fn run(context: &Context, options: &RunOptions, progress: &mut dyn Progress,
     let (ours, theirs) = pipes.split();
     drop(theirs);
     let input = options.stdin.as_deref().unwrap_or_default();
-    capture::collect(context, &record.id, launched, ours, input, cancel).map(|(exit, stdout, stderr)| Output {
-        id: record.id.to_string(),
-        exit,
-        stdout,
-        stderr,
-    })
+    let (mut exit, stdout, stderr) = capture::collect(context, &record, launched, ours, input, cancel)?;
+    if exit.oom_killed {
+        exit.error = exit.error.map(|said| oom::with_lines(said, if stderr.is_empty() { &stdout } else { &stderr }));
+    }
+    Ok(Output { id: record.id.to_string(), exit, stdout, stderr })
 }
 
 /// Creates and starts a container.

@@ -9,7 +9,7 @@ use super::wait;
 use crate::api::ExitStatus;
 use crate::cancel::Cancel;
 use crate::error::Result;
-use crate::id::ContainerId;
+use crate::id::{ContainerId, Name};
 use crate::launch::Launched;
 use crate::store::containers::Record;
 
@@ -19,8 +19,8 @@ pub struct Shims(Mutex<HashMap<ContainerId, Kept>>);
 
 #[derive(Clone, Debug)]
 enum Kept {
-    /// With the connection.
-    Running(Arc<Launched>),
+    /// With the connection, and the name that it was started by.
+    Running(Arc<Launched>, Name),
     /// Without: a descriptor is not held for the dead.
     Ended(ExitStatus),
 }
@@ -30,14 +30,14 @@ impl Shims {
     pub fn keep(&self, record: &Record, launched: Launched) {
         self.settle_ended();
         if record.spec.auto_remove {
-            self.lock().insert(record.id.clone(), Kept::Running(Arc::new(launched)));
+            self.lock().insert(record.id.clone(), Kept::Running(Arc::new(launched), record.name.clone()));
         }
     }
 
     /// The connection, while it runs.
     fn running(&self, id: &ContainerId) -> Option<Arc<Launched>> {
         match self.lock().get(id) {
-            Some(Kept::Running(launched)) => Some(launched.clone()),
+            Some(Kept::Running(launched, _)) => Some(launched.clone()),
             _ => None,
         }
     }
@@ -57,15 +57,15 @@ impl Shims {
     /// A shim that is gone has said all that it will: one reader takes it, under the lock.
     fn settle(&self, id: &ContainerId) {
         let mut all = self.lock();
-        let Some(Kept::Running(launched)) = all.get(id) else { return };
-        match wait::said_by(launched) {
+        let Some(Kept::Running(launched, name)) = all.get(id) else { return };
+        match wait::said_by(name.as_str(), launched) {
             Some(exit) => drop(all.insert(id.clone(), Kept::Ended(exit))),
             None => drop(all.remove(id)),
         }
     }
 
     fn settle_ended(&self) {
-        let is_gone = |kept: &Kept| matches!(kept, Kept::Running(launched) if launched.is_gone());
+        let is_gone = |kept: &Kept| matches!(kept, Kept::Running(launched, _) if launched.is_gone());
         let gone: Vec<ContainerId> = self.lock().iter().filter(|(_, k)| is_gone(k)).map(|(id, _)| id.clone()).collect();
         gone.iter().for_each(|id| self.settle(id));
     }

@@ -3,7 +3,7 @@
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
-use super::{Context, leftovers};
+use super::{Context, events, leftovers};
 use crate::api::*;
 use crate::cancel::Cancel;
 use crate::cgroup as groups;
@@ -14,7 +14,7 @@ use crate::plan::cgroup::{self, CgroupPlan};
 use crate::plan::launch::LaunchPlan;
 use crate::plan::start::{self, Places};
 use crate::store::containers::{self, Record};
-use crate::store::{layers, liveness};
+use crate::store::{events as stored, layers, liveness};
 
 /// Starts a container.
 pub fn start(context: &Context, id: &ContainerId, stdio: &Stdio, cancel: &Cancel) -> Result<()> {
@@ -32,6 +32,7 @@ fn anew(context: &Context, record: &Record, stdio: &Stdio) -> Result<Launched> {
     // Now that nobody else can start or remove it: as it was read before it may have been started and ended since.
     let container = super::list::load(context, &record.id)?;
     leftovers::end(context, &container)?;
+    events::tell_lost(context, &container);
     containers::clear_run(&context.paths, &record.id)?;
     super::create::make_volumes(context, record)?;
     launch(context, &container.record, lock, stdio, Streams::Relayed)
@@ -94,6 +95,8 @@ fn places(context: &Context, record: &Record) -> Result<Places> {
         volumes: text(paths.volumes()),
         trash: text(paths.tmp().join(format!("trash-{}", record.id))),
         name_claim: text(paths.name(&record.name)),
+        events: text(context.events.clone()),
+        event_subject: stored::of_container(record),
         joined: super::joined::paths(context, record)?,
     })
 }

@@ -1,13 +1,13 @@
 //! `stats`: the counters of a container's cgroups and of its network.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Context, list, placed, wait};
 use crate::api::{ContainerStats, Status};
 use crate::cancel::Cancel;
-use crate::cgroup::{self as groups, Counters};
+use crate::cgroup as groups;
 use crate::error::{Error, Kind, Result};
 use crate::fs;
 use crate::id::ContainerId;
@@ -21,7 +21,7 @@ pub fn stats(context: &Context, id: &ContainerId) -> Result<ContainerStats> {
     if container.status() != Status::Running {
         return Err(Error::new(Kind::Conflict, "read statistics", record.name.as_str()).because("it is not running"));
     }
-    let usage = groups::usage(&counters(context, &container)?);
+    let usage = groups::usage(&placed::counters(context, &container)?);
     let network = network(&container);
     Ok(ContainerStats {
         id: record.id.to_string(),
@@ -31,6 +31,7 @@ pub fn stats(context: &Context, id: &ContainerId) -> Result<ContainerStats> {
         cpus: std::thread::available_parallelism().map_or(1, |n| n.get() as u32),
         memory: usage.memory,
         memory_limit: usage.memory_limit.unwrap_or_else(memory_of_host),
+        oom_kills: usage.oom_kills,
         pids: usage.pids,
         block_read: usage.read,
         block_written: usage.written,
@@ -78,18 +79,6 @@ impl Reader {
             other => other.map(Some),
         }
     }
-}
-
-fn counters(context: &Context, container: &Container) -> Result<Counters> {
-    let groups = placed::of(context, container)?;
-    let v1 = |controller: &str| groups.v1.get(controller).map(PathBuf::from);
-    Ok(Counters {
-        cpuacct: v1("cpuacct"),
-        memory: v1("memory"),
-        pids: v1("pids"),
-        blkio: v1("blkio"),
-        v2: groups.v2.as_ref().map(PathBuf::from),
-    })
 }
 
 /// Received and sent; `None` with the host's network, whose traffic is not the container's.

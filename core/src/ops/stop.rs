@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Context, leftovers, list, pause, start, wait};
+use super::{Context, events, leftovers, list, pause, start, wait};
 use crate::api::*;
 use crate::cancel::Cancel;
 use crate::error::{Error, Kind, Result};
@@ -17,7 +17,7 @@ pub fn stop(context: &Context, id: &ContainerId, options: &StopOptions, cancel: 
     let spec = &container.record.spec;
     let signal = options.signal.as_deref().map_or(Ok(spec.stop_signal), names::signal)?;
     let patience = options.timeout.map_or(Ok(spec.stop_timeout_ms), |t| resolve::milliseconds("timeout", t))?;
-    if !send(&container, signal)? {
+    if !send(context, &container, signal)? {
         // Not running: Docker's `stop` is content. A shim may still be writing its records.
         wait::until_released(context, id, None, cancel)?;
         return end_leftovers(context, id);
@@ -27,11 +27,12 @@ pub fn stop(context: &Context, id: &ContainerId, options: &StopOptions, cancel: 
     let deadline = Instant::now().checked_add(Duration::from_millis(patience));
     if !wait::until_released(context, id, deadline, cancel)? {
         let container = list::load(context, id)?;
-        send(&container, libc::SIGKILL)?;
+        send(context, &container, libc::SIGKILL)?;
         pause::thaw_for_signal(context, &container);
         wake_shim(context, id)?;
         wait::until_released(context, id, None, cancel)?;
     }
+    events::tell(context, &container.record, "stop", &[]);
     Ok(())
 }
 
@@ -60,14 +61,16 @@ fn end_leftovers(context: &Context, id: &ContainerId) -> Result<()> {
 /// Stops and starts.
 pub fn restart(context: &Context, id: &ContainerId, options: &StopOptions, cancel: &Cancel) -> Result<()> {
     stop(context, id, options, cancel)?;
-    start::start(context, id, &Stdio::default(), cancel)
+    start::start(context, id, &Stdio::default(), cancel)?;
+    events::tell(context, &list::load(context, id)?.record, "restart", &[]);
+    Ok(())
 }
 
 /// Sends one signal.
 pub fn kill(context: &Context, id: &ContainerId, signal: &str) -> Result<()> {
     let number = names::signal(signal)?;
     let container = list::load(context, id)?;
-    match send(&container, number)? {
+    match send(context, &container, number)? {
         true => {
             // The older freezer holds even what is killed.
             if number == libc::SIGKILL {
@@ -83,11 +86,9 @@ pub fn kill(context: &Context, id: &ContainerId, signal: &str) -> Result<()> {
 }
 
 /// False when there is no process to send it to.
-pub(super) fn send(container: &Container, signal: i32) -> Result<bool> {
-    match wait::process(container)? {
-        Some(process) => {
-            process.signal(signal).map_err(|e| e.within("signal container", container.record.name.as_str()))
-        }
-        None => Ok(false),
-    }
+pub(super) fn send(context: &Context, container: &Container, signal: i32) -> Result<bool> {
+    let Some(process) = wait::process(container)? else { return Ok(false) };
+    // Before what comes of it.
+    events::tell(context, &container.record, "kill", &[("signal", &signal.to_string())]);
+    process.signal(signal).map_err(|e| e.within("signal container", container.record.name.as_str()))
 }

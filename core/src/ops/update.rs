@@ -1,6 +1,6 @@
 //! `update`: other limits for a container, running or not.
 
-use super::{Context, list, placed};
+use super::{Context, events, list, placed};
 use crate::api::{RunOptions, Status, UpdateOptions};
 use crate::cgroup as groups;
 use crate::error::{Error, Kind, Result};
@@ -19,6 +19,7 @@ pub fn update(context: &Context, id: &ContainerId, options: &UpdateOptions) -> R
         let limits = resolve::limits(&wanted)?;
         let unenforced = apply(context, id, &limits).map_err(|e| e.within("update container", record.name.as_str()))?;
         (record.options, record.spec.limits, record.unenforced) = (wanted, limits, unenforced);
+        events::tell(context, record, "update", &[]);
         Ok(())
     })
 }

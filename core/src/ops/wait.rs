@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Context, list};
+use super::{Context, list, oom};
 use crate::api::*;
 use crate::cancel::Cancel;
 use crate::error::{Error, Kind, Result};
@@ -38,7 +38,7 @@ pub fn wait(context: &Context, id: &ContainerId, timeout: Option<f64>, cancel: &
 
 fn exit_status(context: &Context, id: &ContainerId) -> Result<ExitStatus> {
     let container = list::load(context, id)?;
-    list::exit_of(&container)
+    list::told_exit(context, &container)
         .ok_or_else(|| Error::new(Kind::Conflict, "wait for container", id.short()).because("it has not been started"))
 }
 
@@ -83,26 +83,31 @@ fn nap(pause: Duration, left: Option<Duration>, cancel: &Cancel) -> Result<Durat
     Ok((pause * 2).min(Duration::from_millis(250)))
 }
 
-/// Waits for a container of our own by its shim's status socket.
-pub(super) fn of_launched(launched: &Launched, cancel: &Cancel) -> Result<ExitStatus> {
+/// Waits for a container of our own, of this name, by its shim's status socket.
+pub(super) fn of_launched(name: &str, launched: &Launched, cancel: &Cancel) -> Result<ExitStatus> {
     let exited = launched.wait_exit(cancel, None)?;
     // Its removal is a part of the run that the caller waits for.
     launched.wait_gone(cancel, None)?;
-    Ok(status_of(exited))
+    Ok(status_of(name, exited))
 }
 
 /// How a container ended whose shim is gone; `None` when the shim was killed before it could tell.
-pub(super) fn said_by(launched: &Launched) -> Option<ExitStatus> {
-    launched.wait_exit(&Cancel::new(), Some(Instant::now())).ok().map(status_of)
+pub(super) fn said_by(name: &str, launched: &Launched) -> Option<ExitStatus> {
+    launched.wait_exit(&Cancel::new(), Some(Instant::now())).ok().map(|exited| status_of(name, exited))
 }
 
-fn status_of(exited: launch::Exit) -> ExitStatus {
+fn status_of(name: &str, exited: launch::Exit) -> ExitStatus {
+    ExitStatus { finished_at: jiff::Timestamp::now().to_string(), ..ended(&format!("container {name}"), exited) }
+}
+
+/// How something ended, as far as its shim tells.
+pub(super) fn ended(what: &str, exited: launch::Exit) -> ExitStatus {
     ExitStatus {
         code: exited.status(),
         signal: (exited.signal != 0).then_some(exited.signal),
-        oom_killed: exited.oom_killed,
-        finished_at: jiff::Timestamp::now().to_string(),
-        error: None,
+        oom_killed: exited.oom.kills > 0,
+        error: oom::sentence(what, exited.status(), &exited.oom),
+        ..ExitStatus::default()
     }
 }
 

@@ -38,6 +38,7 @@ pub fn plan(spec: &Spec, facts: &Facts, options: &ExecOptions) -> Result<ExecPla
         timeout_ms: options.timeout.map_or(Ok(0), |t| resolve::milliseconds("timeout", t).map(|ms| ms.max(1)))?,
         rows: options.rows.unwrap_or(0),
         columns: options.columns.unwrap_or(0),
+        id: String::new(),
     })
 }
 

@@ -231,6 +231,8 @@ pub struct ExecPlan {
     pub rows: u32,
     /// The same.
     pub columns: u32,
+    /// Its name in events.
+    pub id: String,
 }
 
 /// What the shim does besides.
@@ -264,4 +266,9 @@ pub struct Supervise {
     pub keep_stdin: bool,
     /// The container gets the host's descriptors themselves: nothing is copied, and nothing logged.
     pub direct: bool,
+    /// Where events are written; empty: nowhere.
+    pub events: String,
+    /// Members that all events of the container share, as JSON that is open at the end for further attributes:
+    /// `"kind":"container","id":"…","attributes":{"image":"…"`.
+    pub event_subject: String,
 }

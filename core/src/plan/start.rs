@@ -26,6 +26,10 @@ pub struct Places {
     pub trash: String,
     /// The claim of its name.
     pub name_claim: String,
+    /// Where events are written.
+    pub events: String,
+    /// What its events are about, in JSON.
+    pub event_subject: String,
     /// The namespaces of other containers that it joins: kind to path.
     pub joined: BTreeMap<String, String>,
 }
@@ -142,6 +146,8 @@ fn supervise(spec: &Spec, facts: &Facts, places: &Places, groups: &Cgroups) -> S
         stop_timeout_ms: spec.stop_timeout_ms,
         keep_stdin: spec.interactive,
         direct: false,
+        events: places.events.clone(),
+        event_subject: places.event_subject.clone(),
     }
 }
 
@@ -165,6 +171,8 @@ mod tests {
             volumes: "/store/volumes".into(),
             trash: "/store/tmp/abab".into(),
             name_claim: "/store/names/db".into(),
+            events: "/store/events/machine".into(),
+            event_subject: "\"kind\":\"container\"".into(),
             joined: BTreeMap::new(),
         }
     }

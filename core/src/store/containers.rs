@@ -20,6 +20,7 @@ use crate::lock;
 use crate::paths::{ContainerPaths, Paths};
 use crate::spec::Spec;
 use crate::sys;
+use crate::wire;
 
 /// The version of the three records that this library writes, and the newest that it reads.
 pub const VERSION: u32 = record::VERSION;
@@ -107,14 +108,36 @@ pub struct Exit {
     pub code: i32,
     /// The signal that ended it.
     pub signal: Option<i32>,
-    /// The kernel killed it for want of memory.
+    /// The kernel killed a process of it for want of memory.
     #[serde(default)]
     pub oom_killed: bool,
+    /// More of that; `None` from a shim that didn't write it yet.
+    #[serde(default)]
+    pub oom: Option<Oom>,
     /// RFC 3339.
     pub finished_at: String,
     /// The errno that cut its log short.
     #[serde(default)]
     pub log_error: Option<i32>,
+}
+
+/// What the kernel's out-of-memory killer did in a container's cgroup.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Oom {
+    /// Processes that it killed.
+    pub kills: u64,
+    /// The limit in bytes; 0 for none.
+    pub limit: u64,
+    /// The most that was in use, in bytes; 0 where that is not counted.
+    pub peak: u64,
+    /// How often the limit was hit: v1's `memory.failcnt`, `oom` of v2's `memory.events`.
+    pub hits: u64,
+}
+
+impl From<wire::Oom> for Oom {
+    fn from(wire::Oom { kills, limit, peak, hits }: wire::Oom) -> Self {
+        Oom { kills, limit, peak, hits }
+    }
 }
 
 /// A container as it is on disk at one moment.
@@ -259,16 +282,17 @@ pub fn owner_of(paths: &Paths, name: &Name) -> Result<Option<ContainerId>> {
     Ok((making || fs::exists(paths.container(&id).dir())?).then_some(id))
 }
 
-/// Gives a container another name.
-pub fn rename(paths: &Paths, id: &ContainerId, name: Name) -> Result<()> {
+/// Gives a container another name; returns its record from then on, and the name before.
+pub fn rename(paths: &Paths, id: &ContainerId, name: Name) -> Result<(Record, Name)> {
     let (_guard, mut record) = lock_record(paths, id)?;
     let old = std::mem::replace(&mut record.name, name);
     if old == record.name {
-        return Ok(());
+        return Ok((record, old));
     }
     claim(paths, &record.name, id)?;
     write(paths, &record).inspect_err(|_| release(paths, &record))?;
-    release_name(paths, &old, id)
+    release_name(paths, &old, id)?;
+    Ok((record, old))
 }
 
 /// All ids, unordered.

@@ -7,6 +7,7 @@
 pub mod blobs;
 pub mod containers;
 pub(crate) mod crash;
+pub mod events;
 pub mod gc;
 pub mod image;
 pub mod layers;

@@ -13,12 +13,12 @@ pub fn data(paths: &Paths, name: &Name) -> PathBuf {
     paths.volume(name).join("_data")
 }
 
-/// Makes a volume unless it is there, and returns the directory of its files.
-pub fn make(paths: &Paths, name: &Name) -> Result<PathBuf> {
-    let data = data(paths, name);
-    fs::make_dirs(&data)?;
+/// Makes a volume unless it is there; true when it was not.
+pub fn make(paths: &Paths, name: &Name) -> Result<bool> {
+    let made = !fs::exists(&paths.volume(name))?;
+    fs::make_dirs(&data(paths, name))?;
     crash::point("volume made");
-    Ok(data)
+    Ok(made)
 }
 
 /// Takes a volume out of sight and returns what to delete; `None` when there is none.

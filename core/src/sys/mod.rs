@@ -11,5 +11,5 @@ pub use hidden::hidden_calls;
 pub use host::{boot_id, kernel_at_least, kernel_release, kernel_version, machine_id};
 pub use pidfd::PidFd;
 pub use pipe::write_quietly;
-pub use process::{has_capability, is_zombie, start_time};
+pub use process::{has_capability, is_zombie, most_bytes_of_a_file, start_time};
 pub use raw::{fs_type, random_bytes, rename_noreplace_at};

@@ -30,6 +30,13 @@ pub fn has_capability(number: u32) -> bool {
     done == 0 && data[if number < 32 { 0 } else { 3 }] & (1 << (number % 32)) != 0
 }
 
+/// This process's limit of file sizes: a write beyond it is answered by a signal that ends the process.
+pub fn most_bytes_of_a_file() -> u64 {
+    use nix::sys::resource::{Resource, getrlimit};
+    #[allow(clippy::useless_conversion)] // its width differs between architectures
+    getrlimit(Resource::RLIMIT_FSIZE).map_or(u64::MAX, |(soft, _)| soft.into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -17,6 +17,9 @@ pub const SOCKET: &CStr = c"control";
 /// The longest request for a command: arguments and environment, as the kernel bounds them by default.
 pub const EXEC_MAX: u32 = 4 << 20;
 
+/// How long a command's name in events is.
+pub const EXEC_ID: usize = 32;
+
 record! {
     /// A command to be run in a running container, but for its process.
     ExecHead {
@@ -32,6 +35,8 @@ record! {
         rows: u32,
         /// The same.
         columns: u32,
+        /// The command's name in events; [`EXEC_ID`] bytes, or none.
+        id: &'a CStr,
     }
 }
 

@@ -14,14 +14,14 @@ mod request;
 mod status;
 mod step;
 
-pub use control::{AttachHead, EXEC_MAX, ExecHead, SOCKET};
+pub use control::{AttachHead, EXEC_ID, EXEC_MAX, ExecHead, SOCKET};
 pub use field::{Field, List, Malformed, Reader};
 pub use request::*;
-pub use status::{PACKET_MAX, Status};
+pub use status::{Oom, PACKET_MAX, Status};
 pub use step::Step;
 
 /// Changes whenever a record below changes: an installed helper of another version is refused.
-pub const ABI: u32 = 3;
+pub const ABI: u32 = 4;
 
 /// The descriptors that the shim finds in place.
 pub mod fd {

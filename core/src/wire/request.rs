@@ -275,6 +275,10 @@ record! {
         keep_stdin: bool,
         /// The container has the host's descriptors themselves.
         direct: bool,
+        /// Where events are written; empty for nowhere.
+        events: &'a CStr,
+        /// Members that all events of the container share, open at the end for further attributes.
+        event_subject: &'a CStr,
     }
 }
 

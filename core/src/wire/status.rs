@@ -5,6 +5,43 @@ use super::field::{Malformed, Reader};
 /// The longest packet; longer details are cut.
 pub const PACKET_MAX: usize = 1024;
 
+/// What the kernel's out-of-memory killer did to the processes of a cgroup, and what it had to go by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Oom {
+    /// Processes that it killed.
+    pub kills: u64,
+    /// The limit in bytes; 0 for none.
+    pub limit: u64,
+    /// The most that was in use, in bytes; 0 where that is not counted.
+    pub peak: u64,
+    /// How often the limit was hit: v1's `memory.failcnt`, `oom` of v2's `memory.events`.
+    pub hits: u64,
+}
+
+impl Oom {
+    const SIZE: usize = 32;
+
+    /// Without what was killed before; nothing when that is all.
+    pub fn since(self, before: u64) -> Oom {
+        match self.kills.saturating_sub(before) {
+            0 => Oom::default(),
+            kills => Oom { kills, ..self },
+        }
+    }
+
+    fn encode(&self) -> [u8; Self::SIZE] {
+        let mut bytes = [0; Self::SIZE];
+        for (chunk, n) in bytes.chunks_exact_mut(8).zip([self.kills, self.limit, self.peak, self.hits]) {
+            chunk.copy_from_slice(&n.to_ne_bytes());
+        }
+        bytes
+    }
+
+    fn decode(r: &mut Reader<'_>) -> Result<Oom, Malformed> {
+        Ok(Oom { kills: r.get()?, limit: r.get()?, peak: r.get()?, hits: r.get()? })
+    }
+}
+
 /// An answer of the shim, or a word of a client to it. One packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status<'a> {
@@ -12,8 +49,8 @@ pub enum Status<'a> {
     Ready { init: i32, shim: i32 },
     /// Nothing runs: the step that failed, the errno, and the path or text that belongs to it.
     Failed { step: u32, errno: i32, detail: &'a [u8] },
-    /// It ended: exit code, or the signal that killed it; by the out-of-memory killer?
-    Exited { code: i32, signal: i32, oom_killed: bool },
+    /// It ended: exit code, or the signal that killed it; what the out-of-memory killer did meanwhile.
+    Exited { code: i32, signal: i32, oom: Oom },
     /// Client to shim: the new size of the command's terminal.
     Resize { rows: u16, columns: u16 },
     /// Client to shim: a signal for the command.
@@ -36,10 +73,14 @@ impl<'a> Status<'a> {
     /// Writes the packet and returns its length.
     pub fn encode(&self, packet: &mut [u8; PACKET_MAX]) -> usize {
         let none: &[u8] = &[];
+        let killed;
         let (words, detail) = match *self {
             Status::Ready { init, shim } => ([1, init as u32, shim as u32, 0], none),
             Status::Failed { step, errno, detail } => ([2, step, errno as u32, 0], detail),
-            Status::Exited { code, signal, oom_killed } => ([3, code as u32, signal as u32, oom_killed as u32], none),
+            Status::Exited { code, signal, ref oom } => {
+                killed = oom.encode();
+                ([3, code as u32, signal as u32, 0], &killed[..])
+            }
             Status::Resize { rows, columns } => ([4, rows as u32, columns as u32, 0], none),
             Status::Signal { number } => ([5, number as u32, 0, 0], none),
             Status::TimedOut => ([6, 0, 0, 0], none),
@@ -59,11 +100,11 @@ impl<'a> Status<'a> {
     /// Reads a packet.
     pub fn decode(packet: &'a [u8]) -> Result<Status<'a>, Malformed> {
         let r = &mut Reader(packet);
-        let (tag, a, b, c): (u32, u32, u32, u32) = (r.get()?, r.get()?, r.get()?, r.get()?);
+        let (tag, a, b, _): (u32, u32, u32, u32) = (r.get()?, r.get()?, r.get()?, r.get()?);
         match tag {
             1 => Ok(Status::Ready { init: a as i32, shim: b as i32 }),
             2 => Ok(Status::Failed { step: a, errno: b as i32, detail: r.0 }),
-            3 => Ok(Status::Exited { code: a as i32, signal: b as i32, oom_killed: c != 0 }),
+            3 => Ok(Status::Exited { code: a as i32, signal: b as i32, oom: Oom::decode(r)? }),
             4 => Ok(Status::Resize { rows: a as u16, columns: b as u16 }),
             5 => Ok(Status::Signal { number: a as i32 }),
             6 => Ok(Status::TimedOut),

@@ -197,6 +197,23 @@ static int32_t do_containers(struct call *c, sampan_error **err) {
     TELL_LIST(c, sampan_container_info, sampan_engine_containers(c->engine, c->options, &out, err));
 }
 
+static int32_t do_events(struct call *c, sampan_error **err) {
+    sampan_event_stream *stream;
+    sampan_engine_event *event = NULL;
+    long long count = 0;
+    int32_t code = sampan_engine_events(c->engine, c->options, &stream, err);
+    if (code) return code;
+    while (!(code = sampan_event_stream_next(stream, c->cancel, &event, err)) && event) {
+        tell(format("%s.%lld", c->result, count++), record_named("engine_event"), event);
+        forget(format("%s.last", c->result));
+        tell(format("%s.last", c->result), record_named("engine_event"), event);
+        sampan_engine_event_free(event);
+    }
+    set_number(format("%s.len", c->result), count);
+    sampan_event_stream_free(stream);
+    return code;
+}
+
 static int32_t do_container(struct call *c, sampan_error **err) {
     sampan_container *container;
     int32_t code = sampan_engine_container(c->engine, c->plain[0], &container, err);
@@ -381,6 +398,7 @@ static const struct signature {
     {"run", 0, "run_options", do_run},
     {"plan", 0, "run_options", do_plan},
     {"containers", 0, "list_options", do_containers},
+    {"events", 0, "event_options", do_events},
     {"container", 1, NULL, do_container},
     {"start", 0, NULL, do_start},
     {"stop", 0, "stop_options", do_stop},

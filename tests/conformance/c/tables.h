@@ -23,6 +23,7 @@ static const struct record stop_options_record;
 static const struct record remove_options_record;
 static const struct record remove_image_options_record;
 static const struct record log_options_record;
+static const struct record event_options_record;
 static const struct record stdio_record;
 static const struct record engine_info_record;
 static const struct record image_info_record;
@@ -34,6 +35,7 @@ static const struct record process_info_record;
 static const struct record container_stats_record;
 static const struct record container_info_record;
 static const struct record log_entry_record;
+static const struct record engine_event_record;
 static const struct record prune_report_record;
 static const struct record check_record;
 static const struct record doctor_report_record;
@@ -197,6 +199,14 @@ static const struct field log_options_fields[] = {
 };
 static const struct record log_options_record = {"log_options", sizeof(sampan_log_options), log_options_fields};
 
+static const struct field event_options_fields[] = {
+    {"since", KIND_TEXT, true, offsetof(sampan_event_options, since), 0, NULL, NULL},
+    {"until", KIND_TEXT, true, offsetof(sampan_event_options, until), 0, NULL, NULL},
+    {"filters", KIND_TEXTS, false, offsetof(sampan_event_options, filters), 0, NULL, NULL},
+    {NULL, KIND_BOOL, false, 0, 0, NULL, NULL},
+};
+static const struct record event_options_record = {"event_options", sizeof(sampan_event_options), event_options_fields};
+
 static const struct field stdio_fields[] = {
     {"stdin", KIND_I32, true, offsetof(sampan_stdio, stdin_fd), 0, NULL, NULL},
     {"stdout", KIND_I32, true, offsetof(sampan_stdio, stdout_fd), 0, NULL, NULL},
@@ -272,6 +282,8 @@ static const struct field exec_output_fields[] = {
     {"signal", KIND_I32, true, offsetof(sampan_exec_output, signal), 0, NULL, NULL},
     {"stdout", KIND_BYTES, false, offsetof(sampan_exec_output, stdout_data), offsetof(sampan_exec_output, stdout_len), NULL, NULL},
     {"stderr", KIND_BYTES, false, offsetof(sampan_exec_output, stderr_data), offsetof(sampan_exec_output, stderr_len), NULL, NULL},
+    {"oom_killed", KIND_BOOL, false, offsetof(sampan_exec_output, oom_killed), 0, NULL, NULL},
+    {"error", KIND_TEXT, true, offsetof(sampan_exec_output, error), 0, NULL, NULL},
     {NULL, KIND_BOOL, false, 0, 0, NULL, NULL},
 };
 static const struct record exec_output_record = {"exec_output", sizeof(sampan_exec_output), exec_output_fields};
@@ -303,6 +315,7 @@ static const struct field container_stats_fields[] = {
     {"block_written", KIND_U64, true, offsetof(sampan_container_stats, block_written), 0, NULL, NULL},
     {"network_received", KIND_U64, true, offsetof(sampan_container_stats, network_received), 0, NULL, NULL},
     {"network_sent", KIND_U64, true, offsetof(sampan_container_stats, network_sent), 0, NULL, NULL},
+    {"oom_kills", KIND_U64, true, offsetof(sampan_container_stats, oom_kills), 0, NULL, NULL},
     {NULL, KIND_BOOL, false, 0, 0, NULL, NULL},
 };
 static const struct record container_stats_record = {"container_stats", sizeof(sampan_container_stats), container_stats_fields};
@@ -331,6 +344,7 @@ static const struct field container_info_fields[] = {
     {"unenforced", KIND_TEXTS, false, offsetof(sampan_container_info, unenforced), 0, NULL, NULL},
     {"log_path", KIND_TEXT, false, offsetof(sampan_container_info, log_path), 0, NULL, NULL},
     {"options", KIND_RECORD, false, offsetof(sampan_container_info, options), 0, NULL, &run_options_record},
+    {"oom_kills", KIND_U64, true, offsetof(sampan_container_info, oom_kills), 0, NULL, NULL},
     {NULL, KIND_BOOL, false, 0, 0, NULL, NULL},
 };
 static const struct record container_info_record = {"container_info", sizeof(sampan_container_info), container_info_fields};
@@ -342,6 +356,16 @@ static const struct field log_entry_fields[] = {
     {NULL, KIND_BOOL, false, 0, 0, NULL, NULL},
 };
 static const struct record log_entry_record = {"log_entry", sizeof(sampan_log_entry), log_entry_fields};
+
+static const struct field engine_event_fields[] = {
+    {"time", KIND_TEXT, false, offsetof(sampan_engine_event, time), 0, NULL, NULL},
+    {"kind", KIND_TEXT, false, offsetof(sampan_engine_event, kind), 0, NULL, NULL},
+    {"action", KIND_TEXT, false, offsetof(sampan_engine_event, action), 0, NULL, NULL},
+    {"id", KIND_TEXT, false, offsetof(sampan_engine_event, id), 0, NULL, NULL},
+    {"attributes", KIND_MAP, false, offsetof(sampan_engine_event, attributes), 0, NULL, NULL},
+    {NULL, KIND_BOOL, false, 0, 0, NULL, NULL},
+};
+static const struct record engine_event_record = {"engine_event", sizeof(sampan_engine_event), engine_event_fields};
 
 static const struct field prune_report_fields[] = {
     {"removed", KIND_TEXTS, false, offsetof(sampan_prune_report, removed), 0, NULL, NULL},
@@ -428,6 +452,7 @@ static const struct record *const all_records[] = {
     &remove_options_record,
     &remove_image_options_record,
     &log_options_record,
+    &event_options_record,
     &stdio_record,
     &engine_info_record,
     &image_info_record,
@@ -439,6 +464,7 @@ static const struct record *const all_records[] = {
     &container_stats_record,
     &container_info_record,
     &log_entry_record,
+    &engine_event_record,
     &prune_report_record,
     &check_record,
     &doctor_report_record,

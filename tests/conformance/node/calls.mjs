@@ -16,6 +16,7 @@ const SIGNATURES = {
   remove_image: [1, 'RemoveImageOptions'],
   create: [0, 'RunOptions'], spawn: [0, 'RunOptions'], run: [0, 'RunOptions'], plan: [0, 'RunOptions'],
   containers: [0, 'ListOptions'],
+  events: [0, 'EventOptions'],
   stop: [0, 'StopOptions'], restart: [0, 'StopOptions'],
   logs: [0, 'LogOptions'],
   remove: [0, 'RemoveOptions'],
@@ -47,6 +48,7 @@ const OPERATIONS = {
   containers: async ({ target, options }) =>
     Promise.all((await target.containers.list(options)).map((container) => container.inspect())),
   container: ({ target, plain }) => target.containers.get(plain[0]),
+  events: ({ target, options, signal }) => all(target.events({ ...options, signal })),
   start: (call) => call.withStreams((streams) => call.target.start({ ...streams, signal: call.signal })),
   stop: ({ target, options, signal }) => target.stop({ ...options, abort: signal }),
   restart: ({ target, options, signal }) => target.restart({ ...options, abort: signal }),
@@ -157,6 +159,12 @@ export class Call {
     const of = (name) => Buffer.concat(entries.filter(({ stream }) => stream === name).map(({ data }) => data))
     return { entries, stdout: of('stdout'), stderr: of('stderr') }
   }
+}
+
+async function all(iterable) {
+  const items = []
+  for await (const item of iterable) items.push(item)
+  return items
 }
 
 function release(fifo) {

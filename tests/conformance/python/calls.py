@@ -27,6 +27,7 @@ SIGNATURES = {
     "remove_image": (1, "RemoveImageOptions"),
     **dict.fromkeys(("create", "spawn", "run", "plan"), (0, "RunOptions")),
     "containers": (0, "ListOptions"),
+    "events": (0, "EventOptions"),
     **dict.fromkeys(("stop", "restart"), (0, "StopOptions")),
     "logs": (0, "LogOptions"),
     "remove": (0, "RemoveOptions"),
@@ -156,6 +157,10 @@ class Call:
     def do_containers(self) -> Any:
         return [container.inspect() for container in self.target.containers.list(**self.options)]
 
+    def do_events(self) -> Any:
+        with self.target.events(**self.options) as events:
+            return list(iter(lambda: events.take(cancel=self.cancel), None))
+
     def do_container(self) -> sampan.Container:
         return self.target.containers.get(*self.plain)
 
@@ -235,7 +240,8 @@ class Call:
 
 
 def _ended(exit: sampan.ExitStatus, stdout: bytes | None, stderr: bytes | None) -> dict[str, Any]:
-    return {"code": exit.code, "signal": exit.signal, "stdout": stdout, "stderr": stderr}
+    told = {name: getattr(exit, name) for name in ("code", "signal", "oom_killed", "error")}
+    return {**told, "stdout": stdout, "stderr": stderr}
 
 
 def _fields(word: str) -> list[tuple[str, str]]:

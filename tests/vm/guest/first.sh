@@ -33,11 +33,14 @@ test_swap_is_limited_as_in_docker() {
 
 test_too_much_memory_is_a_kill() {
   sampan run --name hog -m 16m --memory-swap 16m $image sh -c 'head -c 64m /dev/zero | tail -c 64m' || true
-  has "$(sampan inspect hog)" '"oom_killed": true'
+  has "$(sampan inspect hog)" '"oom_killed": true' '"oom_kills": 1'
   sampan rm hog
   # The first process itself: Docker's exit code for it.
-  fails 137 sampan run --name hog -m 16m --memory-swap 16m $image tail -c 64m /dev/zero
+  has "$(fails 137 sampan run --name hog -m 16m --memory-swap 16m $image tail -c 64m /dev/zero)" \
+    "container hog was killed for memory: its limit is 16 MiB" "raise it (--memory)"
   has "$(sampan inspect hog)" '"oom_killed": true' '"code": 137'
+  same true "$(field '{{.State.OOMKilled}}' hog)"
+  same "oom die" "$(echo $(sampan events --since 0 --until 0s -f container=hog -f event=oom -f event=die --format '{{.Action}}' | tail -2))"
   sampan rm hog
   same "" "$(left $groups)"
 }
@@ -105,7 +108,8 @@ test_a_plain_user_with_a_delegated_subtree_has_limits() {
   same "67108864 67108864 32 50000 100000" "$(cd $delegated/sampan/$id && echo $(cat memory.max memory.swap.max pids.max cpu.max))"
   same "0::/user/alice/sampan/$id" "$(cat /proc/$(alice sampan inspect --format '{{.pid}}' mine)/cgroup)"
   alice sampan rm -f mine
-  fails 137 alice sampan run --name hog -m 16m --memory-swap 16m $image tail -c 64m /dev/zero
+  has "$(fails 137 alice sampan run --name hog -m 16m --memory-swap 16m $image tail -c 64m /dev/zero)" \
+    "container hog was killed for memory: its limit is 16 MiB"
   has "$(alice sampan inspect hog)" '"oom_killed": true'
   alice sampan rm hog
   alice sampan --rung single-id run --rm -m 64m $image cat /sys/fs/cgroup/memory.max >/run/single

@@ -9,7 +9,7 @@ use crate::fs;
 
 /// Open files; one that is put aside or deleted meanwhile is read to its end.
 #[derive(Debug, Default)]
-pub(super) struct Chain {
+pub(in crate::ops) struct Chain {
     path: PathBuf,
     count: u32,
     files: Vec<fs::File>,
@@ -86,6 +86,13 @@ impl Chain {
     /// The file that the last byte was read from.
     pub fn current(&self) -> usize {
         self.at
+    }
+
+    /// Goes on behind all that there is.
+    pub fn skip_all(&mut self) -> Result<()> {
+        self.at = self.files.len().saturating_sub(1);
+        let skip = |file: &mut fs::File| file.seek(SeekFrom::End(0)).map(drop);
+        self.files.iter_mut().try_for_each(skip).context("read", self.path.display())
     }
 
     /// Goes on from there: a file, and a byte in it.

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use anyhow::{Context, Result, bail};
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
-use sampan::{Cancel, Container, ContainerStats, Engine, Error, Event, Stdio, Stream};
+use sampan::{Cancel, Container, ContainerStats, Engine, EngineEvent, Error, Event, Stdio, Stream};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -32,6 +32,7 @@ fn signature(operation: &str) -> Result<(usize, &'static str)> {
         "remove_image" => (1, "RemoveImageOptions"),
         "create" | "spawn" | "run" | "plan" => (0, "RunOptions"),
         "containers" => (0, "ListOptions"),
+        "events" => (0, "EventOptions"),
         "stop" | "restart" => (0, "StopOptions"),
         "logs" => (0, "LogOptions"),
         "remove" => (0, "RemoveOptions"),
@@ -160,6 +161,7 @@ impl<'w> Call<'w> {
             "plan" => self.value(engine.plan(&self.options()?), "string"),
             "containers" => self.value(engine.containers(&self.options()?), "list<ContainerInfo>"),
             "container" => answer(engine.container(plain(0)), Bound::Container),
+            "events" => self.value(self.told(engine)?, "list<EngineEvent>"),
             _ => bail!("an engine has no {operation}"),
         }
     }
@@ -190,6 +192,15 @@ impl<'w> Call<'w> {
             "resize" => nothing(container.resize(plain(0).parse()?, plain(1).parse()?)),
             _ => bail!("a container has no {operation}"),
         }
+    }
+
+    fn told(&self, engine: &Engine) -> Result<sampan::Result<Vec<EngineEvent>>> {
+        let options = self.options()?;
+        let read = || {
+            let mut events = engine.events(&options)?;
+            std::iter::from_fn(|| events.next(&self.cancel).transpose()).collect()
+        };
+        Ok(read())
     }
 
     fn logs(&self, container: &Container) -> Result<sampan::Result<Value>> {

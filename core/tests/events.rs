@@ -1,0 +1,192 @@
+//! What happens in a store, told to any process.
+
+#![allow(missing_docs, clippy::disallowed_methods)]
+
+mod common;
+
+use std::fs;
+
+use common::{Host, cgroups, command, text};
+use sampan::{
+    Cancel, Container, Engine, EngineEvent, EventOptions, EventStream, ExecOptions, Kind, RemoveOptions, RunOptions,
+    Stdio, StopOptions,
+};
+
+fn kept(host: &Host, filters: &[&str]) -> Vec<EngineEvent> {
+    let options = EventOptions {
+        since: Some("0".into()),
+        until: Some("0s".into()),
+        filters: filters.iter().map(|f| f.to_string()).collect(),
+    };
+    let mut events = host.engine.events(&options).unwrap();
+    std::iter::from_fn(|| events.next(&Cancel::new()).unwrap()).collect()
+}
+
+fn actions(events: &[EngineEvent]) -> Vec<&str> {
+    events.iter().map(|event| event.action.as_str()).collect()
+}
+
+fn of(host: &Host, container: &Container) -> Vec<EngineEvent> {
+    kept(host, &[&format!("container={}", container.id())])
+}
+
+fn gone(host: &Host, container: &Container) {
+    container.remove(&RemoveOptions { force: true, volumes: true }).unwrap();
+    assert_eq!(host.left(), Vec::<String>::new());
+}
+
+fn next(events: &mut EventStream) -> EngineEvent {
+    events.next(&Cancel::new()).unwrap().unwrap()
+}
+
+#[test]
+fn a_watcher_hears_of_what_another_engine_does() {
+    let host = Host::new();
+    let mut watched =
+        host.engine.events(&EventOptions { filters: vec!["type=container".into()], ..Default::default() }).unwrap();
+    let other = Engine::open(&Host::options(&host.dir)).unwrap();
+    let run = || other.run(&command(&["sh", "-c", "exit 7"]), &mut sampan::Quiet, &Cancel::new()).unwrap();
+    std::thread::scope(|scope| {
+        let output = scope.spawn(run);
+        let events: Vec<EngineEvent> = (0..4).map(|_| next(&mut watched)).collect();
+        assert_eq!(actions(&events), ["create", "start", "die", "destroy"]);
+        let output = output.join().unwrap();
+        assert!(events.iter().all(|event| event.id == output.id && event.attributes["image"] == common::image()));
+        assert_eq!(
+            (events[2].attributes["exitCode"].as_str(), events[2].attributes["execDuration"].as_str()),
+            ("7", "0")
+        );
+        assert!(events.is_sorted_by(|a, b| a.time <= b.time));
+    });
+}
+
+#[test]
+fn a_life_in_docker_s_words() {
+    let host = Host::new();
+    let named = |name: &str| RunOptions { name: Some(name.into()), ..command(&["sleep", "1000"]) };
+    let container = host.engine.create(&named("first"), &mut sampan::Quiet, &Cancel::new()).unwrap();
+    container.start(&Stdio::default(), &Cancel::new()).unwrap();
+    container.attach(false, &Cancel::new()).unwrap();
+    container.rename("second").unwrap();
+    let now = StopOptions { timeout: Some(0.0), ..StopOptions::default() };
+    container.restart(&now, &Cancel::new()).unwrap();
+    container.kill("KILL").unwrap();
+    container.wait(None, &Cancel::new()).unwrap();
+    container.remove(&RemoveOptions::default()).unwrap();
+    let events = of(&host, &container);
+    // One that ends by the first signal needs no second: a container without process ids of its own.
+    let told: Vec<&str> = actions(&events).into_iter().filter(|action| *action != "kill").collect();
+    assert_eq!(told, ["create", "start", "attach", "rename", "die", "stop", "start", "restart", "die", "destroy"]);
+    assert_eq!(events.iter().find(|e| e.action == "rename").unwrap().attributes["oldName"], "first");
+    let signals: Vec<&str> = events.iter().filter_map(|e| e.attributes.get("signal")).map(String::as_str).collect();
+    assert!(signals.first() == Some(&"15") && signals.last() == Some(&"9"), "{signals:?}");
+    // The shim, which was started by another name, tells the one that it has now.
+    let dies: Vec<&EngineEvent> = events.iter().filter(|e| e.action == "die").collect();
+    assert!(dies.iter().all(|e| e.attributes["name"] == "second" && e.attributes["exitCode"] == "137"), "{dies:?}");
+}
+
+#[test]
+fn one_that_removes_itself_under_another_name_is_told_by_that() {
+    let host = Host::new();
+    let options = RunOptions {
+        auto_remove: true,
+        interactive: true,
+        mounts: vec![sampan::Mount { kind: sampan::MountKind::Volume, target: "/data".into(), ..Default::default() }],
+        ..command(&["cat"])
+    };
+    let container = host.spawn(options).unwrap();
+    container.rename("renamed").unwrap();
+    container.kill("KILL").unwrap();
+    container.wait(None, &Cancel::new()).unwrap();
+    let events = of(&host, &container);
+    let last = events.last().unwrap();
+    assert_eq!((last.action.as_str(), last.attributes["name"].as_str()), ("destroy", "renamed"));
+    let volumes = kept(&host, &["type=volume"]);
+    assert_eq!(actions(&volumes), ["create", "destroy"]);
+    assert!(volumes[0].id == volumes[1].id && volumes.iter().all(|v| v.attributes["container"] == container.id()));
+}
+
+#[test]
+fn commands_and_what_becomes_of_them() {
+    let host = Host::new();
+    let container = host.spawn(command(&["sleep", "1000"])).unwrap();
+    let exec = |args: &[&str]| {
+        let command = args.iter().map(|a| a.to_string()).collect();
+        container.exec(&ExecOptions { command, ..ExecOptions::default() }, &Cancel::new())
+    };
+    exec(&["sh", "-c", "exit 3"]).unwrap();
+    assert_eq!(exec(&["nosuch"]).unwrap_err().kind(), Kind::CommandNotFound);
+    let command = vec!["sleep".to_owned(), "2000".to_owned()];
+    container.exec_start(&ExecOptions { command, ..ExecOptions::default() }, &Cancel::new()).unwrap();
+    container.kill("KILL").unwrap();
+    container.wait(None, &Cancel::new()).unwrap();
+    let events = of(&host, &container);
+    let begun: Vec<&str> = actions(&events).into_iter().filter(|a| a.starts_with("exec_start")).collect();
+    assert_eq!(begun, ["exec_start: sh -c exit 3", "exec_start: nosuch", "exec_start: sleep 2000"]);
+    let ends: Vec<&EngineEvent> = events.iter().filter(|e| e.action == "exec_die").collect();
+    let codes: Vec<&str> = ends.iter().map(|e| e.attributes["exitCode"].as_str()).collect();
+    assert_eq!(codes, ["3", "127", "137"]);
+    for end in ends {
+        let same = events.iter().filter(|e| e.attributes.get("execID") == end.attributes.get("execID"));
+        assert_eq!(same.count(), 3, "{end:?}");
+    }
+    gone(&host, &container);
+}
+
+#[test]
+fn want_of_memory_is_an_event() {
+    if !cgroups::can_limit() {
+        return;
+    }
+    let host = Host::new();
+    let options = RunOptions { memory: Some(16 << 20), ..command(&["tail", "-c", "64m", "/dev/zero"]) };
+    let container = host.spawn(options).unwrap();
+    container.wait(None, &Cancel::new()).unwrap();
+    assert_eq!(actions(&of(&host, &container)), ["create", "start", "oom", "die"]);
+    gone(&host, &container);
+}
+
+#[test]
+fn a_start_that_fails_and_a_shim_that_is_killed_are_told() {
+    let host = Host::new();
+    assert!(host.spawn(command(&["nosuch"])).is_err());
+    assert_eq!(actions(&kept(&host, &["type=container"])), ["create", "destroy"]);
+    let container = host.spawn(command(&["sleep", "1000"])).unwrap();
+    let shim = container.inspect().unwrap().shim_pid.unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(shim), nix::sys::signal::Signal::SIGKILL).unwrap();
+    container.wait(None, &Cancel::new()).unwrap();
+    gone(&host, &container);
+    let events = of(&host, &container);
+    assert_eq!(actions(&events), ["create", "start", "die", "destroy"]);
+    assert_eq!(events[2].attributes["exitCode"], "137");
+}
+
+#[test]
+fn images_are_told_of() {
+    let host = Host::new();
+    let image = host.engine.pull(&common::image(), &Default::default(), &mut sampan::Quiet, &Cancel::new()).unwrap();
+    host.engine.tag(&common::image(), "again:1").unwrap();
+    host.engine.remove_image("again:1", &Default::default()).unwrap();
+    host.engine.remove_image(&common::image(), &Default::default()).unwrap();
+    let events = kept(&host, &["type=image"]);
+    assert_eq!(actions(&events), ["pull", "tag", "untag", "untag", "delete"]);
+    assert!(events[1..].iter().all(|event| event.id == image.id), "{events:?}");
+}
+
+/// Neither a place that can't be written to nor a full disk is a reason for anything to fail.
+#[test]
+fn where_no_event_can_be_written_all_goes_on() {
+    let host = Host::new();
+    let events = host.dir.path().join("root/events");
+    fs::remove_dir_all(&events).unwrap();
+    assert_eq!(text(&host.sh("echo hello").stdout), "hello\n");
+    // A directory where the file should be.
+    let machine = fs::read_to_string("/etc/machine-id").unwrap_or_default();
+    let name = if machine.trim().is_empty() { "local" } else { machine.trim() };
+    fs::create_dir_all(events.join(name)).unwrap();
+    let container = host.spawn(command(&["sleep", "1000"])).unwrap();
+    gone(&host, &container);
+    fs::remove_dir(events.join(name)).unwrap();
+    host.sh("true");
+    assert_eq!(actions(&kept(&host, &[])), ["create", "start", "die", "destroy"]);
+}
