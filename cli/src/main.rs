@@ -16,6 +16,7 @@ mod late;
 mod oci;
 mod output;
 mod progress;
+mod readers;
 mod relay;
 mod signals;
 mod terminal;

@@ -9,6 +9,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::fail::Fail;
 use crate::keys::Keys;
+use crate::readers;
 
 /// Our ends of its streams.
 pub struct Streams {
@@ -38,12 +39,20 @@ pub fn until_end<T: Send + 'static>(
         wait()
     };
     let waiter = std::thread::Builder::new().spawn(work).map_err(Fail::thread)?;
-    match Relay::new(streams)?.run(&ended)? {
+    match Relay::new(streams)?.run(&ended).map_err(broken)? {
         true => Ok(Ending::Detached),
         false => match waiter.join() {
             Ok(result) => Ok(Ending::Ended(result)),
             Err(panic) => std::panic::resume_unwind(panic),
         },
+    }
+}
+
+/// What is in the foreground has written what nobody reads any more: it goes on without us.
+fn broken(error: io::Error) -> Fail {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => Fail::silent(readers::BROKEN_PIPE),
+        _ => error.into(),
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::io::{self, Write};
 
-use sampan::{Cancel, Engine, LogEntry, LogOptions, Stream};
+use sampan::{Cancel, Engine, LogEntry, LogOptions, LogStream, Stream};
 
 use crate::cli::LogsArgs;
 use crate::fail::Outcome;
+use crate::readers;
 
 pub fn logs(engine: &Engine, args: &LogsArgs) -> Outcome {
     let options = LogOptions {
@@ -16,11 +17,20 @@ pub fn logs(engine: &Engine, args: &LogsArgs) -> Outcome {
         ..Default::default()
     };
     let mut log = engine.container(&args.container)?.logs(&options)?;
+    let read = if args.follow { readers::watch_output() } else { Cancel::new() };
+    match show(&mut log, args.timestamps, &read) {
+        // Nobody looks on.
+        Err(_) if read.is_cancelled() => Ok(0),
+        shown => shown,
+    }
+}
+
+fn show(log: &mut LogStream, timestamps: bool, cancel: &Cancel) -> Outcome {
     let (mut stdout, mut stderr) = (io::stdout().lock(), io::stderr().lock());
-    while let Some(entry) = log.next(&Cancel::new())? {
+    while let Some(entry) = log.next(cancel)? {
         match entry.stream {
-            Stream::Stdout => print(&mut stdout, &entry, args.timestamps)?,
-            Stream::Stderr => print(&mut stderr, &entry, args.timestamps)?,
+            Stream::Stdout => print(&mut stdout, &entry, timestamps)?,
+            Stream::Stderr => print(&mut stderr, &entry, timestamps)?,
         }
     }
     Ok(0)

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use sampan::{Cancel, Container, Engine, Kind, Progress, RemoveOptions, RunOptions, Status, Stdio};
+use sampan::{Cancel, Container, Engine, Kind, Progress, RemoveOptions, RunOptions, Status, Stdio, StopOptions, Tie};
 
 use super::{attach, each};
 use crate::cli::StartArgs;
@@ -12,6 +12,7 @@ use crate::flags::{CreateArgs, RunArgs, StdStream};
 use crate::keys::{DETACH_KEYS, Keys};
 use crate::output;
 use crate::progress;
+use crate::readers;
 use crate::signals::Forwarder;
 use crate::terminal::{self, Raw};
 
@@ -46,7 +47,7 @@ fn attached(engine: &Engine, args: &RunArgs, options: RunOptions, cidfile: Optio
         false => (engine.spawn(&options, &stdio, &mut *progress, &forwarder.cancel).map_err(Fail::running)?, None),
     };
     cidfile.map_or(Ok(()), |file| file.write(container.id()))?;
-    accompany(&container, &forwarder)
+    accompany(&container, &stdio, &forwarder)
 }
 
 /// As `spawn`, with the terminal made raw after the pull, which Ctrl-C may end, and before the first output.
@@ -73,11 +74,30 @@ fn start_raw(container: &Container, stdio: &Stdio, cancel: &Cancel) -> Result<Ra
     Ok(raw)
 }
 
-/// Stays with a running container to its end.
-fn accompany(container: &Container, forwarder: &Forwarder) -> Outcome {
+/// Stays with a running container to its end, or until it writes what nobody reads any more.
+fn accompany(container: &Container, stdio: &Stdio, forwarder: &Forwarder) -> Outcome {
     forwarder.aim(Arc::new(container.clone()));
-    let exit = container.wait(None, &Cancel::new()).map_err(Fail::running)?;
-    Ok(ended(&exit))
+    match container.wait(None, &readers::watch_container(container, stdio)) {
+        Ok(exit) => Ok(ended(&exit)),
+        Err(error) if error.kind() == Kind::Cancelled => leave(container),
+        Err(error) => Err(Fail::running(error)),
+    }
+}
+
+/// Without a reader there is nothing left to be in the foreground for. The container goes on, as with Docker, unless it
+/// was there for this command alone.
+fn leave(container: &Container) -> Outcome {
+    let options = match container.inspect() {
+        Ok(info) => info.options,
+        // It has removed itself meanwhile.
+        Err(error) if error.kind() == Kind::NotFound => return Ok(readers::BROKEN_PIPE),
+        Err(error) => return Err(error.into()),
+    };
+    // One that is tied ends with this process, by its shim.
+    if options.auto_remove && options.tie != Tie::Host {
+        container.stop(&StopOptions::default(), &Cancel::new())?;
+    }
+    Ok(readers::BROKEN_PIPE)
 }
 
 fn take_signals(proxy: bool) -> Result<Forwarder, Fail> {
@@ -136,7 +156,7 @@ fn start_attached(engine: &Engine, name: &str, interactive: bool) -> Outcome {
         true => Some(start_raw(&container, &stdio, &forwarder.cancel)?),
         false => container.start(&stdio, &forwarder.cancel).map(|()| None).map_err(Fail::running)?,
     };
-    accompany(&container, &forwarder)
+    accompany(&container, &stdio, &forwarder)
 }
 
 /// The file of `--cidfile`: claimed before anything is made, gone again when nothing was.

@@ -260,3 +260,20 @@ fn a_running_container_whose_record_is_damaged_is_seen_and_removed_by_force() {
         left_nothing(&host, "a damaged record");
     }
 }
+
+#[test]
+fn a_damaged_container_that_lost_its_shim_leaves_no_process() {
+    let host = Host::new();
+    let script = "sleep 1000 & setsid sleep 1000 & echo up; wait";
+    for (force, damaged) in [(false, &["record.json"][..]), (true, &["record.json", "state.json"])] {
+        let id = host.ok(&["run", "-d", "--name", "c", "--pid", "host", "box", "sh", "-c", script]);
+        until("they run", || host.ok(&["logs", "c"]) == "up");
+        let shim = number(&host, "c", "ShimPid");
+        let dir = host.dir.path().join("root/containers").join(id);
+        damaged.iter().for_each(|file| std::fs::write(dir.join(file), "{\"vers").unwrap());
+        kill(Pid::from_raw(shim), Signal::SIGKILL).unwrap();
+        until("the shim ends", || !std::path::Path::new(&format!("/proc/{shim}/exe")).exists());
+        host.ok(if force { &["rm", "-f", "c"] } else { &["rm", "c"] });
+        left_nothing(&host, "a damaged record without a shim");
+    }
+}

@@ -77,7 +77,18 @@ impl Host {
 
     /// Starts it and reads its output line by line.
     pub fn start(&self, args: &[&str]) -> Running {
-        let mut child = piped(self.command(args)).spawn().unwrap();
+        self.begin(piped(self.command(args)))
+    }
+
+    /// The same with an input, which is the child's.
+    pub fn start_with_input(&self, args: &[&str]) -> Running {
+        let mut command = piped(self.command(args));
+        command.stdin(Stdio::piped());
+        self.begin(command)
+    }
+
+    fn begin(&self, mut command: Command) -> Running {
+        let mut child = command.spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap());
         Running { child, lines }
     }
@@ -144,6 +155,11 @@ impl Running {
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.child.id() as i32), signal).unwrap();
     }
 
+    /// Reads no more of its output.
+    pub fn unread(self) -> Unread {
+        Unread(self.child)
+    }
+
     /// Waits for its end; the output is what was not read yet.
     pub fn end(mut self) -> Ended {
         let mut stdout = String::new();
@@ -152,5 +168,15 @@ impl Running {
         self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
         let code = self.child.wait().unwrap().code().unwrap_or(-1);
         Ended { code, stdout, stderr }
+    }
+}
+
+/// A command whose output nobody reads any more. Its standard error may be open in others when it has ended.
+pub struct Unread(Child);
+
+impl Unread {
+    /// Waits for its end.
+    pub fn code(mut self) -> i32 {
+        self.0.wait().unwrap().code().unwrap_or(-1)
     }
 }

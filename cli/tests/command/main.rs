@@ -17,6 +17,7 @@ mod life;
 mod lists;
 mod logs;
 mod oci;
+mod readers;
 mod run;
 mod signals;
 mod terminal;
