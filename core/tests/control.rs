@@ -209,3 +209,36 @@ fn limits_change_while_it_runs_and_stay_changed() {
     assert_eq!(exec(&container, forks), "all");
     gone(&host, &container);
 }
+
+/// In the place of an update that has begun while the container did not run yet.
+#[test]
+fn a_start_has_the_limits_of_an_update_that_came_first() {
+    if !cgroups::can_limit() {
+        return;
+    }
+    let host = Host::new();
+    let container = host.engine.create(&command(&["sleep", "1000"]), &mut sampan::Quiet, &Cancel::new()).unwrap();
+    let dir = host.dir.path().join("root/containers").join(container.id());
+    let lock_path = dir.join("record.lock");
+    let lock = std::fs::File::options().create(true).truncate(false).write(true).open(&lock_path).unwrap();
+    lock.lock().unwrap();
+    std::thread::scope(|scope| {
+        let starting = scope.spawn(|| container.start(&sampan::Stdio::default(), &Cancel::new()));
+        // It waits, or doesn't care.
+        common::until("the start", || opened(&lock_path) > 1 || starting.is_finished());
+        let mut record: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(dir.join("record.json")).unwrap()).unwrap();
+        record["spec"]["limits"]["memory"] = (64u64 << 20).into();
+        std::fs::write(dir.join("record.json"), record.to_string()).unwrap();
+        lock.unlock().unwrap();
+        starting.join().unwrap().unwrap();
+    });
+    assert_eq!(container.stats().unwrap().memory_limit, 64 << 20);
+    gone(&host, &container);
+}
+
+/// How often this process has a file open.
+fn opened(path: &std::path::Path) -> usize {
+    let open = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+    open.filter(|entry| std::fs::read_link(entry.path()).is_ok_and(|target| target == path)).count()
+}

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use common::{Host, command};
 use listing::{Listing, remove_parent};
-use sampan::{Cancel, Engine, ListOptions, Quiet, RemoveOptions, RunOptions, Stdio, StopOptions, Tie};
+use sampan::{Cancel, Engine, ListOptions, Quiet, RemoveOptions, RunOptions, Status, Stdio, StopOptions, Tie};
 use trace::{Outcome, REFUSED, Role, begin, kill_at};
 
 /// A host whose containers have a cgroup parent of their own.
@@ -183,24 +183,45 @@ fn the_host_is_killed_at_every_step_of_create_start_stop_and_remove() {
     at_every_step(&scene, "remove", Role::Host, 30, running);
 }
 
-/// Root alone has a cgroup here, unless it is delegated; a plain user's are found by their root file system.
+/// What shares the host's process ids with the shim does not end with it: whoever comes by ends it. Root alone has a
+/// cgroup here, unless it is delegated; a plain user's are found by their root file system.
 #[test]
-fn what_shares_the_hosts_process_ids_ends_with_a_killed_shim() {
+fn what_shares_the_hosts_process_ids_ends_with_the_next_look() {
     let scene = Scene::new("pids");
-    let script = "sleep 1000 & setsid sleep 1000 & echo up; wait";
-    for stop_first in [false, true] {
-        let options = RunOptions { pid: Some("host".into()), ..limited(&scene.parent, &["sh", "-c", script]) };
-        let container = scene.host.spawn(options).unwrap();
-        let mut log = container.logs(&sampan::LogOptions { follow: true, ..Default::default() }).unwrap();
-        assert_eq!(log.next(&Cancel::new()).unwrap().unwrap().data, b"up\n");
-        let shim = nix::unistd::Pid::from_raw(container.inspect().unwrap().shim_pid.unwrap());
-        nix::sys::signal::kill(shim, nix::sys::signal::Signal::SIGKILL).unwrap();
-        assert_eq!(container.wait(Some(30.0), &Cancel::new()).unwrap().code, 137);
-        if stop_first {
-            container.stop(&StopOptions::default(), &Cancel::new()).unwrap();
-            assert!(Listing::of(scene.host.dir.path(), &scene.parent).processes.is_empty());
-        }
+    let looks: [(&str, Look); 4] = [
+        ("wait", |_, container| assert_eq!(container.wait(Some(30.0), &Cancel::new()).unwrap().code, 137)),
+        ("inspect", |_, container| common::until("its end", || container.inspect().unwrap().status == Status::Dead)),
+        ("list", |scene, _| common::until("its end", || listed(scene) == [Status::Dead])),
+        ("stop", |_, container| container.stop(&StopOptions::default(), &Cancel::new()).unwrap()),
+    ];
+    for (how, look) in looks {
+        let container = orphaned(&scene);
+        look(&scene, &container);
+        let left = Listing::of(scene.host.dir.path(), &scene.parent);
+        assert!(left.processes.is_empty() && left.cgroups == scene.clean.cgroups, "{how}: {left:#?}");
         container.remove(&RemoveOptions::default()).unwrap();
         assert_eq!(Listing::of(scene.host.dir.path(), &scene.parent), scene.clean);
     }
+    orphaned(&scene).remove(&RemoveOptions { force: true, volumes: false }).unwrap();
+    assert_eq!(Listing::of(scene.host.dir.path(), &scene.parent), scene.clean);
+}
+
+/// Comes by and sees that it is dead.
+type Look = fn(&Scene, &sampan::Container);
+
+fn listed(scene: &Scene) -> Vec<Status> {
+    let all = ListOptions { all: true, ..ListOptions::default() };
+    scene.host.engine.containers(&all).unwrap().iter().map(|info| info.status).collect()
+}
+
+/// A container with the host's process ids whose shim was killed.
+fn orphaned(scene: &Scene) -> sampan::Container {
+    let script = "sleep 1000 & setsid sleep 1000 & echo up; wait";
+    let options = RunOptions { pid: Some("host".into()), ..limited(&scene.parent, &["sh", "-c", script]) };
+    let container = scene.host.spawn(options).unwrap();
+    let mut log = container.logs(&sampan::LogOptions { follow: true, ..Default::default() }).unwrap();
+    assert_eq!(log.next(&Cancel::new()).unwrap().unwrap().data, b"up\n");
+    let shim = nix::unistd::Pid::from_raw(container.inspect().unwrap().shim_pid.unwrap());
+    nix::sys::signal::kill(shim, nix::sys::signal::Signal::SIGKILL).unwrap();
+    container
 }

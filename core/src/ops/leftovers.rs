@@ -11,7 +11,7 @@ use crate::cgroup as groups;
 use crate::error::{Error, Kind, Result};
 use crate::fs;
 use crate::id::ContainerId;
-use crate::store::containers::{self, Container};
+use crate::store::containers::{self, Container, State};
 use crate::store::liveness::{self, Marks};
 use crate::sys::{self, PidFd};
 
@@ -26,6 +26,45 @@ pub(super) fn end(context: &Context, container: &Container) -> Result<()> {
     if unnoted { end_processes(context, container, groups.is_empty()) } else { Ok(()) }
 }
 
+/// The same for one whose record is damaged. Its state tells where its processes are, and where that is damaged too, the
+/// usual place and their root file system do.
+pub(super) fn end_damaged(context: &Context, id: &ContainerId) -> Result<()> {
+    let state = containers::state(&context.paths, id)?;
+    let groups = match state.and_then(|state| state.cgroups) {
+        Some(known) => known,
+        None => placed::usual(context, id)?,
+    };
+    groups::end_paths(placed::directories(&groups).iter().map(PathBuf::as_path));
+    kill_by_root(&context.paths.container(id).upper(), id.short())
+}
+
+/// What runs on after its shim was killed, as it shares the host's process ids, is ended by whoever looks at the
+/// container: nobody else comes by. What can't be ended now is left to the next.
+pub(super) fn end_orphans(context: &Context, container: &Container) {
+    if may_have_orphans(context, container).unwrap_or(false)
+        // Only where there are any: who looks must not be in the way of a start.
+        && let Ok(_lock) = liveness::hold(&context.paths.container(&container.record.id).lock(), "")
+    {
+        let _ = end(context, container);
+    }
+}
+
+fn may_have_orphans(context: &Context, container: &Container) -> Result<bool> {
+    let here = container.state.as_ref().is_some_and(State::is_here);
+    if container.status() != Status::Dead || !here || !shares_pids(context, container)? {
+        return Ok(false);
+    }
+    let groups = placed::directories(&placed::of(context, container)?);
+    match groups.is_empty() {
+        true => Ok(!processes_on(&context.paths.container(&container.record.id).upper())?.is_empty()),
+        false => Ok(groups.iter().any(|dir| fs::exists(dir).unwrap_or(false))),
+    }
+}
+
+fn shares_pids(context: &Context, container: &Container) -> Result<bool> {
+    Ok(container.record.spec.namespaces.host_pid || !context.facts()?.fresh_proc)
+}
+
 /// The first process was killed with its shim, and with it all others of its PID namespace. Without one of its
 /// own, and without a cgroup to find them by, they are told by the root file system that they stand on.
 fn end_processes(context: &Context, container: &Container, no_cgroup: bool) -> Result<()> {
@@ -34,8 +73,7 @@ fn end_processes(context: &Context, container: &Container, no_cgroup: bool) -> R
         process.signal(libc::SIGKILL)?;
         process.wait(Some(PATIENCE), &Cancel::new())?;
     }
-    let shares_pids = container.record.spec.namespaces.host_pid || !context.facts()?.fresh_proc;
-    if no_cgroup && shares_pids {
+    if no_cgroup && shares_pids(context, container)? {
         kill_by_root(&context.paths.container(&container.record.id).upper(), container.record.name.as_str())?;
     }
     Ok(())

@@ -42,6 +42,7 @@ pub fn find(context: &Context, container: &str) -> Result<ContainerId> {
 /// All there is to know about one container.
 pub fn inspect(context: &Context, id: &ContainerId) -> Result<ContainerInfo> {
     let container = load(context, id)?;
+    leftovers::end_orphans(context, &container);
     Ok(ContainerInfo { exit: told_exit(context, &container), ..info(context, &container) })
 }
 
@@ -55,7 +56,10 @@ pub fn list(context: &Context, options: &ListOptions) -> Result<Vec<ContainerInf
     for id in containers::ids(&context.paths)? {
         // One that is removed between the listing and the look is not there, which is the truth.
         let info = match containers::load(&context.paths, &id) {
-            Ok(Some(container)) => info(context, &container),
+            Ok(Some(container)) => {
+                leftovers::end_orphans(context, &container);
+                info(context, &container)
+            }
             Ok(None) => continue,
             // It hides no other, and can be found and removed.
             Err(_) if containers::is_damaged(&context.paths, &id) => damaged(context, &id)?,

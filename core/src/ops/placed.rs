@@ -8,6 +8,7 @@ use super::Context;
 use crate::cgroup::Counters;
 use crate::error::Result;
 use crate::fs;
+use crate::id::ContainerId;
 use crate::plan::cgroup;
 use crate::plan::facts;
 use crate::spec::Limits;
@@ -40,6 +41,12 @@ fn planned(context: &Context, container: &Container) -> Result<Cgroups> {
     // Whatever could not be enforced made no cgroup either.
     let limits = Limits { best_effort: true, ..record.spec.limits.clone() };
     Ok(cgroup::plan(&limits, &record.id, facts)?.groups(facts))
+}
+
+/// Those of a container of which no more is known than its id.
+pub(super) fn usual(context: &Context, id: &ContainerId) -> Result<Cgroups> {
+    let facts = &context.facts()?.cgroups;
+    Ok(cgroup::plan(&Limits { best_effort: true, ..Limits::default() }, id, facts)?.groups(facts))
 }
 
 /// Its directories, each once.

@@ -44,6 +44,12 @@ fn remove_damaged(context: &Context, id: &ContainerId, force: bool) -> Result<()
             .because("it is running, and its record is damaged")
             .hint(if force { "end its processes first" } else { "force the removal" }));
     }
+    // So that nobody removes it at the same time.
+    let _lock = match liveness::hold(&context.paths.container(id).lock(), id.short()) {
+        Err(e) if e.kind() == Kind::NotFound => return Ok(()),
+        lock => lock?,
+    };
+    leftovers::end_damaged(context, id)?;
     match containers::unlist_damaged(&context.paths, id)? {
         Some(trash) => remove_tree(context, &trash).map_err(|e| e.within("remove container", id.short())),
         None => Ok(()),

@@ -29,6 +29,8 @@ pub fn start(context: &Context, id: &ContainerId, stdio: &Stdio, cancel: &Cancel
 fn anew(context: &Context, record: &Record, stdio: &Stdio) -> Result<Launched> {
     let lock = liveness::hold(&context.paths.container(&record.id).lock(), record.name.as_str())?;
     liveness::settle(&lock)?;
+    // Who changes its limits finds it running, or has changed them before they are read here.
+    let _unchanged = containers::lock(&context.paths, &record.id)?;
     // Now that nobody else can start or remove it: as it was read before it may have been started and ended since.
     let container = super::list::load(context, &record.id)?;
     leftovers::end(context, &container)?;

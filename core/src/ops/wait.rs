@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Context, list, oom};
+use super::{Context, leftovers, list, oom};
 use crate::api::*;
 use crate::cancel::Cancel;
 use crate::error::{Error, Kind, Result};
@@ -38,6 +38,7 @@ pub fn wait(context: &Context, id: &ContainerId, timeout: Option<f64>, cancel: &
 
 fn exit_status(context: &Context, id: &ContainerId) -> Result<ExitStatus> {
     let container = list::load(context, id)?;
+    leftovers::end_orphans(context, &container);
     list::told_exit(context, &container)
         .ok_or_else(|| Error::new(Kind::Conflict, "wait for container", id.short()).because("it has not been started"))
 }

@@ -214,11 +214,14 @@ pub fn change<T>(paths: &Paths, id: &ContainerId, edit: impl FnOnce(&mut Record)
     write(paths, &record).map(|()| edited)
 }
 
-/// A container's record, which nobody else changes as long as it is locked.
+/// Waits until nobody changes a container's record, and keeps all from it.
+pub fn lock(paths: &Paths, id: &ContainerId) -> Result<lock::Lock> {
+    lock::exclusive(&paths.container(id).record_lock()).map_err(|e| or_gone(id, e))
+}
+
 fn lock_record(paths: &Paths, id: &ContainerId) -> Result<(lock::Lock, Record)> {
-    let at = paths.container(id);
-    let guard = lock::exclusive(&at.record_lock()).map_err(|e| or_gone(id, e))?;
-    let record = record::read::<Record>(&at.record())?.ok_or_else(|| gone(id))?;
+    let guard = lock(paths, id)?;
+    let record = record::read::<Record>(&paths.container(id).record())?.ok_or_else(|| gone(id))?;
     Ok((guard, record))
 }
 
