@@ -7,12 +7,18 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use sampan::{Cancel, Container, Stdio};
 
+use crate::fail::Outcome;
+
 /// What a shell says of a program that a broken pipe has ended: 128 and SIGPIPE.
 pub const BROKEN_PIPE: u8 = 141;
 
-/// A token that is cancelled once nobody reads our output any more, for a command that only shows what others write.
-pub fn watch_output() -> Cancel {
-    cancelled_after(|| until_gone(&[io::stdout().as_fd()]).is_some())
+/// Shows what others do, for as long as anybody reads it: a reader that goes ends the wait for more without a word.
+pub fn following(show: impl FnOnce(&Cancel) -> Outcome) -> Outcome {
+    let unread = cancelled_after(|| until_gone(&[io::stdout().as_fd()]).is_some());
+    match show(&unread) {
+        Err(_) if unread.is_cancelled() => Ok(0),
+        shown => shown,
+    }
 }
 
 /// A token that is cancelled once the container has written to one of our streams that nobody reads any more. One that

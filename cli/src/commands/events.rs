@@ -1,12 +1,13 @@
 //! `events`: what happens in the store, in Docker's words and form.
 
 use jiff::Timestamp;
-use sampan::{Cancel, Engine, EngineEvent, EventOptions};
+use sampan::{Engine, EngineEvent, EventOptions};
 use serde_json::{Value, json};
 
 use crate::cli::EventsArgs;
 use crate::fail::{Fail, Outcome};
 use crate::output::{self, Template};
+use crate::readers;
 
 pub fn events(engine: &Engine, args: &EventsArgs) -> Outcome {
     // A template that makes no sense is told now, not with the first event.
@@ -15,13 +16,15 @@ pub fn events(engine: &Engine, args: &EventsArgs) -> Outcome {
     }
     let options = EventOptions { since: args.since.clone(), until: args.until.clone(), filters: args.filter.clone() };
     let mut events = engine.events(&options)?;
-    while let Some(event) = events.next(&Cancel::new())? {
-        match &args.format {
-            None => output::line(sentence(&event))?,
-            Some(format) => output::record(format, &message(&event))?,
+    readers::following(|unread| {
+        while let Some(event) = events.next(unread)? {
+            match &args.format {
+                None => output::line(sentence(&event))?,
+                Some(format) => output::record(format, &message(&event))?,
+            }
         }
-    }
-    Ok(0)
+        Ok(0)
+    })
 }
 
 /// `TIME container die ID (exitCode=1, image=alpine, name=web)`.

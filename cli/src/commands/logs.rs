@@ -17,11 +17,9 @@ pub fn logs(engine: &Engine, args: &LogsArgs) -> Outcome {
         ..Default::default()
     };
     let mut log = engine.container(&args.container)?.logs(&options)?;
-    let read = if args.follow { readers::watch_output() } else { Cancel::new() };
-    match show(&mut log, args.timestamps, &read) {
-        // Nobody looks on.
-        Err(_) if read.is_cancelled() => Ok(0),
-        shown => shown,
+    match args.follow {
+        true => readers::following(|unread| show(&mut log, args.timestamps, unread)),
+        false => show(&mut log, args.timestamps, &Cancel::new()),
     }
 }
 

@@ -48,12 +48,15 @@ fn only_the_stream_that_nobody_reads_counts() {
 }
 
 #[test]
-fn a_follower_of_a_silent_container_ends_with_its_reader() {
+fn followers_of_what_is_silent_end_with_their_reader() {
     let host = Host::new();
     host.ok(&["run", "-d", "--name", "c", "box", "sh", "-c", "echo up; exec sleep 1000"]);
     let mut log = host.start(&["logs", "-f", "c"]);
     assert_eq!(log.line(), "up");
     assert_eq!(log.unread().code(), 0);
+    let mut events = host.start(&["events", "--since", "1h", "--filter", "type=container"]);
+    assert!(events.line().contains("create"));
+    assert_eq!(events.unread().code(), 0);
 }
 
 #[test]
