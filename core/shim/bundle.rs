@@ -7,6 +7,7 @@
 use crate::fail::{At, Fail, Outcome, send};
 use crate::hooks::{self, Stage};
 use crate::launch::{self, word};
+use crate::passed::Passed;
 use crate::sys::{self, Errno, Fd, Forked};
 use crate::wire::{Bundle, Header, Status, Step, fd};
 use crate::{bundle_init, idmap, terminal};
@@ -25,10 +26,11 @@ pub fn run(header: &Header, bundle: Bundle<'static>) -> Outcome {
     let _ = sys::setsid();
     sys::umask(0o022);
     let launch = &bundle.launch;
+    let passed = Passed::receive(&bundle.tuning)?;
     let (ours, theirs) = sys::socketpair().step(Step::Clone)?;
     let cgroup = launch.cgroup.v2.map(|dir| launch::open_cgroup(dir)).transpose()?;
     let (pid, pidfd) = match launch::fork(launch, cgroup)? {
-        (Forked::Child, entered) => bundle_init::run(&bundle, theirs, cgroup.filter(|_| !entered)),
+        (Forked::Child, entered) => bundle_init::run(&bundle, &passed, theirs, cgroup.filter(|_| !entered)),
         (Forked::Parent { pid, pidfd }, _) => (pid, pidfd),
     };
     let _ = sys::close(theirs);

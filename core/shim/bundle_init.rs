@@ -4,16 +4,17 @@ use crate::bundle::stage;
 use crate::fail::{At, Fail, Outcome};
 use crate::hooks::{self, Stage};
 use crate::launch::word;
+use crate::passed::Passed;
 use crate::scratch::Scratch;
 use crate::sys::{self, Errno, Fd};
 use crate::user::User;
 use crate::wire::{Bundle, Step, fd};
-use crate::{device, exec, init, mounts, rootfs, terminal, user};
+use crate::{device, exec, init, mounts, rootfs, terminal, tuning, user};
 
 /// Everything between the clone and the exec. `cgroup` is a v2 directory that the kernel did not put it into.
-pub fn run(bundle: &Bundle<'static>, sync: Fd, cgroup: Option<Fd>) -> ! {
+pub fn run(bundle: &Bundle<'static>, passed: &Passed, sync: Fd, cgroup: Option<Fd>) -> ! {
     let failed = match create(bundle, sync, cgroup) {
-        Ok((user, pid)) => match start(bundle, sync, &user, pid) {
+        Ok((user, pid)) => match start(bundle, passed, sync, (&user, pid)) {
             Ok(()) => exec::run(&bundle.launch.process, user.home),
             Err(failed) => failed,
         },
@@ -43,6 +44,7 @@ fn create(bundle: &Bundle<'static>, sync: Fd, cgroup: Option<Fd>) -> Outcome<(Us
     init::enter_directory(&launch.process)?;
     init::connect([fd::STDIN, fd::STDOUT, fd::STDERR], slave, user.uid)?;
     init::set_limits(&launch.process)?;
+    tuning::apply(&bundle.tuning)?;
     if let Some(persona) = bundle.personality {
         sys::personality(persona).step(Step::Personality)?;
     }
@@ -51,17 +53,18 @@ fn create(bundle: &Bundle<'static>, sync: Fd, cgroup: Option<Fd>) -> Outcome<(Us
 }
 
 /// Waits for the word to start, and gives everything away that the plan does not leave.
-fn start(bundle: &Bundle<'static>, sync: Fd, user: &User, pid: i32) -> Outcome {
+fn start(bundle: &Bundle<'static>, passed: &Passed, sync: Fd, (user, pid): (&User, i32)) -> Outcome {
     sys::send(sync, &[stage::CREATED]).step(Step::Died)?;
     init::expect(sync, word::GO)?;
     let _ = sys::close(sync);
     await_start()?;
     hooks::run(&bundle.start_container, &Stage { state: bundle.state, status: b"created", pid, caller: -1 })?;
     let process = &bundle.launch.process;
+    let listener = passed.listener(pid)?;
     // Whoever started it can tell the exec from this process's death by it; what fails from here on is told besides.
     // A container's filter may deny it later.
     let _ = sys::send(fd::STATUS, &[word::READY]);
-    init::become_user(process, bundle.launch.id_map.is_some(), user)
+    init::become_user(process, bundle.launch.id_map.is_some(), user, Some((passed, listener.as_ref())))
 }
 
 /// From here on whoever starts it is told of failures, and sees the exec by the end of the connection.

@@ -294,7 +294,7 @@ impl Command<'_> {
         let slave = if order.head.tty { Some(terminal::make_inside(sync, order.head.size())?) } else { None };
         init::connect(streams, slave, user.uid)?;
         init::set_limits(&process)?;
-        init::become_user(&process, launch.id_map.is_some(), &user)?;
+        init::become_user(&process, launch.id_map.is_some(), &user, None)?;
         // After the last change of credentials, which would clear it.
         let _ = sys::prctl(sys::PR_SET_PDEATHSIG, sys::SIGKILL as usize, 0);
         // The shim may be gone by now, and would take nobody along.

@@ -1,28 +1,34 @@
 //! What the payload may: capabilities, ids, no new privileges, the seccomp filter. In this order.
 
 use crate::fail::{At, Outcome};
-use crate::sys::{self, Errno};
+use crate::passed::Listener;
+use crate::sys::{self, Errno, Fd};
 use crate::user::User;
 use crate::wire::{Capabilities, Process, Step};
 
 /// Takes everything away that the plan doesn't give; `mapped` in a user namespace of the container's own.
-pub fn drop_to(process: &Process<'static>, mapped: bool, user: &User) -> Outcome {
+pub fn drop_to(process: &Process<'static>, mapped: bool, user: &User, listener: Option<&Listener>) -> Outcome {
     // A filter needs CAP_SYS_ADMIN or no_new_privs: without the latter it comes while there is the former.
     if !process.no_new_privs {
-        install_filter(process)?;
+        install_filter(process, listener)?;
     }
     drop_bounding(process.capabilities.bounding)?;
     set_ids(process, mapped, user)?;
     set_capabilities(&process.capabilities, user.uid)?;
     if process.no_new_privs {
         sys::prctl(sys::PR_SET_NO_NEW_PRIVS, 1, 0).step(Step::NoNewPrivs)?;
-        install_filter(process)?;
+        install_filter(process, listener)?;
     }
     Ok(())
 }
 
-fn install_filter(process: &Process<'static>) -> Outcome {
-    if process.seccomp.is_empty() { Ok(()) } else { sys::seccomp(process.seccomp).step(Step::Seccomp) }
+fn install_filter(process: &Process<'static>, listener: Option<&Listener>) -> Outcome {
+    if process.seccomp.is_empty() {
+        return Ok(());
+    }
+    let flag = if listener.is_some() { sys::SECCOMP_FILTER_FLAG_NEW_LISTENER } else { 0 };
+    let filter = sys::seccomp(process.seccomp, process.seccomp_flags | flag).step(Step::Seccomp)?;
+    listener.map_or(Ok(()), |listener| listener.hand_over(filter as Fd))
 }
 
 fn drop_bounding(keep: u64) -> Outcome {

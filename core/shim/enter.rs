@@ -2,25 +2,32 @@
 
 use crate::fail::{At, Fail, Outcome, send};
 use crate::launch::word;
-use crate::sys::{self, AT_FDCWD, Fd, Forked};
+use crate::sys::{self, AT_FDCWD, Errno, Fd, Forked};
 use crate::text::Text;
 use crate::wire::{Enter, Header, Status, Step, fd};
-use crate::{exec, init, terminal, user};
+use crate::passed::Passed;
+use crate::{exec, init, terminal, tuning, user};
 
 /// Starts the process, tells its number, and ends: the process then is a child of the caller's subreaper.
 pub fn run(header: &Header, enter: Enter<'static>) -> Outcome {
     let _ = sys::set_signal_mask(u64::MAX);
     // Nobody inside may look into this process, which still knows the host (CVE-2016-9962).
     let _ = sys::prctl(sys::PR_SET_DUMPABLE, 0, 0);
+    let passed = Passed::receive(&enter.tuning)?;
+    // A move to another cgroup may take CPUs away and give others.
+    tuning::set_affinity(enter.tuning.affinity.0)?;
     // By the host's trees, which are out of sight inside.
     enter_cgroups(&enter)?;
+    tuning::set_affinity(enter.tuning.affinity.1)?;
     init::set_score(&enter.process)?;
     sys::setns(fd::INSIDE, enter.namespaces).step(Step::Enter)?;
     let (ours, theirs) = sys::socketpair().step(Step::Clone)?;
+    let theirs = passed.above(theirs)?;
     match sys::fork(0, None).or_else(|_| sys::fork_by_clone(0)).step(Step::Clone)? {
-        Forked::Child => become_process(&enter, theirs),
+        Forked::Child => become_process(&enter, &passed, theirs),
         Forked::Parent { pid, .. } => {
             let _ = sys::close(theirs);
+            let _ = sys::send(ours, &pid.to_ne_bytes());
             accompany(header, &enter, ours, pid)
         }
     }
@@ -53,8 +60,8 @@ fn accompany(header: &Header, enter: &Enter<'static>, sync: Fd, pid: i32) -> Out
     }
 }
 
-fn become_process(enter: &Enter<'static>, sync: Fd) -> ! {
-    let failed = match set_up(enter, sync) {
+fn become_process(enter: &Enter<'static>, passed: &Passed, sync: Fd) -> ! {
+    let failed = match set_up(enter, passed, sync) {
         Ok(user) => exec::run(&enter.process, user.home),
         Err(failed) => failed,
     };
@@ -63,8 +70,18 @@ fn become_process(enter: &Enter<'static>, sync: Fd) -> ! {
     sys::exit(1)
 }
 
-fn set_up(enter: &Enter<'static>, sync: Fd) -> Outcome<user::User> {
+/// Its own number, as it is outside.
+fn told_pid(sync: Fd) -> Outcome<i32> {
+    let mut pid = [0; 4];
+    match sys::recv(sync, &mut pid, false) {
+        Ok(4) => Ok(i32::from_ne_bytes(pid)),
+        _ => Err(Fail { step: Step::Died, errno: Errno(0), detail: b"" }),
+    }
+}
+
+fn set_up(enter: &Enter<'static>, passed: &Passed, sync: Fd) -> Outcome<user::User> {
     let process = &enter.process;
+    let listener = passed.listener(told_pid(sync)?)?;
     if enter.mapped {
         init::take_root()?;
     }
@@ -75,6 +92,7 @@ fn set_up(enter: &Enter<'static>, sync: Fd) -> Outcome<user::User> {
     let slave = if process.tty { Some(terminal::make_inside(sync, None)?) } else { None };
     init::connect([fd::STDIN, fd::STDOUT, fd::STDERR], slave, user.uid)?;
     init::set_limits(process)?;
-    init::become_user(process, enter.mapped, &user)?;
+    tuning::apply(&enter.tuning)?;
+    init::become_user(process, enter.mapped, &user, Some((passed, listener.as_ref())))?;
     Ok(user)
 }

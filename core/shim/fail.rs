@@ -1,8 +1,9 @@
 //! Failures: the step, the errno and the path that the host makes a sentence of.
 
 use core::ffi::CStr;
+use core::sync::atomic::{AtomicI32, Ordering};
 
-use crate::sys::{self, Errno};
+use crate::sys::{self, Errno, Fd};
 use crate::text::Text;
 use crate::wire::{PACKET_MAX, Status, Step, fd};
 
@@ -45,13 +46,21 @@ impl<T> At<T> for sys::Result<T> {
     }
 }
 
+static REPORTS: AtomicI32 = AtomicI32::new(fd::STATUS);
+
+/// From now on the socket to the host has this number.
+pub fn report_to(socket: Fd) {
+    REPORTS.store(socket, Ordering::Relaxed);
+}
+
 /// Sends a packet to the host; a host that has gone away is no reason to stop.
 pub fn send(status: &Status) {
     let mut packet = [0; PACKET_MAX];
     let n = status.encode(&mut packet);
+    let socket = REPORTS.load(Ordering::Relaxed);
     // A container's filter may deny sockets, and few deny this.
-    if sys::send(fd::STATUS, &packet[..n]).is_err() {
-        let _ = sys::write(fd::STATUS, &packet[..n]);
+    if sys::send(socket, &packet[..n]).is_err() {
+        let _ = sys::write(socket, &packet[..n]);
     }
 }
 

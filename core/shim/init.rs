@@ -4,6 +4,7 @@ use core::ffi::CStr;
 
 use crate::fail::{At, Fail, Outcome};
 use crate::launch::word;
+use crate::passed::{Listener, Passed};
 use crate::scratch::Scratch;
 use crate::sys::{self, AT_FDCWD, Errno, Fd};
 use crate::target::{self, Missing};
@@ -41,7 +42,7 @@ fn set_up(launch: &Launch<'static>, streams: [Fd; 3], sync: Fd, cgroup: Option<F
     enter_directory(&launch.process)?;
     connect(streams, slave, user.uid)?;
     set_limits(&launch.process)?;
-    become_user(&launch.process, launch.id_map.is_some(), &user)?;
+    become_user(&launch.process, launch.id_map.is_some(), &user, None)?;
     // After the last change of credentials, which would clear it; then a look whether the shim still lives.
     let _ = sys::prctl(sys::PR_SET_PDEATHSIG, sys::SIGKILL as usize, 0);
     expect(sync, word::GO)?;
@@ -257,11 +258,17 @@ pub fn set_limits(process: &Process<'static>) -> Outcome {
 
 /// What is of ours closes with the exec, and all is given away that the plan doesn't leave; `mapped` in a user
 /// namespace of the container's own. The credentials come last: a seccomp filter may refuse what is done here.
-pub fn become_user(process: &Process<'static>, mapped: bool, user: &user::User) -> Outcome {
+pub fn become_user(
+    process: &Process<'static>,
+    mapped: bool,
+    user: &user::User,
+    passed: Option<(&Passed, Option<&Listener>)>,
+) -> Outcome {
     close_on_exec().step(Step::CloseFds)?;
+    passed.map_or(Ok(()), |(passed, _)| passed.place())?;
     exec::reset_signals();
     sys::umask(process.umask);
-    credentials::drop_to(process, mapped, user)
+    credentials::drop_to(process, mapped, user, passed.and_then(|(_, listener)| listener))
 }
 
 /// All but the standard streams; closed by the exec only, so that its failure can still be told.

@@ -119,7 +119,7 @@ fn runtime(dir: &Path) -> Runtime {
 
 fn create(dir: &Path) -> sampan::Result<i32> {
     let nothing = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null").unwrap();
-    let streams = Streams { standard: [nothing.as_fd(); 3], console: None };
+    let streams = Streams { standard: [nothing.as_fd(); 3], console: None, preserved: &[] };
     let options = CreateOptions { bundle: dir.join("bundle"), ..CreateOptions::default() };
     runtime(dir).create(ID, &options, &streams)
 }

@@ -4,6 +4,7 @@
 
 mod foreground;
 mod log;
+mod preserved;
 mod update;
 mod verbs;
 mod words;

@@ -1,7 +1,7 @@
 //! Verbs become calls of the runtime.
 
 use std::io::Write;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use sampan::oci::{CreateOptions, ExecOptions, Runtime, Streams};
 use sampan::{Error, Kind, Result};
 
 use super::words::{Create, Exec, Global, List, Ps, Run, Spec, Verb, Words};
-use super::{foreground, update};
+use super::{foreground, preserved, update};
 
 /// Runs one; returns the exit code.
 pub fn execute(words: &Words) -> Result<u8> {
@@ -43,14 +43,6 @@ fn refuse(global: &Global) -> Result<()> {
     }
 }
 
-fn no_more_descriptors(count: u32) -> Result<()> {
-    match count {
-        0 => Ok(()),
-        _ => Err(Error::new(Kind::Unsupported, "read option", "preserve-fds")
-            .because("no further descriptors are handed on by this version")),
-    }
-}
-
 fn pretty(value: &impl serde::Serialize) -> Result<String> {
     serde_json::to_string_pretty(value).map_err(|e| Error::new(Kind::Unknown, "print", "").because(e.to_string()))
 }
@@ -75,17 +67,22 @@ fn console(path: Option<&Path>) -> Result<Option<OwnedFd>> {
     path.map(connect).transpose()
 }
 
-fn with_streams<T>(console: Option<&OwnedFd>, act: impl FnOnce(&Streams<'_>) -> Result<T>) -> Result<T> {
+fn with_streams<T>(
+    console: Option<&OwnedFd>,
+    preserved: &[BorrowedFd<'_>],
+    act: impl FnOnce(&Streams<'_>) -> Result<T>,
+) -> Result<T> {
     let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
     let standard = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
-    act(&Streams { standard, console: console.map(AsFd::as_fd) })
+    act(&Streams { standard, console: console.map(AsFd::as_fd), preserved })
 }
 
 fn create(runtime: &Runtime, args: &Create) -> Result<i32> {
-    no_more_descriptors(args.preserve_fds)?;
+    let listen_fds = preserved::activated();
+    let preserved = preserved::descriptors(listen_fds.saturating_add(args.preserve_fds))?;
     let console = console(args.console_socket.as_deref())?;
-    let options = CreateOptions { bundle: args.bundle.clone(), pid_file: args.pid_file.clone() };
-    with_streams(console.as_ref(), |streams| runtime.create(&args.id, &options, streams))
+    let options = CreateOptions { bundle: args.bundle.clone(), pid_file: args.pid_file.clone(), listen_fds };
+    with_streams(console.as_ref(), &preserved, |streams| runtime.create(&args.id, &options, streams))
 }
 
 fn run(runtime: &Runtime, args: &Run) -> Result<u8> {
@@ -104,7 +101,7 @@ fn run(runtime: &Runtime, args: &Run) -> Result<u8> {
 }
 
 fn exec(runtime: &Runtime, args: &Exec) -> Result<u8> {
-    no_more_descriptors(args.preserve_fds)?;
+    let preserved = preserved::descriptors(args.preserve_fds)?;
     let read =
         |path: &Path| std::fs::read_to_string(path).map_err(|e| io("read process", &path.display().to_string(), &e));
     let options = ExecOptions {
@@ -117,7 +114,7 @@ fn exec(runtime: &Runtime, args: &Exec) -> Result<u8> {
         pid_file: args.pid_file.clone(),
     };
     let console = console(args.console_socket.as_deref())?;
-    let start = || with_streams(console.as_ref(), |streams| runtime.exec(&args.id, &options, streams));
+    let start = || with_streams(console.as_ref(), &preserved, |streams| runtime.exec(&args.id, &options, streams));
     if args.detach {
         return start().map(|_| 0);
     }

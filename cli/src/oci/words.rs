@@ -97,7 +97,7 @@ pub struct Create {
     /// Accepted: the session keyring is new in any case
     #[arg(long)]
     pub no_new_keyring: bool,
-    /// Further descriptors to hand on: refused unless 0
+    /// Further descriptors to hand on, from 3 on
     #[arg(long, value_name = "COUNT", default_value_t = 0)]
     pub preserve_fds: u32,
     pub id: String,
@@ -159,7 +159,7 @@ pub struct Exec {
     /// A file for its number
     #[arg(long, value_name = "FILE")]
     pub pid_file: Option<PathBuf>,
-    /// Further descriptors to hand on: refused unless 0
+    /// Further descriptors to hand on, from 3 on
     #[arg(long, value_name = "COUNT", default_value_t = 0)]
     pub preserve_fds: u32,
     pub id: String,

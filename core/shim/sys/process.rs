@@ -6,6 +6,7 @@ use core::ptr::null;
 use super::{Errno, Fd, Result, syscall};
 
 pub const CLONE_NEWNS: u64 = 0x20000;
+pub const CLONE_NEWTIME: u64 = 0x80;
 pub const CLONE_NEWCGROUP: u64 = 0x2000000;
 pub const CLONE_NEWUTS: u64 = 0x4000000;
 pub const CLONE_NEWIPC: u64 = 0x8000000;
@@ -213,14 +214,32 @@ pub fn set_usual_scheduler() -> Result {
 
 static NO_PRIORITY: i32 = 0;
 
+/// Policy and parameters of this process: a `struct sched_attr`.
+pub fn sched_setattr(attributes: &[u8]) -> Result {
+    syscall!(SCHED_SETATTR, 0, attributes.as_ptr(), 0).map(drop)
+}
+
+/// CPUs of this process, bit n of byte n / 8.
+pub fn sched_setaffinity(cpus: &[u8]) -> Result {
+    syscall!(SCHED_SETAFFINITY, 0, cpus.len(), cpus.as_ptr()).map(drop)
+}
+
+/// I/O class and level of this process, packed as `IOPRIO_PRIO_VALUE` does.
+pub fn ioprio_set(priority: u32) -> Result {
+    const IOPRIO_WHO_PROCESS: i32 = 1;
+    syscall!(IOPRIO_SET, IOPRIO_WHO_PROCESS, 0, priority).map(drop)
+}
+
 /// Leaves the session keyring of the host for a new, anonymous one.
 pub fn new_session_keyring() -> Result {
     const KEYCTL_JOIN_SESSION_KEYRING: i32 = 1;
     syscall!(KEYCTL, KEYCTL_JOIN_SESSION_KEYRING, null::<u8>()).map(drop)
 }
 
-/// Installs a filter: an array of `struct sock_filter`.
-pub fn seccomp(filter: &[u8]) -> Result {
+pub const SECCOMP_FILTER_FLAG_NEW_LISTENER: u32 = 8;
+
+/// Installs a filter, an array of `struct sock_filter`; returns the listener's descriptor where one is asked for.
+pub fn seccomp(filter: &[u8], flags: u32) -> Result<usize> {
     const SECCOMP_SET_MODE_FILTER: i32 = 1;
     #[repr(C)]
     struct Program {
@@ -228,7 +247,7 @@ pub fn seccomp(filter: &[u8]) -> Result {
         filter: *const u8,
     }
     let program = Program { len: (filter.len() / 8) as u16, filter: filter.as_ptr() };
-    syscall!(SECCOMP, SECCOMP_SET_MODE_FILTER, 0, &raw const program).map(drop)
+    syscall!(SECCOMP, SECCOMP_SET_MODE_FILTER, flags, &raw const program)
 }
 
 /// Bit n - 1 for signal n.

@@ -102,17 +102,17 @@ const SCM_RIGHTS: i32 = 1;
 
 /// Sends a packet and a descriptor with it.
 pub fn send_fd(socket: Fd, packet: &[u8], fd: Fd) -> Result {
-    send_fds(socket, packet, &[fd])
+    send_fds(socket, packet, &[fd]).map(drop)
 }
 
-/// Sends a packet and up to [`MOST_FDS`] descriptors with it.
-pub fn send_fds(socket: Fd, packet: &[u8], fds: &[Fd]) -> Result {
+/// Sends a packet and up to [`MOST_FDS`] descriptors with it; how much of it, on a stream.
+pub fn send_fds(socket: Fd, packet: &[u8], fds: &[Fd]) -> Result<usize> {
     let mut iov = [packet.as_ptr() as usize, packet.len()];
     let mut control = Control { len: 16 + 4 * fds.len(), level: SOL_SOCKET, kind: SCM_RIGHTS, fds: [-1; MOST_FDS] };
     control.fds.get_mut(..fds.len()).ok_or(Errno::E2BIG)?.copy_from_slice(fds);
     let len = if fds.is_empty() { 0 } else { control.len };
     let message = message(&mut iov, &mut control, len);
-    retry(|| syscall!(SENDMSG, socket, &raw const message, MSG_NOSIGNAL)).map(drop)
+    retry(|| syscall!(SENDMSG, socket, &raw const message, MSG_NOSIGNAL))
 }
 
 /// Receives a packet and the descriptor that came with it, if any.

@@ -10,7 +10,7 @@ use super::status::Answer;
 use crate::cancel::Cancel;
 use crate::error::{Error, Kind, Result};
 use crate::plan::launch::Process;
-use crate::plan::oci::{BundlePlan, Device, Hook};
+use crate::plan::oci::{BundlePlan, Device, Hook, Scheduler, Tuning};
 use crate::wire::{self, fd};
 
 /// What the caller passes on.
@@ -20,12 +20,21 @@ pub struct BundleFds<'a> {
     pub streams: [BorrowedFd<'a>; 3],
     /// A socket that the master of its terminal is sent over.
     pub console: Option<BorrowedFd<'a>>,
+    /// Further ones that the process has from 3 on.
+    pub preserved: &'a [BorrowedFd<'a>],
+    /// A connection to the listener of its seccomp filter.
+    pub listener: Option<BorrowedFd<'a>>,
 }
 
 impl<'a> BundleFds<'a> {
     fn passed(&self) -> Vec<(i32, BorrowedFd<'a>)> {
         let streams = [fd::STDIN, fd::STDOUT, fd::STDERR].into_iter().zip(self.streams);
         streams.chain(self.console.map(|console| (fd::CONSOLE, console))).collect()
+    }
+
+    /// Those that go behind the request, in the order in which they are read.
+    fn behind(&self) -> impl Iterator<Item = BorrowedFd<'a>> {
+        self.preserved.iter().copied().chain(self.listener)
     }
 }
 
@@ -65,7 +74,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub fn create(plan: &BundlePlan, fds: &BundleFds<'_>, start: BorrowedFd<'_>, helper: &HelperSource) -> Result<Created> {
     let mut passed = fds.passed();
     passed.push((fd::START, start));
-    let (pid, shim) = ask(wire::Kind::Bundle, bundle(plan)?, &passed, helper)?;
+    let body = bundle(plan, fds.preserved.len())?;
+    let (pid, shim) = ask(wire::Kind::Bundle, body, &passed, fds, helper)?;
     Ok(Created { pid, shim: Some(shim) })
 }
 
@@ -84,6 +94,8 @@ pub struct EnterPlan {
     pub process: Process,
     /// Rows and columns of its terminal.
     pub console: Option<(u32, u32)>,
+    /// What it begins with besides.
+    pub tuning: Tuning,
 }
 
 /// Runs a further process in the container of the init that `inside` is a pidfd of; returns its number.
@@ -95,18 +107,24 @@ pub fn enter(plan: &EnterPlan, fds: &BundleFds<'_>, inside: BorrowedFd<'_>, help
     w.option(&plan.v2, |w, dir| w.text(dir));
     encode::process(w, &plan.process);
     w.option(&plan.console, size);
+    tuning(w, &plan.tuning, fds.preserved.len());
     let mut passed = fds.passed();
     passed.push((fd::INSIDE, inside));
-    ask(wire::Kind::Enter, std::mem::take(w).finish()?, &passed, helper).map(|(pid, _)| pid)
+    ask(wire::Kind::Enter, std::mem::take(w).finish()?, &passed, fds, helper).map(|(pid, _)| pid)
 }
 
 fn ask(
     kind: wire::Kind,
     body: Vec<u8>,
     passed: &[(i32, BorrowedFd<'_>)],
+    fds: &BundleFds<'_>,
     helper: &HelperSource,
 ) -> Result<(i32, Shim)> {
     let shim = spawn::spawn(kind, body, passed, helper)?;
+    // One that does not take them says why, or has been killed.
+    fds.behind().for_each(|fd| {
+        let _ = shim.pass(fd);
+    });
     let failed = match shim.next(&Cancel::new(), None) {
         Ok(Answer::Ready { init, .. }) => return Ok((init, shim)),
         Ok(_) => Error::new(Kind::Launch, "start container", "").because("the helper answered out of turn"),
@@ -117,7 +135,7 @@ fn ask(
     Err(failed)
 }
 
-fn bundle(p: &BundlePlan) -> Result<Vec<u8>> {
+fn bundle(p: &BundlePlan, preserved: usize) -> Result<Vec<u8>> {
     let w = &mut Writer::default();
     encode::launch_into(w, &p.launch);
     [&p.create_runtime, &p.create_container, &p.start_container].into_iter().for_each(|hooks| w.list(hooks, hook));
@@ -127,7 +145,31 @@ fn bundle(p: &BundlePlan) -> Result<Vec<u8>> {
     w.u64(p.propagation);
     w.option(&p.personality, |w, persona| w.u64(*persona));
     w.option(&p.console, size);
+    tuning(w, &p.tuning, preserved);
     std::mem::take(w).finish()
+}
+
+fn tuning(w: &mut Writer, t: &Tuning, preserved: usize) {
+    w.raw(&t.scheduler.as_ref().map(attributes).unwrap_or_default());
+    w.option(&t.io_priority, |w, priority| w.u32(*priority));
+    w.raw(&t.affinity.0);
+    w.raw(&t.affinity.1);
+    w.u32(preserved as u32);
+    w.texts(&t.told);
+}
+
+/// `struct sched_attr` with its two members for clamps, which stay zero (`linux/sched/types.h`).
+fn attributes(s: &Scheduler) -> Vec<u8> {
+    const SIZE: u32 = 56;
+    let mut bytes = Vec::with_capacity(SIZE as usize);
+    bytes.extend(SIZE.to_ne_bytes());
+    bytes.extend(s.policy.to_ne_bytes());
+    bytes.extend(s.flags.to_ne_bytes());
+    bytes.extend(s.nice.to_ne_bytes());
+    bytes.extend(s.priority.to_ne_bytes());
+    [s.runtime, s.deadline, s.period].into_iter().for_each(|time| bytes.extend(time.to_ne_bytes()));
+    bytes.resize(SIZE as usize, 0);
+    bytes
 }
 
 fn size(w: &mut Writer, (rows, columns): &(u32, u32)) {

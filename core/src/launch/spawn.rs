@@ -1,11 +1,12 @@
 //! The clone, twice: how the shim becomes nobody's child without the host noticing.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
+use std::io::IoSlice;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr::null;
 use std::sync::Mutex;
 
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, socketpair};
 
 use super::helper::{self, Executable, HelperSource};
 use super::refusal;
@@ -18,6 +19,15 @@ pub(super) struct Shim {
     pub status: OwnedFd,
     /// Readable once it is gone.
     pub pidfd: OwnedFd,
+}
+
+impl Shim {
+    /// Sends a descriptor behind the request.
+    pub fn pass(&self, fd: BorrowedFd<'_>) -> nix::Result<()> {
+        let (packet, fds) = ([IoSlice::new(b"d")], [fd.as_raw_fd()]);
+        let rights = [ControlMessage::ScmRights(&fds)];
+        sendmsg::<()>(self.status.as_raw_fd(), &packet, &rights, MsgFlags::MSG_NOSIGNAL, None).map(drop)
+    }
 }
 
 /// Starts a shim with this request; `passed` are descriptors and their fixed numbers in it.

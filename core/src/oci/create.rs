@@ -11,7 +11,7 @@ use oci_spec::runtime::Spec;
 
 use super::hold::Held;
 use super::state::{self, Record, start_socket};
-use super::{CreateOptions, Runtime, Streams, groups, hooks, process};
+use super::{CreateOptions, Runtime, Streams, groups, hooks, listener, process};
 use crate::error::{Context, Error, Kind, Result};
 use crate::launch::bundle::{self, BundleFds};
 use crate::plan::facts::Facts;
@@ -28,7 +28,7 @@ impl Runtime {
         // Without a slash at its end, as engines compare it.
         let bundle: PathBuf = fs::absolute(&options.bundle)?.components().collect();
         let bytes = state::config_of_bundle(&bundle)?;
-        let config = state::parse(&bytes)?;
+        let config = activated(state::parse(&bytes)?, options.listen_fds);
         process::check_console(config.process().as_ref().and_then(|p| p.terminal()), streams)?;
         let new = New(Some(Held::new(self, id)?));
         fs::write_new(&new.path().join("config.json"), &bytes)?;
@@ -37,6 +37,15 @@ impl Runtime {
         new.keep();
         Ok(pid)
     }
+}
+
+/// Its process knows of the sockets that are its own (sd_listen_fds(3)), as the container's first.
+fn activated(mut config: Spec, listen_fds: u32) -> Spec {
+    if let (true, Some(process)) = (listen_fds > 0, config.process_mut().as_mut()) {
+        let told = [format!("LISTEN_FDS={listen_fds}"), "LISTEN_PID=1".to_owned()];
+        process.set_env(Some(process.env().iter().flatten().cloned().chain(told).collect()));
+    }
+    config
 }
 
 /// The container's directory, which goes away with this value unless it is kept.
@@ -90,7 +99,13 @@ impl Creation<'_> {
         streams: &Streams<'_>,
     ) -> Result<i32> {
         let start = listen_at(self.dir)?;
-        let fds = BundleFds { streams: streams.standard, console: streams.console };
+        let listener = listener::connection(self.config)?;
+        let fds = BundleFds {
+            streams: streams.standard,
+            console: streams.console,
+            preserved: streams.preserved,
+            listener: listener.as_ref().map(AsFd::as_fd),
+        };
         let created = bundle::create(plan, &fds, start.as_fd(), &self.runtime.helper)?;
         let pid_start = sys::start_time(created.pid).ok_or_else(|| {
             Error::new(Kind::Launch, "create container", self.id).because("its first process was killed at once")

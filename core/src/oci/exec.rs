@@ -6,14 +6,14 @@ use oci_spec::runtime::{Process, Spec};
 
 use super::start::wrong_stage;
 use super::state::{self, Record, Status};
-use super::{ExecOptions, Runtime, Streams, process};
+use super::{ExecOptions, Runtime, Streams, listener, process};
 use crate::error::{Error, Kind, Result};
 use crate::launch::bundle::{self, BundleFds, EnterPlan};
 use crate::plan::oci;
 use crate::{fs, ops};
 
 /// `/proc/PID/ns` entries and their `CLONE_NEW*`.
-const NAMESPACES: [(&str, i32); 7] = [
+const NAMESPACES: [(&str, i32); 8] = [
     ("user", libc::CLONE_NEWUSER),
     ("mnt", libc::CLONE_NEWNS),
     ("pid", libc::CLONE_NEWPID),
@@ -21,6 +21,7 @@ const NAMESPACES: [(&str, i32); 7] = [
     ("ipc", libc::CLONE_NEWIPC),
     ("uts", libc::CLONE_NEWUTS),
     ("cgroup", libc::CLONE_NEWCGROUP),
+    ("time", libc::CLONE_NEWTIME),
 ];
 
 impl Runtime {
@@ -39,7 +40,13 @@ impl Runtime {
         let wanted = wanted(options, &config)?;
         process::check_console(wanted.terminal(), streams)?;
         let plan = plan(&record, &wanted, &config)?;
-        let fds = BundleFds { streams: streams.standard, console: streams.console };
+        let listener = listener::connection(&config)?;
+        let fds = BundleFds {
+            streams: streams.standard,
+            console: streams.console,
+            preserved: streams.preserved,
+            listener: listener.as_ref().map(AsFd::as_fd),
+        };
         let pid = bundle::enter(&plan, &fds, inside.as_fd(), &self.helper)?;
         process::write_pid(options.pid_file.as_deref(), pid).inspect_err(|_| process::kill_and_wait(pid))?;
         Ok(pid)
@@ -59,7 +66,14 @@ fn plan(record: &Record, wanted: &Process, config: &Spec) -> Result<EnterPlan> {
         v2: record.cgroups.iter().find(|(name, _)| name.is_empty()).map(|(_, dir)| dir.clone()),
         process: oci::process(wanted, config, &facts)?,
         console: oci::console(wanted),
+        tuning: tuning(record, wanted, config)?,
     })
+}
+
+fn tuning(record: &Record, wanted: &Process, config: &Spec) -> Result<oci::Tuning> {
+    let bundle = record.bundle.to_string_lossy();
+    let subject = oci::Subject { id: &record.id, bundle: &bundle, status: "running", init: Some(record.pid) };
+    oci::tuning(wanted, config, &subject)
 }
 
 /// Those that are not ours already: joining one's own user namespace is refused by the kernel.

@@ -15,6 +15,7 @@ mod groups;
 mod hold;
 mod hooks;
 mod list;
+mod listener;
 mod process;
 mod start;
 mod state;
@@ -45,6 +46,8 @@ pub struct Streams<'a> {
     pub standard: [BorrowedFd<'a>; 3],
     /// A connected socket that receives the master of its terminal; needed exactly when it has one.
     pub console: Option<BorrowedFd<'a>>,
+    /// Further ones, which the process has from 3 on.
+    pub preserved: &'a [BorrowedFd<'a>],
 }
 
 /// How a container is made.
@@ -54,6 +57,8 @@ pub struct CreateOptions {
     pub bundle: PathBuf,
     /// A file to write the number of its first process to.
     pub pid_file: Option<PathBuf>,
+    /// So many of [`Streams::preserved`] are sockets of an activation, of which its process is told (sd_listen_fds(3)).
+    pub listen_fds: u32,
 }
 
 /// A further process.

@@ -209,6 +209,13 @@ pub struct Process {
     /// A compiled seccomp filter (array of `struct sock_filter`).
     #[serde(serialize_with = "instructions")]
     pub seccomp: Option<Arc<Filter>>,
+    /// `SECCOMP_FILTER_FLAG_*` of it.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub seccomp_flags: u32,
+}
+
+fn is_zero(flags: &u32) -> bool {
+    *flags == 0
 }
 
 /// A program says nothing to a reader; its length does.

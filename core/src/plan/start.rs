@@ -111,6 +111,7 @@ pub(super) fn process(spec: &Spec, facts: &Facts) -> Result<Process> {
         rlimits: spec.rlimits.clone(),
         oom_score_adj: spec.oom_score_adj,
         seccomp: security::filter(spec, facts)?,
+        seccomp_flags: 0,
     })
 }
 

@@ -241,6 +241,8 @@ record! {
         oom_score_adj: Option<i32>,
         /// An array of `struct sock_filter`.
         seccomp: &'a [u8],
+        /// `SECCOMP_FILTER_FLAG_*` of it.
+        seccomp_flags: u32,
     }
 }
 
@@ -311,6 +313,23 @@ record! {
 }
 
 record! {
+    /// What a process by the OCI's rules begins with besides.
+    Tuning {
+        /// A `struct sched_attr`; empty to leave the policy as it is.
+        scheduler: &'a [u8],
+        /// Class and level of its I/O, packed.
+        io_priority: Option<u32>,
+        /// CPUs before and after it enters its cgroup, bit by bit; empty to leave them as they are.
+        affinity: (&'a [u8], &'a [u8]),
+        /// So many descriptors come over the status socket behind the request, one a packet.
+        preserved: u32,
+        /// What a seccomp listener, whose socket comes after those, is told: these with the process's number between
+        /// them; none without a listener.
+        told: List<'a, &'a CStr>,
+    }
+}
+
+record! {
     /// A container by the OCI's rules: made, then started by another call, and looked after by the caller.
     Bundle {
         /// As for any container; of `supervise` nothing is used.
@@ -333,6 +352,8 @@ record! {
         personality: Option<u64>,
         /// Rows and columns of the terminal.
         console: Option<(u32, u32)>,
+        /// Of its process.
+        tuning: Tuning<'a>,
     }
 }
 
@@ -351,6 +372,8 @@ record! {
         process: Process<'a>,
         /// Rows and columns of the terminal.
         console: Option<(u32, u32)>,
+        /// Of the process.
+        tuning: Tuning<'a>,
     }
 }
 

@@ -83,4 +83,11 @@ steps! {
     Personality = 68 "set the personality",
     AwaitStart = 69 "wait for the start",
     Enter = 70 "enter the container",
+    Scheduler = 71 "set the scheduling policy",
+    IoPriority = 72 "set the I/O priority",
+    Affinity = 73 "set the CPU affinity",
+    TimeOffsets = 74 "make the time namespace",
+    MapMount = 75 "map the ids of the mount",
+    Listener = 76 "hand over the seccomp listener",
+    Preserve = 77 "hand on the file descriptors",
 }

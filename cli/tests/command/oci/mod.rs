@@ -3,6 +3,7 @@
 mod faults;
 mod limits;
 mod podman;
+mod process;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

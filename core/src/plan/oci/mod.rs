@@ -4,20 +4,24 @@
 mod devices;
 mod groups;
 mod hooks;
+mod listener;
 mod mounts;
 mod namespaces;
 mod process;
 mod resources;
 #[cfg(test)]
 mod tests;
+mod tuning;
 
 use oci_spec::runtime::Spec;
 use serde::Serialize;
 
 pub use groups::{Groups, groups};
 pub use hooks::{Hook, poststart, poststop};
-pub use process::{console, process};
+pub use listener::{Subject, path as listener_path};
+pub use process::{console, process, tuning};
 pub use resources::{Write as ResourceWrite, writes as resource_writes};
+pub use tuning::{Scheduler, Tuning};
 
 use super::facts::Facts;
 use super::launch::{LaunchPlan, Rootfs, RootfsKind};
@@ -46,6 +50,8 @@ pub struct BundlePlan {
     pub personality: Option<u64>,
     /// Rows and columns of the terminal.
     pub console: Option<(u32, u32)>,
+    /// Of the process.
+    pub tuning: Tuning,
 }
 
 /// A device node.
@@ -130,7 +136,16 @@ pub fn plan(spec: &Spec, request: &Request<'_>) -> Result<BundlePlan> {
         propagation: propagation(&linux)?,
         personality: personality(&linux)?,
         console: process::console(required(spec)?),
+        tuning: first_tuning(spec, request)?,
     })
+}
+
+/// The first process's own; the CPUs that are named are those of further ones.
+fn first_tuning(spec: &Spec, request: &Request<'_>) -> Result<Tuning> {
+    let process = required(spec)?;
+    process.exec_cpu_affinity().as_ref().map(tuning::affinity).transpose()?;
+    let subject = Subject { id: request.id, bundle: request.bundle, status: "created", init: None };
+    Ok(Tuning { told: listener::told(spec, &subject), ..tuning::read(process)? })
 }
 
 fn version(spec: &Spec) -> Result<()> {

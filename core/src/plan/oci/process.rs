@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use oci_spec::runtime::{LinuxCapabilities, LinuxNamespaceType, Process as OciProcess, Spec};
 
+use super::listener::{self, Subject};
+use super::tuning::{self, Tuning};
 use super::{invalid, unsupported};
 use crate::capability;
 use crate::error::Result;
@@ -33,6 +35,7 @@ pub fn process(process: &OciProcess, spec: &Spec, facts: &Facts) -> Result<Proce
         rlimits: rlimits(process)?,
         oom_score_adj: oom_score_adj(process)?,
         seccomp: filter(spec, capabilities.bounding, facts)?,
+        seccomp_flags: flags(spec)?,
         capabilities,
     })
 }
@@ -46,9 +49,6 @@ fn refuse(process: &OciProcess) -> Result<()> {
             "AppArmor profiles are not applied by this version",
         ),
         ("process.selinuxLabel", named(process.selinux_label()), "SELinux labels are not applied by this version"),
-        ("process.ioPriority", process.io_priority().is_some(), "it is not set by this version"),
-        ("process.scheduler", process.scheduler().is_some(), "it is not set by this version"),
-        ("process.execCPUAffinity", process.exec_cpu_affinity().is_some(), "it is not set by this version"),
     ];
     match present.into_iter().find(|(_, present, _)| *present) {
         Some((name, _, why)) => Err(unsupported(name, why)),
@@ -124,17 +124,31 @@ fn oom_score_adj(process: &OciProcess) -> Result<Option<i32>> {
     }
 }
 
+fn flags(spec: &Spec) -> Result<u32> {
+    let seccomp = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
+    seccomp.map_or(Ok(0), listener::flags)
+}
+
+/// What a further process begins with besides.
+///
+/// # Errors
+/// `InvalidArgument` and `Unsupported`, with the field.
+pub fn tuning(process: &OciProcess, spec: &Spec, subject: &Subject<'_>) -> Result<Tuning> {
+    let of = |process: &OciProcess| process.exec_cpu_affinity().clone();
+    let affinity = of(process).or_else(|| spec.process().as_ref().and_then(of));
+    Ok(Tuning {
+        affinity: affinity.as_ref().map(tuning::affinity).transpose()?.unwrap_or_default(),
+        told: listener::told(spec, subject),
+        ..tuning::read(process)?
+    })
+}
+
 /// The configuration's form is a part of Docker's.
 fn filter(spec: &Spec, capabilities: u64, facts: &Facts) -> Result<Option<Arc<Filter>>> {
     let Some(profile) = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref()) else { return Ok(None) };
     let text = serde_json::to_string(profile).map_err(|e| invalid("linux.seccomp", e.to_string()))?;
-    if text.contains("SCMP_ACT_NOTIFY") {
-        return Err(unsupported("linux.seccomp", "a listener can't be handed over by this version"));
-    }
-    // The others ask for what this runtime does anyway, or make a filter weaker.
-    if text.contains("SECCOMP_FILTER_FLAG_LOG") {
-        return Err(unsupported("linux.seccomp.flags", "calls are not logged by this version but by SCMP_ACT_LOG"));
-    }
+    listener::check(profile)?;
+    listener::path(spec)?;
     let around = Circumstances { arch: Arch::NATIVE, capabilities, kernel: facts.kernel };
     seccomp::filter_of(&text, &around).map(Some)
 }

@@ -90,8 +90,28 @@ fn what_can_not_be_done_is_refused_by_its_field() {
         unsupported,
         "linux.resources.rdma",
     );
-    let seccomp = json!({"defaultAction": "SCMP_ACT_ALLOW", "flags": ["SECCOMP_FILTER_FLAG_LOG"]});
-    refused(json!({"linux": {"seccomp": seccomp}}), unsupported, "linux.seccomp.flags");
+    let seccomp = |changes: Value| {
+        let mut whole = json!({"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/listener"});
+        merge(&mut whole, changes);
+        json!({"linux": {"seccomp": whole}})
+    };
+    let flags = json!({"flags": ["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"]});
+    refused(seccomp(flags), invalid, "linux.seccomp.flags");
+    let notify = |name: &str| json!({"syscalls": [{"names": [name], "action": "SCMP_ACT_NOTIFY"}]});
+    refused(seccomp(notify("sendmsg")), invalid, "linux.seccomp.syscalls[0].action");
+    refused(seccomp(json!({"defaultAction": "SCMP_ACT_NOTIFY"})), invalid, "linux.seccomp.defaultAction");
+    let mut nobody = notify("mkdir");
+    nobody["listenerPath"] = json!("");
+    refused(seccomp(nobody), invalid, "linux.seccomp.listenerPath");
+    let scheduler = |members: Value| json!({"process": {"scheduler": members}});
+    refused(scheduler(json!({"policy": "SCHED_ISO"})), unsupported, "process.scheduler.policy");
+    refused(scheduler(json!({"policy": "SCHED_OTHER", "nice": 20})), invalid, "process.scheduler.nice");
+    refused(scheduler(json!({"policy": "SCHED_OTHER", "priority": 1})), invalid, "process.scheduler.priority");
+    refused(scheduler(json!({"policy": "SCHED_RR", "runtime": 1})), invalid, "process.scheduler.runtime");
+    let priority = json!({"process": {"ioPriority": {"class": "IOPRIO_CLASS_BE", "priority": 8}}});
+    refused(priority, invalid, "process.ioPriority.priority");
+    let cpus = json!({"process": {"execCPUAffinity": {"final": "3-1"}}});
+    refused(cpus, invalid, "process.execCPUAffinity.final");
     refused(json!({"linux": {"resources": {"unified": {"memory.high": "1"}}}}), invalid, "linux.resources.unified");
     refused(json!({"mounts": [{"destination": "/a", "type": "bind"}]}), invalid, "mounts[0].source");
     refused(json!({"hooks": {"poststop": [{"path": "relative"}]}}), invalid, "hooks.poststop[0].path");
@@ -161,4 +181,11 @@ fn limits_in_the_words_of_either_version() {
     let rules = grouped(with(resources.clone()), "v2").unwrap().dirs.remove(0).devices;
     assert_eq!((rules.len(), rules[0].allow, rules[0].block, rules[1].major), (13, false, None, Some(10)));
     insta::assert_json_snapshot!([("v1", writes("v1")), ("v2", writes("v2"))]);
+}
+
+#[test]
+fn flags_of_a_filter_are_the_kernels() {
+    let flags = ["SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW"];
+    let seccomp = json!({"defaultAction": "SCMP_ACT_ALLOW", "flags": flags});
+    assert_eq!(planned(with(json!({"linux": {"seccomp": seccomp}}))).unwrap().launch.process.seccomp_flags, 6);
 }
