@@ -4,7 +4,7 @@ use core::ffi::CStr;
 
 use crate::control;
 use crate::dirs::{DT_DIR, Entries};
-use crate::events::{self, Subject};
+use crate::events::{self, Renamed};
 use crate::fail::send;
 use crate::oom;
 use crate::records::{self, Exit, Moment};
@@ -74,11 +74,11 @@ fn remove(launch: &Launch<'static>, users: Option<Fd>) {
         let _ = sys::setns(users, sys::CLONE_NEWUSER);
     }
     let s = &launch.supervise;
+    let named = Renamed::of(s);
     // The name first: once the directory is gone, its claim may be taken over at any time.
-    for path in s.remove_also.iter() {
+    for path in s.remove_also.iter().chain(named.claim()) {
         release_claim(path, s.dir);
     }
-    let gone = Subject::of(s);
     let renamed = !s.trash.is_empty() && sys::renameat2(AT_FDCWD, s.dir, AT_FDCWD, s.trash, 0).is_ok();
     for path in s.remove_also.iter().filter(|path| link(path, &mut [0; 256]).is_none()) {
         let volume = sys::statx(AT_FDCWD, path, sys::AT_SYMLINK_NOFOLLOW).is_ok_and(|stat| stat.is_dir());
@@ -88,7 +88,7 @@ fn remove(launch: &Launch<'static>, users: Option<Fd>) {
         }
     }
     let _ = tree::remove(AT_FDCWD, if renamed { s.trash } else { s.dir });
-    gone.tell(s, b"destroy", &[]);
+    named.tell(s, b"destroy", &[]);
 }
 
 /// A claim of a name is a symlink whose text is the container's id, the last part of its directory's

@@ -14,6 +14,7 @@ const FULL: u64 = 1 << 20;
 const MOST: u64 = 8 << 20;
 /// More than the host makes a subject.
 const SUBJECT: usize = 4096;
+const RENAMED: usize = 2 * SUBJECT;
 
 const LOCK_SH: i32 = 1;
 const LOCK_EX: i32 = 2;
@@ -23,34 +24,40 @@ const LOCK_NB: i32 = 4;
 /// text without need of escapes.
 pub fn tell(supervise: &Supervise, action: &[u8], attributes: &[(&[u8], &[u8])]) {
     if !supervise.events.is_empty() {
-        Subject::of(supervise).tell(supervise, action, attributes);
+        Renamed::of(supervise).tell(supervise, action, attributes);
     }
 }
 
-/// What the container's events are about, now: kept beyond its directory for the last of them.
-pub struct Subject {
-    renamed: [u8; SUBJECT],
+/// What a rename has left in the container's directory, for the shim that was started by another name: the claim of the
+/// new one, a NUL, and what events are about from then on. Kept beyond the directory for the last of them.
+pub struct Renamed {
+    bytes: [u8; RENAMED],
     /// 0 as long as the container has the name that it was started by.
     length: usize,
 }
 
-impl Subject {
-    /// The one in the container's directory, where a rename has left it.
-    pub fn of(supervise: &Supervise) -> Subject {
-        let mut subject = Subject { renamed: [0; SUBJECT], length: 0 };
-        let mut path = Text::<4096>::of(&[supervise.dir.to_bytes(), b"/subject"]);
-        match read_file(path.c(), &mut subject.renamed) {
+impl Renamed {
+    /// Reads it.
+    pub fn of(supervise: &Supervise) -> Renamed {
+        let mut renamed = Renamed { bytes: [0; RENAMED], length: 0 };
+        let mut path = Text::<4096>::of(&[supervise.dir.to_bytes(), b"/renamed"]);
+        match read_file(path.c(), &mut renamed.bytes) {
             // What fills it may be cut.
-            Ok(n @ 1..SUBJECT) => Subject { length: n, ..subject },
-            _ => subject,
+            Ok(n @ 1..RENAMED) => Renamed { length: n, ..renamed },
+            _ => renamed,
         }
+    }
+
+    /// The claim of the name that the container has now, when it is another.
+    pub fn claim(&self) -> Option<&CStr> {
+        CStr::from_bytes_until_nul(&self.bytes[..self.length]).ok()
     }
 
     /// As [`tell`].
     pub fn tell(&self, supervise: &Supervise, action: &[u8], attributes: &[(&[u8], &[u8])]) {
-        let subject = match self.length {
-            0 => supervise.event_subject.to_bytes(),
-            n => &self.renamed[..n],
+        let subject = match self.claim() {
+            Some(claim) => &self.bytes[claim.count_bytes() + 1..self.length],
+            None => supervise.event_subject.to_bytes(),
         };
         if !supervise.events.is_empty() {
             say(supervise.events, action, subject, attributes);

@@ -61,9 +61,10 @@ impl ContainerPaths {
         self.0.join("record.lock")
     }
 
-    /// What its events are about, once it has been renamed: before, the shim knows.
-    pub fn event_subject(&self) -> PathBuf {
-        self.0.join("subject")
+    /// Once it has been renamed: the claim of its name, a NUL, and what its events are about. Its shim was started by the
+    /// name before.
+    pub fn renamed(&self) -> PathBuf {
+        self.0.join("renamed")
     }
 
     /// What it has written over its image.

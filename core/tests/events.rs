@@ -104,6 +104,7 @@ fn one_that_removes_itself_under_another_name_is_told_by_that() {
     let volumes = kept(&host, &["type=volume"]);
     assert_eq!(actions(&volumes), ["create", "destroy"]);
     assert!(volumes[0].id == volumes[1].id && volumes.iter().all(|v| v.attributes["container"] == container.id()));
+    assert_eq!(host.left(), Vec::<String>::new());
 }
 
 #[test]
