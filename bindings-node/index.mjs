@@ -2,6 +2,7 @@
 import sampan from './dist/index.js'
 
 export const {
+  Attachment,
   BytesOutput,
   Container,
   Containers,

@@ -9,6 +9,7 @@ export interface Reply {
   container?: Container
   log?: LogStream
   exec?: Exec
+  attachment?: Attachment
   stats?: StatsStream
   events?: EventStream
 }
@@ -66,6 +67,7 @@ export class Container {
   remove(options: Fields, callback: Callback): void
   exec(options: Fields, stdin: Uint8Array | null, cancel: Cancel, callback: Callback): void
   execStart(options: Fields, cancel: Cancel, callback: Callback): void
+  attach(interactive: boolean, cancel: Cancel, callback: Callback): void
   pause(cancel: Cancel, callback: Callback): void
   unpause(callback: Callback): void
   top(callback: Callback): void
@@ -91,6 +93,12 @@ export class Exec {
   wait(cancel: Cancel, callback: Callback): void
   kill(signal: string, callback: Callback): void
   discard(stdout: boolean, stderr: boolean): void
+  resize(rows: number, columns: number, callback: Callback): void
+}
+
+export class Attachment {
+  take(): number[]
+  wait(cancel: Cancel, callback: Callback): void
   resize(rows: number, columns: number, callback: Callback): void
 }
 

@@ -179,6 +179,11 @@
 #define SAMPAN_ABI_MINOR 1
 
 /**
+ * The streams of a running container, joined. Free it with `sampan_attachment_free`, which does nothing to the container.
+ */
+typedef struct sampan_attachment sampan_attachment;
+
+/**
  * Cancels the calls that it was given to, from any thread. Free it with `sampan_cancel_free`.
  */
 typedef struct sampan_cancel sampan_cancel;
@@ -217,6 +222,36 @@ typedef struct sampan_log sampan_log;
  * Readings of what a container uses, by one thread at a time. Free it with `sampan_stats_stream_free`.
  */
 typedef struct sampan_stats_stream sampan_stats_stream;
+
+/**
+ * How a container's process ended.
+ */
+typedef struct sampan_exit_status {
+    /**
+     * `sizeof(sampan_exit_status)`.
+     */
+    size_t struct_size;
+    /**
+     * Its exit code; 128+n when signal n ended it.
+     */
+    int32_t code;
+    /**
+     * The signal that ended it.
+     */
+    const int32_t *signal;
+    /**
+     * The kernel killed it, or a process that it started, for want of memory.
+     */
+    bool oom_killed;
+    /**
+     * When it ended.
+     */
+    const char *finished_at;
+    /**
+     * A sentence on what the code does not tell: that memory ran out and by which limit, that its log is incomplete, that its shim was killed.
+     */
+    const char *error;
+} sampan_exit_status;
 
 /**
  * Descriptors that the container's standard streams are copied from and to while it runs.
@@ -259,36 +294,6 @@ typedef struct sampan_stop_options {
      */
     const char *signal;
 } sampan_stop_options;
-
-/**
- * How a container's process ended.
- */
-typedef struct sampan_exit_status {
-    /**
-     * `sizeof(sampan_exit_status)`.
-     */
-    size_t struct_size;
-    /**
-     * Its exit code; 128+n when signal n ended it.
-     */
-    int32_t code;
-    /**
-     * The signal that ended it.
-     */
-    const int32_t *signal;
-    /**
-     * The kernel killed it, or a process that it started, for want of memory.
-     */
-    bool oom_killed;
-    /**
-     * When it ended.
-     */
-    const char *finished_at;
-    /**
-     * A sentence on what the code does not tell: that memory ran out and by which limit, that its log is incomplete, that its shim was killed.
-     */
-    const char *error;
-} sampan_exit_status;
 
 /**
  * Which part of a log to read. Begin with `SAMPAN_LOG_OPTIONS_INIT`.
@@ -1733,6 +1738,47 @@ extern "C" {
 #endif // __cplusplus
 
 /**
+ * A descriptor that the container's input is written to, once, only when it was joined with it and the container has
+ * one; else -1. Closing it is no end of the input, and is the caller's to do.
+ */
+int32_t sampan_attachment_take_stdin(const struct sampan_attachment *attachment);
+
+/**
+ * A descriptor that the container's output is read from, once. Closing it is the caller's to do.
+ */
+int32_t sampan_attachment_take_stdout(const struct sampan_attachment *attachment);
+
+/**
+ * A descriptor that the container's errors are read from, once; -1 when it has a terminal, where they come with the
+ * output. Closing it is the caller's to do.
+ */
+int32_t sampan_attachment_take_stderr(const struct sampan_attachment *attachment);
+
+/**
+ * Waits until the container has ended and all its output lies in the streams; SAMPAN_ERROR_CONFLICT when it was not read
+ * for too long. `cancel` may be NULL, and ends the waiting only.
+ *
+ * Free the answer with `sampan_exit_status_free`.
+ */
+int32_t sampan_attachment_wait(const struct sampan_attachment *attachment,
+                               const struct sampan_cancel *cancel,
+                               struct sampan_exit_status **out,
+                               struct sampan_error **err);
+
+/**
+ * Sets the size of the container's terminal.
+ */
+int32_t sampan_attachment_resize(const struct sampan_attachment *attachment,
+                                 uint32_t rows,
+                                 uint32_t columns,
+                                 struct sampan_error **err);
+
+/**
+ * Frees a handle with those streams that were not taken; NULL is allowed. The container goes on.
+ */
+void sampan_attachment_free(struct sampan_attachment *attachment);
+
+/**
  * Makes a token that is not cancelled.
  */
 int32_t sampan_cancel_new(struct sampan_cancel **out, struct sampan_error **err);
@@ -1890,6 +1936,17 @@ int32_t sampan_container_exec_start(const struct sampan_container *container,
                                     const struct sampan_cancel *cancel,
                                     struct sampan_exec **out,
                                     struct sampan_error **err);
+
+/**
+ * Joins its streams as they are from now on, its input among them when `interactive`. `cancel` may be NULL.
+ *
+ * Free the handle with `sampan_attachment_free`.
+ */
+int32_t sampan_container_attach(const struct sampan_container *container,
+                                bool interactive,
+                                const struct sampan_cancel *cancel,
+                                struct sampan_attachment **out,
+                                struct sampan_error **err);
 
 /**
  * Sets the size of its terminal.

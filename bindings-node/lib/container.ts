@@ -1,6 +1,7 @@
 /** One container. */
 
 import type * as native from '../native.cjs'
+import { Attachment } from './attach.js'
 import { brief, deadline, long, type Abortable } from './call.js'
 import { fromFields, toFields } from './convert.js'
 import { SampanError } from './errors.js'
@@ -144,6 +145,12 @@ export class Container {
     const fields = toFields('ExecOptions', { ...rest, command })
     const { exec } = await long((cancel, done) => this.#native.execStart(fields, cancel, done), { signal })
     return new Exec(exec!, rest.tty ?? false)
+  }
+
+  /** Joins its streams as they are from now on, its input among them when `interactive`. */
+  async attach({ interactive = false, signal }: { interactive?: boolean } & Abortable = {}): Promise<Attachment> {
+    const join = (cancel: native.Cancel, done: native.Callback) => this.#native.attach(interactive, cancel, done)
+    return new Attachment((await long(join, { signal })).attachment!)
   }
 
   /** Freezes its processes; resolves once all stand still. */

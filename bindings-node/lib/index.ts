@@ -10,6 +10,7 @@ import type { RunInput, Streams } from './options.js'
 import type { BytesOutput, Output } from './output.js'
 import type { DoctorReport, ListOptions, PullOptions } from './types.js'
 
+export { Attachment } from './attach.js'
 export type { Abortable, Watched } from './call.js'
 export { Container, type ExecInput, type ExecStartInput } from './container.js'
 export { Containers, type RunToEnd } from './containers.js'

@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::attach::Attachment;
 use crate::container::Container;
 use crate::engine::Engine;
 use crate::events::EventStream;
@@ -33,6 +34,7 @@ pub struct Reply {
     pub container: Option<Container>,
     pub log: Option<LogStream>,
     pub exec: Option<Exec>,
+    pub attachment: Option<Attachment>,
     pub stats: Option<StatsStream>,
     pub events: Option<EventStream>,
 }

@@ -5,6 +5,7 @@ use napi::bindgen_prelude::{Buffer, Uint8Array};
 use napi_derive::napi;
 use serde_json::{Value, json};
 
+use crate::attach::Attachment;
 use crate::call::{Callback, Cancel, Reply, record, spawn, value};
 use crate::exec::Exec;
 use crate::logs::LogStream;
@@ -99,6 +100,15 @@ impl Container {
         spawn(callback, move |_| {
             let exec = Exec::new(container.exec_start(&record("exec", options)?, &token)?);
             Ok(Reply { exec: Some(exec), ..Reply::default() })
+        })
+    }
+
+    #[napi]
+    pub fn attach(&self, interactive: bool, cancel: &Cancel, callback: Callback) -> Result<()> {
+        let (container, token) = (self.0.clone(), cancel.token());
+        spawn(callback, move |_| {
+            let attachment = Attachment::new(container.attach(interactive, &token)?);
+            Ok(Reply { attachment: Some(attachment), ..Reply::default() })
         })
     }
 

@@ -4,6 +4,7 @@
 //! the end. Promises are made of it in `lib/`, which is all that a user sees.
 #![allow(missing_docs, reason = "seen by `lib/` alone")]
 
+mod attach;
 mod call;
 mod container;
 mod engine;

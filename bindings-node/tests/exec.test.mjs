@@ -112,3 +112,26 @@ test('statistics', async () => {
   controller.abort()
   await assert.rejects(next, { code: 'cancelled' })
 })
+
+test('a container is joined', async () => {
+  const script = 'while read w; do echo got $w; done'
+  const guest = await at.engine.containers.spawn(at.image, { command: ['sh', '-c', script], interactive: true })
+  const one = await guest.attach({ interactive: true })
+  one.stdin.write('first\n')
+  assert.equal((await createInterface(one.stdout)[Symbol.asyncIterator]().next()).value, 'got first')
+  one.close()
+  // Whoever has a stream alone is joined, and one that has left is in nobody's way.
+  const { stdin } = await guest.attach({ interactive: true })
+  const two = await guest.attach()
+  assert.equal(two.stdin, null)
+  setFlagsFromString('--expose-gc')
+  runInNewContext('gc')()
+  const lines = createInterface(two.stdout)[Symbol.asyncIterator]()
+  stdin.write('second\n')
+  assert.equal((await lines.next()).value, 'got second')
+  await guest.kill()
+  assert.equal((await lines.next()).done, true)
+  assert.equal((await two.wait()).signal, 9)
+  stdin.destroy()
+  await guest.close()
+})

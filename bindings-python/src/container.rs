@@ -3,6 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
+use crate::attach::Attachment;
 use crate::blocking::{Call, Cancel, brief};
 use crate::engine::{list, stdio, without_stdin};
 use crate::exec::Exec;
@@ -111,6 +112,11 @@ impl Container {
     fn exec_start(&self, py: Python<'_>, options: &Bound<'_, PyDict>, cancel: Option<&Cancel>) -> PyResult<Exec> {
         let options: sampan::ExecOptions = record("exec", options)?;
         self.call("exec", cancel).run(py, |_, cancel| self.0.exec_start(&options, cancel)).map(Exec::new)
+    }
+
+    #[pyo3(signature = (interactive, cancel=None))]
+    fn attach(&self, py: Python<'_>, interactive: bool, cancel: Option<&Cancel>) -> PyResult<Attachment> {
+        self.call("attach", cancel).run(py, |_, cancel| self.0.attach(interactive, cancel)).map(Attachment::new)
     }
 
     #[pyo3(signature = (options, cancel=None))]

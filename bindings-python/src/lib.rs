@@ -2,6 +2,7 @@
 //!
 //! What a user sees is written in `python/sampan`; nothing here is public.
 
+mod attach;
 mod blocking;
 mod container;
 mod engine;
@@ -23,6 +24,7 @@ fn _sampan(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<engine::Engine>()?;
     module.add_class::<container::Container>()?;
     module.add_class::<exec::Exec>()?;
+    module.add_class::<attach::Attachment>()?;
     module.add_class::<stats::StatsStream>()?;
     module.add_class::<events::EventStream>()?;
     module.add_class::<logs::LogStream>()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import pathlib
 import threading
 from typing import Any
@@ -159,3 +160,36 @@ def test_the_loop_reads_no_statistics_itself(
 
     asyncio.run(main())
     assert len(threads) == 1 and threads != [threading.get_ident()]
+
+
+def test_a_container_is_joined(engine: sampan.Engine, image: str) -> None:
+    script = "while read w; do echo got $w; done"
+    with engine.containers.spawn(image, ["sh", "-c", script], interactive=True) as container:
+        with container.attach(interactive=True) as one:
+            assert one.stdin and one.stdout
+            one.stdin.write("first\n")
+            assert one.stdout.readline() == "got first\n"
+            with pytest.raises(sampan.TimeoutError):
+                one.wait(0.01)
+        # Whoever has a stream alone is joined, and one that has left is in nobody's way.
+        stdin, two = container.attach(interactive=True).stdin, container.attach()
+        assert stdin and two.stdin is None and two.stdout
+        gc.collect()
+        stdin.write("second\n")
+        assert two.stdout.readline() == "got second\n"
+        container.kill()
+        assert two.stdout.read() == "" and two.wait().signal == 9
+
+
+def test_a_container_is_joined_by_asyncio(store: pathlib.Path, image: str) -> None:
+    async def main() -> None:
+        make = sampan.AsyncEngine(store / "root", run_dir=store / "run")
+        script = "read w; echo got $w; exit 3"
+        async with make.container(image, ["sh", "-c", script], interactive=True) as c:
+            async with await c.attach(interactive=True) as joined:
+                assert joined.stdin and joined.stdout
+                joined.stdin.write(b"it\n")
+                assert await joined.stdout.readline() == b"got it\n"
+                assert (await joined.wait()).code == 3
+
+    asyncio.run(asyncio.wait_for(main(), 60))

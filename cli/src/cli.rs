@@ -256,6 +256,9 @@ pub struct StartArgs {
     /// Attach standard input
     #[arg(short, long)]
     pub interactive: bool,
+    /// The keys that detach, in a terminal
+    #[arg(long, value_name = "KEYS", default_value = "ctrl-p,ctrl-q")]
+    pub detach_keys: String,
     #[command(flatten)]
     pub names: Names,
 }

@@ -1,8 +1,5 @@
 //! The keys that take a terminal away from a container without ending anything.
 
-/// Docker's.
-pub const DETACH_KEYS: &str = "ctrl-p,ctrl-q";
-
 /// A sequence of keys, and how much of it has been typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keys {

@@ -40,7 +40,6 @@ const FLAGS: &[(&[&str], &str)] = &[
     ),
     (&["--userns"], "the user namespace is chosen by `--rung`; see `sampan doctor`"),
     (&["--volumes-from", "--volume-driver"], "name the volumes with -v"),
-    (&["--detach-keys"], "detach with `-d`, and join and leave with `attach --detach-keys`"),
     (&["--kernel-memory"], "kernels since Linux 5.16 have no such limit"),
     (&["--memory-swappiness", "--oom-kill-disable"], "cgroup v2 has no such setting"),
     (&["--cpu-rt-period", "--cpu-rt-runtime"], "cgroup v2 has no such setting, and few kernels of v1 have it"),

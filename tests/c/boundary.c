@@ -79,6 +79,14 @@ static void null_is_refused(void) {
     CHECK(sampan_exec_pid(NULL) == 0 && sampan_exec_take_stdin(NULL) == -1);
     CHECK(sampan_exec_take_stdout(NULL) == -1 && sampan_exec_take_stderr(NULL) == -1);
     sampan_exec_free(NULL);
+    sampan_attachment *joined = UNTOUCHED;
+    REFUSED(sampan_container_attach(NULL, true, NULL, &joined, &err));
+    CHECK(joined == UNTOUCHED);
+    REFUSED(sampan_attachment_wait(NULL, NULL, &status, &err));
+    REFUSED(sampan_attachment_resize(NULL, 1, 1, &err));
+    CHECK(sampan_attachment_take_stdin(NULL) == -1 && sampan_attachment_take_stdout(NULL) == -1);
+    CHECK(sampan_attachment_take_stderr(NULL) == -1);
+    sampan_attachment_free(NULL);
     sampan_stats_stream_free(NULL);
     CHECK(said == UNTOUCHED && processes == UNTOUCHED && stats == UNTOUCHED);
     CHECK(command == UNTOUCHED && readings == UNTOUCHED);

@@ -168,7 +168,7 @@ static void no_descriptor_goes_in(const sampan_engine *engine, const char *image
     sampan_output_free(output);
 }
 
-static char ids[8][128];
+static char ids[16][128];
 static size_t id_count;
 
 static void a_life(const sampan_engine *engine, const char *image, sampan_tie tie) {
@@ -222,6 +222,38 @@ static void a_command_meanwhile(const sampan_container *container) {
     CHECK(status->code == 4);
     sampan_exit_status_free(status);
     sampan_exec_free(exec);
+}
+
+static void streams_are_joined(const sampan_engine *engine, const char *image) {
+    sampan_run_options options = SAMPAN_RUN_OPTIONS_INIT;
+    sampan_container *container = NULL;
+    sampan_attachment *joined = NULL;
+    sampan_exit_status *status = NULL;
+    char back[64];
+    options.image = image;
+    options.interactive = options.tty = true;
+    options.command = (const char *const[]){"sh", "-c", "stty -echo; echo on; read word; stty size; exit 4", NULL};
+    WORKS(sampan_engine_create(engine, &options, NULL, NULL, &container, &err));
+    snprintf(ids[id_count++], sizeof ids[0], "%s", sampan_container_id(container));
+    FAILS(SAMPAN_ERROR_CONFLICT, sampan_container_attach(container, true, NULL, &joined, &err));
+    WORKS(sampan_container_start(container, NULL, NULL, &err));
+    WORKS(sampan_container_attach(container, true, NULL, &joined, &err));
+    WORKS(sampan_attachment_resize(joined, 12, 34, &err));
+    int in = sampan_attachment_take_stdin(joined), out = sampan_attachment_take_stdout(joined);
+    CHECK(in >= 0 && out >= 0 && sampan_attachment_take_stderr(joined) == -1);
+    CHECK(sampan_attachment_take_stdin(joined) == -1 && sampan_attachment_take_stdout(joined) == -1);
+    CHECK(write(in, "it\n", 3) == 3);
+    WORKS(sampan_attachment_wait(joined, NULL, &status, &err));
+    CHECK(status->code == 4);
+    size_t length = 0;
+    for (ssize_t got; (got = read(out, back + length, sizeof back - length - 1)) > 0;) length += (size_t)got;
+    back[length] = '\0';
+    CHECK(strstr(back, "12 34\r\n"));
+    close(in), close(out);
+    sampan_exit_status_free(status);
+    sampan_attachment_free(joined);
+    WORKS(sampan_container_remove(container, NULL, &err));
+    sampan_container_free(container);
 }
 
 /* More than its pipes hold, which nobody reads. */
@@ -479,6 +511,7 @@ static void all_that_can_be_done(const sampan_engine *engine, const char *image)
     a_log_comes_in_batches(engine, image);
     what_fails_leaves_nothing(engine, image);
     a_guest(engine, image);
+    streams_are_joined(engine, image);
     a_wait_is_cancelled_by_another_thread(engine, image);
     eight_threads_at_once(engine, image);
 }

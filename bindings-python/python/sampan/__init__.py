@@ -26,6 +26,7 @@ except ImportError as _error:  # pragma: no cover
     ) from _error
 
 from . import _default, _exceptions
+from ._attach import Attachment
 from ._container import Container
 from ._containers import ContainerList, Containers
 from ._engine import Engine
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
-    from ._async import AsyncContainer, AsyncEngine, AsyncExec, AsyncImage
+    from ._async import AsyncAttachment, AsyncContainer, AsyncEngine, AsyncExec, AsyncImage
     from ._keywords import RunKeywords
     from ._options import Command
     from ._progress import Progress
@@ -131,7 +132,7 @@ def load_ipython_extension(shell: Any) -> None:
     register(shell)
 
 
-_LAZY = ("AsyncContainer", "AsyncEngine", "AsyncExec", "AsyncImage")
+_LAZY = ("AsyncAttachment", "AsyncContainer", "AsyncEngine", "AsyncExec", "AsyncImage")
 
 
 def __getattr__(name: str) -> Any:
@@ -148,10 +149,12 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
+    "AsyncAttachment",
     "AsyncContainer",
     "AsyncEngine",
     "AsyncExec",
     "AsyncImage",
+    "Attachment",
     "BytesOutput",
     "Cancel",
     "Container",

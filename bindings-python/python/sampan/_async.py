@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Optional, TypeVar, Union, cast, overload
 
-from ._async_exec import AsyncExec
+from ._async_exec import AsyncAttachment, AsyncExec
 from ._call import call as _call
 from ._call import in_loop as _in_loop
 from ._container import Container
@@ -190,6 +190,12 @@ class AsyncContainer:
         start = lambda: self.sync.exec_start(command, text=False, cancel=cancel, **options)  # noqa: E731
         started = await _call(start, cancel, lambda exec: exec.kill())
         return await AsyncExec.open(started)
+
+    async def attach(self, *, interactive: bool = False) -> AsyncAttachment:
+        """Joins its streams, of bytes, as they are from now on, its input among them when `interactive`."""
+        cancel = Cancel()
+        join = lambda: self.sync.attach(interactive=interactive, text=False, cancel=cancel)  # noqa: E731
+        return await AsyncAttachment.open(await _call(join, cancel, lambda joined: joined.close()))
 
     async def pause(self) -> None:
         """Freezes its processes; returns once all stand still."""
@@ -502,4 +508,13 @@ class AsyncEngine:
         await self.aclose()
 
 
-__all__ = ["AsyncContainer", "AsyncContainers", "AsyncEngine", "AsyncExec", "AsyncImage", "AsyncImages", "AsyncLines"]
+__all__ = [
+    "AsyncAttachment",
+    "AsyncContainer",
+    "AsyncContainers",
+    "AsyncEngine",
+    "AsyncExec",
+    "AsyncImage",
+    "AsyncImages",
+    "AsyncLines",
+]

@@ -1,4 +1,4 @@
-"""A command in a container, while it runs, for asyncio."""
+"""A command in a container, and a container's own streams, while they run, for asyncio."""
 
 from __future__ import annotations
 
@@ -10,47 +10,24 @@ from ._call import call
 from ._sampan import Cancel
 
 if TYPE_CHECKING:
+    from ._attach import Attachment
     from ._exec import Exec
     from ._results import ExitStatus
 
 
-class AsyncExec:
-    """A command in a running container; `async with` kills it at the end if it still runs.
+class _Streams:
+    """Three files as asyncio's own streams, of bytes."""
 
-    Its streams are asyncio's own, of bytes.
-    """
-
-    def __init__(self, sync: Exec) -> None:
-        self.sync = sync
-        """The same command for code that may block, without its streams, which are in use here."""
-        self.pid = sync.pid
-        """Its process id in the host's namespace."""
+    def __init__(self) -> None:
         self.stdin: Optional[asyncio.StreamWriter] = None
-        """Where its input is written to, when it is `interactive`; closing it ends the input."""
+        """Where its input is written to, when it is `interactive`."""
         self.stdout: Optional[asyncio.StreamReader] = None
         """Where its output is read from."""
         self.stderr: Optional[asyncio.StreamReader] = None
         """Where its errors are read from; with a terminal, they come with the output."""
         self._transports: list[asyncio.BaseTransport] = []
 
-    @classmethod
-    async def open(cls, sync: Exec) -> AsyncExec:
-        """Takes the streams, which are of bytes, over into the running loop."""
-        self = cls(sync)
-        try:
-            await self._take_over(sync)
-        except BaseException:
-            # Nobody has it yet, so nobody else could end it.
-            await self.aclose()
-            try:
-                sync.kill()
-            finally:
-                sync.close()
-            raise
-        sync.stdin = sync.stdout = sync.stderr = None
-        return self
-
-    async def _take_over(self, sync: Exec) -> None:
+    async def _take_over(self, sync: Exec | Attachment) -> None:
         # As they are under their buffers, which are empty: an output that is open has the command.
         sync.stdin, sync.stdout, sync.stderr = (_unbuffered(file) for file in (sync.stdin, sync.stdout, sync.stderr))
         if sync.stdin is not None:
@@ -74,6 +51,41 @@ class AsyncExec:
         self._transports.append(transport)
         return asyncio.StreamWriter(transport, protocol, None, loop)
 
+    def _close(self) -> None:
+        for transport in self._transports:
+            transport.close()
+
+
+class AsyncExec(_Streams):
+    """A command in a running container; `async with` kills it at the end if it still runs.
+
+    Its streams are asyncio's own, of bytes. The end of `stdin` is the end of its input.
+    """
+
+    def __init__(self, sync: Exec) -> None:
+        super().__init__()
+        self.sync = sync
+        """The same command for code that may block, without its streams, which are in use here."""
+        self.pid = sync.pid
+        """Its process id in the host's namespace."""
+
+    @classmethod
+    async def open(cls, sync: Exec) -> AsyncExec:
+        """Takes the streams, which are of bytes, over into the running loop."""
+        self = cls(sync)
+        try:
+            await self._take_over(sync)
+        except BaseException:
+            # Nobody has it yet, so nobody else could end it.
+            await self.aclose()
+            try:
+                sync.kill()
+            finally:
+                sync.close()
+            raise
+        sync.stdin = sync.stdout = sync.stderr = None
+        return self
+
     async def wait(self, timeout: float | None = None) -> ExitStatus:
         """Waits until it has ended, at most `timeout` seconds; then `TimeoutError`."""
         cancel = Cancel()
@@ -89,8 +101,7 @@ class AsyncExec:
 
     async def aclose(self) -> None:
         """Closes its streams. The command goes on, and what it still writes goes nowhere."""
-        for transport in self._transports:
-            transport.close()
+        self._close()
 
     async def __aenter__(self) -> AsyncExec:
         return self
@@ -107,6 +118,53 @@ class AsyncExec:
 
     def __repr__(self) -> str:
         return f"<AsyncExec pid={self.pid}>"
+
+
+class AsyncAttachment(_Streams):
+    """The streams of a running container, joined; at the end of `async with` they are closed, and it goes on.
+
+    They are asyncio's own, of bytes. The end of `stdin` is no end of the container's input.
+    """
+
+    def __init__(self, sync: Attachment) -> None:
+        super().__init__()
+        self.sync = sync
+        """The same for code that may block, without its streams, which are in use here."""
+
+    @classmethod
+    async def open(cls, sync: Attachment) -> AsyncAttachment:
+        """Takes the streams, which are of bytes, over into the running loop."""
+        self = cls(sync)
+        try:
+            await self._take_over(sync)
+        except BaseException:
+            self._close()
+            sync.close()
+            raise
+        sync.stdin = sync.stdout = sync.stderr = None
+        return self
+
+    async def wait(self, timeout: float | None = None) -> ExitStatus:
+        """Waits until the container has ended and all its output lies in the streams, at most `timeout` seconds."""
+        cancel = Cancel()
+        return await call(lambda: self.sync.wait(timeout, cancel=cancel), cancel)
+
+    async def resize(self, height: int, width: int) -> None:
+        """Sets the size of the container's terminal."""
+        await call(lambda: self.sync.resize(height, width))
+
+    async def aclose(self) -> None:
+        """Leaves: closes the streams. The container goes on."""
+        self._close()
+
+    async def __aenter__(self) -> AsyncAttachment:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return "<AsyncAttachment>"
 
 
 class _Protocol(asyncio.StreamReaderProtocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from . import _html
+from ._attach import Attachment
 from ._exceptions import NotFoundError
 from ._exec import Exec
 from ._logs import BytesLines, Entries, TextLines, log_options
@@ -285,6 +286,16 @@ class Container:
         options = exec_options(command, env, user, workdir, None, tty, privileged, timeout)
         options.update(interactive=interactive, rows=rows, columns=columns, detach=detach)
         return Exec(self._native.exec_start(options, cancel), text)
+
+    def attach(self, *, interactive: bool = False, text: bool = True, cancel: Cancel | None = None) -> Attachment:
+        """Joins its streams as they are from now on.
+
+        Args:
+            interactive: Its input too: `stdin` of what is returned.
+            text: Streams of `str`; `False` for `bytes`.
+            cancel: Ends the call from another thread.
+        """
+        return Attachment(self._native.attach(interactive, cancel), text)
 
     def pause(self, *, cancel: Cancel | None = None) -> None:
         """Freezes its processes; returns once all stand still."""

@@ -1,6 +1,7 @@
 //! `run`, `create` and `start`: the container gets this process's own streams, and its exit code is ours.
 
 use std::io::Write;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 
 use sampan::{Cancel, Container, Engine, Kind, Progress, RemoveOptions, RunOptions, Status, Stdio, StopOptions, Tie};
@@ -9,10 +10,11 @@ use super::{attach, each};
 use crate::cli::StartArgs;
 use crate::fail::{Fail, Outcome, ended};
 use crate::flags::{CreateArgs, RunArgs, StdStream};
-use crate::keys::{DETACH_KEYS, Keys};
+use crate::keys::Keys;
 use crate::output;
 use crate::progress;
 use crate::readers;
+use crate::relay::{self, Ending, Streams};
 use crate::signals::Forwarder;
 use crate::terminal::{self, Raw};
 
@@ -39,14 +41,18 @@ fn detached(engine: &Engine, args: &RunArgs, options: &RunOptions, cidfile: Opti
 }
 
 fn attached(engine: &Engine, args: &RunArgs, options: RunOptions, cidfile: Option<CidFile>) -> Outcome {
+    let keys = Keys::parse(&args.detach_keys).map_err(Fail::usage)?;
     let stdio = streams(&args.attach, args.create.interactive(), options.tty)?;
     let forwarder = take_signals(args.sig_proxy)?;
     let mut progress = progress::choose(args.create.quiet);
-    let (container, _raw) = match options.tty && stdio.stdin.is_some() {
-        true => in_terminal(engine, &options, &stdio, &mut *progress, &forwarder.cancel)?,
-        false => (engine.spawn(&options, &stdio, &mut *progress, &forwarder.cancel).map_err(Fail::running)?, None),
-    };
-    cidfile.map_or(Ok(()), |file| file.write(container.id()))?;
+    let write_id = |id: &str| cidfile.map_or(Ok(()), |file| file.write(id));
+    if options.tty && stdio.stdin.is_some() {
+        let (container, seat) = in_terminal(engine, &options, &stdio, &mut *progress, &forwarder.cancel)?;
+        write_id(container.id())?;
+        return seat.stay(&container, keys, &forwarder);
+    }
+    let container = engine.spawn(&options, &stdio, &mut *progress, &forwarder.cancel).map_err(Fail::running)?;
+    write_id(container.id())?;
     accompany(&container, &stdio, &forwarder)
 }
 
@@ -57,10 +63,10 @@ fn in_terminal(
     stdio: &Stdio,
     progress: &mut dyn Progress,
     cancel: &Cancel,
-) -> Result<(Container, Option<Raw>), Fail> {
+) -> Result<(Container, Seat), Fail> {
     let container = engine.create(options, progress, cancel).map_err(Fail::running)?;
-    match start_raw(&container, stdio, cancel) {
-        Ok(raw) => Ok((container, Some(raw))),
+    match Seat::take(&container, stdio, cancel) {
+        Ok(seat) => Ok((container, seat)),
         Err(fail) => {
             let _ = container.remove(&RemoveOptions { force: true, volumes: true });
             Err(fail)
@@ -68,10 +74,49 @@ fn in_terminal(
     }
 }
 
-fn start_raw(container: &Container, stdio: &Stdio, cancel: &Cancel) -> Result<Raw, Fail> {
-    let raw = Raw::enter().map_err(|e| Fail::usage(format_args!("set the terminal: {e}")))?;
-    container.start(stdio, cancel).map_err(Fail::running)?;
-    Ok(raw)
+/// Our terminal in front of a container that has one. What is typed passes through here, for the keys that detach, and so
+/// does the output: who has detached gets no more of it.
+struct Seat {
+    raw: Raw,
+    out: Option<OwnedFd>,
+}
+
+impl Seat {
+    /// Starts the container.
+    fn take(container: &Container, stdio: &Stdio, cancel: &Cancel) -> Result<Seat, Fail> {
+        let raw = Raw::enter().map_err(|e| Fail::usage(format_args!("set the terminal: {e}")))?;
+        let (out, theirs) = terminal::pair()?;
+        // All output from the first byte on; the input is joined once it runs, so that it outlives us.
+        let stdout = stdio.stdout.map(|_| theirs.as_raw_fd());
+        container.start(&Stdio { stdout, ..Stdio::default() }, cancel).map_err(Fail::running)?;
+        Ok(Seat { raw, out: stdout.map(|_| out) })
+    }
+
+    /// Stays with it to its end, or until the keys are typed.
+    fn stay(self, container: &Container, keys: Keys, forwarder: &Forwarder) -> Outcome {
+        forwarder.aim(Arc::new(container.clone()));
+        let mut joined = match container.attach(true, &Cancel::new()) {
+            Ok(joined) => Some(joined),
+            // It has ended meanwhile, and its output lies in the pipe.
+            Err(error) if matches!(error.kind(), Kind::Conflict | Kind::NotFound) => None,
+            Err(error) => return Err(Fail::running(error)),
+        };
+        let to = joined.as_mut().and_then(|joined| {
+            drop((joined.take_stdout(), joined.take_stderr()));
+            joined.take_stdin()
+        });
+        let waited = container.clone();
+        let wait = move || {
+            let _joined = joined;
+            waited.wait(None, &Cancel::new())
+        };
+        let ending = relay::until_end(Streams { to, out: self.out, err: None, keys: Some(keys) }, wait)?;
+        drop(self.raw);
+        match ending {
+            Ending::Ended(exit) => Ok(ended(&exit.map_err(Fail::running)?)),
+            Ending::Detached => Ok(0),
+        }
+    }
 }
 
 /// Stays with a running container to its end, or until it writes what nobody reads any more.
@@ -117,7 +162,7 @@ fn streams(attach: &[StdStream], interactive: bool, tty: bool) -> Result<Stdio, 
 }
 
 pub fn create(engine: &Engine, args: &CreateArgs) -> Outcome {
-    let options = args.create.options()?;
+    let options = RunOptions { interactive: args.create.interactive(), ..args.create.options()? };
     let cidfile = args.create.cidfile.as_deref().map(CidFile::open).transpose()?;
     let mut progress = progress::choose(args.create.quiet);
     let container = engine.create(&options, &mut *progress, &Cancel::new())?;
@@ -130,7 +175,7 @@ pub fn start(engine: &Engine, args: &StartArgs) -> Outcome {
     let names = &args.names.containers;
     match (args.attach || args.interactive, names.as_slice()) {
         (false, _) => each(names, |name| start_detached(&engine.container(name)?).map(|()| Some(name.to_owned()))),
-        (true, [name]) => start_attached(engine, name, args.interactive),
+        (true, [name]) => start_attached(engine, name, args),
         (true, _) => Err(Fail::usage("only one container can be started attached")),
     }
 }
@@ -143,19 +188,20 @@ fn start_detached(container: &Container) -> sampan::Result<()> {
     }
 }
 
-fn start_attached(engine: &Engine, name: &str, interactive: bool) -> Outcome {
+fn start_attached(engine: &Engine, name: &str, args: &StartArgs) -> Outcome {
+    let (keys, interactive) = (Keys::parse(&args.detach_keys).map_err(Fail::usage)?, args.interactive);
     let container = engine.container(name)?;
     let info = container.inspect()?;
     let tty = info.options.tty;
     if info.status == Status::Running {
-        return attach::join(&container, interactive, tty, true, &Keys::parse(DETACH_KEYS).map_err(Fail::usage)?);
+        return attach::join(&container, interactive, tty, true, &keys);
     }
     let stdio = streams(&[], interactive, tty)?;
     let forwarder = take_signals(true)?;
-    let _raw = match tty && interactive {
-        true => Some(start_raw(&container, &stdio, &forwarder.cancel)?),
-        false => container.start(&stdio, &forwarder.cancel).map(|()| None).map_err(Fail::running)?,
-    };
+    if tty && interactive {
+        return Seat::take(&container, &stdio, &forwarder.cancel)?.stay(&container, keys, &forwarder);
+    }
+    container.start(&stdio, &forwarder.cancel).map_err(Fail::running)?;
     accompany(&container, &stdio, &forwarder)
 }
 

@@ -34,6 +34,9 @@ pub struct RunArgs {
     /// Forward signals to the container
     #[arg(long, value_name = "BOOL", default_value = "true", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = ArgAction::Set, value_parser = truth)]
     pub sig_proxy: bool,
+    /// Keys that leave the container running and end this command, in a terminal
+    #[arg(long, value_name = "KEYS", default_value = "ctrl-p,ctrl-q")]
+    pub detach_keys: String,
     /// Print what would be done, as JSON, and do nothing
     #[arg(long)]
     pub dry_run: bool,

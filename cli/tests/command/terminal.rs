@@ -9,6 +9,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::{Winsize, openpty};
 use nix::sys::termios::{LocalFlags, tcgetattr};
 
+use crate::common::until;
 use crate::host::Host;
 
 nix::ioctl_write_ptr_bad!(set_window_size, nix::libc::TIOCSWINSZ, Winsize);
@@ -163,6 +164,51 @@ fn a_shell_in_a_running_container() {
     seat.until("xterm");
     assert_eq!(seat.code(), 5);
     assert!(!seat.is_raw(), "the terminal is left as it was");
+}
+
+#[test]
+fn keys_leave_a_container_running_and_what_is_typed_later_reaches_it() {
+    let script = ["sh", "-c", "echo first; while read a; do echo got $a; done"];
+    for at_once in [true, false] {
+        let host = Host::new();
+        let run = [&["run", "-it", "--name", "c", "box"], &script[..]].concat();
+        let run = match at_once {
+            true => run,
+            false => {
+                host.ok(&[&["create", "-it", "--name", "c", "box"], &script[..]].concat());
+                vec!["start", "-a", "-i", "c"]
+            }
+        };
+        let mut seat = Seat::take(&host, &run);
+        seat.until("first");
+        seat.type_in("one\n");
+        seat.until("got one");
+        seat.type_in("\x10\x11");
+        assert_eq!(seat.code(), 0);
+        assert!(!seat.is_raw(), "the terminal is left as it was");
+        assert_eq!(host.ok(&["inspect", "-f", "{{.status}}", "c"]), "running");
+        let mut seat = Seat::take(&host, &["attach", "--detach-keys", "ctrl-x", "c"]);
+        // What is typed before belongs to nobody yet.
+        until("the terminal was never taken", || seat.is_raw());
+        seat.type_in("two\n");
+        seat.until("got two");
+        seat.type_in("\x18");
+        assert_eq!(seat.code(), 0);
+    }
+}
+
+#[test]
+fn other_keys_and_none() {
+    let host = Host::new();
+    let script = "echo ready; read a; echo got $a; exit 4";
+    let mut seat = Seat::take(&host, &["run", "--rm", "-it", "--detach-keys", "", "box", "sh", "-c", script]);
+    seat.until("ready");
+    seat.type_in("\x16\x10\x16\x11x\n");
+    seat.until("got \x10\x11x");
+    assert_eq!(seat.code(), 4);
+    let refused = host.run(&["run", "--rm", "--detach-keys", "ab", "box", "true"]);
+    assert_eq!(refused.code, 125);
+    assert!(refused.stderr.contains("is not a key"), "{refused:?}");
 }
 
 #[test]

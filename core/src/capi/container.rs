@@ -4,6 +4,7 @@ use std::ffi::{CString, c_char};
 use std::ptr;
 
 use super::arena::c_text;
+use super::attach::sampan_attachment;
 use super::boundary::{boxed, entry, entry_to, kept, reference, text, unbox};
 use super::cancel::{sampan_cancel, token};
 use super::convert::{options, record};
@@ -292,6 +293,26 @@ pub unsafe extern "C" fn sampan_container_exec_start(
     };
     // SAFETY: as the header says.
     unsafe { entry_to(out, err, start) }
+}
+
+/// Joins its streams as they are from now on, its input among them when `interactive`. `cancel` may be NULL.
+///
+/// Free the handle with `sampan_attachment_free`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sampan_container_attach(
+    container: *const sampan_container,
+    interactive: bool,
+    cancel: *const sampan_cancel,
+    out: *mut *mut sampan_attachment,
+    err: *mut *mut sampan_error,
+) -> i32 {
+    // SAFETY: as the header says.
+    let attach = || unsafe {
+        let attachment = self::container(container)?.attach(interactive, &token(cancel))?;
+        Ok(boxed(sampan_attachment::new(attachment)))
+    };
+    // SAFETY: as the header says.
+    unsafe { entry_to(out, err, attach) }
 }
 
 /// Sets the size of its terminal.

@@ -8,6 +8,7 @@ const _: () = {
     const fn moved<T: Send>() {}
     shared::<Handle<crate::api::Engine>>();
     shared::<Handle<crate::api::Container>>();
+    shared::<super::attach::sampan_attachment>();
     shared::<super::exec::sampan_exec>();
     shared::<crate::cancel::Cancel>();
     moved::<Handle<crate::api::EventStream>>();

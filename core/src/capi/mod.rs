@@ -6,6 +6,7 @@
 #![allow(non_camel_case_types, missing_docs)]
 
 mod arena;
+mod attach;
 mod boundary;
 mod cancel;
 mod container;

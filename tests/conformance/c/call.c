@@ -314,23 +314,46 @@ static void read_stream(int file, const char *path) {
     set_bytes(path, text.bytes, text.len);
 }
 
+static bool write_input(struct call *c, int in) {
+    uint8_t *bytes;
+    size_t len;
+    if (in < 0) return true;
+    bool written = unescape(c->input ? c->input : "", &bytes, &len) && write(in, bytes, len) == (ssize_t)len;
+    close(in);
+    return written;
+}
+
+static void read_streams(struct call *c, int out, int errors) {
+    const char *stdout_path = format("%s.stdout", c->result), *stderr_path = format("%s.stderr", c->result);
+    read_stream(out, stdout_path);
+    read_stream(errors, stderr_path);
+}
+
 static int32_t do_exec_start(struct call *c, sampan_error **err) {
     sampan_exec *exec;
     int32_t code = sampan_container_exec_start(c->container, c->options, c->cancel, &exec, err);
     if (code) return code;
-    int in = sampan_exec_take_stdin(exec);
-    uint8_t *bytes;
-    size_t len;
-    if (in >= 0 && (!unescape(c->input ? c->input : "", &bytes, &len) || write(in, bytes, len) != (ssize_t)len)) code = -1;
-    if (in >= 0) close(in);
-    const char *stdout_path = format("%s.stdout", c->result), *stderr_path = format("%s.stderr", c->result);
-    read_stream(sampan_exec_take_stdout(exec), stdout_path);
-    read_stream(sampan_exec_take_stderr(exec), stderr_path);
+    if (!write_input(c, sampan_exec_take_stdin(exec))) code = -1;
+    read_streams(c, sampan_exec_take_stdout(exec), sampan_exec_take_stderr(exec));
     sampan_exit_status *status = NULL;
     if (!code) code = sampan_exec_wait(exec, c->cancel, &status, err);
     if (!code) tell(c->result, record_named("exit_status"), status);
     sampan_exit_status_free(status);
     sampan_exec_free(exec);
+    return code;
+}
+
+static int32_t do_attach(struct call *c, sampan_error **err) {
+    sampan_attachment *joined;
+    int32_t code = sampan_container_attach(c->container, strcmp(c->plain[0], "true") == 0, c->cancel, &joined, err);
+    if (code) return code;
+    if (!write_input(c, sampan_attachment_take_stdin(joined))) code = -1;
+    read_streams(c, sampan_attachment_take_stdout(joined), sampan_attachment_take_stderr(joined));
+    sampan_exit_status *status = NULL;
+    if (!code) code = sampan_attachment_wait(joined, c->cancel, &status, err);
+    if (!code) tell(c->result, record_named("exit_status"), status);
+    sampan_exit_status_free(status);
+    sampan_attachment_free(joined);
     return code;
 }
 
@@ -412,6 +435,7 @@ static const struct signature {
     {"resize", 2, NULL, do_resize},
     {"exec", 0, "exec_options", do_exec},
     {"exec_start", 0, "exec_options", do_exec_start},
+    {"attach", 1, NULL, do_attach},
     {"pause", 0, NULL, do_pause},
     {"unpause", 0, NULL, do_unpause},
     {"top", 0, NULL, do_top},

@@ -10,6 +10,7 @@ import { escape, unescape } from './values.mjs'
 const SIGNATURES = {
   open: [0, 'EngineOptions'],
   mkdir: [1], fifo: [1], read: [1], inspect_image: [1], container: [1], kill: [1], rename: [1], stats_stream: [1],
+  attach: [1],
   write: [2], tag: [2], resize: [2],
   info: [0], doctor: [0], images: [0], gc: [0], start: [0], wait: [0], inspect: [0],
   pull: [1, 'PullOptions'],
@@ -63,6 +64,7 @@ const OPERATIONS = {
     return { ...exit, stdout, stderr }
   },
   exec_start: (call) => call.execStart(),
+  attach: (call) => call.attach(),
   pause: ({ target, signal }) => target.pause({ signal }),
   unpause: ({ target }) => target.unpause(),
   top: ({ target }) => target.top(),
@@ -136,6 +138,17 @@ export class Call {
       return { ...(await started.wait({ signal: this.signal })), stdout, stderr }
     } finally {
       started.close()
+    }
+  }
+
+  async attach() {
+    const joined = await this.target.attach({ interactive: this.plain[0] === 'true', signal: this.signal })
+    joined.stdin?.end(unescape(this.own.input ?? ''))
+    const [stdout, stderr] = await Promise.all([joined.stdout, joined.stderr].map((stream) => stream && buffer(stream)))
+    try {
+      return { ...(await joined.wait({ signal: this.signal })), stdout, stderr }
+    } finally {
+      joined.close()
     }
   }
 

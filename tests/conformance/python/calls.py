@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 # How many plain arguments an operation takes, and its record of options.
 SIGNATURES = {
     "open": (0, "EngineOptions"),
-    **dict.fromkeys(("mkdir", "fifo", "read", "inspect_image", "container", "kill", "rename", "stats_stream"), (1, "")),
+    **dict.fromkeys(("mkdir", "fifo", "read", "inspect_image", "container", "kill"), (1, "")),
+    **dict.fromkeys(("rename", "stats_stream", "attach"), (1, "")),
     **dict.fromkeys(("write", "tag", "resize"), (2, "")),
     **dict.fromkeys(("info", "doctor", "images", "gc", "start", "wait", "inspect"), (0, "")),
     "pull": (1, "PullOptions"),
@@ -215,6 +216,15 @@ class Call:
                 started.stdin.close()
             read = [None if stream is None else stream.read() for stream in (started.stdout, started.stderr)]
             return _ended(started.wait(cancel=self.cancel), *read)
+
+    def do_attach(self) -> dict[str, Any]:
+        joined = self.target.attach(interactive=self.plain[0] == "true", text=False, cancel=self.cancel)
+        with joined:
+            if joined.stdin is not None:
+                joined.stdin.write(unescape(self.own.get("input", "")))
+                joined.stdin.close()
+            read = [None if stream is None else stream.read() for stream in (joined.stdout, joined.stderr)]
+            return _ended(joined.wait(cancel=self.cancel), *read)
 
     def do_pause(self) -> None:
         self.target.pause(cancel=self.cancel)

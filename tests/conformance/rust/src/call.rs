@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use anyhow::{Context, Result, bail};
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
-use sampan::{Cancel, Container, ContainerStats, Engine, EngineEvent, Error, Event, Stdio, Stream};
+use sampan::{Cancel, Container, ContainerStats, Engine, EngineEvent, Error, Event, ExitStatus, Stdio, Stream};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -25,7 +25,9 @@ pub enum Answer {
 fn signature(operation: &str) -> Result<(usize, &'static str)> {
     Ok(match operation {
         "open" => (0, "EngineOptions"),
-        "mkdir" | "fifo" | "read" | "inspect_image" | "container" | "kill" | "rename" | "stats_stream" => (1, ""),
+        "mkdir" | "fifo" | "read" | "inspect_image" | "container" | "kill" | "rename" | "stats_stream" | "attach" => {
+            (1, "")
+        }
         "write" | "tag" | "resize" => (2, ""),
         "info" | "doctor" | "images" | "gc" | "start" | "wait" | "inspect" => (0, ""),
         "pull" => (1, "PullOptions"),
@@ -183,6 +185,7 @@ impl<'w> Call<'w> {
             "remove" => nothing(container.remove(&self.options()?)),
             "exec" => self.value(container.exec(&self.options()?, cancel), "ExecOutput"),
             "exec_start" => answer(self.exec_start(container)?, Bound::Value),
+            "attach" => answer(self.attach(container)?, Bound::Value),
             "pause" => nothing(container.pause(cancel)),
             "unpause" => nothing(container.unpause()),
             "top" => self.value(container.top(), "list<ProcessInfo>"),
@@ -235,12 +238,20 @@ impl<'w> Call<'w> {
         if let Some(stdin) = started.take_stdin() {
             File::from(stdin).write_all(&unescape(self.own.get("input").map_or("", String::as_str))?)?;
         }
-        let (stdout, stderr) = (read_all(started.take_stdout())?, read_all(started.take_stderr())?);
-        Ok(started.wait(&self.cancel).map(|exit| {
-            let number = |n: i32| Value::Text(n.to_string());
-            let signal = exit.signal.map_or(Value::None, number);
-            Value::record([("code", number(exit.code)), ("signal", signal), ("stdout", stdout), ("stderr", stderr)])
-        }))
+        let read = [read_all(started.take_stdout())?, read_all(started.take_stderr())?];
+        Ok(started.wait(&self.cancel).map(|exit| ended(&exit, read)))
+    }
+
+    fn attach(&self, container: &Container) -> Result<sampan::Result<Value>> {
+        let mut joined = match container.attach(self.plain[0].parse()?, &self.cancel) {
+            Ok(joined) => joined,
+            Err(error) => return Ok(Err(error)),
+        };
+        if let Some(stdin) = joined.take_stdin() {
+            File::from(stdin).write_all(&unescape(self.own.get("input").map_or("", String::as_str))?)?;
+        }
+        let read = [read_all(joined.take_stdout())?, read_all(joined.take_stderr())?];
+        Ok(joined.wait(&self.cancel).map(|exit| ended(&exit, read)))
     }
 
     fn readings(&self, container: &Container) -> Result<sampan::Result<Vec<ContainerStats>>> {
@@ -295,6 +306,12 @@ fn read_all(stream: Option<OwnedFd>) -> Result<Value> {
         Err(e) if e.raw_os_error() != Some(nix::libc::EIO) => Err(e.into()),
         _ => Ok(Value::Text(escape(&bytes))),
     }
+}
+
+fn ended(exit: &ExitStatus, [stdout, stderr]: [Value; 2]) -> Value {
+    let number = |n: i32| Value::Text(n.to_string());
+    let signal = exit.signal.map_or(Value::None, number);
+    Value::record([("code", number(exit.code)), ("signal", signal), ("stdout", stdout), ("stderr", stderr)])
 }
 
 fn answer<T>(result: sampan::Result<T>, bind: impl FnOnce(T) -> Bound) -> Result<Answer> {
