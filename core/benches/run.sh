@@ -34,9 +34,7 @@ if [ -z "${SAMPAN_BENCH_LIB:-}" ]; then
   export SAMPAN_BENCH_LIB
 fi
 if [ -z "${SAMPAN_BENCH_WHEEL:-}" ]; then
-  quietly python3 -m venv "$scratch/maturin"
-  quietly "$scratch/maturin/bin/pip" install maturin
-  quietly "$scratch/maturin/bin/maturin" build --release --manifest-path bindings-python/Cargo.toml --out "$scratch/wheel"
+  quietly bash packaging/wheel.sh "$scratch/wheel"
   SAMPAN_BENCH_WHEEL=$(echo "$scratch"/wheel/*.whl)
   export SAMPAN_BENCH_WHEEL
 fi

@@ -18,6 +18,7 @@ mod pipe;
 mod reader;
 mod sidecar;
 mod sparse;
+mod spill;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -40,7 +41,7 @@ use crate::cancel::Cancel;
 use crate::error::{Context, Error, Kind, Result};
 use crate::id::Digest;
 
-pub use self::owners::owed;
+pub use self::owners::{Owed, owed};
 pub use self::sidecar::SIDECAR;
 
 /// The directory of the layer's files, within the staging directory; overlayfs's `lowerdir`.

@@ -8,8 +8,8 @@ use tar::{EntryType, Header};
 
 use crate::cancel::Cancel;
 use crate::error::{Error, Result};
-use crate::layer::owners::Owed;
-use crate::layer::{Compression, FILES, Form, SIDECAR, UnpackOptions, Unpacked, owed, unpack};
+use crate::layer::owners::{BATCH, Debts, Owed};
+use crate::layer::{Compression, FILES, Form, SIDECAR, UnpackOptions, Unpacked, unpack};
 
 pub const MTIME: u64 = 1_000_000_007;
 
@@ -156,7 +156,14 @@ impl Outcome {
     }
 
     pub fn owed(&self) -> Owed {
-        owed(std::fs::File::open(self.outer.path().join("staging")).unwrap().as_fd()).unwrap()
+        self.owed_by(BATCH).next().unwrap_or_default()
+    }
+
+    /// What is owed when so many bytes of the sidecar are read at once.
+    pub fn owed_by(&self, batch: usize) -> impl Iterator<Item = Owed> {
+        let staging = std::fs::File::open(self.outer.path().join("staging")).unwrap();
+        let mut debts = Debts::open(staging.as_fd(), batch).unwrap();
+        std::iter::from_fn(move || debts.next().unwrap())
     }
 
     pub fn sidecar(&self) -> Vec<String> {

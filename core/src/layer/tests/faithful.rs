@@ -229,6 +229,17 @@ fn owners_to_give_are_those_of_files_that_are_there() {
     out.done();
     let owners = out.owed().owners.into_iter().map(|o| (String::from_utf8(o.path).unwrap(), o.uid)).collect::<Vec<_>>();
     assert_eq!(owners, [(".".into(), 4), ("real/f".into(), 5), ("real/through".into(), 6)]);
+    // Read some at a time, what is given last is the same, and root's files are root's again.
+    let mut given = std::collections::BTreeMap::new();
+    let batches: Vec<_> = out.owed_by(1).collect();
+    assert!(batches.len() > 3);
+    batches
+        .into_iter()
+        .flat_map(|b| b.owners)
+        .for_each(|o| drop(given.insert(String::from_utf8(o.path).unwrap(), o.uid)));
+    assert_eq!((given["gone"], given["linked"]), (0, 0));
+    given.retain(|_, uid| *uid != 0);
+    assert_eq!(given.into_iter().collect::<Vec<_>>(), owners);
 }
 
 #[test]

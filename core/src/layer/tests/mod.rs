@@ -6,5 +6,6 @@ mod damage;
 mod faithful;
 mod hostile;
 mod measure;
+mod memory;
 mod nested;
 mod peers;

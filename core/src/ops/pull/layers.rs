@@ -15,10 +15,11 @@ use crate::cancel::Cancel;
 use crate::error::{Context, Error, Kind, Result};
 use crate::fs;
 use crate::id::{Digest, Name};
-use crate::launch;
+use crate::launch::{self, HelperSource};
 use crate::layer::{self, Compression, UnpackOptions, Unpacked, Whiteouts};
 use crate::lock::{Lock, Mode, Wait};
 use crate::paths::Paths;
+use crate::plan::launch::IdMap;
 use crate::progress::{Event, Progress};
 use crate::registry::{Client, Descriptor};
 use crate::store::tmp::Temp;
@@ -227,18 +228,15 @@ impl Team<'_> {
     fn give_owners(&self, staged: &Temp, job: &Job) -> Result<()> {
         let Some((map, helper)) = &self.pull.owners else { return Ok(()) };
         use std::os::fd::AsFd;
-        let owed = layer::owed(fs::open_dir(staged.path())?.as_fd())?;
-        if owed.owners.is_empty() && owed.capabilities.is_empty() {
-            return Ok(());
-        }
-        let owners: Vec<_> = owed.owners.into_iter().map(|o| (o.path, o.uid, o.gid)).collect();
+        let mut debts = layer::owed(fs::open_dir(staged.path())?.as_fd())?;
         let root = staged.path().join(layer::FILES).display().to_string();
-        launch::apply_owners(Some(map), &root, &owners, &owed.capabilities, helper).map_err(|e| match e.errno() {
-            Some(libc::EINVAL) => e.within("give files their owners", job.blob.digest.as_str()).hint(
-                "most likely the image has owners beyond the range in /etc/subuid or /etc/subgid: give this user a larger one",
-            ),
-            _ => e.within("give files their owners", job.blob.digest.as_str()),
-        })
+        while let Some(owed) = debts.next()? {
+            self.abort.check("give files their owners", job.blob.digest.as_str())?;
+            if !owed.owners.is_empty() || !owed.capabilities.is_empty() {
+                give(owed, &root, map, helper, job)?;
+            }
+        }
+        Ok(())
     }
 
     /// Takes a layer off the image's bounds, which hold for all its layers together.
@@ -253,6 +251,17 @@ impl Team<'_> {
             .because("the image unpacks to more than allowed")
             .hint("raise max_unpacked_bytes or max_entries if the image is trusted"))
     }
+}
+
+/// Gives some files of a layer their owners.
+fn give(owed: layer::Owed, root: &str, map: &IdMap, helper: &HelperSource, job: &Job) -> Result<()> {
+    let owners: Vec<_> = owed.owners.into_iter().map(|o| (o.path, o.uid, o.gid)).collect();
+    launch::apply_owners(Some(map), root, &owners, &owed.capabilities, helper).map_err(|e| match e.errno() {
+        Some(libc::EINVAL) => e.within("give files their owners", job.blob.digest.as_str()).hint(
+            "most likely the image has owners beyond the range in /etc/subuid or /etc/subgid: give this user a larger one",
+        ),
+        _ => e.within("give files their owners", job.blob.digest.as_str()),
+    })
 }
 
 /// By the media type's suffix: OCI's `+gzip` and Docker's `.gzip`.

@@ -1,7 +1,10 @@
 //! Makes files of entries. Every name is used relative to a directory's descriptor, every last part
 //! without following it, so nothing outside the layer's root can be touched.
 
-use std::ffi::CString;
+mod attributes;
+mod finish;
+mod whiteouts;
+
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -14,17 +17,17 @@ use nix::sys::stat::{
     FchmodatFlags, Mode, SFlag, UtimensatFlags, fchmod, fchmodat, fstat, futimens, makedev, mkdirat, mknodat, utimensat,
 };
 use nix::sys::time::TimeSpec;
-use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fchownat, getegid, geteuid, linkat, symlinkat, unlinkat};
+use nix::unistd::{Gid, Uid, fchown, fchownat, getegid, geteuid, linkat, symlinkat};
 
-use super::dirs::{Final, Note, Notes};
-use super::entry::{Entry, EntryKind, Meta, invalid, shown};
-use super::name::{self, Meaning};
-use super::pipe::too_large;
-use super::reader::TarReader;
-use super::sidecar::Sidecar;
-use super::tree::{self, Dir, Failure, Implied, Missing, Tree, WORKING_MODE, is_a, is_whiteout};
-use super::{FILES, Form, UnpackOptions, Whiteouts, xattr};
 use crate::error::{Context, Error, Result};
+use crate::layer::dirs::{Note, Notes};
+use crate::layer::entry::{Entry, EntryKind, Meta, invalid, shown};
+use crate::layer::name::{self, Meaning};
+use crate::layer::pipe::too_large;
+use crate::layer::reader::TarReader;
+use crate::layer::sidecar::Sidecar;
+use crate::layer::tree::{self, Dir, Failure, Implied, Missing, Tree, WORKING_MODE, is_a, is_whiteout};
+use crate::layer::{FILES, Form, UnpackOptions, Whiteouts, xattr};
 
 /// Blocks of the usual file systems.
 const DISK_BLOCK: u64 = 4096;
@@ -91,8 +94,8 @@ impl Extractor {
     pub fn new(into: BorrowedFd<'_>, options: &UnpackOptions, exact_modes: bool) -> Result<Self> {
         let own = (geteuid().as_raw(), getegid().as_raw());
         let root = make_root(into, own.1).context("unpack layer", "")?;
-        let mut notes = Notes::default();
-        notes.push(b"", Note::Implied);
+        let mut notes = Notes::new(into).context("unpack layer", "")?;
+        notes.push(b"", Note::Implied).context("unpack layer", "")?;
         Ok(Extractor {
             tree: Tree::new(root),
             notes,
@@ -129,7 +132,7 @@ impl Extractor {
         let mut implied: Vec<Implied> = Vec::new();
         let dir = self.tree.dir(path, Missing::Make, &mut implied).map_err(|e| refused(path, e))?;
         for new in implied {
-            self.made_directory(&new.path, Note::Implied);
+            self.made_directory(&new.path, Note::Implied)?;
             if new.opaque {
                 self.mark_opaque(&new.path)?;
             }
@@ -140,7 +143,7 @@ impl Extractor {
     fn root(&mut self, entry: &Entry) -> Result<()> {
         match entry.kind {
             EntryKind::Directory => {
-                self.notes.push(b"", Note::Changed(entry.meta));
+                self.note(b"", Note::Changed(entry.meta))?;
                 self.tell_owner(b"", entry)
             }
             _ => Err(invalid(&entry.name, "the root would become something else than a directory")),
@@ -316,7 +319,7 @@ impl Extractor {
     fn directory(&mut self, at: &Place<'_>, entry: &Entry) -> Result<()> {
         let path = at.path();
         match mkdirat(&at.dir.fd, at.name, WORKING_MODE) {
-            Ok(()) => self.made_directory(&path, Note::Made(entry.meta)),
+            Ok(()) => self.made_directory(&path, Note::Made(entry.meta))?,
             Err(Errno::EEXIST) => self.directory_again(at, &path, entry)?,
             Err(errno) => return Err(at.failed(errno)),
         }
@@ -332,175 +335,24 @@ impl Extractor {
     fn directory_again(&mut self, at: &Place<'_>, path: &[u8], entry: &Entry) -> Result<()> {
         let there = tree::stat(at.dir.fd.as_fd(), at.name).map_err(|e| at.failed(e))?;
         if is_a(&there, SFlag::S_IFDIR) {
-            self.notes.push(path, Note::Changed(entry.meta));
-            return Ok(());
+            return self.note(path, Note::Changed(entry.meta));
         }
         self.clear(at)?;
         mkdirat(&at.dir.fd, at.name, WORKING_MODE).map_err(|e| at.failed(e))?;
-        self.made_directory(path, Note::Made(entry.meta));
+        self.made_directory(path, Note::Made(entry.meta))?;
         match is_whiteout(&there) {
             true => self.mark_opaque(path),
             false => Ok(()),
         }
     }
 
-    fn made_directory(&mut self, path: &[u8], note: Note) {
-        self.notes.push(path, note);
+    fn made_directory(&mut self, path: &[u8], note: Note) -> Result<()> {
         self.outcome.size_on_disk += DISK_BLOCK;
+        self.note(path, note)
     }
 
-    // ── Whiteouts ────────────────────────────────────────────────────────────────────────────────
-
-    fn whiteout(&mut self, at: &Place<'_>) -> Result<()> {
-        match mknodat(&at.dir.fd, at.name, SFlag::S_IFCHR, Mode::empty(), 0) {
-            Ok(()) => self.whiteouts_are(Whiteouts::Native),
-            Err(Errno::EEXIST) => return self.whiteout_of_own(at),
-            Err(errno) if xattr::impossible(errno) || errno == Errno::EINVAL => self.whiteout_by_attribute(at)?,
-            Err(errno) => return Err(at.failed(errno)),
-        }
-        self.sidecar.whiteout(&at.path()).context("unpack layer", "")
-    }
-
-    /// A whiteout hides only what is below, whichever comes first: a file of this layer stays, and hides it
-    /// anyway; a directory must not be merged.
-    fn whiteout_of_own(&mut self, at: &Place<'_>) -> Result<()> {
-        let there = tree::stat(at.dir.fd.as_fd(), at.name).map_err(|e| at.failed(e))?;
-        match is_a(&there, SFlag::S_IFDIR) {
-            true => self.mark_opaque(&at.path()),
-            false => Ok(()),
-        }
-    }
-
-    fn whiteout_by_attribute(&mut self, at: &Place<'_>) -> Result<()> {
-        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let mode = Mode::S_IRUSR | Mode::S_IWUSR;
-        let fd = openat(&at.dir.fd, at.name, flags, mode).map_err(|e| at.failed(e))?;
-        match xattr::set(fd.as_fd(), &self.overlay("whiteout"), b"y") {
-            Ok(()) => {
-                self.notes.push(&at.dir.path, Note::HoldsWhiteouts);
-                self.whiteouts_are(Whiteouts::Attributes);
-                Ok(())
-            }
-            Err(errno) if xattr::impossible(errno) => {
-                self.whiteouts_are(Whiteouts::RecordedOnly);
-                unlinkat(&at.dir.fd, at.name, UnlinkatFlags::NoRemoveDir).map_err(|e| at.failed(e))
-            }
-            Err(errno) => Err(at.failed(errno)),
-        }
-    }
-
-    fn opaque(&mut self, path: &[u8]) -> Result<()> {
-        let dir = self.parent(path)?;
-        self.mark_opaque(&dir.path)
-    }
-
-    fn mark_opaque(&mut self, path: &[u8]) -> Result<()> {
-        self.notes.push(path, Note::Opaque);
-        self.outcome.opaque_root |= path.is_empty();
-        self.sidecar.opaque(path).context("unpack layer", "")
-    }
-
-    fn whiteouts_are(&mut self, how: Whiteouts) {
-        self.outcome.whiteouts = self.outcome.whiteouts.max(how);
-    }
-
-    fn overlay(&self, what: &str) -> CString {
-        CString::new(format!("{}.overlay.{what}", self.form.class())).unwrap_or_default()
-    }
-
-    // ── Attributes and owners ────────────────────────────────────────────────────────────────────
-
-    /// Sets what an image may set. The rest is dropped: labels of another host's policy, ACLs in its ids,
-    /// and above all overlay's own attributes.
-    fn attributes(&mut self, fd: BorrowedFd<'_>, path: &[u8], entry: &Entry) -> Result<()> {
-        for (name, value) in &entry.xattrs {
-            match name.as_slice() {
-                b"security.capability" => self.capability(fd, path, value)?,
-                name if name.starts_with(b"user.") && !name.starts_with(b"user.overlay.") => {
-                    self.attribute(fd, path, name, value)?;
-                }
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    fn attribute(&self, fd: BorrowedFd<'_>, path: &[u8], name: &[u8], value: &[u8]) -> Result<()> {
-        let name = CString::new(name).map_err(|_| invalid(path, "an attribute's name contains a NUL byte"))?;
-        match xattr::set(fd, &name, value) {
-            // The file system has none (NFS, an older tmpfs): as in Docker, the image does without.
-            Err(errno) if !xattr::impossible(errno) => Err(failed(path, errno)),
-            _ => Ok(()),
-        }
-    }
-
-    fn capability(&mut self, fd: BorrowedFd<'_>, path: &[u8], value: &[u8]) -> Result<()> {
-        if self.form.has_owners() {
-            match xattr::set(fd, c"security.capability", value) {
-                Ok(()) => return Ok(()),
-                Err(errno) if xattr::impossible(errno) => {}
-                Err(errno) => return Err(failed(path, errno)),
-            }
-        }
-        self.sidecar.capability(path, value).context("unpack layer", "")
-    }
-
-    fn tell_owner(&mut self, path: &[u8], entry: &Entry) -> Result<()> {
-        let told = (entry.meta.uid, entry.meta.gid) != (0, 0) || self.replaced;
-        match told && !self.form.has_owners() {
-            true => self.sidecar.owner(path, entry.kind, &entry.meta).context("unpack layer", ""),
-            false => Ok(()),
-        }
-    }
-
-    // ── The end ──────────────────────────────────────────────────────────────────────────────────
-
-    /// Finishes directories and sidecar.
-    pub fn finish(mut self) -> Result<Outcome> {
-        let notes = std::mem::take(&mut self.notes);
-        notes.finish(|dir| self.finish_directory(&dir))?;
-        self.sidecar.finish().context("unpack layer", "")?;
-        Ok(self.outcome)
-    }
-
-    fn finish_directory(&mut self, dir: &Final<'_>) -> Result<()> {
-        let fd = match self.tree.reopen(dir.path) {
-            // Replaced by a later entry.
-            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => return Ok(()),
-            other => other.map_err(|e| failed(dir.path, e))?,
-        };
-        self.mark(fd.as_fd(), dir)?;
-        self.dress_directory(fd.as_fd(), dir)
-    }
-
-    fn mark(&mut self, fd: BorrowedFd<'_>, dir: &Final<'_>) -> Result<()> {
-        let value: &[u8] = match (dir.opaque, dir.holds_whiteouts) {
-            // Overlayfs reads no such mark on a layer's root.
-            (true, _) if dir.path.is_empty() => return Ok(()),
-            (true, _) => b"y",
-            (false, true) => b"x",
-            (false, false) => return Ok(()),
-        };
-        match xattr::set(fd, &self.overlay("opaque"), value) {
-            Ok(()) => self.whiteouts_are(Whiteouts::Native),
-            Err(errno) if xattr::impossible(errno) => self.whiteouts_are(Whiteouts::RecordedOnly),
-            Err(errno) => return Err(failed(dir.path, errno)),
-        }
-        Ok(())
-    }
-
-    fn dress_directory(&self, fd: BorrowedFd<'_>, dir: &Final<'_>) -> Result<()> {
-        let place = |e| failed(dir.path, e);
-        let meta = dir.meta.unwrap_or(Meta { mode: 0o755, ..Meta::default() });
-        if self.must_chown(&meta) {
-            let ids = (Uid::from_raw(meta.uid), Gid::from_raw(meta.gid));
-            fchown(fd, Some(ids.0), Some(ids.1)).map_err(|e| chown_failed(dir.path, &meta, e))?;
-        }
-        fchmod(fd, Mode::from_bits_truncate(meta.mode)).map_err(place)?;
-        match dir.meta {
-            Some(meta) => futimens(fd, &timespec(&meta), &timespec(&meta)).map_err(place),
-            None => Ok(()),
-        }
+    fn note(&mut self, path: &[u8], note: Note) -> Result<()> {
+        self.notes.push(path, note).context("unpack layer", "")
     }
 }
 
