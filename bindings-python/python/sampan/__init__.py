@@ -22,7 +22,7 @@ try:
 except ImportError as _error:  # pragma: no cover
     raise ImportError(
         f"sampan's native module could not be loaded ({_error}): "
-        "its wheel is for x86-64 Linux with glibc 2.34 or later and CPython 3.9 or later"
+        "its wheel is for x86-64 Linux with glibc 2.28 or later and CPython 3.9 or later"
     ) from _error
 
 from . import _default, _exceptions

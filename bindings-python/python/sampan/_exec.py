@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import io
 
@@ -69,8 +68,10 @@ class Exec:
             self.kill()
         finally:
             self.close()
-        with contextlib.suppress(TimeoutError):
+        try:
             self.wait()
+        except TimeoutError:
+            pass
 
     def __repr__(self) -> str:
         return f"<Exec pid={self.pid}>"
