@@ -233,10 +233,9 @@ fn owners_to_give_are_those_of_files_that_are_there() {
     let mut given = std::collections::BTreeMap::new();
     let batches: Vec<_> = out.owed_by(1).collect();
     assert!(batches.len() > 3);
-    batches
-        .into_iter()
-        .flat_map(|b| b.owners)
-        .for_each(|o| drop(given.insert(String::from_utf8(o.path).unwrap(), o.uid)));
+    batches.into_iter().flat_map(|b| b.owners).for_each(|o| {
+        given.insert(String::from_utf8(o.path).unwrap(), o.uid);
+    });
     assert_eq!((given["gone"], given["linked"]), (0, 0));
     given.retain(|_, uid| *uid != 0);
     assert_eq!(given.into_iter().collect::<Vec<_>>(), owners);
