@@ -30,6 +30,7 @@ export type Callback = (reply: Reply) => void
 export type Fields = Record<string, unknown>
 
 export function version(): string
+export function now(): string
 
 export class Cancel {
   cancel(): void

@@ -1,6 +1,6 @@
 /** What happens in a store as an asynchronous iterable. */
 
-import type * as native from '../native.cjs'
+import native = require('../native.cjs')
 import { brief, long, type Abortable } from './call.js'
 import { fromFields, toFields } from './convert.js'
 import { moment } from './logs.js'
@@ -18,7 +18,7 @@ export interface EventInput extends Abortable {
 
 /** @internal The events of an engine, from this call on, however late the first of them is asked for. */
 export function eventsOf(engine: native.Engine, options: EventInput): AsyncGenerator<EngineEvent, void, void> {
-  return read(engine, { ...options, since: options.since ?? new Date() })
+  return read(engine, { ...options, since: options.since ?? native.now() })
 }
 
 async function* read(engine: native.Engine, options: EventInput): AsyncGenerator<EngineEvent, void, void> {

@@ -15,6 +15,13 @@ mod stats;
 
 use napi_derive::napi;
 
+/// Unix seconds, finer than a Date.
+#[napi]
+pub fn now() -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    format!("{}.{:09}", now.as_secs(), now.subsec_nanos())
+}
+
 #[napi]
 pub fn version() -> &'static str {
     sampan::Engine::version()

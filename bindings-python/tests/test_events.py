@@ -15,7 +15,7 @@ import sampan
 def test_what_happens_is_followed_until_it_is_closed(engine: sampan.Engine, image: str) -> None:
     heard: list[str] = []
     with engine.events(filters={"type": "container", "event": ["create", "die"]}) as events:
-        output = engine.run(image, "exit 3")
+        output = engine.run(image, ["sh", "-c", "exit 3"])
         for _ in range(2):
             event = events.next(timeout=60)
             heard.append(event["action"])
@@ -46,7 +46,7 @@ def test_asyncio_follows_from_the_call_on(store: pathlib.Path, engine: sampan.En
     async def main() -> None:
         make = sampan.AsyncEngine(store / "root", run_dir=store / "run")
         events = make.events(filters=["event=die"])
-        await make.run(image, "exit 4")
+        await make.run(image, ["sh", "-c", "exit 4"])
         event = await events.__anext__()
         assert event["attributes"]["exitCode"] == "4"
         waiting = asyncio.ensure_future(events.__anext__())
