@@ -10,7 +10,7 @@ use crate::launch::{self, word};
 use crate::passed::Passed;
 use crate::sys::{self, Errno, Fd, Forked};
 use crate::wire::{Bundle, Header, Status, Step, fd};
-use crate::{bundle_init, idmap, terminal};
+use crate::{binds, bundle_init, idmap, joined, terminal};
 
 /// What the init tells the shim, besides the words of any start.
 pub mod stage {
@@ -29,8 +29,13 @@ pub fn run(header: &Header, bundle: Bundle<'static>) -> Outcome {
     let passed = Passed::receive(&bundle.tuning)?;
     let (ours, theirs) = sys::socketpair().step(Step::Clone)?;
     let cgroup = launch.cgroup.v2.map(|dir| launch::open_cgroup(dir)).transpose()?;
-    let (pid, pidfd) = match launch::fork(launch, cgroup)? {
-        (Forked::Child, entered) => bundle_init::run(&bundle, &passed, theirs, cgroup.filter(|_| !entered)),
+    let binds = binds::make_all(launch, launch.id_map.is_some() || bundle.user.is_some())?;
+    let forked = match bundle.user {
+        Some(path) => joined::fork(launch, path, cgroup),
+        None => launch::fork(launch, cgroup),
+    };
+    let (pid, pidfd) = match forked? {
+        (Forked::Child, entered) => bundle_init::run(&bundle, &passed, binds, theirs, cgroup.filter(|_| !entered)),
         (Forked::Parent { pid, pidfd }, _) => (pid, pidfd),
     };
     let _ = sys::close(theirs);

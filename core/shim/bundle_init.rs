@@ -6,14 +6,14 @@ use crate::hooks::{self, Stage};
 use crate::launch::word;
 use crate::passed::Passed;
 use crate::scratch::Scratch;
-use crate::sys::{self, Errno, Fd};
+use crate::sys::{self, AT_FDCWD, Errno, Fd};
 use crate::user::User;
-use crate::wire::{Bundle, Step, fd};
+use crate::wire::{Bundle, Namespace, Step, fd};
 use crate::{device, exec, init, mounts, rootfs, terminal, tuning, user};
 
 /// Everything between the clone and the exec. `cgroup` is a v2 directory that the kernel did not put it into.
-pub fn run(bundle: &Bundle<'static>, passed: &Passed, sync: Fd, cgroup: Option<Fd>) -> ! {
-    let failed = match create(bundle, sync, cgroup) {
+pub fn run(bundle: &Bundle<'static>, passed: &Passed, binds: &[usize], sync: Fd, cgroup: Option<Fd>) -> ! {
+    let failed = match create(bundle, binds, sync, cgroup) {
         Ok((user, pid)) => match start(bundle, passed, sync, (&user, pid)) {
             Ok(()) => exec::run(&bundle.launch.process, user.home),
             Err(failed) => failed,
@@ -26,12 +26,16 @@ pub fn run(bundle: &Bundle<'static>, passed: &Passed, sync: Fd, cgroup: Option<F
 }
 
 /// All but what the payload may not have yet: its credentials. Returns its user, and its number outside.
-fn create(bundle: &Bundle<'static>, sync: Fd, cgroup: Option<Fd>) -> Outcome<(User, i32)> {
+fn create(bundle: &Bundle<'static>, binds: &[usize], sync: Fd, cgroup: Option<Fd>) -> Outcome<(User, i32)> {
     let launch = &bundle.launch;
     init::enter_cgroups(launch, cgroup)?;
     // A change of credentials gives what /proc has of this process to the host's root, so before that.
     init::set_score(&launch.process)?;
+    enter_time(bundle)?;
     init::become_root(launch, sync)?;
+    if bundle.user.is_some() {
+        init::take_root()?;
+    }
     let _ = sys::prctl(sys::PR_SET_DUMPABLE, 0, 0);
     let _ = sys::setsid();
     init::leave_keyring()?;
@@ -39,7 +43,7 @@ fn create(bundle: &Bundle<'static>, sync: Fd, cgroup: Option<Fd>) -> Outcome<(Us
     if let Some(name) = bundle.domainname {
         sys::setdomainname(name.to_bytes()).at(Step::DomainName, name)?;
     }
-    let (slave, pid) = make_root(bundle, sync)?;
+    let (slave, pid) = make_root(bundle, binds, sync)?;
     let user = user::find(&launch.process)?;
     init::enter_directory(&launch.process)?;
     init::connect([fd::STDIN, fd::STDOUT, fd::STDERR], slave, user.uid)?;
@@ -50,6 +54,22 @@ fn create(bundle: &Bundle<'static>, sync: Fd, cgroup: Option<Fd>) -> Outcome<(Us
     }
     exec::look_for(&launch.process)?;
     Ok((user, pid))
+}
+
+/// By the host's /proc, while that is still this process's to write. Clocks can be set only before anybody is inside.
+fn enter_time(bundle: &Bundle<'static>) -> Outcome {
+    match bundle.time {
+        Namespace::Host => Ok(()),
+        Namespace::Join(path) => init::join(path, sys::CLONE_NEWTIME),
+        Namespace::New => {
+            sys::unshare(sys::CLONE_NEWTIME).step(Step::TimeOffsets)?;
+            if !bundle.time_offsets.is_empty() {
+                let offsets = bundle.time_offsets;
+                sys::put(AT_FDCWD, c"/proc/self/timens_offsets", offsets.to_bytes()).at(Step::TimeOffsets, offsets)?;
+            }
+            init::join(c"/proc/self/ns/time_for_children", sys::CLONE_NEWTIME)
+        }
+    }
 }
 
 /// Waits for the word to start, and gives everything away that the plan does not leave.
@@ -64,7 +84,8 @@ fn start(bundle: &Bundle<'static>, passed: &Passed, sync: Fd, (user, pid): (&Use
     // Whoever started it can tell the exec from this process's death by it; what fails from here on is told besides.
     // A container's filter may deny it later.
     let _ = sys::send(fd::STATUS, &[word::READY]);
-    init::become_user(process, bundle.launch.id_map.is_some(), user, Some((passed, listener.as_ref())))
+    let mapped = bundle.launch.id_map.is_some() || bundle.user.is_some();
+    init::become_user(process, mapped, user, Some((passed, listener.as_ref())))
 }
 
 /// From here on whoever starts it is told of failures, and sees the exec by the end of the connection.
@@ -84,13 +105,13 @@ fn await_start() -> Outcome {
 }
 
 /// Builds the container's tree and enters it; returns the terminal's slave, and this process's number outside.
-fn make_root(bundle: &Bundle<'static>, sync: Fd) -> Outcome<(Option<Fd>, i32)> {
+fn make_root(bundle: &Bundle<'static>, binds: &[usize], sync: Fd) -> Outcome<(Option<Fd>, i32)> {
     let launch = &bundle.launch;
     rootfs::detach_from_host()?;
     let root = rootfs::make(&launch.rootfs)?;
     let mut scratch = Scratch::new(launch)?;
     rootfs::attach(root, &launch.rootfs)?;
-    mounts::apply_all(root, launch, &mut scratch)?;
+    mounts::apply_all(root, launch, &mut scratch, binds)?;
     bundle.devices.iter().try_for_each(|device| device::make(root, &device))?;
     mounts::symlinks(root, &launch.symlinks)?;
     let slave = if launch.process.tty { Some(terminal::make(root, sync)?) } else { None };

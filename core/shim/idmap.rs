@@ -6,7 +6,7 @@ use crate::exec;
 use crate::fail::{At, Fail, Outcome, keep};
 use crate::sys::{self, AT_FDCWD, Errno, Fd, Forked};
 use crate::text::Text;
-use crate::wire::{Extent, IdMap, List, Step, fd};
+use crate::wire::{Extent, IdMap, List, MountIdMap, Step, fd};
 
 type Lines = Text<4096>;
 
@@ -19,6 +19,32 @@ pub fn write(map: &IdMap<'static>, pid: i32) -> Outcome {
         }
         None => write_directly(map, pid),
     }
+}
+
+/// A user namespace with a mount's map, held by its descriptor alone.
+pub fn namespace(map: &MountIdMap<'static>) -> Outcome<Fd> {
+    let (ours, theirs) = sys::socketpair().step(Step::MapMount)?;
+    let forked = sys::fork(sys::CLONE_NEWUSER, None).or_else(|_| sys::fork_by_clone(sys::CLONE_NEWUSER));
+    let (pid, pidfd) = match forked.step(Step::MapMount)? {
+        Forked::Child => wait_for_end(ours, theirs),
+        Forked::Parent { pid, pidfd } => (pid, pidfd),
+    };
+    let _ = sys::close(pidfd);
+    let _ = sys::close(theirs);
+    let mut path: Text<64> = Text::new();
+    path.push(b"/proc/").dec(pid as u64).push(b"/ns/user");
+    let map = IdMap { uids: map.uids, gids: map.gids, helpers: None, of: core::marker::PhantomData };
+    let opened = write(&map, pid).and_then(|()| sys::openat(AT_FDCWD, path.c(), sys::O_RDONLY, 0).step(Step::MapMount));
+    let _ = sys::close(ours);
+    let _ = sys::wait(pid, false);
+    opened
+}
+
+/// Until the other end is closed, be it by a kill.
+fn wait_for_end(ours: Fd, theirs: Fd) -> ! {
+    let _ = sys::close(ours);
+    let _ = sys::recv(theirs, &mut [0], false);
+    sys::exit(0)
 }
 
 fn write_directly(map: &IdMap<'static>, pid: i32) -> Outcome {

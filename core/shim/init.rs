@@ -173,7 +173,7 @@ fn make_root(launch: &Launch<'static>, sync: Fd) -> Outcome<Option<Fd>> {
     let root = rootfs::make(&launch.rootfs)?;
     let mut scratch = Scratch::new(launch)?;
     rootfs::attach(root, &launch.rootfs)?;
-    mounts::apply_all(root, launch, &mut scratch)?;
+    mounts::apply_all(root, launch, &mut scratch, &[])?;
     mounts::symlinks(root, &launch.symlinks)?;
     let slave = if launch.process.tty { Some(terminal::make(root, sync)?) } else { None };
     set_sysctls(launch)?;

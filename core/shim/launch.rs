@@ -121,7 +121,11 @@ fn end(child: i32) {
 }
 
 fn fork_here(launch: &Launch<'static>, cgroup: Option<Fd>) -> Outcome<(Forked, bool)> {
-    let flags = namespaces(launch);
+    fork_with(namespaces(launch), cgroup)
+}
+
+/// With these flags of clone.
+pub fn fork_with(flags: u64, cgroup: Option<Fd>) -> Outcome<(Forked, bool)> {
     if let Ok(forked) = sys::fork(flags, cgroup) {
         return Ok((forked, cgroup.is_some()));
     }
@@ -135,7 +139,8 @@ fn fork_here(launch: &Launch<'static>, cgroup: Option<Fd>) -> Outcome<(Forked, b
     .map(|forked| (forked, false))
 }
 
-fn namespaces(launch: &Launch<'static>) -> u64 {
+/// `CLONE_NEW*` of the init's new namespaces.
+pub fn namespaces(launch: &Launch<'static>) -> u64 {
     let n = &launch.namespaces;
     let new = |which: &Namespace, flag| if *which == Namespace::New { flag } else { 0 };
     let user = if n.user { sys::CLONE_NEWUSER } else { 0 };

@@ -12,6 +12,7 @@ mod wire;
 
 mod arch;
 mod attach;
+mod binds;
 mod bundle;
 mod bundle_init;
 mod command;
@@ -30,6 +31,7 @@ mod freezer;
 mod hooks;
 mod idmap;
 mod init;
+mod joined;
 mod launch;
 mod log;
 mod log_json;

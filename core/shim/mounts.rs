@@ -12,9 +12,16 @@ use crate::text::Text;
 use crate::wire::{Launch, List, Mount, MountSource, Step};
 
 /// All of a plan, in its order.
-pub fn apply_all(root: Fd, launch: &Launch<'static>, scratch: &mut Scratch) -> Outcome {
+/// `binds` are trees that were made outside, by their mounts' places in the plan; 0 for others.
+pub fn apply_all(root: Fd, launch: &Launch<'static>, scratch: &mut Scratch, binds: &[usize]) -> Outcome {
     let mut near = Near::new();
-    let all = launch.mounts.iter().try_for_each(|mount| apply(root, &mount, scratch, &mut near));
+    let all = launch.mounts.iter().enumerate().try_for_each(|(at, mount)| {
+        let tree = binds.get(at).map(|tree| *tree as Fd).filter(|tree| *tree > 0);
+        match tree {
+            Some(tree) => finish(tree, &mount).and_then(|()| attach(root, &mount, tree, &mut near)),
+            None => apply(root, &mount, scratch, &mut near),
+        }
+    });
     near.forget();
     all
 }
@@ -41,7 +48,11 @@ fn skip(mount: &Mount<'static>, failed: Fail) -> Outcome {
 
 fn source(mount: &Mount<'static>, scratch: &mut Scratch) -> Outcome<Fd> {
     match mount.source {
-        MountSource::Fs(fstype, options) => new_fs(fstype, &options, mount.attributes).at(Step::MountFs, mount.target),
+        MountSource::Fs(fstype, options) => {
+            let tree = new_fs(fstype, &options, mount.attributes).at(Step::MountFs, mount.target)?;
+            set_below(tree, mount)?;
+            Ok(tree)
+        }
         MountSource::Bind(path, recursive) => bind(mount, path, recursive),
         MountSource::File(content, mode) => {
             let tree = scratch.file(content, mode).at(Step::Scratch, mount.target)?;
@@ -75,7 +86,7 @@ fn bind(mount: &Mount<'static>, path: &'static CStr, recursive: bool) -> Outcome
 fn set_attributes(tree: Fd, mount: &Mount<'static>, recursive: bool) -> Outcome {
     let propagation = if mount.propagation == 0 { sys::MS_PRIVATE } else { mount.propagation };
     let atime = mount.attributes & sys::MOUNT_ATTR_ATIME != 0;
-    let clear = if atime { sys::MOUNT_ATTR_ATIME } else { 0 };
+    let clear = mount.cleared | if atime { sys::MOUNT_ATTR_ATIME } else { 0 };
     let attr = MountAttr { set: mount.attributes, clear, propagation, userns_fd: 0 };
     let all = if recursive && mount.recursive_attributes { AT_RECURSIVE } else { 0 };
     sys::mount_setattr(tree, c"", AT_EMPTY_PATH | all, &attr).at(Step::MountAttributes, mount.target)?;
@@ -83,7 +94,22 @@ fn set_attributes(tree: Fd, mount: &Mount<'static>, recursive: bool) -> Outcome 
         let attr = MountAttr { propagation, ..MountAttr::default() };
         sys::mount_setattr(tree, c"", AT_EMPTY_PATH | AT_RECURSIVE, &attr).at(Step::MountAttributes, mount.target)?;
     }
-    Ok(())
+    set_below(tree, mount)
+}
+
+fn set_below(tree: Fd, mount: &Mount<'static>) -> Outcome {
+    let (set, clear) = mount.below;
+    if (set, clear) == (0, 0) {
+        return Ok(());
+    }
+    let attr = MountAttr { set, clear, ..MountAttr::default() };
+    sys::mount_setattr(tree, c"", AT_EMPTY_PATH | AT_RECURSIVE, &attr).at(Step::MountAttributes, mount.target)
+}
+
+/// What is left to do on a tree that was made outside.
+fn finish(tree: Fd, mount: &Mount<'static>) -> Outcome {
+    let recursive = matches!(mount.source, MountSource::Bind(_, true));
+    set_attributes(tree, mount, recursive)
 }
 
 fn attach(root: Fd, mount: &Mount<'static>, tree: Fd, near: &mut Near) -> Outcome {

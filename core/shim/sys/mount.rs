@@ -23,6 +23,7 @@ pub const MOUNT_ATTR_NOSUID: u64 = 2;
 pub const MOUNT_ATTR_NODEV: u64 = 4;
 pub const MOUNT_ATTR_NOEXEC: u64 = 8;
 pub const MOUNT_ATTR_ATIME: u64 = 0x70;
+pub const MOUNT_ATTR_IDMAP: u64 = 0x10_0000;
 
 pub const AT_RECURSIVE: i32 = 0x8000;
 

@@ -146,6 +146,9 @@ fn bundle(p: &BundlePlan, preserved: usize) -> Result<Vec<u8>> {
     w.option(&p.personality, |w, persona| w.u64(*persona));
     w.option(&p.console, size);
     tuning(w, &p.tuning, preserved);
+    w.option(&p.user, |w, path| w.text(path));
+    encode::namespace(w, &p.time);
+    w.text(&p.time_offsets);
     std::mem::take(w).finish()
 }
 

@@ -115,7 +115,8 @@ pub(super) fn launch_into(w: &mut Writer, p: &LaunchPlan) {
     supervise(w, &p.supervise);
 }
 
-fn namespace(w: &mut Writer, n: &Namespace) {
+/// Which namespace of one kind.
+pub(super) fn namespace(w: &mut Writer, n: &Namespace) {
     match n {
         Namespace::Host => w.u32(0),
         Namespace::New => w.u32(1),
@@ -131,9 +132,12 @@ fn namespaces(w: &mut Writer, n: &Namespaces) {
     [&n.pid, &n.net, &n.ipc, &n.uts, &n.cgroup].into_iter().for_each(|n| namespace(w, n));
 }
 
+fn extent(w: &mut Writer, e: &Extent) {
+    [e.inside, e.outside, e.length].into_iter().for_each(|n| w.u32(n));
+}
+
 /// Id maps of a user namespace.
 pub(super) fn id_map(w: &mut Writer, m: &IdMap) {
-    let extent = |w: &mut Writer, e: &Extent| [e.inside, e.outside, e.length].into_iter().for_each(|n| w.u32(n));
     w.list(&m.uids, extent);
     w.list(&m.gids, extent);
     w.option(&m.helpers, |w, (uid, gid)| {
@@ -188,6 +192,14 @@ fn mount(w: &mut Writer, m: &MountStep) {
     }
     w.text(&m.target);
     w.u64(m.attributes);
+    w.u64(m.cleared);
+    w.u64(m.below.0);
+    w.u64(m.below.1);
+    w.option(&m.id_map, |w, map| {
+        w.list(&map.uids, extent);
+        w.list(&map.gids, extent);
+        w.flag(map.recursive);
+    });
     w.flag(m.recursive_attributes);
     w.u64(m.propagation);
     w.flag(m.optional);

@@ -468,11 +468,7 @@ fn a_terminal_is_relayed_and_resized() {
         },
         target: "/dev/pts".into(),
         attributes: 0,
-        recursive_attributes: false,
-        propagation: 0,
-        optional: false,
-        fallback: None,
-        copy_up: false,
+        ..MountStep::default()
     });
     let ((stdin, to), (from, stdout)) = (pipe().unwrap(), pipe().unwrap());
     let launched = place.start(&plan, [Some(stdin), Some(stdout), None]);
@@ -522,12 +518,8 @@ fn a_new_volume_is_the_images_directory_to_the_bit() {
     plan.mounts.push(MountStep {
         source: MountSource::Bind { path: place.text("volume"), recursive: true },
         target: "/data".into(),
-        attributes: 0,
-        recursive_attributes: false,
-        propagation: 0,
-        optional: false,
-        fallback: None,
         copy_up: true,
+        ..MountStep::default()
     });
     place.run(&plan);
     for name in ["", "holes", "link", "fifo", "closed", "closed/below"] {

@@ -142,16 +142,7 @@ impl Box_ {
 }
 
 fn step(source: MountSource, target: &str, attributes: u64) -> MountStep {
-    MountStep {
-        source,
-        target: target.into(),
-        attributes,
-        recursive_attributes: false,
-        propagation: 0,
-        optional: false,
-        fallback: None,
-        copy_up: false,
-    }
+    MountStep { source, target: target.into(), attributes, ..MountStep::default() }
 }
 
 fn mount_fs(fstype: &str, target: &str, options: &[(&str, &str)]) -> MountStep {

@@ -143,8 +143,14 @@ pub enum MountSource {
     File { content: String, mode: u32 },
 }
 
+impl Default for MountSource {
+    fn default() -> Self {
+        MountSource::Bind { path: String::new(), recursive: false }
+    }
+}
+
 /// One mount.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct MountStep {
     /// What is mounted.
     pub source: MountSource,
@@ -152,6 +158,15 @@ pub struct MountStep {
     pub target: String,
     /// `MOUNT_ATTR_*` to set (`RDONLY` 1, `NOSUID` 2, `NODEV` 4, `NOEXEC` 8, `RELATIME` 0, `NOATIME` 0x10 …).
     pub attributes: u64,
+    /// `MOUNT_ATTR_*` that a source may have and the mount does not.
+    #[serde(skip_serializing_if = "is_default")]
+    pub cleared: u64,
+    /// `MOUNT_ATTR_*` to set and to clear on the mount and everything below, after those.
+    #[serde(skip_serializing_if = "is_default")]
+    pub below: (u64, u64),
+    /// Files have other owners by this mount.
+    #[serde(skip_serializing_if = "is_default")]
+    pub id_map: Option<MountIdMap>,
     /// The attributes hold for everything below too (`AT_RECURSIVE`).
     pub recursive_attributes: bool,
     /// `MS_SHARED`, `MS_SLAVE`, `MS_PRIVATE` or 0 for the default (private).
@@ -162,6 +177,21 @@ pub struct MountStep {
     pub fallback: Option<String>,
     /// Before binding an empty directory, copy what the image has at the target into it (a new volume).
     pub copy_up: bool,
+}
+
+/// Owners of files as they are, and as a mount shows them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct MountIdMap {
+    /// User ids: `inside` is the file system's, `outside` what is seen.
+    pub uids: Vec<Extent>,
+    /// Group ids.
+    pub gids: Vec<Extent>,
+    /// Of all mounts below too.
+    pub recursive: bool,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// A capability set, bit n for capability n.
@@ -210,12 +240,8 @@ pub struct Process {
     #[serde(serialize_with = "instructions")]
     pub seccomp: Option<Arc<Filter>>,
     /// `SECCOMP_FILTER_FLAG_*` of it.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_default")]
     pub seccomp_flags: u32,
-}
-
-fn is_zero(flags: &u32) -> bool {
-    *flags == 0
 }
 
 /// A program says nothing to a reader; its length does.

@@ -73,16 +73,7 @@ fn device(host: &str, inside: &str) -> MountStep {
 }
 
 fn step(source: MountSource, target: &str) -> MountStep {
-    MountStep {
-        source,
-        target: target.to_owned(),
-        attributes: 0,
-        recursive_attributes: false,
-        propagation: 0,
-        optional: false,
-        fallback: None,
-        copy_up: false,
-    }
+    MountStep { source, target: target.to_owned(), ..MountStep::default() }
 }
 
 /// All mounts of a container in order: parents before children.

@@ -175,6 +175,18 @@ impl<'a> Field<'a> for MountSource<'a> {
 }
 
 record! {
+    /// Owners as they are, and as a mount shows them.
+    MountIdMap {
+        /// User ids.
+        uids: List<'a, Extent>,
+        /// Group ids.
+        gids: List<'a, Extent>,
+        /// Of all mounts below too.
+        recursive: bool,
+    }
+}
+
+record! {
     /// One mount.
     Mount {
         /// What is mounted.
@@ -183,6 +195,12 @@ record! {
         target: &'a CStr,
         /// `MOUNT_ATTR_*`.
         attributes: u64,
+        /// Those to clear.
+        cleared: u64,
+        /// Those to set and to clear here and on everything below.
+        below: (u64, u64),
+        /// Owners of files are others by this mount.
+        id_map: Option<MountIdMap<'a>>,
         /// The attributes hold for everything below too.
         recursive_attributes: bool,
         /// `MS_SHARED` etc., or 0.
@@ -354,6 +372,12 @@ record! {
         console: Option<(u32, u32)>,
         /// Of its process.
         tuning: Tuning<'a>,
+        /// A user namespace to join.
+        user: Option<&'a CStr>,
+        /// Time namespace.
+        time: Namespace<'a>,
+        /// Its clocks, as `/proc/PID/timens_offsets` takes them.
+        time_offsets: &'a CStr,
     }
 }
 

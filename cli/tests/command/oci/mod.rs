@@ -2,6 +2,8 @@
 
 mod faults;
 mod limits;
+mod mounts;
+mod namespaces;
 mod podman;
 mod process;
 

@@ -16,6 +16,8 @@ mod tuning;
 use oci_spec::runtime::Spec;
 use serde::Serialize;
 
+use namespaces::Chosen;
+
 pub use groups::{Groups, groups};
 pub use hooks::{Hook, poststart, poststop};
 pub use listener::{Subject, path as listener_path};
@@ -24,7 +26,7 @@ pub use resources::{Write as ResourceWrite, writes as resource_writes};
 pub use tuning::{Scheduler, Tuning};
 
 use super::facts::Facts;
-use super::launch::{LaunchPlan, Rootfs, RootfsKind};
+use super::launch::{LaunchPlan, Namespace, Rootfs, RootfsKind};
 use crate::error::{Error, Kind, Result};
 
 /// A container by the OCI's rules.
@@ -52,6 +54,12 @@ pub struct BundlePlan {
     pub console: Option<(u32, u32)>,
     /// Of the process.
     pub tuning: Tuning,
+    /// A user namespace to join.
+    pub user: Option<String>,
+    /// Time namespace.
+    pub time: Namespace,
+    /// Its clocks, as `/proc/PID/timens_offsets` takes them.
+    pub time_offsets: String,
 }
 
 /// A device node.
@@ -101,7 +109,7 @@ pub fn plan(spec: &Spec, request: &Request<'_>) -> Result<BundlePlan> {
     version(spec)?;
     let linux = spec.linux().clone().unwrap_or_default();
     refuse(&linux)?;
-    let namespaces = namespaces::read(&linux)?;
+    let Chosen { namespaces, user, time } = namespaces::read(&linux)?;
     let process = process(required(spec)?, spec, request.facts)?;
     let hooks = hooks::read(spec)?;
     let own_dev = mounts::has_own_dev(spec);
@@ -137,6 +145,9 @@ pub fn plan(spec: &Spec, request: &Request<'_>) -> Result<BundlePlan> {
         personality: personality(&linux)?,
         console: process::console(required(spec)?),
         tuning: first_tuning(spec, request)?,
+        time_offsets: namespaces::time_offsets(&linux, &time)?,
+        user,
+        time,
     })
 }
 
@@ -166,11 +177,6 @@ fn refuse(linux: &oci_spec::runtime::Linux) -> Result<()> {
             "linux.mountLabel",
             linux.mount_label().as_deref().is_some_and(|l| !l.is_empty()),
             "SELinux labels are not set by this version",
-        ),
-        (
-            "linux.timeOffsets",
-            linux.time_offsets().as_ref().is_some_and(|o| !o.is_empty()),
-            "time namespaces are not made by this version",
         ),
         (
             "linux.netDevices",

@@ -1,10 +1,11 @@
 //! Mounts and their options (config.md, "Mounts" and its table of Linux options).
 
-use oci_spec::runtime::{Mount, Spec};
+use oci_spec::runtime::{Linux, LinuxIdMapping, Mount, Spec};
 
+use super::namespaces::extent;
 use super::{Request, invalid, unsupported};
 use crate::error::Result;
-use crate::plan::launch::{MountSource, MountStep};
+use crate::plan::launch::{MountIdMap, MountSource, MountStep};
 use crate::plan::mounts::{NODEV, NOEXEC, NOSUID, RDONLY};
 
 const NOATIME: u64 = 0x10;
@@ -12,22 +13,33 @@ const STRICTATIME: u64 = 0x20;
 const NODIRATIME: u64 = 0x80;
 const NOSYMFOLLOW: u64 = 0x20_0000;
 
-/// Words that set an attribute; with an `r` before them, of everything below too.
-const SETS: [(&str, u64); 9] = [
-    ("ro", RDONLY),
-    ("nosuid", NOSUID),
-    ("nodev", NODEV),
-    ("noexec", NOEXEC),
-    ("noatime", NOATIME),
-    ("strictatime", STRICTATIME),
-    ("nodiratime", NODIRATIME),
-    ("nosymfollow", NOSYMFOLLOW),
-    ("relatime", 0),
+/// What of the access time there is a choice of is cleared as a whole.
+const ATIME: u64 = 0x70;
+
+/// Words of attributes: what each sets and clears. With an `r` before it, of everything below too.
+const WORDS: [(&str, u64, u64); 18] = [
+    ("ro", RDONLY, 0),
+    ("rw", 0, RDONLY),
+    ("nosuid", NOSUID, 0),
+    ("suid", 0, NOSUID),
+    ("nodev", NODEV, 0),
+    ("dev", 0, NODEV),
+    ("noexec", NOEXEC, 0),
+    ("exec", 0, NOEXEC),
+    ("nosymfollow", NOSYMFOLLOW, 0),
+    ("symfollow", 0, NOSYMFOLLOW),
+    ("nodiratime", NODIRATIME, 0),
+    ("diratime", 0, NODIRATIME),
+    ("noatime", NOATIME, ATIME),
+    ("strictatime", STRICTATIME, ATIME),
+    // What remains without the other two.
+    ("relatime", 0, ATIME),
+    ("atime", 0, ATIME),
+    ("nostrictatime", 0, ATIME),
+    ("norelatime", 0, ATIME),
 ];
-/// Words that take one away again: what a new mount does not have anyway.
-const CLEARS: [&str; 8] = ["rw", "suid", "dev", "exec", "atime", "diratime", "symfollow", "norelatime"];
 /// Words that mean nothing to a mount of this kind, but are allowed.
-const IDLE: [&str; 6] = ["defaults", "async", "nostrictatime", "loud", "nomand", "noiversion"];
+const IDLE: [&str; 5] = ["defaults", "async", "loud", "nomand", "noiversion"];
 
 /// True unless the host's /dev is mounted in the container's: then all devices are there, and none is made.
 pub(super) fn has_own_dev(spec: &Spec) -> bool {
@@ -42,27 +54,26 @@ fn is_bind(mount: &Mount) -> bool {
 
 /// All mounts, in order.
 pub(super) fn read(spec: &Spec, request: &Request<'_>) -> Result<Vec<MountStep>> {
+    let linux = spec.linux().clone().unwrap_or_default();
     let mut steps = Vec::new();
     for (at, mount) in spec.mounts().iter().flatten().enumerate() {
-        one(&format!("mounts[{at}]"), mount, request, &mut steps)?;
+        one(&format!("mounts[{at}]"), mount, &linux, request, &mut steps)?;
     }
     Ok(steps)
 }
 
-fn one(field: &str, mount: &Mount, request: &Request<'_>, steps: &mut Vec<MountStep>) -> Result<()> {
+fn one(field: &str, mount: &Mount, linux: &Linux, request: &Request<'_>, steps: &mut Vec<MountStep>) -> Result<()> {
     let target = mount.destination().to_str().ok_or_else(|| invalid(field, "its destination is not UTF-8"))?;
     // Relative ones are deprecated, and start at the root.
     let target = if target.starts_with('/') { target.to_owned() } else { format!("/{target}") };
-    if mount.uid_mappings().as_ref().is_some_and(|maps| !maps.is_empty()) {
-        return Err(unsupported(
-            format!("{field}.uidMappings"),
-            "mounts with id maps of their own are not made by this version",
-        ));
-    }
     let words = Words::read(field, mount)?;
+    let id_map = id_map(field, mount, &words, linux)?;
     let kind = mount.typ().as_deref().unwrap_or("none");
     match kind {
-        _ if is_bind(mount) => steps.push(words.step(bind(field, mount, request, words.recursive)?, target)),
+        _ if is_bind(mount) => {
+            let source = bind(field, mount, request, words.recursive)?;
+            steps.push(MountStep { id_map, ..words.step(source, target) });
+        }
         "cgroup" | "cgroup2" => cgroup(&words, target, request, steps),
         _ => {
             let named = mount.source().iter().filter_map(|source| source.to_str()).filter(|source| !source.is_empty());
@@ -90,7 +101,7 @@ fn cgroup(words: &Words, target: String, request: &Request<'_>, steps: &mut Vec<
     }
     let mode = vec![("mode".to_owned(), "755".to_owned())];
     steps.push(
-        Words { set: words.set & !RDONLY, ..Words::default() }
+        Words { here: Change { set: words.here.set & !RDONLY, clear: 0 }, ..Words::default() }
             .step(MountSource::Fs { fstype: "tmpfs".into(), options: mode }, target.clone()),
     );
     for (controller, dir) in &request.groups.by_controller {
@@ -99,40 +110,83 @@ fn cgroup(words: &Words, target: String, request: &Request<'_>, steps: &mut Vec<
     }
 }
 
+/// The ids that a bind shows files with: its own map, or the container's.
+fn id_map(field: &str, mount: &Mount, words: &Words, linux: &Linux) -> Result<Option<MountIdMap>> {
+    let extents = |maps: &Option<Vec<LinuxIdMapping>>| maps.iter().flatten().map(extent).collect::<Vec<_>>();
+    let (uids, gids) = (extents(mount.uid_mappings()), extents(mount.gid_mappings()));
+    let recursive = words.id_map.unwrap_or(false);
+    match (uids.is_empty(), gids.is_empty(), words.id_map) {
+        (true, true, None) => return Ok(None),
+        _ if !is_bind(mount) => {
+            return Err(unsupported(format!("{field}.uidMappings"), "only the ids of a bind are mapped"));
+        }
+        (true, true, Some(_)) => {}
+        (false, false, _) => return Ok(Some(MountIdMap { uids, gids, recursive })),
+        _ => return Err(invalid(format!("{field}.uidMappings"), "it and gidMappings need each other")),
+    }
+    let (uids, gids) = (extents(linux.uid_mappings()), extents(linux.gid_mappings()));
+    if uids.is_empty() || gids.is_empty() {
+        return Err(invalid(
+            format!("{field}.options"),
+            "\"idmap\" needs uidMappings and gidMappings, of the mount or of linux",
+        ));
+    }
+    Ok(Some(MountIdMap { uids, gids, recursive }))
+}
+
+/// Attributes to set and to clear.
+#[derive(Clone, Copy, Debug, Default)]
+struct Change {
+    set: u64,
+    clear: u64,
+}
+
+impl Change {
+    /// Of words that contradict each other the later one holds.
+    fn add(&mut self, (set, clear): (u64, u64)) {
+        self.set = self.set & !clear | set;
+        self.clear = self.clear & !set | clear;
+    }
+}
+
 /// The words of a mount's options, sorted by what the kernel takes them as.
 #[derive(Debug, Default)]
 struct Words {
-    set: u64,
-    recursive_set: bool,
+    here: Change,
+    below: Change,
     propagation: u64,
     recursive: bool,
+    /// Ids are mapped, and those of everything below or not.
+    id_map: Option<bool>,
     data: Vec<(String, String)>,
+}
+
+fn attribute(word: &str) -> Option<(u64, u64)> {
+    WORDS.iter().find(|(name, ..)| *name == word).map(|(_, set, clear)| (*set, *clear))
 }
 
 impl Words {
     fn read(field: &str, mount: &Mount) -> Result<Words> {
         let options = mount.options().clone().unwrap_or_default();
-        options.iter().try_fold(Words::default(), |words, word| words.take(field, word, is_bind(mount)))
+        let mut all = options.iter().enumerate();
+        all.try_fold(Words::default(), |words, (at, word)| {
+            words.take(&format!("{field}.options[{at}]"), word, is_bind(mount))
+        })
     }
 
     fn take(mut self, field: &str, word: &str, is_bind: bool) -> Result<Words> {
-        let set = |word: &str| SETS.iter().find(|(name, _)| *name == word).map(|(_, bits)| *bits);
-        let below = word.strip_prefix('r').and_then(set).filter(|_| set(word).is_none());
-        match word {
-            "bind" => {}
-            "rbind" => self.recursive = true,
-            "idmap" | "ridmap" | "tmpcopyup" | "remount" | "mand" | "iversion" | "sync" | "dirsync"
-                if is_bind || word.ends_with("map") =>
-            {
-                return Err(unsupported(format!("{field}.options"), format!("{word:?} is not known to this version")));
+        let (here, below) = (attribute(word), word.strip_prefix('r').and_then(attribute));
+        match (word, here, below) {
+            ("bind", ..) => {}
+            ("rbind", ..) => self.recursive = true,
+            ("idmap" | "ridmap", ..) => self.id_map = Some(word == "ridmap"),
+            ("tmpcopyup", ..) => return Err(unsupported(field, "\"tmpcopyup\" is not known to this version")),
+            ("remount" | "mand" | "iversion" | "sync" | "dirsync", ..) if is_bind => {
+                return Err(unsupported(field, format!("a bind has no {word:?} of its own")));
             }
-            "tmpcopyup" => {
-                return Err(unsupported(format!("{field}.options"), "\"tmpcopyup\" is not known to this version"));
-            }
-            _ if set(word).is_some() => self.set |= set(word).unwrap_or(0),
-            _ if below.is_some() => (self.set, self.recursive_set) = (self.set | below.unwrap_or(0), true),
-            _ if CLEARS.contains(&word) || IDLE.contains(&word) => {}
-            _ if word.strip_prefix('r').is_some_and(|rest| CLEARS.contains(&rest)) => {}
+            (_, Some(change), _) => self.here.add(change),
+            (_, None, Some(change)) => self.below.add(change),
+            _ if IDLE.contains(&word) => {}
             _ if propagation(word).is_some() => self.propagation = propagation(word).unwrap_or(0),
             // A bind takes no data; Docker and Podman leave some there.
             _ if is_bind => {}
@@ -145,16 +199,17 @@ impl Words {
     }
 
     fn step(&self, source: MountSource, target: String) -> MountStep {
+        // A new mount has nothing to clear.
+        let cleared = if matches!(source, MountSource::Bind { .. }) { self.here.clear } else { 0 };
         MountStep {
             source,
             target,
-            attributes: self.set,
-            recursive_attributes: self.recursive_set,
+            attributes: self.here.set,
+            cleared,
+            below: (self.below.set, self.below.clear),
             // Of a mount that is attached one at a time there is nothing below to tell.
             propagation: self.propagation & !libc::MS_REC,
-            optional: false,
-            fallback: None,
-            copy_up: false,
+            ..MountStep::default()
         }
     }
 }

@@ -1,25 +1,36 @@
 //! Namespaces and id maps.
 
-use oci_spec::runtime::{Linux, LinuxIdMapping, LinuxNamespace, LinuxNamespaceType};
+use std::collections::BTreeMap;
+
+use oci_spec::runtime::{Linux, LinuxIdMapping, LinuxNamespace, LinuxNamespaceType, LinuxTimeOffset};
 
 use super::{invalid, unsupported};
 use crate::error::Result;
 use crate::plan::launch::{Extent, IdMap, Namespace, Namespaces};
 
+/// Those of any container, and two more.
+#[derive(Default)]
+pub(super) struct Chosen {
+    pub namespaces: Namespaces,
+    /// A user namespace that exists.
+    pub user: Option<String>,
+    pub time: Namespace,
+}
+
 /// Reads the list; what is not in it is the runtime's own.
-pub(super) fn read(linux: &Linux) -> Result<Namespaces> {
+pub(super) fn read(linux: &Linux) -> Result<Chosen> {
     let list = linux.namespaces().clone().unwrap_or_default();
-    let mut namespaces = Namespaces::default();
+    let mut chosen = Chosen::default();
     let mut seen = Vec::new();
     for namespace in &list {
         if seen.contains(&namespace.typ()) {
             return Err(invalid("linux.namespaces", format!("{} is there twice", namespace.typ())));
         }
         seen.push(namespace.typ());
-        take(&mut namespaces, namespace)?;
+        take(&mut chosen, namespace)?;
     }
     match seen.contains(&LinuxNamespaceType::Mount) {
-        true => Ok(namespaces),
+        true => Ok(chosen),
         false => Err(unsupported(
             "linux.namespaces",
             "without a mount namespace of its own the container's root would be the host's",
@@ -27,7 +38,8 @@ pub(super) fn read(linux: &Linux) -> Result<Namespaces> {
     }
 }
 
-fn take(namespaces: &mut Namespaces, namespace: &LinuxNamespace) -> Result<()> {
+fn take(all: &mut Chosen, namespace: &LinuxNamespace) -> Result<()> {
+    let namespaces = &mut all.namespaces;
     let name = || format!("linux.namespaces.{}", namespace.typ());
     let chosen = match namespace.path().as_deref().map(|path| path.to_str()) {
         None | Some(Some("")) => Namespace::New,
@@ -40,10 +52,15 @@ fn take(namespaces: &mut Namespaces, namespace: &LinuxNamespace) -> Result<()> {
         LinuxNamespaceType::Ipc => namespaces.ipc = chosen,
         LinuxNamespaceType::Uts => namespaces.uts = chosen,
         LinuxNamespaceType::Cgroup => namespaces.cgroup = chosen,
-        LinuxNamespaceType::User if chosen == Namespace::New => namespaces.user = true,
+        LinuxNamespaceType::Time => all.time = chosen,
+        LinuxNamespaceType::User => match chosen {
+            Namespace::Join(path) => all.user = Some(path),
+            _ => namespaces.user = true,
+        },
         LinuxNamespaceType::Mount if chosen == Namespace::New => {}
-        LinuxNamespaceType::Time => return Err(unsupported(name(), "time namespaces are not made by this version")),
-        _ => return Err(unsupported(name(), "one that exists can't be joined by this version")),
+        LinuxNamespaceType::Mount => {
+            return Err(unsupported(name(), "one that exists can't be joined by this version"));
+        }
     }
     Ok(())
 }
@@ -59,6 +76,23 @@ pub(super) fn id_map(linux: &Linux, namespaces: &Namespaces) -> Result<Option<Id
     }
 }
 
-fn extent(mapping: &LinuxIdMapping) -> Extent {
+/// Offsets of a new time namespace's clocks, as `/proc/PID/timens_offsets` takes them (time_namespaces(7)).
+pub(super) fn time_offsets(linux: &Linux, time: &Namespace) -> Result<String> {
+    let offsets: BTreeMap<_, _> = linux.time_offsets().iter().flatten().collect();
+    if !offsets.is_empty() && *time != Namespace::New {
+        return Err(invalid("linux.timeOffsets", "they are of a new time namespace, and there is none"));
+    }
+    let line = |(clock, offset): (&String, &LinuxTimeOffset)| match clock.as_str() {
+        "monotonic" | "boottime" => {
+            Ok(format!("{clock} {} {}\n", offset.secs().unwrap_or(0), offset.nanosecs().unwrap_or(0)))
+        }
+        other => {
+            Err(invalid(format!("linux.timeOffsets.{other}"), "a namespace has the clocks monotonic and boottime"))
+        }
+    };
+    offsets.into_iter().map(line).collect()
+}
+
+pub(super) fn extent(mapping: &LinuxIdMapping) -> Extent {
     Extent { inside: mapping.container_id(), outside: mapping.host_id(), length: mapping.size() }
 }

@@ -103,6 +103,21 @@ fn what_can_not_be_done_is_refused_by_its_field() {
     let mut nobody = notify("mkdir");
     nobody["listenerPath"] = json!("");
     refused(seccomp(nobody), invalid, "linux.seccomp.listenerPath");
+    let time = json!({"namespaces": [{"type": "mount"}, {"type": "time"}], "timeOffsets": {"realtime": {"secs": 1}}});
+    refused(json!({"linux": time}), invalid, "linux.timeOffsets.realtime");
+    refused(json!({"linux": {"timeOffsets": {"boottime": {"secs": 1}}}}), invalid, "linux.timeOffsets");
+    let mount = |members: Value| {
+        let mut whole = json!({"destination": "/a", "source": "/b"});
+        merge(&mut whole, members);
+        json!({"mounts": [whole]})
+    };
+    let map = json!([{"containerID": 0, "hostID": 1, "size": 1}]);
+    refused(mount(json!({"options": ["rw", "tmpcopyup"]})), unsupported, "mounts[0].options[1]");
+    refused(mount(json!({"options": ["bind", "sync"]})), unsupported, "mounts[0].options[1]");
+    refused(mount(json!({"options": ["bind", "idmap"]})), invalid, "mounts[0].options");
+    refused(mount(json!({"options": ["bind"], "uidMappings": map})), invalid, "mounts[0].uidMappings");
+    let tmpfs = json!({"type": "tmpfs", "uidMappings": map, "gidMappings": map});
+    refused(mount(tmpfs), unsupported, "mounts[0].uidMappings");
     let scheduler = |members: Value| json!({"process": {"scheduler": members}});
     refused(scheduler(json!({"policy": "SCHED_ISO"})), unsupported, "process.scheduler.policy");
     refused(scheduler(json!({"policy": "SCHED_OTHER", "nice": 20})), invalid, "process.scheduler.nice");
@@ -146,9 +161,9 @@ fn words_of_mounts() {
         planned(with(json!({ "mounts": mounts }))).unwrap().launch.mounts.remove(0)
     };
     let bind = mount("bind", json!(["rbind", "rro", "nosuid", "rslave"]));
-    assert_eq!((bind.attributes, bind.recursive_attributes, bind.propagation), (3, true, libc::MS_SLAVE));
+    assert_eq!((bind.attributes, bind.below, bind.propagation), (2, (1, 0), libc::MS_SLAVE));
     let tmpfs = mount("tmpfs", json!(["ro", "noexec", "size=1m", "mode=700"]));
-    assert_eq!((tmpfs.attributes, tmpfs.recursive_attributes), (9, false));
+    assert_eq!((tmpfs.attributes, tmpfs.below), (9, (0, 0)));
     assert_eq!(format!("{:?}", tmpfs.source).matches("size").count(), 1);
 }
 
@@ -188,4 +203,20 @@ fn flags_of_a_filter_are_the_kernels() {
     let flags = ["SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW"];
     let seccomp = json!({"defaultAction": "SCMP_ACT_ALLOW", "flags": flags});
     assert_eq!(planned(with(json!({"linux": {"seccomp": seccomp}}))).unwrap().launch.process.seccomp_flags, 6);
+}
+
+#[test]
+fn of_words_of_a_mount_that_contradict_each_other_the_last_holds() {
+    let step = |options: &[&str]| {
+        let mount = json!({"destination": "/a", "source": "/b", "options": options});
+        planned(with(json!({"mounts": [mount]}))).unwrap().launch.mounts.remove(0)
+    };
+    let plain = step(&["bind", "ro", "nosuid", "rw"]);
+    assert_eq!((plain.attributes, plain.cleared, plain.below), (2, 1, (0, 0)));
+    let below = step(&["rbind", "rrw", "rnoexec", "rro", "rexec", "rnoatime"]);
+    assert_eq!((below.attributes, below.cleared, below.below), (0, 0, (1 | 0x10, 8 | 0x70)));
+    // A new one has nothing that could be taken away.
+    let mount = json!({"destination": "/a", "type": "tmpfs", "options": ["rw", "noexec"]});
+    let new = planned(with(json!({"mounts": [mount]}))).unwrap().launch.mounts.remove(0);
+    assert_eq!((new.attributes, new.cleared), (8, 0));
 }
