@@ -620,6 +620,10 @@ typedef struct sampan_run_options {
      * `max-size` (`10m`) after which a log is put aside, and `max-file`, how many there may be.
      */
     const struct sampan_pair *log_opt;
+    /**
+     * `no`, `on-failure[:MAX]`, `always` or `unless-stopped`: which of its ends are followed by another start, as long as the machine is up; a stop, a removal, a kill or the end of its owner ends that too. `no` by default.
+     */
+    const char *restart;
 } sampan_run_options;
 
 /**
@@ -726,6 +730,10 @@ typedef struct sampan_container_info {
      * How many of its processes the kernel has killed for want of memory since it was last started; absent where that is not counted.
      */
     const uint64_t *oom_kills;
+    /**
+     * How often it was started again, by its restart policy, since it was last started.
+     */
+    uint32_t restart_count;
 } sampan_container_info;
 
 /**
@@ -873,7 +881,7 @@ typedef struct sampan_container_stats {
 } sampan_container_stats;
 
 /**
- * Limits to change. Fields are named as the words of `docker update`. Begin with `SAMPAN_UPDATE_OPTIONS_INIT`.
+ * Limits, and what follows its end, to change. Fields are named as the words of `docker update`. Begin with `SAMPAN_UPDATE_OPTIONS_INIT`.
  */
 typedef struct sampan_update_options {
     /**
@@ -908,6 +916,10 @@ typedef struct sampan_update_options {
      * Largest number of processes; -1 for no limit.
      */
     const int64_t *pids_limit;
+    /**
+     * `no`, `on-failure[:MAX]`, `always` or `unless-stopped`: which of its ends are followed by another start.
+     */
+    const char *restart;
 } sampan_update_options;
 
 /**
@@ -1679,6 +1691,11 @@ typedef struct sampan_log_entry_list {
 #define SAMPAN_STATUS_DEAD 4
 
 /**
+ * Its process has ended, and is started again after a pause.
+ */
+#define SAMPAN_STATUS_RESTARTING 5
+
+/**
  * Standard output.
  */
 #define SAMPAN_STREAM_STDOUT 0
@@ -1837,6 +1854,8 @@ int32_t sampan_container_kill(const struct sampan_container *container, const ch
 /**
  * Waits until it has ended, at most `timeout` seconds; without a limit when `timeout` is negative.
  *
+ * With a restart policy: until its next end, whether or not another start follows.
+ *
  * `cancel` may be NULL. Free the answer with `sampan_exit_status_free`.
  */
 int32_t sampan_container_wait(const struct sampan_container *container,
@@ -1909,7 +1928,7 @@ int32_t sampan_container_stats_stream(const struct sampan_container *container,
                                       struct sampan_error **err);
 
 /**
- * Changes its limits, now and for later starts; what is absent stays.
+ * Changes its limits and its restart policy, now and for later starts; what is absent stays.
  */
 int32_t sampan_container_update(const struct sampan_container *container,
                                 const struct sampan_update_options *options,
@@ -2415,7 +2434,8 @@ void sampan_string_free(char *string);
 #define SAMPAN_RUN_OPTIONS_INIT \
     { sizeof(sampan_run_options), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
       NULL, NULL, NULL, false, NULL, NULL, NULL, false, false, NULL, NULL, NULL, NULL, NULL, false, false, \
-      NULL, 0, NULL, NULL, false, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, false, NULL, NULL }
+      NULL, 0, NULL, NULL, false, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, false, NULL, NULL, \
+      NULL }
 
 /** A `sampan_exec_options` in which nothing is asked for. */
 #define SAMPAN_EXEC_OPTIONS_INIT \
@@ -2423,7 +2443,7 @@ void sampan_string_free(char *string);
 
 /** A `sampan_update_options` in which nothing is asked for. */
 #define SAMPAN_UPDATE_OPTIONS_INIT \
-    { sizeof(sampan_update_options), NULL, NULL, NULL, NULL, NULL, NULL, NULL }
+    { sizeof(sampan_update_options), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL }
 
 /** A `sampan_list_options` in which nothing is asked for. */
 #define SAMPAN_LIST_OPTIONS_INIT \

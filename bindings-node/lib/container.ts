@@ -59,7 +59,7 @@ export class Container {
     return fromFields('ContainerInfo', (await brief((done) => this.#native.inspect(done))).value)
   }
 
-  /** `created`, `running`, `paused`, `exited` or `dead`, now. */
+  /** `created`, `running`, `paused`, `restarting`, `exited` or `dead`, now. */
   async status(): Promise<ContainerInfo['status']> {
     return (await this.inspect()).status
   }
@@ -86,7 +86,10 @@ export class Container {
     await brief((done) => this.#native.kill(String(signal), done))
   }
 
-  /** Waits until it has ended, at most `timeout` seconds. */
+  /**
+   * Waits until it has ended, at most `timeout` seconds. With a restart policy: until its next end, whether or not
+   * another start follows.
+   */
   async wait(options: { timeout?: number } & Abortable = {}): Promise<ExitStatus> {
     const start = (cancel: native.Cancel, done: native.Callback) =>
       this.#native.wait(options.timeout ?? null, cancel, done)
@@ -183,7 +186,7 @@ export class Container {
     }
   }
 
-  /** Changes its limits, now and for later starts; what is not named stays. */
+  /** Changes its limits and its restart policy, now and for later starts; what is not named stays. */
   async update(options: UpdateInput): Promise<void> {
     await brief((done) => this.#native.update(updateFields(options), done))
   }

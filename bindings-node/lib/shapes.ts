@@ -78,6 +78,7 @@ export const shapes = {
     init: ['init'],
     log_driver: ['logDriver'],
     log_opt: ['logOpt'],
+    restart: ['restart'],
   },
   ExecOptions: {
     command: ['command'],
@@ -101,6 +102,7 @@ export const shapes = {
     cpu_shares: ['cpuShares'],
     cpuset_cpus: ['cpusetCpus'],
     pids_limit: ['pidsLimit'],
+    restart: ['restart'],
   },
   ListOptions: {
     all: ['all'],
@@ -241,6 +243,7 @@ export const shapes = {
     log_path: ['logPath'],
     options: ['options', 'RunOptions'],
     oom_kills: ['oomKills'],
+    restart_count: ['restartCount'],
   },
   LogEntry: {
     time: ['time'],

@@ -13,7 +13,7 @@ export type Tie = 'detached' | 'host'
 export type PullPolicy = 'missing' | 'always' | 'never'
 
 /** Where a container is in its life. */
-export type Status = 'created' | 'running' | 'paused' | 'exited' | 'dead'
+export type Status = 'created' | 'running' | 'paused' | 'exited' | 'dead' | 'restarting'
 
 /** One of the two output streams. */
 export type Stream = 'stdout' | 'stderr'
@@ -173,6 +173,8 @@ export interface RunOptions {
   logDriver?: string | null | undefined
   /** `max-size` (`10m`) after which a log is put aside, and `max-file`, how many there may be. */
   logOpt?: Record<string, string> | undefined
+  /** `no`, `on-failure[:MAX]`, `always` or `unless-stopped`: which of its ends are followed by another start, as long as the machine is up; a stop, a removal, a kill or the end of its owner ends that too. `no` by default. */
+  restart?: string | null | undefined
 }
 
 /** A command to run in a running container. Fields are named as the words of `docker exec`. */
@@ -203,7 +205,7 @@ export interface ExecOptions {
   timeout?: number | null | undefined
 }
 
-/** Limits to change. Fields are named as the words of `docker update`. */
+/** Limits, and what follows its end, to change. Fields are named as the words of `docker update`. */
 export interface UpdateOptions {
   /** Memory limit in bytes. */
   memory?: number | null | undefined
@@ -219,6 +221,8 @@ export interface UpdateOptions {
   cpusetCpus?: string | null | undefined
   /** Largest number of processes; -1 for no limit. */
   pidsLimit?: number | null | undefined
+  /** `no`, `on-failure[:MAX]`, `always` or `unless-stopped`: which of its ends are followed by another start. */
+  restart?: string | null | undefined
 }
 
 /** Which containers to list. */
@@ -501,6 +505,8 @@ export interface ContainerInfo {
   options: RunOptions
   /** How many of its processes the kernel has killed for want of memory since it was last started; absent where that is not counted. */
   oomKills: number | null
+  /** How often it was started again, by its restart policy, since it was last started. */
+  restartCount: number
 }
 
 /** One line of a log, or a part of a line. */

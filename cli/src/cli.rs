@@ -74,7 +74,7 @@ pub enum Command {
     Top(Late<TopArgs>),
     /// Show what running containers use
     Stats(Late<StatsArgs>),
-    /// Change the limits of containers
+    /// Change the limits and the restart policy of containers
     Update(Late<UpdateArgs>),
     /// Start containers that don't run
     Start(Late<StartArgs>),
@@ -151,7 +151,7 @@ pub enum ContainerCommand {
     Top(Late<TopArgs>),
     /// Show what running containers use
     Stats(Late<StatsArgs>),
-    /// Change the limits of containers
+    /// Change the limits and the restart policy of containers
     Update(Late<UpdateArgs>),
     /// Start containers that don't run
     Start(Late<StartArgs>),
@@ -244,6 +244,9 @@ pub struct StatsArgs {
 pub struct UpdateArgs {
     #[command(flatten)]
     pub limits: Limits,
+    /// What follows its end: no, on-failure[:MAX], always or unless-stopped
+    #[arg(long, value_name = "POLICY")]
+    pub restart: Option<String>,
     #[command(flatten)]
     pub names: Names,
 }

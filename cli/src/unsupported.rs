@@ -25,7 +25,6 @@ const FLAGS: &[(&[&str], &str)] = &[
     ),
     (&["--dns", "--dns-search", "--dns-option", "--dns-opt", "--add-host"], "bridged networks are not there yet"),
     (&["--gpus", "--device-cgroup-rule", "--runtime"], "name each device with --device"),
-    (&["--restart"], "restart policies are not there yet"),
     (
         &[
             "--health-cmd",

@@ -4,6 +4,7 @@
 //! bound, and who says nothing is let go. A command's streams go from its pipes to the client directly; the
 //! shim keeps copies of them, so that the command goes on, its output unread, when its client is gone or has closed them.
 
+use core::cell::Cell;
 use core::ffi::CStr;
 
 use crate::attach::Streams;
@@ -18,7 +19,7 @@ use crate::sys::{self, Ended, Errno, Fd, POLLIN, Poll};
 use crate::terminal;
 use crate::text::Text;
 use crate::wire::{
-    ABI, AttachHead, EXEC_ID, ExecHead, Header, Kind, Launch, Oom, PACKET_MAX, Reader, SOCKET, Status, Step,
+    ABI, AttachHead, EXEC_ID, ExecHead, Header, Kind, Launch, Oom, PACKET_MAX, Reader, Restart, SOCKET, Status, Step,
 };
 
 /// Clients at one time, those of commands among them.
@@ -32,10 +33,12 @@ const SILENCE_MS: u64 = 5000;
 pub struct Container<'a> {
     /// As it was started.
     pub launch: &'a Launch<'static>,
-    /// Its first process.
+    /// Its first process; -1 while there is none and the next is waited for.
     pub pidfd: Fd,
     /// Its terminal's master, or -1.
     pub terminal: Fd,
+    /// What follows its end.
+    pub restart: &'a Cell<Restart>,
 }
 
 /// Listens in the container's directory; -1 where that can't be had, and then nobody can ask for anything.
@@ -212,6 +215,13 @@ impl Control {
     }
 
     /// The container has ended, and all commands with it.
+    pub fn end_commands(&mut self, launch: &Launch<'static>) {
+        for client in self.clients.iter_mut().filter(|c| matches!(c.stage, Stage::Starting | Stage::Running)) {
+            client.ended(&Ended { pid: client.pid, code: 0, signal: sys::SIGKILL }, Oom::default(), launch);
+        }
+    }
+
+    /// The same, and nobody will be served again.
     pub fn close(&mut self, launch: &Launch<'static>) {
         for client in self.clients.iter_mut().filter(|c| !matches!(c.stage, Stage::Free | Stage::Attached)) {
             client.ended(&Ended { pid: client.pid, code: 0, signal: sys::SIGKILL }, Oom::default(), launch);
@@ -302,6 +312,9 @@ impl Client {
         }
         let r = &mut Reader(&packet[Header::SIZE..]);
         match Kind::from_number(header.kind) {
+            Some(Kind::Exec | Kind::Attach) if container.pidfd < 0 => {
+                Err(Fail { step: Step::Join, errno: Errno::ESRCH, detail: b"" })
+            }
             Some(Kind::Exec) => {
                 let head: ExecHead = r.get().map_err(malformed)?;
                 self.start(container, &Order { head: &head, blob, length: header.length, client: self.socket })
@@ -311,6 +324,10 @@ impl Client {
                 self.resize(container, rows as u16, columns as u16)
             }
             Some(Kind::Attach) => self.attach(&r.get().map_err(malformed)?, streams, owner),
+            Some(Kind::Restart) => {
+                container.restart.set(r.get().map_err(malformed)?);
+                self.done()
+            }
             _ => Err(Fail { step: Step::Request, errno: Errno::EINVAL, detail: b"" }),
         }
     }
@@ -320,6 +337,10 @@ impl Client {
             return Err(Fail { step: Step::Terminal, errno: Errno::ENOTTY, detail: b"" });
         }
         terminal::resize(container.terminal, rows, columns);
+        self.done()
+    }
+
+    fn done(&mut self) -> Outcome {
         tell(self.socket, &Status::Done, &[]);
         self.free();
         Ok(())

@@ -5,8 +5,7 @@ use core::ffi::CStr;
 use crate::control;
 use crate::dirs::{DT_DIR, Entries};
 use crate::events::{self, Renamed};
-use crate::fail::send;
-use crate::oom;
+use crate::fail::{Fail, send};
 use crate::records::{self, Exit, Moment};
 use crate::sys::{self, AT_FDCWD, Ended, Errno, Fd};
 use crate::text::{Text, parse_dec};
@@ -26,33 +25,49 @@ pub struct End {
     pub finished_at: Moment,
     /// How long it ran.
     pub ran_ms: u64,
+    /// What the kernel killed for want of memory.
+    pub oom: Oom,
     /// What kept a part of the log from being written.
     pub log_error: Option<Errno>,
+    /// How often it was started again before.
+    pub restarts: u32,
+    /// What kept it from being started again.
+    pub failed: Option<Fail>,
 }
 
-/// Everything that is left to do; waiters wake when this process ends and lets the lock go. What is returned was told
-/// already.
-pub fn conclude(launch: &Launch<'static>, dir: Fd, end: &End, orphaned: bool, users: Option<Fd>) -> Oom {
-    let oom = oom::look(&launch.cgroup);
-    tell_end(launch, end, &oom);
+impl End {
+    /// Writes `exit.json`.
+    pub fn note(&self, dir: Fd) {
+        let End { started_at, finished_at, oom, log_error, restarts, failed, .. } = *self;
+        let (code, signal) = (status(&self.init), self.init.signal);
+        let exit = Exit { code, signal, oom, started_at, finished_at, log_error, restarts, failed };
+        let _ = records::write_exit(dir, &exit);
+    }
+}
+
+/// Everything that is left to do; waiters wake when this process ends and lets the lock go.
+pub fn conclude(launch: &Launch<'static>, dir: Fd, end: &End, orphaned: bool, users: Option<Fd>) {
     for cgroup in launch.cgroup.remove.iter() {
         remove_cgroup(cgroup);
     }
-    let Ended { code: plain, signal, .. } = end.init;
-    let code = status(&end.init);
-    let End { started_at, finished_at, log_error, .. } = *end;
-    let _ = records::write_exit(dir, &Exit { code, signal, oom, started_at, finished_at, log_error });
+    end.note(dir);
     if launch.supervise.auto_remove || orphaned {
         remove(launch, users);
     } else {
         control::remove(dir);
     }
-    send(&Status::Exited { code: plain, signal, oom });
-    oom
+    tell(end);
 }
 
-fn tell_end(launch: &Launch<'static>, end: &End, oom: &Oom) {
-    if oom.kills > 0 {
+/// Tells the host.
+pub fn tell(end: &End) {
+    let Ended { code, signal, .. } = end.init;
+    send(&Status::Exited { code, signal, oom: end.oom });
+}
+
+/// Tells whoever follows events.
+pub fn tell_end(launch: &Launch<'static>, end: &End) {
+    if end.oom.kills > 0 {
         events::tell(&launch.supervise, b"oom", &[]);
     }
     let (mut code, mut seconds) = (Text::<12>::new(), Text::<24>::new());
@@ -161,6 +176,11 @@ fn remove_cgroup(path: &CStr) {
         remove_below(path);
         pause.wait();
     }
+}
+
+/// Leaves of the cgroups what the first start found: another start enters none whose processes are to be in those below.
+pub fn clear_cgroups(launch: &Launch<'static>) {
+    launch.cgroup.remove.iter().for_each(remove_below);
 }
 
 /// What the container made below its cgroup, and who is in there.

@@ -27,37 +27,95 @@ pub mod word {
 pub fn run(header: &Header, launch: Launch<'static>) -> Outcome {
     become_shim();
     let streams = supervise::prepare(&launch, header)?;
-    let (ours, theirs) = sys::socketpair().step(Step::Clone)?;
-    let cgroup = launch.cgroup.v2.map(|dir| open_cgroup(dir)).transpose()?;
-    let (pid, pidfd) = match fork(&launch, cgroup)? {
-        (Forked::Child, entered) => init::run(&launch, streams.init, theirs, cgroup.filter(|_| !entered)),
-        (Forked::Parent { pid, pidfd }, _) => (pid, pidfd),
-    };
-    close_all(&[theirs, cgroup.unwrap_or(-1), streams.init[0], streams.init[1], streams.init[2]]);
+    let born = bear(&launch, streams.init)?;
     supervise::let_go(&launch);
     // While the init is at work, so that it costs the start nothing.
     let listener = control::listen(&launch);
-    let started = release(&launch, ours, pid);
-    let _ = sys::close(ours);
+    let started = release(&launch, born.sync, born.pid, 0);
+    let _ = sys::close(born.sync);
     match started {
         Ok((started_at, terminal)) => {
             // Before anybody who hears of the start can tell of what comes after it.
             events::tell(&launch.supervise, b"start", &[]);
-            send(&Status::Ready { init: pid, shim: sys::getpid() });
-            supervise::run(Running { launch, header: *header, pid, pidfd, streams, terminal, listener, started_at })
+            send(&Status::Ready { init: born.pid, shim: sys::getpid() });
+            let init = Started { pid: born.pid, pidfd: born.pidfd, started_at, terminal };
+            supervise::run(Running { launch, header: *header, init, streams, listener })
         }
-        Err(failed) => abandon(&launch, pidfd, pid, failed),
+        Err(failed) => {
+            bury(&born);
+            supervise::forget(&launch);
+            match failed {
+                Some(fail) => Err(fail),
+                // The init has told it.
+                None => sys::exit(1),
+            }
+        }
     }
 }
 
+/// A payload that runs.
+pub struct Started {
+    /// The init, as this process sees it.
+    pub pid: i32,
+    /// The same.
+    pub pidfd: Fd,
+    /// When it was let go.
+    pub started_at: Moment,
+    /// The master of its terminal.
+    pub terminal: Option<Fd>,
+}
+
+/// Starts the container for the `count`th time anew, in the place that the first start has made for it. What failed is
+/// told, or was told on the status socket when that is `None`, and nothing is left of it.
+pub fn again(launch: &Launch<'static>, streams: [Fd; 3], count: u32) -> Result<Started, Option<Fail>> {
+    if launch.id_map.is_some() {
+        // A plain user may map the ids of a process that can be dumped only. As at the first start, nothing of the
+        // container runs that could make use of that.
+        let _ = sys::prctl(sys::PR_SET_DUMPABLE, 1, 0);
+    }
+    let born = bear(launch, streams).map_err(Some)?;
+    let started = release(launch, born.sync, born.pid, count);
+    let _ = sys::close(born.sync);
+    match started {
+        Ok((started_at, terminal)) => {
+            events::tell(&launch.supervise, b"start", &[]);
+            Ok(Started { pid: born.pid, pidfd: born.pidfd, started_at, terminal })
+        }
+        Err(failed) => {
+            bury(&born);
+            let _ = sys::close(born.pidfd);
+            Err(failed)
+        }
+    }
+}
+
+/// An init that waits for our words.
+struct Born {
+    pid: i32,
+    pidfd: Fd,
+    sync: Fd,
+}
+
+/// Makes the init, which gets these streams; they are closed here.
+fn bear(launch: &Launch<'static>, streams: [Fd; 3]) -> Outcome<Born> {
+    let (ours, theirs) = sys::socketpair().step(Step::Clone)?;
+    let cgroup = launch.cgroup.v2.map(|dir| open_cgroup(dir)).transpose()?;
+    let (pid, pidfd) = match fork(launch, cgroup)? {
+        (Forked::Child, entered) => init::run(launch, streams, theirs, cgroup.filter(|_| !entered)),
+        (Forked::Parent { pid, pidfd }, _) => (pid, pidfd),
+    };
+    close_all(&[theirs, cgroup.unwrap_or(-1), streams[0], streams[1], streams[2]]);
+    Ok(Born { pid, pidfd, sync: ours })
+}
+
 /// Lets the init go on step by step; returns when it was let go and, once the payload runs, its terminal's master.
-fn release(launch: &Launch<'static>, sync: Fd, pid: i32) -> Result<(Moment, Option<Fd>), Option<Fail>> {
+fn release(launch: &Launch<'static>, sync: Fd, pid: i32, count: u32) -> Result<(Moment, Option<Fd>), Option<Fail>> {
     if let Some(map) = &launch.id_map {
         idmap::write(map, pid)?;
         sys::send(sync, &[word::MAPPED]).step(Step::IdMap)?;
     }
     let _ = sys::prctl(sys::PR_SET_DUMPABLE, 0, 0);
-    let started_at = supervise::record(launch, pid)?;
+    let started_at = supervise::record(launch, pid, count)?;
     // An init that has failed already has told the host why; its word is read below.
     let mut gone = sys::send(sync, &[word::GO]).is_err();
     let mut terminal = None;
@@ -76,15 +134,9 @@ fn release(launch: &Launch<'static>, sync: Fd, pid: i32) -> Result<(Moment, Opti
 }
 
 /// Nothing may be left of a start that failed.
-fn abandon(launch: &Launch<'static>, pidfd: Fd, pid: i32, failed: Option<Fail>) -> Outcome {
-    let _ = sys::pidfd_send_signal(pidfd, sys::SIGKILL);
-    let _ = sys::wait(pid, false);
-    supervise::forget(launch);
-    match failed {
-        Some(fail) => Err(fail),
-        // The init has told it.
-        None => sys::exit(1),
-    }
+fn bury(born: &Born) {
+    let _ = sys::pidfd_send_signal(born.pidfd, sys::SIGKILL);
+    let _ = sys::wait(born.pid, false);
 }
 
 fn become_shim() {

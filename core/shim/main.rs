@@ -11,6 +11,7 @@
 mod wire;
 
 mod arch;
+mod again;
 mod attach;
 mod binds;
 mod bundle;

@@ -4,6 +4,7 @@
 
 use core::ffi::CStr;
 
+use crate::fail::Fail;
 use crate::sys::{self, AT_FDCWD, Errno, Fd};
 use crate::text::{Text, parse_dec};
 use crate::time;
@@ -14,7 +15,7 @@ const STATE_NEW: &CStr = c"state.json.new";
 const EXIT: &CStr = c"exit.json";
 const EXIT_NEW: &CStr = c"exit.json.new";
 /// More than any exit record.
-const RESERVED: usize = 448;
+const RESERVED: usize = 512;
 
 /// When the container was started, as both records tell it.
 pub type Moment = [u8; time::LENGTH];
@@ -24,20 +25,38 @@ pub fn open_dir(path: &CStr) -> sys::Result<Fd> {
     sys::openat(AT_FDCWD, path, sys::O_PATH | sys::O_DIRECTORY, 0)
 }
 
-/// Writes `state.json`: the members that the host gave and what only the shim knows.
-pub fn write_state(dir: Fd, prefix: &CStr, init: i32, started_at: &Moment) -> sys::Result {
+/// What `state.json` tells beside the members that the host gave.
+pub struct State {
+    /// The init; one that has ended while another start is waited for.
+    pub init: i32,
+    /// When it was started.
+    pub started_at: Moment,
+    /// How often it was started again.
+    pub restarts: u32,
+    /// It has ended, and another start is waited for.
+    pub restarting: bool,
+}
+
+/// Writes `state.json`.
+pub fn write_state(dir: Fd, prefix: &CStr, state: &State) -> sys::Result {
+    let init = state.init;
     let shim = sys::getpid();
-    let mut tail = Text::<256>::new();
+    let mut tail = Text::<320>::new();
     if !prefix.is_empty() {
         tail.push(b",");
     }
     tail.push(b"\"pid\":").signed(init.into()).push(b",\"pid_start\":").dec(start_time(init));
     tail.push(b",\"shim_pid\":").signed(shim.into()).push(b",\"shim_start\":").dec(start_time(shim));
-    tail.push(b",\"started_at\":\"").push(started_at).push(b"\"}\n");
+    tail.push(b",\"restart_count\":").dec(state.restarts.into()).push(b",\"restarting\":").push(truth(state.restarting));
+    tail.push(b",\"started_at\":\"").push(&state.started_at).push(b"\"}\n");
     let file = sys::openat(dir, STATE_NEW, sys::O_WRONLY | sys::O_CREAT | sys::O_TRUNC, 0o600)?;
     let written = [b"{", prefix.to_bytes(), tail.bytes()].iter().try_for_each(|part| sys::write_all(file, part));
     let _ = sys::close(file);
     written.and_then(|()| sys::renameat2(dir, STATE_NEW, dir, STATE, 0))
+}
+
+fn truth(yes: bool) -> &'static [u8] {
+    if yes { b"true" } else { b"false" }
 }
 
 /// Takes `state.json`, what [`reserve_exit`] made and the socket back.
@@ -69,6 +88,10 @@ pub struct Exit {
     pub finished_at: Moment,
     /// What kept a part of the log from being written.
     pub log_error: Option<Errno>,
+    /// How often it was started again before.
+    pub restarts: u32,
+    /// What kept it from being started again: it has not run at all.
+    pub failed: Option<Fail>,
 }
 
 /// Writes `exit.json`.
@@ -92,6 +115,10 @@ fn exit_text(exit: &Exit) -> Text<{ RESERVED + 1 }> {
     text.push(b",\"started_at\":\"").push(&exit.started_at);
     text.push(b"\",\"finished_at\":\"").push(&exit.finished_at).push(b"\",\"log_error\":");
     or_null(&mut text, exit.log_error.map_or(0, |e| e.0));
+    text.push(b",\"restart_count\":").dec(exit.restarts.into()).push(b",\"failed_step\":");
+    or_null(&mut text, exit.failed.map_or(0, |fail| fail.step as i32));
+    text.push(b",\"failed_errno\":");
+    or_null(&mut text, exit.failed.map_or(0, |fail| fail.errno.0));
     text.push(b"}\n");
     text
 }

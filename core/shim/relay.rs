@@ -226,6 +226,14 @@ impl Output {
         close(&mut self.source);
     }
 
+    /// After a run, all of which was logged and sent: reads from another source, which goes to the log alone.
+    pub fn renew(&mut self, source: Fd) {
+        self.close_source();
+        self.drop_sink();
+        (self.source, self.end, self.logged, self.sent) = (source, 0, 0, 0);
+        (self.taken, self.last) = (0, None);
+    }
+
     /// Milliseconds until [`Output::settle`] or [`Output::give_up`] has something to do.
     pub fn wait_ms(&self) -> Option<u64> {
         [self.idle_ms(), self.taps_wait_ms()].into_iter().flatten().min()
@@ -308,6 +316,12 @@ impl Input {
         let buffer = sys::map_anonymous(PAGE)?;
         let source = source.unwrap_or(-1);
         Ok(Input { source, target, terminal, keep, buffer, sent: 0, end: 0, last: b'\n' })
+    }
+
+    /// After a run: nobody writes to the next one's, which is given here, but who joins it.
+    pub fn renew(&mut self, target: Fd) {
+        self.close();
+        (self.target, self.last) = (target, b'\n');
     }
 
     /// What to poll: the host's end when there is room; ours while something waits for it, or for word

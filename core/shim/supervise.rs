@@ -1,18 +1,22 @@
 //! Looking after the running container: one loop over its streams, its end, the host's word and the
 //! host's death.
 
+use core::cell::Cell;
+
 use crate::attach;
 use crate::control::{self, Container, Control};
 use crate::ending::{self, End};
 use crate::fail::{At, Outcome};
+use crate::launch::Started;
 use crate::log::Log;
-use crate::records::{self, Moment};
+use crate::oom;
+use crate::records::{self, Moment, State};
 use crate::relay::{self, Input, Output, open_anew};
 use crate::rotate::Files;
 use crate::sys::{self, AT_FDCWD, Ended, Errno, Fd, POLLIN, Poll};
 use crate::tie::Tie;
 use crate::time;
-use crate::wire::{Header, Launch, PACKET_MAX, Step, fd};
+use crate::wire::{Header, Launch, PACKET_MAX, Restart, Restarts, Step, fd};
 
 /// The init's ends of its standard streams, and what the shim keeps of them; -1 for none.
 pub struct Streams {
@@ -30,18 +34,12 @@ pub struct Running {
     pub launch: Launch<'static>,
     /// Which descriptors the host passed.
     pub header: Header,
-    /// The init, as this process sees it.
-    pub pid: i32,
-    /// The same.
-    pub pidfd: Fd,
+    /// Its init.
+    pub init: Started,
     /// Its standard streams.
     pub streams: Streams,
-    /// The master of its terminal.
-    pub terminal: Option<Fd>,
     /// Where it can be asked for something; -1 for nowhere.
     pub listener: Fd,
-    /// When [`record`] was called.
-    pub started_at: Moment,
 }
 
 /// Before the init is made: its standard streams, the log, no signal that could end the shim.
@@ -54,11 +52,17 @@ pub fn prepare(launch: &Launch<'static>, header: &Header) -> Outcome<Streams> {
     [fd::STDIN, fd::STDOUT, fd::STDERR].into_iter().filter(|fd| header.has(*fd)).for_each(open_anew);
     fill_low()?;
     let log = Files::open(launch)?;
+    let (init, ours) = pipes(launch, header.has(fd::STDIN))?;
+    Ok(Streams { init, ours, log })
+}
+
+/// The init's ends of its streams and ours; none with a terminal.
+pub fn pipes(launch: &Launch<'static>, fed: bool) -> Outcome<([Fd; 3], [Fd; 3])> {
     if launch.process.tty {
-        return Ok(Streams { init: [-1; 3], ours: [-1; 3], log });
+        return Ok(([-1; 3], [-1; 3]));
     }
     // Kept open without a source: whoever reads it waits, as for an input that has not come yet.
-    let (stdin, ours) = match header.has(fd::STDIN) || launch.supervise.keep_stdin {
+    let (stdin, ours) = match fed || launch.supervise.keep_stdin {
         true => pipe()?,
         false => (open_null()?, -1),
     };
@@ -66,7 +70,7 @@ pub fn prepare(launch: &Launch<'static>, header: &Header) -> Outcome<Streams> {
     for end in [ours, stdout_read, stderr_read] {
         set_nonblocking(end);
     }
-    Ok(Streams { init: [stdin, stdout, stderr], ours: [ours, stdout_read, stderr_read], log })
+    Ok(([stdin, stdout, stderr], [ours, stdout_read, stderr_read]))
 }
 
 /// The init has the host's streams: what is kept open here would keep the host from seeing their end.
@@ -106,11 +110,12 @@ fn set_nonblocking(fd: Fd) {
 }
 
 /// The init exists and waits: the record that makes the container visible.
-pub fn record(launch: &Launch<'static>, pid: i32) -> Outcome<Moment> {
+pub fn record(launch: &Launch<'static>, init: i32, restarts: u32) -> Outcome<Moment> {
     let started_at = time::now();
     let path = launch.supervise.dir;
     let dir = records::open_dir(path).at(Step::Record, path)?;
-    let written = records::write_state(dir, launch.supervise.state_prefix, pid, &started_at);
+    let state = State { init, started_at, restarts, restarting: false };
+    let written = records::write_state(dir, launch.supervise.state_prefix, &state);
     let _ = sys::close(dir);
     written.at(Step::Record, path).map(|()| started_at)
 }
@@ -126,12 +131,9 @@ pub fn forget(launch: &Launch<'static>) {
 /// From the payload's first instruction to its end, and what is to be done then.
 pub fn run(mut running: Running) -> ! {
     match Watch::new(&mut running) {
-        Ok(mut watch) => {
-            let init = watch.until_end();
-            watch.finish(&running, init);
-        }
+        Ok(mut watch) => while watch.turn() {},
         // Without the little memory that this takes nothing can be looked after.
-        Err(_) => drop(sys::kill(running.pid, sys::SIGKILL)),
+        Err(_) => drop(sys::kill(running.init.pid, sys::SIGKILL)),
     }
     sys::exit(0)
 }
@@ -147,23 +149,30 @@ const TIES: [usize; 2] = [INPUT + 5, INPUT + 6];
 const OWN: usize = INPUT + 7;
 
 /// All that is watched.
-struct Watch {
-    pid: i32,
-    pidfd: Fd,
+pub struct Watch {
+    pub pid: i32,
+    pub pidfd: Fd,
     children: Fd,
     status: Fd,
-    terminal: Fd,
-    control: Control,
-    launch: Launch<'static>,
-    outputs: [Output; 2],
-    input: Input,
+    pub terminal: Fd,
+    /// The other end of the terminal, held open.
+    pub peer: Fd,
+    pub control: Control,
+    pub launch: Launch<'static>,
+    /// When the init was let go, as records tell it and by the clock that only goes forward.
+    pub started_at: Moment,
+    pub started_ms: u64,
+    /// How many were killed for want of memory before that.
+    pub oom_kills: u64,
+    pub restarts: Restarts,
+    pub restart: Cell<Restart>,
+    pub outputs: [Output; 2],
+    pub input: Input,
     log: Log,
-    tie: Tie,
-    dir: Fd,
+    pub tie: Tie,
+    pub dir: Fd,
     /// The container's user namespace, to remove what its users own.
-    users: Option<Fd>,
-    /// When this began.
-    since_ms: u64,
+    pub users: Option<Fd>,
 }
 
 impl Watch {
@@ -174,20 +183,28 @@ impl Watch {
         let stream = |fd| given(fd).filter(|_| !supervise.direct);
         let tied = |fd| given(fd).filter(|_| supervise.tie_host).unwrap_or(-1);
         let [stdin, stdout, stderr] = running.streams.ours;
-        let (master, held) = running.terminal.map_or((-1, -1), own_terminal);
+        let Terminal { master, held, peer } = running.init.terminal.map_or(NO_TERMINAL, own_terminal);
         let stdin = if master < 0 { stdin } else { master };
         let stdout = if master < 0 { stdout } else { held };
+        // Who can't be reached can't be told to stop starting it.
+        let restart = if running.listener < 0 { Restart::No } else { supervise.restart };
         let dir = records::open_dir(supervise.dir).unwrap_or(-1);
         records::reserve_exit(dir);
         const SIGCHLD_BIT: u64 = 1 << (sys::SIGCHLD - 1);
         Ok(Watch {
-            pid: running.pid,
-            pidfd: running.pidfd,
+            pid: running.init.pid,
+            pidfd: running.init.pidfd,
             children: sys::signalfd(SIGCHLD_BIT)?,
             status: fd::STATUS,
             terminal: master,
+            peer,
             control: Control::new(running.listener)?,
             launch: running.launch,
+            started_at: running.init.started_at,
+            started_ms: sys::now_ms(),
+            oom_kills: 0,
+            restarts: Restarts::default(),
+            restart: Cell::new(restart),
             outputs: [
                 Output::new(b"stdout", stdout, stream(fd::STDOUT))?,
                 Output::new(b"stderr", stderr, stream(fd::STDERR))?,
@@ -202,13 +219,12 @@ impl Watch {
                 running.launch.cgroup,
             ),
             dir,
-            users: ending::user_namespace(&running.launch, running.pid),
-            since_ms: sys::now_ms(),
+            users: ending::user_namespace(&running.launch, running.init.pid),
         })
     }
 
     /// Serves the streams until the init has ended.
-    fn until_end(&mut self) -> Ended {
+    pub fn until_end(&mut self) -> Ended {
         loop {
             // An end that came before the descriptors below were made is found here too.
             if let Some(init) = self.reap() {
@@ -220,10 +236,16 @@ impl Watch {
             let used = OWN + self.control.used();
             let _ = sys::poll(&mut polls[..used], self.wait_ms());
             self.handle(&polls);
-            let container = Container { launch: &self.launch, pidfd: self.pidfd, terminal: self.terminal };
-            let mut streams = attach::Streams { outputs: &mut self.outputs, input: &mut self.input };
-            self.control.handle(&polls[OWN..used], &container, &mut streams);
+            self.serve(&polls[OWN..used]);
         }
+    }
+
+    /// Does for clients what can be done, by the polls of [`Control::polls`].
+    pub fn serve(&mut self, polls: &[Poll]) {
+        let Watch { launch, pidfd, terminal, restart, .. } = self;
+        let container = Container { launch, pidfd: *pidfd, terminal: *terminal, restart };
+        let mut streams = attach::Streams { outputs: &mut self.outputs, input: &mut self.input };
+        self.control.handle(polls, &container, &mut streams);
     }
 
     fn polls(&self) -> [Poll; OWN] {
@@ -293,17 +315,34 @@ impl Watch {
         }
     }
 
-    fn finish(&mut self, running: &Running, init: Ended) {
-        let (finished_at, ran_ms) = (time::now(), sys::now_ms().saturating_sub(self.since_ms));
-        ending::kill_stragglers(&running.launch);
-        self.control.close(&self.launch);
+    /// The init has ended: ends what it has left running, and brings its output where it belongs.
+    pub fn wind_up(&mut self, init: Ended) -> End {
+        let (finished_at, ran_ms) = (time::now(), sys::now_ms().saturating_sub(self.started_ms));
+        ending::kill_stragglers(&self.launch);
+        match self.restart.get() {
+            Restart::No => self.control.close(&self.launch),
+            _ => self.control.end_commands(&self.launch),
+        }
         self.drain();
         self.outputs.iter_mut().for_each(|output| output.taps.close());
-        let (started_at, log_error) = (running.started_at, self.log.error);
-        let end = End { init, started_at, finished_at, ran_ms, log_error };
-        let oom = ending::conclude(&running.launch, self.dir, &end, self.tie.is_cut(), self.users);
+        let oom = oom::look(&self.launch.cgroup).since(self.oom_kills);
+        let (started_at, restarts, log_error) = (self.started_at, self.restarts.count, self.log.error);
+        let end = End { init, started_at, finished_at, ran_ms, oom, log_error, restarts, failed: None };
+        ending::tell_end(&self.launch, &end);
+        end
+    }
+
+    /// This end is the last one.
+    pub fn conclude(&mut self, end: &End) {
+        self.control.close(&self.launch);
+        ending::conclude(&self.launch, self.dir, end, self.tie.is_cut(), self.users);
         // Who hears of the end may ask for it at once.
-        self.control.part(&init, oom, &self.launch);
+        self.control.part(&end.init, end.oom, &self.launch);
+    }
+
+    /// The host hears no more of the container.
+    pub fn leave_host(&mut self) {
+        relay::close(&mut self.status);
     }
 
     /// Nothing is lost on the way to a host that still listens, however slow it is.
@@ -342,11 +381,25 @@ impl Watch {
     }
 }
 
-/// A terminal's master to write to and one to read from. The other end is held open for good: a master
-/// reports a hang-up whenever nobody has it open, and a program may open its console again.
-fn own_terminal(master: Fd) -> (Fd, Fd) {
+/// A terminal, as the shim holds it; -1 for none.
+pub struct Terminal {
+    /// The master, to write to.
+    pub master: Fd,
+    /// The same, to read from.
+    pub held: Fd,
+    /// The other end, held open as long as the container runs: a master reports a hang-up whenever nobody has that open,
+    /// and a program may open its console again.
+    pub peer: Fd,
+}
+
+/// That of a container without one.
+pub const NO_TERMINAL: Terminal = Terminal { master: -1, held: -1, peer: -1 };
+
+/// Takes over a terminal's master.
+pub fn own_terminal(master: Fd) -> Terminal {
     const TIOCGPTPEER: usize = 0x5441;
-    let _ = sys::ioctl(master, TIOCGPTPEER, (sys::O_RDWR | sys::O_NOCTTY | sys::O_CLOEXEC) as usize);
+    let peer = sys::ioctl(master, TIOCGPTPEER, (sys::O_RDWR | sys::O_NOCTTY | sys::O_CLOEXEC) as usize);
     set_nonblocking(master);
-    (master, sys::dup_above(master, fd::FIRST_FREE).unwrap_or(-1))
+    let held = sys::dup_above(master, fd::FIRST_FREE).unwrap_or(-1);
+    Terminal { master, held, peer: peer.map_or(-1, |fd| fd as Fd) }
 }

@@ -74,6 +74,22 @@ pub struct Spec {
     pub log_max_size: u64,
     /// How many logs there may be, the open one among them; 0 is as 1.
     pub log_max_files: u32,
+    /// What follows its end.
+    pub restart: Restart,
+}
+
+/// Which of a container's ends are followed by another start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Restart {
+    /// None.
+    #[default]
+    No,
+    /// Those with another code than 0, at most so often; 0 for no limit.
+    OnFailure { most: u32 },
+    /// All but those that were asked for.
+    Always,
+    /// The same: without a daemon nothing is started when the machine comes up.
+    UnlessStopped,
 }
 
 /// Which system calls a container may make.

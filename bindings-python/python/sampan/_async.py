@@ -222,7 +222,7 @@ class AsyncContainer:
             yield reading
 
     async def update(self, **limits: Any) -> None:
-        """Changes its limits, now and for later starts; takes what `Container.update` takes."""
+        """Changes its limits and its restart policy, now and for later starts; takes what `Container.update` takes."""
         await _call(lambda: self.sync.update(**limits))
 
     async def rename(self, name: str) -> None:

@@ -73,7 +73,7 @@ class Container:
 
     @property
     def status(self) -> Status:
-        """`created`, `running`, `paused`, `exited` or `dead`, now."""
+        """`created`, `running`, `paused`, `restarting`, `exited` or `dead`, now."""
         return self.inspect()["status"]
 
     @property
@@ -123,7 +123,10 @@ class Container:
         self._native.kill(signal_word(signal) or "SIGKILL")
 
     def wait(self, timeout: float | None = None, *, cancel: Cancel | None = None) -> ExitStatus:
-        """Waits until it has ended, at most `timeout` seconds; then `TimeoutError`."""
+        """Waits until it has ended, at most `timeout` seconds; then `TimeoutError`.
+
+        With a restart policy: until its next end, whether or not another start follows.
+        """
         return ExitStatus(self._native.wait(timeout, cancel))
 
     if TYPE_CHECKING:
@@ -333,8 +336,9 @@ class Container:
         cpu_shares: int | None = None,
         cpuset_cpus: str | None = None,
         pids_limit: int | None = None,
+        restart: str | None = None,
     ) -> None:
-        """Changes its limits, now and for later starts; what is not named stays.
+        """Changes its limits and its restart policy, now and for later starts; what is not named stays.
 
         Args:
             memory: Memory limit: bytes, or `"512m"`.
@@ -344,10 +348,12 @@ class Container:
             cpu_shares: Relative CPU weight, 2 to 262144; 1024 is the usual.
             cpuset_cpus: CPUs to run on: `0-2,4`; for a container that was created with such a list.
             pids_limit: Largest number of processes; -1 for no limit.
+            restart: Which of its ends are followed by another start: `"no"`, `"on-failure"`, `"on-failure:3"`, `"always"`,
+                `"unless-stopped"`.
         """
         given = {"memory": memory, "memory_swap": memory_swap, "memory_reservation": memory_reservation}
         rest = {"cpus": cpus, "cpu_shares": cpu_shares, "cpuset_cpus": cpuset_cpus, "pids_limit": pids_limit}
-        self._native.update(update_options(given, rest))
+        self._native.update(update_options(given, {**rest, "restart": restart}))
 
     def rename(self, name: str) -> None:
         """Gives it another name."""

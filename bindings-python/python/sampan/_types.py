@@ -18,7 +18,7 @@ Tie = Literal["detached", "host"]
 PullPolicy = Literal["missing", "always", "never"]
 """When to pull the image."""
 
-Status = Literal["created", "running", "paused", "exited", "dead"]
+Status = Literal["created", "running", "paused", "exited", "dead", "restarting"]
 """Where a container is in its life."""
 
 Stream = Literal["stdout", "stderr"]
@@ -180,6 +180,7 @@ class RunOptions(TypedDict, total=False):
         init: Run a small first process that buries orphans and passes signals on to the command.
         log_driver: What becomes of its output: `local`, `json-file` (a file in Docker's form) or `none`.
         log_opt: `max-size` (`10m`) after which a log is put aside, and `max-file`, how many there may be.
+        restart: `no`, `on-failure[:MAX]`, `always` or `unless-stopped`: which of its ends are followed by another start, as long as the machine is up; a stop, a removal, a kill or the end of its owner ends that too. `no` by default.
     """
 
     image: str
@@ -229,6 +230,7 @@ class RunOptions(TypedDict, total=False):
     init: bool
     log_driver: Optional[str]
     log_opt: Mapping[str, str]
+    restart: Optional[str]
 
 
 class ExecOptions(TypedDict, total=False):
@@ -264,7 +266,7 @@ class ExecOptions(TypedDict, total=False):
 
 
 class UpdateOptions(TypedDict, total=False):
-    """Limits to change. Fields are named as the words of `docker update`. Every member may be left out.
+    """Limits, and what follows its end, to change. Fields are named as the words of `docker update`. Every member may be left out.
 
     Attributes:
         memory: Memory limit in bytes.
@@ -274,6 +276,7 @@ class UpdateOptions(TypedDict, total=False):
         cpu_shares: Relative CPU weight, 2 to 262144; 1024 is the usual.
         cpuset_cpus: CPUs to run on: `0-2,4`; for a container that was created with such a list.
         pids_limit: Largest number of processes; -1 for no limit.
+        restart: `no`, `on-failure[:MAX]`, `always` or `unless-stopped`: which of its ends are followed by another start.
     """
 
     memory: Optional[int]
@@ -283,6 +286,7 @@ class UpdateOptions(TypedDict, total=False):
     cpu_shares: Optional[int]
     cpuset_cpus: Optional[str]
     pids_limit: Optional[int]
+    restart: Optional[str]
 
 
 class ListOptions(TypedDict, total=False):
@@ -603,6 +607,7 @@ class ContainerInfo(TypedDict):
         log_path: Its log file.
         options: The options that it was created with.
         oom_kills: How many of its processes the kernel has killed for want of memory since it was last started; absent where that is not counted.
+        restart_count: How often it was started again, by its restart policy, since it was last started.
     """
 
     id: str
@@ -629,6 +634,7 @@ class ContainerInfo(TypedDict):
     log_path: str
     options: RunOptions
     oom_kills: Optional[int]
+    restart_count: int
 
 
 class LogEntry(TypedDict):
@@ -843,6 +849,7 @@ class RunKeywords(TypedDict, total=False):
         init: Run a small first process that buries orphans and passes signals on to the command.
         log_driver: What becomes of its output: `local`, `json-file` (a file in Docker's form) or `none`.
         log_opt: `max-size` (`10m`) after which a log is put aside, and `max-file`, how many there may be.
+        restart: `no`, `on-failure[:MAX]`, `always` or `unless-stopped`: which of its ends are followed by another start, as long as the machine is up; a stop, a removal, a kill or the end of its owner ends that too. `no` by default.
     """
 
     entrypoint: Optional[Sequence[str]]
@@ -889,6 +896,7 @@ class RunKeywords(TypedDict, total=False):
     init: bool
     log_driver: Optional[str]
     log_opt: Mapping[str, str]
+    restart: Optional[str]
 
 
 Event = Union[ResolvedEvent, LayerStartedEvent, LayerBytesEvent, LayerSkippedEvent, LayerDoneEvent, DoneEvent]

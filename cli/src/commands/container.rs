@@ -1,6 +1,6 @@
 //! What is done to containers that exist.
 
-use sampan::{Cancel, Engine, Kind, ListOptions, RemoveOptions, Status, StopOptions};
+use sampan::{Cancel, Engine, Kind, ListOptions, RemoveOptions, Status, StopOptions, UpdateOptions};
 
 use super::{confirmed, each};
 use crate::cli::{ForceArg, KillArgs, Names, RenameArgs, RmArgs, StopArgs, UpdateArgs};
@@ -47,7 +47,7 @@ pub fn unpause(engine: &Engine, names: &Names) -> Outcome {
 }
 
 pub fn update(engine: &Engine, args: &UpdateArgs) -> Outcome {
-    let options = args.limits.changes();
+    let options = UpdateOptions { restart: args.restart.clone(), ..args.limits.changes() };
     each(&args.names.containers, |name| {
         engine.container(name)?.update(&options)?;
         Ok(Some(name.to_owned()))
@@ -87,7 +87,7 @@ pub fn prune(engine: &Engine, args: &ForceArg) -> Outcome {
 pub fn remove_stopped(engine: &Engine) -> Result<(), Fail> {
     let all = ListOptions { all: true, ..Default::default() };
     for info in engine.containers(&all)? {
-        if matches!(info.status, Status::Running | Status::Paused) {
+        if matches!(info.status, Status::Running | Status::Paused | Status::Restarting) {
             continue;
         }
         match engine.container(&info.id).and_then(|c| c.remove(&RemoveOptions::default())) {

@@ -55,6 +55,8 @@ fn status(info: &ContainerInfo) -> String {
     match (info.status, &info.exit) {
         (Status::Running, _) => format!("Up {}", up()),
         (Status::Paused, _) => format!("Up {} (Paused)", up()),
+        (Status::Restarting, Some(exit)) => format!("Restarting ({}) {}", exit.code, human::ago(&exit.finished_at)),
+        (Status::Restarting, None) => "Restarting".to_owned(),
         (Status::Created, _) => "Created".to_owned(),
         (Status::Exited, Some(exit)) => format!("Exited ({}) {}", exit.code, human::ago(&exit.finished_at)),
         (Status::Exited, None) => "Exited".to_owned(),

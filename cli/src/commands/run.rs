@@ -183,9 +183,13 @@ pub fn start(engine: &Engine, args: &StartArgs) -> Outcome {
 /// To start what runs already is no failure, as with Docker.
 fn start_detached(container: &Container) -> sampan::Result<()> {
     match container.start(&Stdio::default(), &Cancel::new()) {
-        Err(error) if error.kind() == Kind::Conflict && container.inspect()?.status == Status::Running => Ok(()),
+        Err(error) if error.kind() == Kind::Conflict && is_up(container)? => Ok(()),
         started => started,
     }
+}
+
+fn is_up(container: &Container) -> sampan::Result<bool> {
+    Ok(matches!(container.inspect()?.status, Status::Running | Status::Restarting))
 }
 
 fn start_attached(engine: &Engine, name: &str, args: &StartArgs) -> Outcome {

@@ -50,6 +50,7 @@ impl Limits {
             cpu_shares: self.cpu_shares,
             cpuset_cpus: self.cpuset_cpus.clone(),
             pids_limit: self.pids_limit,
+            restart: None,
         }
     }
 }

@@ -200,6 +200,9 @@ struct LifeFlags {
     /// Remove the container when it has ended
     #[arg(long)]
     rm: bool,
+    /// Start it again when it has ended: no, on-failure[:MAX], always or unless-stopped
+    #[arg(long, value_name = "POLICY")]
+    restart: Option<String>,
     /// End the container with this command, even when it is killed
     #[arg(long, value_name = "OWNER", value_parser = words::tie)]
     tie: Option<Tie>,
@@ -305,6 +308,7 @@ impl LifeFlags {
     fn fill(&self, options: &mut RunOptions) -> Result<(), Fail> {
         options.name = self.name.clone();
         options.auto_remove = self.rm;
+        options.restart = self.restart.clone();
         options.tie = self.tie.unwrap_or_default();
         options.labels = words::labels(&self.label_file, &self.label)?;
         options.stop_signal = self.stop_signal.clone();

@@ -36,6 +36,7 @@ const NOTES: &[(&str, &str)] = &[
     ("network net", "`none`, `host` and `container:NAME`, that for root alone; others are refused"),
     ("pid", "`container:NAME` for root alone"),
     ("platform", "to choose an image; there is no emulation"),
+    ("restart", "as long as the machine is up; not with `--rm`"),
     ("security-opt", "`seccomp` and `no-new-privileges`; labels and AppArmor profiles are refused"),
     ("ulimit", "not above the host's own hard limit when rootless"),
     ("user group-add", "root alone on the rung `single-id`"),

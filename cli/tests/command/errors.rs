@@ -28,7 +28,6 @@ fn docker_s_other_words_are_known_and_refused() {
         ("run -p 80:80 nginx", "-p"),
         ("run -it -p8080:80 nginx", "-p"),
         ("run --publish=80:80 nginx", "--publish"),
-        ("run --restart always nginx", "--restart"),
         ("create --gpus all cuda", "--gpus"),
         ("run --dns 1.1.1.1 box", "--dns"),
     ] {

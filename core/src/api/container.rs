@@ -32,7 +32,8 @@ impl Container {
         self.id.as_str()
     }
 
-    /// Starts it, and returns once its process runs.
+    /// Starts it, and returns once its process runs. The streams are those of this run: another that its restart policy
+    /// brings has the log alone.
     pub fn start(&self, stdio: &Stdio, cancel: &Cancel) -> Result<()> {
         ops::start::start(self.context(), &self.id, stdio, cancel)
     }
@@ -48,11 +49,17 @@ impl Container {
     }
 
     /// Sends a signal to its process: `SIGHUP`, `HUP` or `1`.
+    ///
+    /// Its stop signal, SIGKILL, SIGTERM, SIGINT and SIGQUIT end its restart policy too; while the next start is waited for
+    /// that is all they do.
     pub fn kill(&self, signal: &str) -> Result<()> {
         ops::stop::kill(self.context(), &self.id, signal)
     }
 
     /// Waits until it has ended, at most `timeout` seconds.
+    ///
+    /// With a restart policy: until its next end, whether or not another start follows. The first wait by the engine that
+    /// started it with streams tells how the run ended that they belonged to, also when that is over by then.
     ///
     /// One with `auto_remove` takes its records along: how it ended can then be told only by the engine that
     /// started it; for any other it is not found.
@@ -105,7 +112,7 @@ impl Container {
         Ok(StatsStream::new(ops::stats::stream(&self.engine.context, &self.id, interval)?))
     }
 
-    /// Changes its limits, now and for later starts; what is not named stays.
+    /// Changes its limits and its restart policy, now and for later starts; what is not named stays.
     pub fn update(&self, options: &UpdateOptions) -> Result<()> {
         ops::update::update(self.context(), &self.id, options)
     }

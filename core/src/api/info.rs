@@ -29,6 +29,8 @@ words! {
         Exited = "exited",
         /// Its record is damaged, or its shim was killed before it could tell how the process ended.
         Dead = "dead",
+        /// Its process has ended, and is started again after a pause.
+        Restarting = "restarting",
     }
 
     /// One of the two output streams.
@@ -267,6 +269,8 @@ infos! {
         /// How many of its processes the kernel has killed for want of memory since it was last started; absent where that
         /// is not counted.
         pub oom_kills: Option<u64>,
+        /// How often it was started again, by its restart policy, since it was last started.
+        pub restart_count: u32,
     }
 
     /// One line of a log, or a part of a line.

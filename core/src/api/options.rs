@@ -193,6 +193,9 @@ options! {
         pub log_driver: Option<String>,
         /// `max-size` (`10m`) after which a log is put aside, and `max-file`, how many there may be.
         pub log_opt: BTreeMap<String, String>,
+        /// `no`, `on-failure[:MAX]`, `always` or `unless-stopped`: which of its ends are followed by another start, as long as
+        /// the machine is up; a stop, a removal, a kill or the end of its owner ends that too. `no` by default.
+        pub restart: Option<String>,
     }
 
     /// A command to run in a running container. Fields are named as the words of `docker exec`.
@@ -223,7 +226,7 @@ options! {
         pub timeout: Option<f64>,
     }
 
-    /// Limits to change. Fields are named as the words of `docker update`.
+    /// Limits, and what follows its end, to change. Fields are named as the words of `docker update`.
     pub struct UpdateOptions {
         /// Memory limit in bytes.
         pub memory: Option<i64>,
@@ -239,6 +242,8 @@ options! {
         pub cpuset_cpus: Option<String>,
         /// Largest number of processes; -1 for no limit.
         pub pids_limit: Option<i64>,
+        /// `no`, `on-failure[:MAX]`, `always` or `unless-stopped`: which of its ends are followed by another start.
+        pub restart: Option<String>,
     }
 
     /// Which containers to list.

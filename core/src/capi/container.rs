@@ -107,6 +107,8 @@ pub unsafe extern "C" fn sampan_container_kill(
 
 /// Waits until it has ended, at most `timeout` seconds; without a limit when `timeout` is negative.
 ///
+/// With a restart policy: until its next end, whether or not another start follows.
+///
 /// `cancel` may be NULL. Free the answer with `sampan_exit_status_free`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sampan_container_wait(
@@ -242,7 +244,7 @@ pub unsafe extern "C" fn sampan_container_stats_stream(
     unsafe { entry_to(out, err, open) }
 }
 
-/// Changes its limits, now and for later starts; what is absent stays.
+/// Changes its limits and its restart policy, now and for later starts; what is absent stays.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sampan_container_update(
     container: *const sampan_container,

@@ -104,6 +104,8 @@ pub const SAMPAN_STATUS_PAUSED: sampan_status = 2;
 pub const SAMPAN_STATUS_EXITED: sampan_status = 3;
 /// Its record is damaged, or its shim was killed before it could tell how the process ended.
 pub const SAMPAN_STATUS_DEAD: sampan_status = 4;
+/// Its process has ended, and is started again after a pause.
+pub const SAMPAN_STATUS_RESTARTING: sampan_status = 5;
 /// One of the two output streams. One of `SAMPAN_STREAM_…`.
 pub type sampan_stream = i32;
 /// Standard output.
@@ -123,7 +125,7 @@ Rung: Root = SAMPAN_RUNG_ROOT, SubIds = SAMPAN_RUNG_SUB_IDS, SingleId = SAMPAN_R
 MountKind: Bind = SAMPAN_MOUNT_KIND_BIND, Tmpfs = SAMPAN_MOUNT_KIND_TMPFS, Volume = SAMPAN_MOUNT_KIND_VOLUME,;
 Tie: Detached = SAMPAN_TIE_DETACHED, Host = SAMPAN_TIE_HOST,;
 PullPolicy: Missing = SAMPAN_PULL_POLICY_MISSING, Always = SAMPAN_PULL_POLICY_ALWAYS, Never = SAMPAN_PULL_POLICY_NEVER,;
-Status: Created = SAMPAN_STATUS_CREATED, Running = SAMPAN_STATUS_RUNNING, Paused = SAMPAN_STATUS_PAUSED, Exited = SAMPAN_STATUS_EXITED, Dead = SAMPAN_STATUS_DEAD,;
+Status: Created = SAMPAN_STATUS_CREATED, Running = SAMPAN_STATUS_RUNNING, Paused = SAMPAN_STATUS_PAUSED, Exited = SAMPAN_STATUS_EXITED, Dead = SAMPAN_STATUS_DEAD, Restarting = SAMPAN_STATUS_RESTARTING,;
 Stream: Stdout = SAMPAN_STREAM_STDOUT, Stderr = SAMPAN_STREAM_STDERR,;
 CheckStatus: Ok = SAMPAN_CHECK_STATUS_OK, Warn = SAMPAN_CHECK_STATUS_WARN, Fail = SAMPAN_CHECK_STATUS_FAIL,;
 }
@@ -482,6 +484,8 @@ pub struct sampan_run_options {
     pub log_driver: *const c_char,
     /// `max-size` (`10m`) after which a log is put aside, and `max-file`, how many there may be.
     pub log_opt: *const sampan_pair,
+    /// `no`, `on-failure[:MAX]`, `always` or `unless-stopped`: which of its ends are followed by another start, as long as the machine is up; a stop, a removal, a kill or the end of its owner ends that too. `no` by default.
+    pub restart: *const c_char,
 }
 
 // SAFETY: a size, then numbers and pointers.
@@ -541,6 +545,7 @@ impl Record for api::RunOptions {
             init: self.init.keep(arena),
             log_driver: self.log_driver.keep(arena),
             log_opt: self.log_opt.keep(arena),
+            restart: self.restart.keep(arena),
         }
     }
 }
@@ -597,6 +602,7 @@ impl Given for api::RunOptions {
                 init: Read::read(c.init, "init")?,
                 log_driver: Read::read(c.log_driver, "log_driver")?,
                 log_opt: Read::read(c.log_opt, "log_opt")?,
+                restart: Read::read(c.restart, "restart")?,
             }
         })
     }
@@ -710,7 +716,7 @@ impl Keep for Option<api::ExecOptions> {
         self.as_ref().map_or(std::ptr::null(), |record| record.keep(arena))
     }
 }
-/// Limits to change. Fields are named as the words of `docker update`. Begin with `SAMPAN_UPDATE_OPTIONS_INIT`.
+/// Limits, and what follows its end, to change. Fields are named as the words of `docker update`. Begin with `SAMPAN_UPDATE_OPTIONS_INIT`.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct sampan_update_options {
@@ -730,6 +736,8 @@ pub struct sampan_update_options {
     pub cpuset_cpus: *const c_char,
     /// Largest number of processes; -1 for no limit.
     pub pids_limit: *const i64,
+    /// `no`, `on-failure[:MAX]`, `always` or `unless-stopped`: which of its ends are followed by another start.
+    pub restart: *const c_char,
 }
 
 // SAFETY: a size, then numbers and pointers.
@@ -747,6 +755,7 @@ impl Record for api::UpdateOptions {
             cpu_shares: self.cpu_shares.keep(arena),
             cpuset_cpus: self.cpuset_cpus.keep(arena),
             pids_limit: self.pids_limit.keep(arena),
+            restart: self.restart.keep(arena),
         }
     }
 }
@@ -763,6 +772,7 @@ impl Given for api::UpdateOptions {
                 cpu_shares: Read::read(c.cpu_shares, "cpu_shares")?,
                 cpuset_cpus: Read::read(c.cpuset_cpus, "cpuset_cpus")?,
                 pids_limit: Read::read(c.pids_limit, "pids_limit")?,
+                restart: Read::read(c.restart, "restart")?,
             }
         })
     }
@@ -1655,6 +1665,8 @@ pub struct sampan_container_info {
     pub options: *const sampan_run_options,
     /// How many of its processes the kernel has killed for want of memory since it was last started; absent where that is not counted.
     pub oom_kills: *const u64,
+    /// How often it was started again, by its restart policy, since it was last started.
+    pub restart_count: u32,
 }
 
 // SAFETY: a size, then numbers and pointers.
@@ -1689,6 +1701,7 @@ impl Record for api::ContainerInfo {
             log_path: self.log_path.keep(arena),
             options: self.options.keep(arena),
             oom_kills: self.oom_kills.keep(arena),
+            restart_count: self.restart_count.keep(arena),
         }
     }
 }

@@ -135,6 +135,19 @@ pub fn resize(dir: &Path, rows: u16, columns: u16) -> Result<()> {
     }
 }
 
+/// Tells the shim of the container with this directory what follows its end from now on. One that can't answer by the
+/// deadline, with [`Kind::Timeout`], hears it before it starts the container again.
+pub fn set_restart(dir: &Path, rule: wire::Restart, cancel: &Cancel, deadline: Option<Instant>) -> Result<()> {
+    let socket = reach(dir)?;
+    let mut body = encode::Writer::default();
+    encode::restart(&mut body, rule);
+    request(&socket, wire::Kind::Restart, &body.finish()?, 0, &[])?;
+    match next(&socket, cancel, deadline)?.0 {
+        Said::Done => Ok(()),
+        _ => Err(out_of_turn()),
+    }
+}
+
 impl Command {
     /// Waits for its end. [`Kind::Timeout`] when it was killed for its time, or at the deadline.
     pub fn wait(&self, cancel: &Cancel, deadline: Option<Instant>) -> Result<Exit> {

@@ -7,6 +7,7 @@ use crate::plan::launch::{
     Capabilities, CgroupPlacement, ExecPlan, Extent, IdMap, LaunchPlan, MountSource, MountStep, Namespace, Namespaces,
     Process, Rootfs, RootfsKind, Supervise,
 };
+use crate::wire::Restart;
 
 /// Appends fields.
 #[derive(Default)]
@@ -244,6 +245,13 @@ pub(super) fn exec(p: &ExecPlan) -> Result<(Vec<u8>, Vec<u8>)> {
     Ok((head.finish()?, blob.finish()?))
 }
 
+/// What follows a container's end.
+pub(super) fn restart(w: &mut Writer, rule: Restart) {
+    let (kind, most) = rule.numbers();
+    w.u32(kind);
+    w.u32(most);
+}
+
 fn supervise(w: &mut Writer, s: &Supervise) {
     w.text(&s.dir);
     w.text(&s.state_prefix);
@@ -261,6 +269,7 @@ fn supervise(w: &mut Writer, s: &Supervise) {
     w.flag(s.direct);
     w.text(&s.events);
     w.text(&s.event_subject);
+    restart(w, s.restart);
 }
 
 #[cfg(test)]

@@ -16,10 +16,11 @@ mod tie;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-pub use control::{Attachment, Command, attach, exec, resize};
+pub use control::{Attachment, Command, attach, exec, resize, set_restart};
 pub use helper::{HelperSource, memory_file, shim_image};
 pub use modes::{HostProgram, run_program};
 pub use modes::{apply_owners, remove_trees};
+pub use sentence::failure;
 pub use status::told;
 pub use status::{Exit, Launched};
 

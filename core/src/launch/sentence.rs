@@ -4,6 +4,11 @@ use super::refusal;
 use crate::error::{Error, Kind};
 use crate::wire::Step;
 
+/// The error for a step of a start that nobody was left to hear of, by the record of it.
+pub fn failure(step: u32, errno: i32) -> Error {
+    of(step, errno, b"")
+}
+
 /// The error for a step that the shim or the init reports.
 pub(super) fn of(step: u32, errno: i32, detail: &[u8]) -> Error {
     let detail = String::from_utf8_lossy(detail).trim().to_owned();

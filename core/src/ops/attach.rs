@@ -15,7 +15,7 @@ pub fn attach(context: &Context, id: &ContainerId, interactive: bool, cancel: &C
     if container.status() != Status::Running {
         return Err(Error::new(Kind::Conflict, "attach to container", name)
             .because(format!("it is not running but {}", container.status().word()))
-            .hint("start it first"));
+            .hint(list::cure(container.status())));
     }
     let mut attachment = launch::attach(context.paths.container(id).dir(), interactive, cancel)
         .map_err(|e| e.within("attach to container", name))?;

@@ -36,7 +36,7 @@ pub(super) fn tell_volume(context: &Context, name: &str, action: &str, container
 
 /// Tells of the end of a container whose shim was killed and told nothing; the caller holds its lock.
 pub(super) fn tell_lost(context: &Context, container: &Container) {
-    if container.state.is_some() && container.exit.is_none() {
+    if container.state.is_some() && container.ended().is_none() {
         tell(context, &container.record, "die", &[("exitCode", "137")]);
     }
 }

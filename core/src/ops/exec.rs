@@ -35,7 +35,7 @@ fn begin(context: &Context, id: &ContainerId, options: &ExecOptions, cancel: &Ca
     if container.status() != Status::Running {
         return Err(Error::new(Kind::Conflict, "run command in container", name)
             .because(format!("it is not running but {}", container.status().word()))
-            .hint("start it first"));
+            .hint(list::cure(container.status())));
     }
     if pause::status(context, &container) == Status::Paused {
         return Err(Error::new(Kind::Conflict, "run command in container", name)

@@ -22,7 +22,7 @@ pub(super) fn end(context: &Context, container: &Container) -> Result<()> {
     let groups = placed::directories(&placed::of(context, container)?);
     groups::end_paths(groups.iter().map(PathBuf::as_path));
     // A shim that noted the end had ended all before.
-    let unnoted = container.exit.is_none() && container.state.as_ref().is_some_and(|s| s.boot_id == sys::boot_id());
+    let unnoted = container.ended().is_none() && container.state.as_ref().is_some_and(|s| s.boot_id == sys::boot_id());
     if unnoted { end_processes(context, container, groups.is_empty()) } else { Ok(()) }
 }
 

@@ -5,6 +5,7 @@ use crate::api::*;
 use crate::cgroup as groups;
 use crate::error::{Error, Kind, Result};
 use crate::id::{ContainerId, Name};
+use crate::launch;
 use crate::spec::Sharing;
 use crate::store::containers::{self, Container, Exit};
 use crate::store::liveness;
@@ -12,6 +13,14 @@ use crate::store::liveness;
 /// A container's records; an error of kind [`Kind::NotFound`] when it is gone.
 pub(super) fn load(context: &Context, id: &ContainerId) -> Result<Container> {
     containers::load(&context.paths, id)?.ok_or_else(|| unknown(id.short()))
+}
+
+/// What helps who wants it to run.
+pub(super) fn cure(status: Status) -> &'static str {
+    match status {
+        Status::Restarting => "wait until it runs again",
+        _ => "start it first",
+    }
 }
 
 fn unknown(container: &str) -> Error {
@@ -65,7 +74,8 @@ pub fn list(context: &Context, options: &ListOptions) -> Result<Vec<ContainerInf
             Err(_) if containers::is_damaged(&context.paths, &id) => damaged(context, &id)?,
             Err(e) => return Err(e),
         };
-        let shown = options.all || by_state || matches!(info.status, Status::Running | Status::Paused);
+        let shown =
+            options.all || by_state || matches!(info.status, Status::Running | Status::Paused | Status::Restarting);
         if shown && Filter::all_match(&filters, &info) {
             found.push(info);
         }
@@ -76,14 +86,8 @@ pub fn list(context: &Context, options: &ListOptions) -> Result<Vec<ContainerInf
 
 /// How a container ended; `None` when it never ran or runs.
 pub(super) fn exit_of(container: &Container) -> Option<ExitStatus> {
-    if let Some(exit) = &container.exit {
-        return Some(ExitStatus {
-            code: exit.code,
-            signal: exit.signal,
-            oom_killed: exit.oom_killed,
-            finished_at: exit.finished_at.clone(),
-            error: told_of(container, exit),
-        });
+    if let Some(exit) = container.ended() {
+        return Some(noted(container, exit));
     }
     // A shim takes its container with it, so the process was killed; nobody was left to note when.
     (container.status() == Status::Dead).then(|| ExitStatus {
@@ -99,25 +103,44 @@ pub(super) fn exit_of(container: &Container) -> Option<ExitStatus> {
 
 /// The same with all there is to say of it.
 pub(super) fn told_exit(context: &Context, container: &Container) -> Option<ExitStatus> {
-    let exit = exit_of(container)?;
+    exit_of(container).map(|exit| with_log(context, container, exit))
+}
+
+/// An end with all there is to say of it.
+pub(super) fn with_log(context: &Context, container: &Container, exit: ExitStatus) -> ExitStatus {
     let error = match exit.oom_killed {
         true => exit.error.map(|said| oom::with_log(context, &container.record.id, said)),
         false => exit.error,
     };
-    Some(ExitStatus { error, ..exit })
+    ExitStatus { error, ..exit }
+}
+
+/// An end as it was noted.
+pub(super) fn noted(container: &Container, exit: &Exit) -> ExitStatus {
+    ExitStatus {
+        code: exit.code,
+        signal: exit.signal,
+        oom_killed: exit.oom_killed,
+        finished_at: exit.finished_at.clone(),
+        error: told_of(container, exit),
+    }
 }
 
 fn told_of(container: &Container, exit: &Exit) -> Option<String> {
     let what = format!("container {}", container.record.name);
+    let failed = exit.failed_step.map(|step| {
+        let failed = launch::failure(step, exit.failed_errno.unwrap_or(0));
+        failed.within("start container again", container.record.name.as_str()).to_string()
+    });
     let killed = oom::sentence(&what, exit.code, &exit.oom.unwrap_or_default());
     let log = exit.log_error.map(|n| format!("the log is incomplete: {}", std::io::Error::from_raw_os_error(n)));
-    let told: Vec<String> = log.into_iter().chain(killed).collect();
+    let told: Vec<String> = failed.into_iter().chain(log).chain(killed).collect();
     (!told.is_empty()).then(|| told.join("; "))
 }
 
 /// How many of its processes the kernel has killed for want of memory in its last run.
 fn oom_kills(context: &Context, container: &Container) -> Option<u64> {
-    match &container.exit {
+    match container.ended() {
         Some(exit) => exit.oom.map(|oom| oom.kills).or((!exit.oom_killed).then_some(0)),
         None if container.status() == Status::Running => groups::oom_kills(&placed::counters(context, container).ok()?),
         None => None,
@@ -151,6 +174,7 @@ fn info(context: &Context, container: &Container) -> ContainerInfo {
         started_at: state.as_ref().map(|s| s.started_at.clone()),
         exit: exit_of(container),
         oom_kills: oom_kills(context, container),
+        restart_count: state.as_ref().map_or(0, |s| s.restart_count + u32::from(s.restarting)),
         labels: spec.labels.clone(),
         env: spec.env.clone(),
         workdir: spec.workdir.clone(),

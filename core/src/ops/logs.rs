@@ -2,7 +2,6 @@
 
 pub(super) mod chain;
 mod entry;
-mod follow;
 
 use std::collections::VecDeque;
 use std::io::{Read, Seek, SeekFrom};
@@ -10,7 +9,7 @@ use std::path::Path;
 
 use self::chain::Chain;
 use self::entry::parse;
-use self::follow::Follow;
+use super::follow::Follow;
 use super::{Context, list, wait};
 use crate::api::*;
 use crate::cancel::Cancel;
@@ -46,7 +45,7 @@ pub fn open(context: &Context, id: &ContainerId, options: &LogOptions) -> Result
     refuse_without(&container.record)?;
     let paths = context.paths.container(id);
     let follow = match options.follow && container.held {
-        true => Some(Follow::new(paths.dir(), paths.lock(), wait::shim(context, id)?)),
+        true => Some(Follow::log(paths.dir(), paths.lock(), wait::shim(context, id)?)),
         false => None,
     };
     let wanted = Wanted {
@@ -120,7 +119,7 @@ impl Reader {
             }
             match &self.follow {
                 Some(_) if self.files.extend()? => {}
-                Some(follow) if !ended => follow.wait(cancel)?,
+                Some(follow) if !ended => follow.wait(None, cancel)?,
                 _ => return Ok(None),
             }
         }

@@ -8,6 +8,7 @@ pub mod doctor;
 pub mod events;
 pub mod exec;
 pub mod facts;
+mod follow;
 pub mod images;
 pub mod info;
 mod joined;

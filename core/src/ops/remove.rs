@@ -68,20 +68,21 @@ fn kill_damaged(context: &Context, id: &ContainerId) -> Result<bool> {
 }
 
 /// Somebody holds it: one that runs is killed if that is wanted; one that ends or is removed is waited for.
-fn make_way(context: &Context, container: Container, options: &RemoveOptions) -> Result<()> {
-    let record = &container.record;
-    if container.status() == Status::Running {
+fn make_way(context: &Context, mut container: Container, options: &RemoveOptions) -> Result<()> {
+    if container.is_alive() {
         if !options.force {
-            return Err(Error::new(Kind::Conflict, "remove container", record.name.as_str())
-                .because("it is running")
+            return Err(Error::new(Kind::Conflict, "remove container", container.record.name.as_str())
+                .because(format!("it is {}", container.status().word()))
                 .hint("stop it first, or force the removal"));
         }
+        let patience = Instant::now().checked_add(Duration::from_secs(2));
+        container = stop::forgo(context, container, &Cancel::new(), patience)?;
         stop::send(context, &container, libc::SIGKILL)?;
         pause::thaw_for_signal(context, &container);
     }
     // One that is being started has no process to kill yet: it is met again as a running one.
     let patience = Instant::now().checked_add(Duration::from_millis(100));
-    wait::until_released(context, &record.id, patience, &Cancel::new()).map(drop)
+    wait::until_released(context, &container.record.id, patience, &Cancel::new()).map(drop)
 }
 
 /// Removes a container whose lock is held, so that nobody starts it meanwhile.

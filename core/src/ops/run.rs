@@ -9,8 +9,9 @@ use crate::cancel::Cancel;
 use crate::error::{Error, Kind, Result};
 use crate::id::ContainerId;
 use crate::launch::Launched;
+use crate::plan::life;
 use crate::progress::Progress;
-use crate::spec::Spec;
+use crate::spec::{Restart, Spec};
 use crate::store::containers::Record;
 
 /// Runs a container to its end and removes it.
@@ -22,6 +23,11 @@ pub fn run(context: &Context, options: &RunOptions, progress: &mut dyn Progress,
         spec.log = false;
         spec.interactive = false;
     };
+    if life::restart(options)? != Restart::No {
+        return Err(Error::new(Kind::InvalidArgument, "read option", "restart")
+            .because("a run that is waited for is over with the container's end")
+            .hint("spawn it, or leave the restart policy out"));
+    }
     // Before there is anything to undo.
     let pipes = Pipes::new(options.stdin.is_some())?;
     let (record, lock) = create::create_held(context, options, adjust, progress, cancel)?;
@@ -53,7 +59,7 @@ pub fn spawn(
     }
     let (record, lock) = create::create_held(context, options, |_| {}, progress, cancel)?;
     let launched = launch_or_remove(context, &record, lock, stdio, Streams::Relayed)?;
-    context.shims.keep(&record, launched);
+    context.shims.keep(&record, launched, stdio);
     Ok(record.id)
 }
 

@@ -21,7 +21,7 @@ pub fn start(context: &Context, id: &ContainerId, stdio: &Stdio, cancel: &Cancel
     cancel.check("start container", id.short())?;
     let record = super::list::load(context, id)?.record;
     let launched = anew(context, &record, stdio).map_err(|e| e.within("start container", record.name.as_str()))?;
-    context.shims.keep(&record, launched);
+    context.shims.keep(&record, launched, stdio);
     Ok(())
 }
 

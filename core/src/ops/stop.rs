@@ -7,9 +7,12 @@ use crate::api::*;
 use crate::cancel::Cancel;
 use crate::error::{Error, Kind, Result};
 use crate::id::ContainerId;
+use crate::launch;
 use crate::plan::{names, resolve};
+use crate::spec::Restart;
 use crate::store::containers::{self, Container};
 use crate::store::liveness;
+use crate::wire;
 
 /// Sends the stop signal, waits, kills.
 pub fn stop(context: &Context, id: &ContainerId, options: &StopOptions, cancel: &Cancel) -> Result<()> {
@@ -17,6 +20,8 @@ pub fn stop(context: &Context, id: &ContainerId, options: &StopOptions, cancel: 
     let spec = &container.record.spec;
     let signal = options.signal.as_deref().map_or(Ok(spec.stop_signal), names::signal)?;
     let patience = options.timeout.map_or(Ok(spec.stop_timeout_ms), |t| resolve::milliseconds("timeout", t))?;
+    let deadline = Instant::now().checked_add(Duration::from_millis(patience));
+    let container = forgo(context, container, cancel, deadline)?;
     if !send(context, &container, signal)? {
         // Not running: Docker's `stop` is content. A shim may still be writing its records.
         wait::until_released(context, id, None, cancel)?;
@@ -24,16 +29,49 @@ pub fn stop(context: &Context, id: &ContainerId, options: &StopOptions, cancel: 
     }
     // Only what runs can see the signal.
     pause::thaw_for_signal(context, &container);
-    let deadline = Instant::now().checked_add(Duration::from_millis(patience));
     if !wait::until_released(context, id, deadline, cancel)? {
-        let container = list::load(context, id)?;
-        send(context, &container, libc::SIGKILL)?;
-        pause::thaw_for_signal(context, &container);
-        wake_shim(context, id)?;
-        wait::until_released(context, id, None, cancel)?;
+        kill_for_good(context, id, cancel)?;
     }
     events::tell(context, &container.record, "stop", &[]);
     Ok(())
+}
+
+/// Until it is gone: a shim that heard too late of it may have started the container once more.
+fn kill_for_good(context: &Context, id: &ContainerId, cancel: &Cancel) -> Result<()> {
+    loop {
+        // Its shim may have been stopped by somebody, and answers nothing.
+        let soon = Instant::now().checked_add(Duration::from_millis(100));
+        let container = forgo(context, list::load(context, id)?, cancel, soon)?;
+        send(context, &container, libc::SIGKILL)?;
+        pause::thaw_for_signal(context, &container);
+        wake_shim(context, id)?;
+        // Without a policy once is enough, however long the kernel takes.
+        let once = container.record.spec.restart == Restart::No;
+        let most = if once { None } else { Instant::now().checked_add(Duration::from_secs(1)) };
+        if wait::until_released(context, id, most, cancel)? {
+            return Ok(());
+        }
+    }
+}
+
+/// No other start follows its end, whatever its policy says; the container as it is from then on. A shim that doesn't
+/// answer in time hears it all the same before it starts anything.
+pub(super) fn forgo(
+    context: &Context,
+    container: Container,
+    cancel: &Cancel,
+    deadline: Option<Instant>,
+) -> Result<Container> {
+    if container.record.spec.restart == Restart::No || !container.held {
+        return Ok(container);
+    }
+    let id = &container.record.id;
+    match launch::set_restart(context.paths.container(id).dir(), wire::Restart::No, cancel, deadline) {
+        // It has ended, or is being started.
+        Err(e) if matches!(e.kind(), Kind::Conflict | Kind::Launch | Kind::Timeout) => {}
+        told => told?,
+    }
+    list::load(context, id)
 }
 
 /// One that somebody has stopped would never tell of the end.
@@ -69,8 +107,15 @@ pub fn restart(context: &Context, id: &ContainerId, options: &StopOptions, cance
 /// Sends one signal.
 pub fn kill(context: &Context, id: &ContainerId, signal: &str) -> Result<()> {
     let number = names::signal(signal)?;
-    let container = list::load(context, id)?;
+    let mut container = list::load(context, id)?;
+    let would_run = container.is_alive() && container.record.spec.restart != Restart::No;
+    if ends(number) || number == container.record.spec.stop_signal {
+        let deadline = Instant::now().checked_add(Duration::from_secs(2));
+        container = forgo(context, container, &Cancel::new(), deadline)?;
+    }
     match send(context, &container, number)? {
+        // Its last run is over, and with this word it stays so.
+        false if would_run => Ok(()),
         true => {
             // The older freezer holds even what is killed.
             if number == libc::SIGKILL {
@@ -83,6 +128,11 @@ pub fn kill(context: &Context, id: &ContainerId, signal: &str) -> Result<()> {
                 .because("it is not running"))
         }
     }
+}
+
+/// Whether somebody who sends this wants an end. (What is left are signals that many programs have a use for.)
+fn ends(signal: i32) -> bool {
+    matches!(signal, libc::SIGKILL | libc::SIGTERM | libc::SIGINT | libc::SIGQUIT)
 }
 
 /// False when there is no process to send it to.

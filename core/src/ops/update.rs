@@ -1,27 +1,41 @@
-//! `update`: other limits for a container, running or not.
+//! `update`: other limits and another restart policy for a container, running or not.
 
 use super::{Context, events, list, placed};
-use crate::api::{RunOptions, Status, UpdateOptions};
+use crate::api::{RunOptions, UpdateOptions};
+use crate::cancel::Cancel;
 use crate::cgroup as groups;
 use crate::error::{Error, Kind, Result};
 use crate::id::ContainerId;
-use crate::plan::{cgroup, resolve};
-use crate::spec::Limits;
+use crate::launch;
+use crate::plan::{cgroup, life, resolve};
+use crate::spec::{Limits, Restart};
 use crate::store::containers;
 
-/// Changes limits, in the kernel when it runs and in its record.
+/// Changes limits and restart policy, in the kernel when it runs and in its record.
 pub fn update(context: &Context, id: &ContainerId, options: &UpdateOptions) -> Result<()> {
     // Before the record is held: a name that is none is told as such.
     list::load(context, id)?;
     containers::change(&context.paths, id, |record| {
         let mut wanted = record.options.clone();
         merge(&mut wanted, options);
-        let limits = resolve::limits(&wanted)?;
+        let (limits, restart) = (resolve::limits(&wanted)?, life::restart(&wanted)?);
         let unenforced = apply(context, id, &limits).map_err(|e| e.within("update container", record.name.as_str()))?;
+        if options.restart.is_some() {
+            tell(context, id, restart).map_err(|e| e.within("update container", record.name.as_str()))?;
+        }
         (record.options, record.spec.limits, record.unenforced) = (wanted, limits, unenforced);
+        record.spec.restart = restart;
         events::tell(context, record, "update", &[]);
         Ok(())
     })
+}
+
+/// Tells the shim, where there is one, what follows the container's end.
+fn tell(context: &Context, id: &ContainerId, restart: Restart) -> Result<()> {
+    match list::load(context, id)?.is_alive() {
+        true => launch::set_restart(context.paths.container(id).dir(), life::rule(restart), &Cancel::new(), None),
+        false => Ok(()),
+    }
 }
 
 /// Gives a container that runs these limits; returns those that can't be enforced.
@@ -30,7 +44,7 @@ fn apply(context: &Context, id: &ContainerId, limits: &Limits) -> Result<Vec<Str
     if !container.held {
         return Ok(cgroup::plan(limits, id, &context.facts()?.cgroups)?.unenforced);
     }
-    if container.status() != Status::Running {
+    if !container.is_alive() {
         return Err(Error::new(Kind::Conflict, "set limits", "")
             .because("it is being started, or is just ending")
             .hint("try again"));
@@ -47,7 +61,7 @@ fn apply(context: &Context, id: &ContainerId, limits: &Limits) -> Result<Vec<Str
 }
 
 fn merge(options: &mut RunOptions, update: &UpdateOptions) {
-    let UpdateOptions { memory, memory_swap, memory_reservation, cpus, cpu_shares, cpuset_cpus, pids_limit } =
+    let UpdateOptions { memory, memory_swap, memory_reservation, cpus, cpu_shares, cpuset_cpus, pids_limit, restart } =
         update.clone();
     options.memory = memory.or(options.memory);
     options.memory_swap = memory_swap.or(options.memory_swap);
@@ -56,4 +70,5 @@ fn merge(options: &mut RunOptions, update: &UpdateOptions) {
     options.cpu_shares = cpu_shares.or(options.cpu_shares);
     options.cpuset_cpus = cpuset_cpus.or_else(|| options.cpuset_cpus.take());
     options.pids_limit = pids_limit.or(options.pids_limit);
+    options.restart = restart.or_else(|| options.restart.take());
 }

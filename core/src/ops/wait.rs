@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::follow::Follow;
 use super::{Context, leftovers, list, oom};
 use crate::api::*;
 use crate::cancel::Cancel;
@@ -9,6 +10,7 @@ use crate::error::{Error, Kind, Result};
 use crate::id::ContainerId;
 use crate::launch::{self, Launched};
 use crate::plan::resolve::milliseconds;
+use crate::spec::Restart;
 use crate::store::containers::{self, Container, State};
 use crate::store::liveness;
 use crate::sys::PidFd;
@@ -30,9 +32,91 @@ pub fn wait(context: &Context, id: &ContainerId, timeout: Option<f64>, cancel: &
         Err(e) if e.kind() == Kind::Timeout => return Err(still_runs()),
         Err(e) => return Err(e),
     }
+    match end(context, id, deadline, cancel) {
+        Ok(Some(exit)) => Ok(exit),
+        Ok(None) => Err(still_runs()),
+        Err(e) if e.kind() == Kind::Timeout => Err(still_runs()),
+        Err(e) => Err(e),
+    }
+}
+
+/// By its records; `None` when the deadline came first.
+fn end(context: &Context, id: &ContainerId, deadline: Option<Instant>, cancel: &Cancel) -> Result<Option<ExitStatus>> {
+    let restarts = containers::load(&context.paths, id).is_ok_and(|c| c.is_some_and(|c| restarts(&c)));
+    if restarts {
+        let first = context.shims.first_end(id, deadline, cancel)?;
+        let next = if first.is_some() { first } else { next_end(context, id, deadline, cancel)? };
+        if next.is_none() || !is_last(context, id)? {
+            return Ok(next);
+        }
+    }
     match until_released(context, id, deadline, cancel)? {
-        true => exit_status(context, id),
-        false => Err(still_runs()),
+        true => exit_status(context, id).map(Some),
+        false => Ok(None),
+    }
+}
+
+fn restarts(container: &Container) -> bool {
+    container.record.spec.restart != Restart::No
+}
+
+/// Whether the end that was told of is not followed by another start: then the shim goes too.
+fn is_last(context: &Context, id: &ContainerId) -> Result<bool> {
+    Ok(containers::load(&context.paths, id)?.is_none_or(|c| !c.is_alive()))
+}
+
+/// Waits for the next end of a container that is started again after it; `None` when the deadline came first.
+fn next_end(
+    context: &Context,
+    id: &ContainerId,
+    deadline: Option<Instant>,
+    cancel: &Cancel,
+) -> Result<Option<ExitStatus>> {
+    let mut seen: Option<Seen> = None;
+    loop {
+        cancel.check("wait for container", id.short())?;
+        let container = list::load(context, id)?;
+        let (Some(state), true) = (&container.state, container.held) else { break };
+        // Another shim has taken over: somebody has stopped and started the container.
+        seen.take_if(|seen| !seen.is_by(state));
+        let Some(seen) = &seen else {
+            // Then it is looked at once more, for what happened before it was watched.
+            seen = Some(Seen::new(context, id, state)?);
+            continue;
+        };
+        if let Some(exit) = container.exit.as_ref().filter(|exit| exit.restart_count >= seen.run) {
+            return Ok(Some(list::with_log(context, &container, list::noted(&container, exit))));
+        }
+        let left = deadline.map(|d| d.saturating_duration_since(Instant::now()));
+        if left.is_some_and(|l| l.is_zero()) {
+            return Ok(None);
+        }
+        seen.follow.wait(left, cancel)?;
+    }
+    match until_released(context, id, deadline, cancel)? {
+        true => exit_status(context, id).map(Some),
+        false => Ok(None),
+    }
+}
+
+/// What a wait for the next end began with.
+struct Seen {
+    follow: Follow,
+    shim: (i32, u64),
+    /// The first run whose end is the next.
+    run: u32,
+}
+
+impl Seen {
+    fn new(context: &Context, id: &ContainerId, state: &State) -> Result<Seen> {
+        let at = context.paths.container(id);
+        let follow = Follow::records(at.dir(), at.lock(), shim(context, id)?);
+        let run = state.restart_count + u32::from(state.restarting);
+        Ok(Seen { follow, shim: (state.shim_pid, state.shim_start), run })
+    }
+
+    fn is_by(&self, state: &State) -> bool {
+        self.shim == (state.shim_pid, state.shim_start)
     }
 }
 
@@ -97,7 +181,7 @@ pub(super) fn said_by(name: &str, launched: &Launched) -> Option<ExitStatus> {
     launched.wait_exit(&Cancel::new(), Some(Instant::now())).ok().map(|exited| status_of(name, exited))
 }
 
-fn status_of(name: &str, exited: launch::Exit) -> ExitStatus {
+pub(super) fn status_of(name: &str, exited: launch::Exit) -> ExitStatus {
     ExitStatus { finished_at: jiff::Timestamp::now().to_string(), ..ended(&format!("container {name}"), exited) }
 }
 

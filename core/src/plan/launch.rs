@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::{Serialize, Serializer};
 
 use crate::seccomp::Filter;
+use crate::wire::Restart;
 
 /// One container start.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -249,6 +250,10 @@ fn instructions<S: Serializer>(filter: &Option<Arc<Filter>>, serializer: S) -> R
     filter.as_ref().map(|program| format!("{} instructions", program.len() / 8)).serialize(serializer)
 }
 
+fn words<S: Serializer>(restart: &Restart, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{restart:?}"))
+}
+
 /// A command in a running container.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ExecPlan {
@@ -304,4 +309,7 @@ pub struct Supervise {
     /// Members that all events of the container share, as JSON that is open at the end for further attributes:
     /// `"kind":"container","id":"…","attributes":{"image":"…"`.
     pub event_subject: String,
+    /// Which of its ends are followed by another start.
+    #[serde(serialize_with = "words")]
+    pub restart: Restart,
 }

@@ -4,6 +4,7 @@ pub mod cgroup;
 pub mod exec;
 pub mod facts;
 pub mod launch;
+pub mod life;
 mod logging;
 pub mod mounts;
 pub mod names;

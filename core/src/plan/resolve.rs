@@ -5,7 +5,7 @@ use crate::error::{Error, Kind, Result};
 use crate::id::{ContainerId, Name};
 use crate::spec::{Limits, Spec, SpecMount};
 
-use super::{logging, mounts, names, security, sharing};
+use super::{life, logging, mounts, names, security, sharing};
 
 const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const DEFAULT_SHM: u64 = 64 << 20;
@@ -52,6 +52,7 @@ pub fn resolve(options: &RunOptions, image: &ImageInfo, id: &ContainerId) -> Res
         log_json: logging.json,
         log_max_size: logging.max_size,
         log_max_files: logging.max_files,
+        restart: life::restart(options)?,
     })
 }
 

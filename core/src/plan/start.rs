@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::cgroup::CgroupPlan;
 use super::facts::Facts;
 use super::launch::*;
-use super::{mounts, security};
+use super::{life, mounts, security};
 use crate::api::Tie;
 use crate::error::Result;
 use crate::spec::Spec;
@@ -149,6 +149,7 @@ fn supervise(spec: &Spec, facts: &Facts, places: &Places, groups: &Cgroups) -> S
         direct: false,
         events: places.events.clone(),
         event_subject: places.event_subject.clone(),
+        restart: life::rule(spec.restart),
     }
 }
 

@@ -79,6 +79,12 @@ pub struct State {
     /// Where its processes are; `None` from a library that didn't write it yet.
     #[serde(default)]
     pub cgroups: Option<Cgroups>,
+    /// How often its shim has started it again.
+    #[serde(default)]
+    pub restart_count: u32,
+    /// Its process has ended, and the shim waits to start it again.
+    #[serde(default)]
+    pub restarting: bool,
 }
 
 impl State {
@@ -120,6 +126,15 @@ pub struct Exit {
     /// The errno that cut its log short.
     #[serde(default)]
     pub log_error: Option<i32>,
+    /// Which of its shim's runs ended so; see [`State::restart_count`].
+    #[serde(default)]
+    pub restart_count: u32,
+    /// The step that kept it from being started again.
+    #[serde(default)]
+    pub failed_step: Option<u32>,
+    /// Its errno.
+    #[serde(default)]
+    pub failed_errno: Option<i32>,
 }
 
 /// What the kernel's out-of-memory killer did in a container's cgroup.
@@ -159,7 +174,8 @@ pub struct Container {
 impl Container {
     /// Where it is in its life. (A frozen one is told apart by its cgroup, not here.)
     pub fn status(&self) -> Status {
-        match (self.held, &self.state, &self.exit) {
+        match (self.held, &self.state, self.ended()) {
+            (true, Some(state), _) if state.restarting => Status::Restarting,
             (true, Some(_), None) => Status::Running,
             (false, _, Some(_)) => Status::Exited,
             (false, Some(_), None) => Status::Dead,
@@ -169,6 +185,19 @@ impl Container {
             (true, None, None) if self.damaged => Status::Running,
             (_, None, None) => Status::Created,
         }
+    }
+}
+
+impl Container {
+    /// How it ended, unless it was started again since.
+    pub fn ended(&self) -> Option<&Exit> {
+        let run = self.state.as_ref().map_or(0, |state| state.restart_count);
+        self.exit.as_ref().filter(|exit| exit.restart_count >= run)
+    }
+
+    /// A shim that is told to stop can be told more: it runs, or will run again.
+    pub fn is_alive(&self) -> bool {
+        matches!(self.status(), Status::Running | Status::Restarting)
     }
 }
 
@@ -321,8 +350,9 @@ pub fn load(paths: &Paths, id: &ContainerId) -> Result<Option<Container>> {
     let held = liveness::is_held(&at.lock())?;
     // Nobody syncs the shim's records, so a crash of the machine may leave empty ones.
     let mut damaged = false;
-    let state = record::read_noting_damage(&at.state(), &mut damaged)?;
+    // The exit first: the state that is there when it is written says what comes of it.
     let exit = record::read_noting_damage(&at.exit(), &mut damaged)?;
+    let state = record::read_noting_damage(&at.state(), &mut damaged)?;
     Ok(Some(Container { record, state, exit, held, damaged }))
 }
 

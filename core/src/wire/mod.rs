@@ -10,12 +10,14 @@
 
 mod control;
 mod field;
+mod life;
 mod request;
 mod status;
 mod step;
 
 pub use control::{AttachHead, EXEC_ID, EXEC_MAX, ExecHead, SOCKET};
 pub use field::{Field, List, Malformed, Reader};
+pub use life::{Restart, Restarts};
 pub use request::*;
 pub use status::{Oom, PACKET_MAX, Status};
 pub use step::Step;
@@ -74,6 +76,8 @@ pub enum Kind {
     Resize = 6,
     /// On a container's socket: join its streams: [`AttachHead`].
     Attach = 7,
+    /// On a container's socket: what follows its end from now on: a [`Restart`].
+    Restart = 10,
     /// Make a container that another call starts: [`Bundle`].
     Bundle = 16,
     /// Run a further process in one: [`Enter`].
@@ -83,8 +87,8 @@ pub enum Kind {
 impl Kind {
     /// The kind with this number.
     pub fn from_number(n: u32) -> Option<Kind> {
-        use Kind::{ApplyOwners, Attach, Bundle, Enter, Exec, Launch, Program, RemoveTrees, Resize};
-        let all = [Launch, ApplyOwners, RemoveTrees, Program, Exec, Resize, Attach, Bundle, Enter];
+        use Kind::{ApplyOwners, Attach, Bundle, Enter, Exec, Launch, Program, RemoveTrees, Resize, Restart};
+        let all = [Launch, ApplyOwners, RemoveTrees, Program, Exec, Resize, Attach, Restart, Bundle, Enter];
         all.into_iter().find(|k| *k as u32 == n)
     }
 }

@@ -4,6 +4,7 @@ use core::ffi::CStr;
 use core::marker::PhantomData;
 
 use super::field::{Field, List, Malformed, Reader};
+use super::life::Restart;
 
 /// A struct whose fields lie in the blob in the order in which they are declared.
 macro_rules! record {
@@ -299,6 +300,8 @@ record! {
         events: &'a CStr,
         /// Members that all events of the container share, open at the end for further attributes.
         event_subject: &'a CStr,
+        /// What follows its end.
+        restart: Restart,
     }
 }
 

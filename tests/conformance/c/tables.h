@@ -8,7 +8,7 @@ static const char *const rung_words[] = {"root", "subids", "single-id", NULL};
 static const char *const mount_kind_words[] = {"bind", "tmpfs", "volume", NULL};
 static const char *const tie_words[] = {"detached", "host", NULL};
 static const char *const pull_policy_words[] = {"missing", "always", "never", NULL};
-static const char *const status_words[] = {"created", "running", "paused", "exited", "dead", NULL};
+static const char *const status_words[] = {"created", "running", "paused", "exited", "dead", "restarting", NULL};
 static const char *const stream_words[] = {"stdout", "stderr", NULL};
 static const char *const check_status_words[] = {"ok", "warn", "fail", NULL};
 static const struct record engine_options_record;
@@ -128,6 +128,7 @@ static const struct field run_options_fields[] = {
     {"init", KIND_BOOL, false, offsetof(sampan_run_options, init), 0, NULL, NULL},
     {"log_driver", KIND_TEXT, true, offsetof(sampan_run_options, log_driver), 0, NULL, NULL},
     {"log_opt", KIND_MAP, false, offsetof(sampan_run_options, log_opt), 0, NULL, NULL},
+    {"restart", KIND_TEXT, true, offsetof(sampan_run_options, restart), 0, NULL, NULL},
     {NULL, KIND_BOOL, false, 0, 0, NULL, NULL},
 };
 static const struct record run_options_record = {"run_options", sizeof(sampan_run_options), run_options_fields};
@@ -157,6 +158,7 @@ static const struct field update_options_fields[] = {
     {"cpu_shares", KIND_U64, true, offsetof(sampan_update_options, cpu_shares), 0, NULL, NULL},
     {"cpuset_cpus", KIND_TEXT, true, offsetof(sampan_update_options, cpuset_cpus), 0, NULL, NULL},
     {"pids_limit", KIND_I64, true, offsetof(sampan_update_options, pids_limit), 0, NULL, NULL},
+    {"restart", KIND_TEXT, true, offsetof(sampan_update_options, restart), 0, NULL, NULL},
     {NULL, KIND_BOOL, false, 0, 0, NULL, NULL},
 };
 static const struct record update_options_record = {"update_options", sizeof(sampan_update_options), update_options_fields};
@@ -345,6 +347,7 @@ static const struct field container_info_fields[] = {
     {"log_path", KIND_TEXT, false, offsetof(sampan_container_info, log_path), 0, NULL, NULL},
     {"options", KIND_RECORD, false, offsetof(sampan_container_info, options), 0, NULL, &run_options_record},
     {"oom_kills", KIND_U64, true, offsetof(sampan_container_info, oom_kills), 0, NULL, NULL},
+    {"restart_count", KIND_U32, false, offsetof(sampan_container_info, restart_count), 0, NULL, NULL},
     {NULL, KIND_BOOL, false, 0, 0, NULL, NULL},
 };
 static const struct record container_info_record = {"container_info", sizeof(sampan_container_info), container_info_fields};

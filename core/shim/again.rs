@@ -1,0 +1,163 @@
+//! What follows an end: another start after a pause, or the last records.
+//!
+//! The shim stays and with it the container's lock, log, cgroups and directories; all else of a run is made anew by the
+//! same steps as the first time. While it pauses it can be told, by the container's socket, to leave it at that.
+
+use crate::control;
+use crate::ending::{self, End};
+use crate::fail::{At, Fail, Outcome, keep};
+use crate::launch::{self, Started};
+use crate::oom;
+use crate::records::{self, State};
+use crate::relay;
+use crate::supervise::{self, NO_TERMINAL, Terminal, Watch};
+use crate::sys::{self, Ended, Errno, Fd, POLLIN, Poll};
+use crate::text::Text;
+use crate::time;
+use crate::wire::{Oom, PACKET_MAX, Restart, Status, Step, fd};
+
+/// What a shell says of a command that is not there, of one that can't be executed, and of what failed before.
+const NOT_FOUND: i32 = 127;
+const NOT_EXECUTABLE: i32 = 126;
+const NOT_STARTED: i32 = 128;
+
+impl Watch {
+    /// One run, from the payload's first instruction on; true when another has begun.
+    pub fn turn(&mut self) -> bool {
+        let init = self.until_end();
+        let end = self.wind_up(init);
+        let pause = self.pause_after(&end);
+        let last = match pause {
+            Some(ms) => self.go_on(end, ms),
+            None => Some(end),
+        };
+        match last {
+            Some(last) => {
+                self.conclude(&last);
+                false
+            }
+            None => true,
+        }
+    }
+
+    fn pause_after(&mut self, end: &End) -> Option<u64> {
+        let rule = if self.tie.is_cut() { Restart::No } else { self.restart.get() };
+        self.restarts.after(rule, ending::status(&end.init) != 0, end.ran_ms)
+    }
+
+    /// Pauses and starts it again; the end that is the last one when it comes to nothing.
+    fn go_on(&mut self, end: End, pause_ms: u64) -> Option<End> {
+        self.rest(&end);
+        if !self.pause(pause_ms) {
+            return Some(end);
+        }
+        self.restarts.count += 1;
+        match self.start() {
+            Ok(()) => None,
+            Err(fail) => Some(self.not_started(fail)),
+        }
+    }
+
+    /// Between two runs: who waits for the end hears of it, and who was joined to the run is let go.
+    fn rest(&mut self, end: &End) {
+        let state =
+            State { init: self.pid, started_at: self.started_at, restarts: self.restarts.count, restarting: true };
+        // In this order: an end that is read tells that the state says what comes of it.
+        let _ = records::write_state(self.dir, self.launch.supervise.state_prefix, &state);
+        end.note(self.dir);
+        records::reserve_exit(self.dir);
+        ending::tell(end);
+        self.leave_host();
+        self.control.part(&end.init, end.oom, &self.launch);
+        self.outputs.iter_mut().for_each(|output| output.renew(-1));
+        self.input.renew(-1);
+        let users = self.users.take().unwrap_or(-1);
+        for fd in [self.pidfd, self.terminal, self.peer, users] {
+            let _ = sys::close(fd);
+        }
+        (self.pidfd, self.terminal, self.peer) = (-1, -1, -1);
+    }
+
+    /// True when the time has come and nobody wants it otherwise.
+    fn pause(&mut self, pause_ms: u64) -> bool {
+        let at = sys::now_ms() + pause_ms;
+        while !self.tie.is_cut() && self.restart.get() != Restart::No {
+            let left = at.saturating_sub(sys::now_ms());
+            if left == 0 {
+                return true;
+            }
+            let mut polls = [Poll { fd: -1, events: POLLIN, revents: 0 }; 2 + control::POLLS];
+            (polls[0].fd, polls[1].fd) = (self.tie.host, self.tie.pipe);
+            self.control.polls(&mut polls[2..], false);
+            let used = 2 + self.control.used();
+            let _ = sys::poll(&mut polls[..used], self.control.wait_ms().into_iter().chain([left]).min());
+            if polls[..2].iter().any(|poll| poll.revents != 0) {
+                self.tie.lose();
+            }
+            self.serve(&polls[2..used]);
+        }
+        false
+    }
+
+    fn start(&mut self) -> Outcome {
+        ending::clear_cgroups(&self.launch);
+        self.oom_kills = oom::kills(&self.launch.cgroup);
+        let (init, ours) = supervise::pipes(&self.launch, false)?;
+        let started = self.heard(init).inspect_err(|_| ours.iter().for_each(|fd| drop(sys::close(*fd))))?;
+        let Terminal { master, held, peer } = started.terminal.map_or(NO_TERMINAL, supervise::own_terminal);
+        (self.terminal, self.peer) = (master, peer);
+        self.input.renew(if master < 0 { ours[0] } else { master });
+        self.outputs[0].renew(if master < 0 { ours[1] } else { held });
+        self.outputs[1].renew(ours[2]);
+        (self.pid, self.pidfd) = (started.pid, started.pidfd);
+        (self.started_at, self.started_ms) = (started.started_at, sys::now_ms());
+        self.users = ending::user_namespace(&self.launch, self.pid);
+        Ok(())
+    }
+
+    /// Starts it with our own ear where the host's was: what the init tells of its failure is for the record.
+    fn heard(&mut self, init: [Fd; 3]) -> Outcome<Started> {
+        let (ours, theirs) = sys::socketpair().step(Step::Clone)?;
+        let _ = sys::set_status_flags(ours, sys::O_NONBLOCK);
+        let _ = sys::dup_to(theirs, fd::STATUS);
+        let _ = sys::close(theirs);
+        let started = launch::again(&self.launch, init, self.restarts.count);
+        relay::close(&mut fd::STATUS.clone());
+        let told = started.map_err(|fail| fail.unwrap_or_else(|| told_by(ours)));
+        let _ = sys::close(ours);
+        told
+    }
+
+    fn not_started(&self, fail: Fail) -> End {
+        let code = match (fail.step, fail.errno) {
+            (Step::Exec, Errno::ENOENT) => NOT_FOUND,
+            (Step::Exec, _) => NOT_EXECUTABLE,
+            _ => NOT_STARTED,
+        };
+        let (init, now) = (Ended { pid: self.pid, code, signal: 0 }, time::now());
+        let (restarts, failed) = (self.restarts.count, Some(fail));
+        End {
+            init,
+            started_at: now,
+            finished_at: now,
+            ran_ms: 0,
+            oom: Oom::default(),
+            log_error: None,
+            restarts,
+            failed,
+        }
+    }
+}
+
+/// The failure that the init has told.
+fn told_by(socket: Fd) -> Fail {
+    let mut packet = [0; PACKET_MAX];
+    let n = sys::recv(socket, &mut packet, true).unwrap_or(0);
+    match Status::decode(&packet[..n]) {
+        Ok(Status::Failed { step, errno, detail }) => {
+            let step = Step::from_number(step).unwrap_or(Step::Died);
+            Fail { step, errno: Errno(errno), detail: keep(&Text::<PACKET_MAX>::of(&[detail])) }
+        }
+        _ => Fail { step: Step::Died, errno: Errno(0), detail: b"" },
+    }
+}

@@ -1,0 +1,355 @@
+//! Restart policies, for real.
+
+#![allow(missing_docs, clippy::disallowed_methods)]
+
+mod common;
+
+use std::fs::File;
+use std::os::fd::AsRawFd;
+
+use common::{Host, command, text, until};
+use sampan::{
+    Cancel, Container, ContainerInfo, ExecOptions, Kind, LogOptions, Mount, Quiet, RemoveOptions, RunOptions, Status,
+    Stdio, StopOptions, UpdateOptions,
+};
+
+fn with(policy: &str, script: &str) -> RunOptions {
+    RunOptions { restart: Some(policy.into()), ..command(&["sh", "-c", script]) }
+}
+
+fn wait(container: &Container) -> sampan::ExitStatus {
+    container.wait(Some(60.0), &Cancel::new()).unwrap()
+}
+
+fn log(container: &Container) -> String {
+    let mut log = container.logs(&LogOptions::default()).unwrap();
+    let data: Vec<u8> = std::iter::from_fn(|| log.next(&Cancel::new()).unwrap()).flat_map(|entry| entry.data).collect();
+    text(&data)
+}
+
+/// Waits until the container is as wanted, and returns how that is.
+#[track_caller]
+fn seen(container: &Container, what: &str, wanted: impl Fn(&ContainerInfo) -> bool) -> ContainerInfo {
+    let mut found = container.inspect().unwrap();
+    until(what, || {
+        found = container.inspect().unwrap();
+        wanted(&found)
+    });
+    found
+}
+
+fn exec(container: &Container, script: &str) {
+    let options = ExecOptions { command: vec!["sh".into(), "-c".into(), script.into()], ..Default::default() };
+    // The command may be what ends the container.
+    let _ = container.exec(&options, &Cancel::new());
+}
+
+fn gone(host: &Host, container: &Container) {
+    container.remove(&RemoveOptions { force: true, volumes: true }).unwrap();
+    assert_eq!(host.left(), Vec::<String>::new());
+}
+
+/// Runs until somebody makes `/go`, then ends with 5.
+const UNTIL_TOLD: &str = "while [ ! -e /go ]; do sleep 0.02; done; rm /go; exit 5";
+
+#[test]
+fn failures_are_followed_by_so_many_starts() {
+    let host = Host::new();
+    let container = host.spawn(with("on-failure:2", "echo run; exit 3")).unwrap();
+    let info = seen(&container, "the last end", |info| info.status == Status::Exited);
+    assert_eq!((info.restart_count, info.exit.unwrap().code), (2, 3));
+    assert_eq!(wait(&container).code, 3);
+    assert_eq!(log(&container), "run\nrun\nrun\n");
+    // A start by hand begins anew.
+    container.start(&Stdio::default(), &Cancel::new()).unwrap();
+    let info = seen(&container, "the last end", |info| info.status == Status::Exited);
+    assert_eq!(info.restart_count, 2);
+    gone(&host, &container);
+    let container = host.spawn(with("on-failure", "exit 0")).unwrap();
+    assert_eq!(wait(&container).code, 0);
+    assert_eq!(container.inspect().unwrap().status, Status::Exited);
+    gone(&host, &container);
+}
+
+#[test]
+fn what_it_wrote_and_its_place_stay_from_run_to_run() {
+    let host = Host::new();
+    let script = "echo x >>/n; [ $(wc -l </n) -ge 3 ] || exit 1; echo up; exec sleep 1000";
+    let options = RunOptions { init: true, hostname: Some("box".into()), ..with("on-failure", script) };
+    let container = host.spawn(options).unwrap();
+    let info = seen(&container, "the third run", |info| info.status == Status::Running && info.restart_count == 2);
+    assert!(info.pid.is_some() && info.exit.is_none());
+    until("its word", || log(&container) == "up\n");
+    let options = ExecOptions { command: vec!["hostname".into()], ..Default::default() };
+    assert_eq!(text(&container.exec(&options, &Cancel::new()).unwrap().stdout), "box\n");
+    container.kill("KILL").unwrap();
+    assert_eq!(wait(&container).code, 137);
+    assert_eq!(container.inspect().unwrap().status, Status::Exited);
+    gone(&host, &container);
+}
+
+#[test]
+fn a_stop_is_the_end_of_it_also_between_two_runs() {
+    let host = Host::new();
+    let container = host.spawn(with("always", "exit 0")).unwrap();
+    let stop = |container: &Container| container.stop(&StopOptions::default(), &Cancel::new()).unwrap();
+    // From the fifth on the pauses are long enough to be met.
+    let info = seen(&container, "a pause", |info| info.status == Status::Restarting && info.restart_count >= 4);
+    assert_eq!((info.pid, info.exit.as_ref().map(|exit| exit.code)), (None, Some(0)));
+    let refused = container.remove(&RemoveOptions::default()).unwrap_err();
+    assert!(refused.kind() == Kind::Conflict && refused.to_string().contains("restarting"), "{refused}");
+    let options = ExecOptions { command: vec!["true".into()], ..Default::default() };
+    assert_eq!(container.exec(&options, &Cancel::new()).unwrap_err().kind(), Kind::Conflict);
+    stop(&container);
+    let info = container.inspect().unwrap();
+    assert_eq!((info.status, info.pid), (Status::Exited, None));
+    container.restart(&StopOptions::default(), &Cancel::new()).unwrap();
+    seen(&container, "a further start", |info| info.restart_count == 1);
+    container.kill("TERM").unwrap();
+    seen(&container, "the end", |info| info.status == Status::Exited);
+    gone(&host, &container);
+
+    let container = host.spawn(with("unless-stopped", UNTIL_TOLD)).unwrap();
+    exec(&container, "touch /go");
+    seen(&container, "the second run", |info| info.status == Status::Running && info.restart_count == 1);
+    container.stop(&StopOptions { timeout: Some(0.0), signal: None }, &Cancel::new()).unwrap();
+    let info = container.inspect().unwrap();
+    assert_eq!((info.status, info.restart_count), (Status::Exited, 1));
+    gone(&host, &container);
+}
+
+/// Whether it runs or rests when it is asked: nothing may be left.
+#[test]
+fn a_forced_removal_meets_it_wherever_it_is() {
+    let host = Host::new();
+    for _ in 0..10 {
+        let container = host.spawn(with("always", "exit 1")).unwrap();
+        gone(&host, &container);
+    }
+}
+
+#[test]
+fn a_wait_is_for_the_next_end() {
+    let host = Host::new();
+    let container = host.spawn(with("always", UNTIL_TOLD)).unwrap();
+    assert_eq!(container.wait(Some(0.0), &Cancel::new()).unwrap_err().kind(), Kind::Timeout);
+    for round in 1..=2 {
+        std::thread::scope(|scope| {
+            let waits = [0; 2].map(|_| scope.spawn(|| wait(&container)));
+            exec(&container, "touch /go");
+            waits.into_iter().for_each(|wait| assert_eq!(wait.join().unwrap().code, 5));
+        });
+        seen(&container, "the next run", |info| info.status == Status::Running && info.restart_count == round);
+    }
+    std::thread::scope(|scope| {
+        let last = scope.spawn(|| wait(&container));
+        until("the wait", || container.inspect().unwrap().status == Status::Running);
+        container.stop(&StopOptions { timeout: Some(0.0), signal: None }, &Cancel::new()).unwrap();
+        assert_eq!(last.join().unwrap().code, 137);
+    });
+    gone(&host, &container);
+}
+
+#[test]
+fn streams_are_those_of_the_first_run_and_so_is_the_first_wait() {
+    let host = Host::new();
+    let out = host.dir.path().join("out");
+    let file = File::create(&out).unwrap();
+    let stdio = Stdio { stdout: Some(file.as_raw_fd()), ..Default::default() };
+    let options = with("always", "echo x >>/n; echo run $(wc -l </n); exit $(wc -l </n)");
+    let container = host.engine.spawn(&options, &stdio, &mut Quiet, &Cancel::new()).unwrap();
+    seen(&container, "the third run", |info| info.restart_count >= 2);
+    assert_eq!(wait(&container).code, 1);
+    assert_eq!(std::fs::read_to_string(&out).unwrap(), "run 1\n");
+    assert!(wait(&container).code >= 3);
+    container.stop(&StopOptions::default(), &Cancel::new()).unwrap();
+    assert!(log(&container).starts_with("run 1\nrun 2\nrun 3\n"));
+    gone(&host, &container);
+}
+
+#[test]
+fn signals_that_ask_for_no_end_leave_its_policy() {
+    let host = Host::new();
+    let script = "trap 'exit 6' HUP; touch /up; while :; do sleep 0.02; done";
+    let container = host.spawn(with("always", script)).unwrap();
+    exec(&container, "until [ -e /up ]; do sleep 0.02; done; rm /up");
+    container.kill("HUP").unwrap();
+    seen(&container, "the second run", |info| info.status == Status::Running && info.restart_count == 1);
+    gone(&host, &container);
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_in_a_sentence() {
+    let host = Host::new();
+    let both = host.spawn(RunOptions { auto_remove: true, ..with("always", "true") }).unwrap_err();
+    assert_eq!(both.kind(), Kind::InvalidArgument);
+    assert!(both.to_string().contains("can't be started again") && both.to_string().contains("--rm"), "{both}");
+    let waited = host.run(with("always", "true")).unwrap_err();
+    assert!(waited.kind() == Kind::InvalidArgument && waited.to_string().contains("spawn it"), "{waited}");
+    assert!(host.run(with("no", "true")).is_ok());
+    assert_eq!(host.left(), Vec::<String>::new());
+}
+
+#[test]
+fn a_start_that_fails_is_told_and_is_the_last() {
+    let host = Host::new();
+    let source = host.dir.path().join("source");
+    std::fs::create_dir(&source).unwrap();
+    let mount = Mount { source: source.display().to_string(), target: "/mounted".into(), ..Default::default() };
+    let container = host.spawn(RunOptions { mounts: vec![mount], ..with("always", UNTIL_TOLD) }).unwrap();
+    std::fs::remove_dir(&source).unwrap();
+    exec(&container, "touch /go");
+    let info = seen(&container, "the last end", |info| info.status == Status::Exited);
+    let exit = info.exit.unwrap();
+    let error = exit.error.unwrap();
+    assert_eq!((exit.code, info.restart_count), (128, 1), "{error}");
+    assert!(error.contains("mount source") && error.contains("no such file"), "{error}");
+    gone(&host, &container);
+
+    // What the init tells reaches the record too.
+    let container = host.spawn(with("always", "rm -f /bin/sh; exit 1")).unwrap();
+    let info = seen(&container, "the last end", |info| info.status == Status::Exited);
+    assert_eq!(info.exit.unwrap().code, 127);
+    gone(&host, &container);
+}
+
+#[test]
+fn a_shim_that_is_killed_starts_nothing_more() {
+    let host = Host::new();
+    for wanted in [Status::Running, Status::Restarting] {
+        let script = if wanted == Status::Running { "sleep 1000" } else { "exit 1" };
+        let container = host.spawn(with("always", script)).unwrap();
+        let info = seen(&container, "its state", |info| {
+            info.status == wanted && (wanted == Status::Running || info.restart_count >= 4)
+        });
+        let shim = std::fs::read_to_string(state(&host, &container)).unwrap();
+        let shim: serde_json::Value = serde_json::from_str(&shim).unwrap();
+        let shim = nix::unistd::Pid::from_raw(shim["shim_pid"].as_i64().unwrap() as i32);
+        nix::sys::signal::kill(shim, nix::sys::signal::Signal::SIGKILL).unwrap();
+        let code = if wanted == Status::Running { 137 } else { 1 };
+        assert_eq!(wait(&container).code, code);
+        let now = container.inspect().unwrap();
+        assert!(matches!(now.status, Status::Dead | Status::Exited), "{:?}", now.status);
+        assert_eq!(now.restart_count, info.restart_count);
+        container.start(&Stdio::default(), &Cancel::new()).unwrap();
+        gone(&host, &container);
+    }
+}
+
+fn state(host: &Host, container: &Container) -> std::path::PathBuf {
+    host.dir.path().join("root/containers").join(container.id()).join("state.json")
+}
+
+#[test]
+fn a_policy_is_changed_while_it_runs() {
+    let host = Host::new();
+    let container = host.spawn(command(&["sh", "-c", UNTIL_TOLD])).unwrap();
+    let update = |policy: &str| {
+        let options = UpdateOptions { restart: Some(policy.into()), ..Default::default() };
+        container.update(&options)
+    };
+    update("always").unwrap();
+    exec(&container, "touch /go");
+    seen(&container, "the second run", |info| info.status == Status::Running && info.restart_count == 1);
+    assert_eq!(update("often").unwrap_err().kind(), Kind::InvalidArgument);
+    update("no").unwrap();
+    exec(&container, "touch /go");
+    assert_eq!(wait(&container).code, 5);
+    let info = container.inspect().unwrap();
+    assert_eq!((info.status, info.options.restart.as_deref()), (Status::Exited, Some("no")));
+    gone(&host, &container);
+}
+
+#[test]
+fn each_run_has_a_terminal_of_its_own() {
+    let host = Host::new();
+    let options = RunOptions { tty: true, interactive: true, ..with("on-failure:2", "tty; exit 1") };
+    let container = host.spawn(options).unwrap();
+    seen(&container, "the last end", |info| info.status == Status::Exited);
+    let terminals = log(&container);
+    assert_eq!(terminals.matches("/dev/").count(), 3, "{terminals}");
+    gone(&host, &container);
+}
+
+/// Its shim has no more open, nor more memory, than after the first run.
+#[test]
+fn nothing_grows_from_run_to_run() {
+    let host = Host::new();
+    for tty in [false, true] {
+        let container = host.spawn(RunOptions { tty, ..with("always", UNTIL_TOLD) }).unwrap();
+        let shim = container.inspect().unwrap().shim_pid.unwrap();
+        let mut first = None;
+        for round in 1..=3 {
+            exec(&container, "touch /go");
+            seen(&container, "the next run", |i| i.status == Status::Running && i.restart_count == round);
+            // An exec's place among the clients stays, so it comes before what is counted.
+            exec(&container, "true");
+            let now = settled(shim);
+            assert_eq!(first.get_or_insert_with(|| now.clone()), &now, "tty {tty}, round {round}");
+        }
+        gone(&host, &container);
+    }
+}
+
+/// The same a hundred times in a row: a client's end is told before all of it is closed.
+fn settled(shim: i32) -> (usize, String) {
+    let (mut now, mut same) = (held(shim), 0);
+    until("rest", || {
+        let next = held(shim);
+        same = if next == now { same + 1 } else { 0 };
+        now = next;
+        same == 100
+    });
+    now
+}
+
+/// Open descriptors, where they can be seen, and mapped pages.
+fn held(shim: i32) -> (usize, String) {
+    let fds = std::fs::read_dir(format!("/proc/{shim}/fd")).map_or(0, Iterator::count);
+    let statm = std::fs::read_to_string(format!("/proc/{shim}/statm")).unwrap();
+    (fds, statm.split(' ').next().unwrap().to_owned())
+}
+
+#[test]
+fn the_end_of_its_owner_ends_it_whether_it_runs_or_rests() {
+    for script in ["exec sleep 1000", "exit 1"] {
+        let host = Host::new();
+        host.sh("true");
+        let mut owner = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "owner", "--nocapture"])
+            .env("SAMPAN_OWNER_DIR", host.dir.path())
+            .env("SAMPAN_OWNER_SCRIPT", script)
+            .env("SAMPAN_TEST_IMAGE", common::image())
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let resting = script == "exit 1";
+        until("its container", || {
+            let found = host.engine.container("owned").and_then(|container| container.inspect());
+            found.is_ok_and(|info| info.started_at.is_some() && (!resting || info.restart_count >= 4))
+        });
+        owner.kill().unwrap();
+        owner.wait().unwrap();
+        until("the end", || host.left().is_empty());
+    }
+}
+
+/// Runs only as a child of the test above, until that is done with it.
+#[test]
+fn owner() {
+    let Some(dir) = std::env::var_os("SAMPAN_OWNER_DIR") else { return };
+    let at = |name: &str| Some(std::path::Path::new(&dir).join(name).display().to_string());
+    let rung = std::env::var("SAMPAN_TEST_RUNG").ok().map(|rung| rung.parse().unwrap());
+    let options = sampan::EngineOptions { root: at("root"), run: at("run"), rung, ..Default::default() };
+    let engine = sampan::Engine::open(&options).unwrap();
+    let script = std::env::var("SAMPAN_OWNER_SCRIPT").unwrap();
+    let owned = RunOptions {
+        name: Some("owned".into()),
+        tie: sampan::Tie::Host,
+        stop_signal: Some("KILL".into()),
+        ..with("always", &script)
+    };
+    engine.spawn(&owned, &Stdio::default(), &mut Quiet, &Cancel::new()).unwrap();
+    let _ = std::io::Read::read(&mut std::io::stdin(), &mut [0]);
+}
