@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 
 use common::{Host, command};
 use listing::{Listing, remove_parent};
-use sampan::{Cancel, Engine, ListOptions, Quiet, RemoveOptions, RunOptions, Status, Stdio, StopOptions, Tie};
+use sampan::{
+    Cancel, Engine, EventOptions, ListOptions, Quiet, RemoveOptions, RunOptions, Status, Stdio, StopOptions, Tie,
+};
 use trace::{Outcome, REFUSED, Role, begin, kill_at};
 
 /// A host whose containers have a cgroup parent of their own.
@@ -58,10 +60,19 @@ impl Scene {
             let outcome = kill_at("victim", &environment, role, nth);
             self.is_clean_again(&format!("{operation}: {role:?} at step {nth}: {outcome:?}"));
             if outcome == Outcome::Finished {
+                self.events_are_readable();
                 return nth;
             }
         }
         unreachable!()
+    }
+
+    /// Whatever was killed while it wrote one.
+    fn events_are_readable(&self) {
+        let all = EventOptions { since: Some("0".into()), until: Some("0s".into()), ..EventOptions::default() };
+        let mut events = self.host.engine.events(&all).unwrap();
+        let read: Vec<String> = std::iter::from_fn(|| events.next(&Cancel::new()).unwrap()).map(|e| e.action).collect();
+        assert!(read.iter().any(|action| action == "destroy"), "{read:?}");
     }
 
     /// The next calls: another process opens the store, works, removes what it sees.

@@ -218,6 +218,42 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_grew_where_it_could_not_be_put_aside_takes_no_more() {
+        let place = Place::new();
+        fs::open_append(&place.path()).unwrap().set_len(MOST).unwrap();
+        let held = Lock::try_open(fs::open_append(&place.path()).unwrap(), &place.path(), Mode::Exclusive).unwrap();
+        append(&place.path(), &line("a", 0)).unwrap();
+        assert_eq!(fs::file_size(&place.path()).unwrap(), Some(MOST));
+        drop(held);
+        // Lost, and room made for the next.
+        append(&place.path(), &line("b", 0)).unwrap();
+        append(&place.path(), &line("c", 0)).unwrap();
+        assert_eq!(place.lines("events")[0].id, "c");
+    }
+
+    /// Not a test but what the next one starts in a process of its own.
+    #[test]
+    fn teller() {
+        let Some(path) = std::env::var_os("SAMPAN_EVENTS_TELLER") else { return };
+        use nix::sys::resource::{Resource, setrlimit};
+        setrlimit(Resource::RLIMIT_FSIZE, 1000, 1000).unwrap();
+        append(Path::new(&path), &line("a", 600)).unwrap();
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods)]
+    fn a_limit_of_file_sizes_does_not_end_the_process() {
+        let place = Place::new();
+        let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "store::events::tests::teller", "--test-threads=1"]);
+        command.env("SAMPAN_EVENTS_TELLER", place.path());
+        for _ in 0..2 {
+            assert!(command.output().unwrap().status.success());
+        }
+        assert_eq!(place.lines("events").len(), 1);
+    }
+
+    #[test]
     fn files_of_machines_that_are_gone_are_removed() {
         let dir = tempfile::tempdir().unwrap();
         let at = |s: &str| dir.path().join(s).display().to_string();
