@@ -174,6 +174,32 @@ fn images_are_told_of() {
     assert!(events[1..].iter().all(|event| event.id == image.id), "{events:?}");
 }
 
+/// The file that this machine's processes write.
+fn file(host: &Host) -> std::path::PathBuf {
+    let machine = fs::read_to_string("/etc/machine-id").unwrap_or_default();
+    let name = if machine.trim().is_empty() { "local" } else { machine.trim() };
+    host.dir.path().join("root/events").join(name)
+}
+
+#[test]
+fn a_shim_puts_a_full_file_aside_and_a_follower_goes_on() {
+    let host = Host::new();
+    let (read, write) = nix::unistd::pipe().unwrap();
+    let stdio = Stdio { stdin: Some(std::os::fd::AsRawFd::as_raw_fd(&read)), ..Stdio::default() };
+    let container = host.engine.spawn(&command(&["cat"]), &stdio, &mut sampan::Quiet, &Cancel::new()).unwrap();
+    drop(read);
+    let mut follower = host.engine.events(&EventOptions::default()).unwrap();
+    let full = fs::OpenOptions::new().append(true).open(file(&host)).unwrap();
+    full.set_len(1 << 20).unwrap();
+    drop(write);
+    assert_eq!(next(&mut follower).action, "die");
+    container.wait(None, &Cancel::new()).unwrap();
+    assert!(file(&host).with_extension("1").exists() && !file(&host).exists());
+    assert_eq!(actions(&of(&host, &container)), ["create", "start", "die"]);
+    gone(&host, &container);
+    assert_eq!(next(&mut follower).action, "destroy");
+}
+
 /// Neither a place that can't be written to nor a full disk is a reason for anything to fail.
 #[test]
 fn where_no_event_can_be_written_all_goes_on() {
@@ -182,12 +208,10 @@ fn where_no_event_can_be_written_all_goes_on() {
     fs::remove_dir_all(&events).unwrap();
     assert_eq!(text(&host.sh("echo hello").stdout), "hello\n");
     // A directory where the file should be.
-    let machine = fs::read_to_string("/etc/machine-id").unwrap_or_default();
-    let name = if machine.trim().is_empty() { "local" } else { machine.trim() };
-    fs::create_dir_all(events.join(name)).unwrap();
+    fs::create_dir_all(file(&host)).unwrap();
     let container = host.spawn(command(&["sleep", "1000"])).unwrap();
     gone(&host, &container);
-    fs::remove_dir(events.join(name)).unwrap();
+    fs::remove_dir(file(&host)).unwrap();
     host.sh("true");
     assert_eq!(actions(&kept(&host, &[])), ["create", "start", "die", "destroy"]);
 }
