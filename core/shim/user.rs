@@ -101,10 +101,16 @@ struct PasswdEntry {
     home: &'static [u8],
 }
 
-/// The first entry with this name or this number, as Docker looks for it.
+/// The first entry with this name; a number is never taken for one, or an image's entry of that name could make root
+/// of it.
 fn passwd_entry(file: &'static [u8], user: &[u8]) -> Option<PasswdEntry> {
-    let number = id(user);
-    file.split(|b| *b == b'\n').filter_map(parse_passwd).find(|e| e.name == user || Some(e.uid) == number)
+    let (number, numeric) = (id(user), is_number(user));
+    let wanted = |e: &PasswdEntry| if numeric { Some(e.uid) == number } else { e.name == user };
+    file.split(|b| *b == b'\n').filter_map(parse_passwd).find(wanted)
+}
+
+fn is_number(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().all(u8::is_ascii_digit)
 }
 
 fn parse_passwd(line: &'static [u8]) -> Option<PasswdEntry> {
@@ -138,8 +144,8 @@ fn lines(file: &'static [u8]) -> impl Iterator<Item = GroupEntry> {
 }
 
 fn group_id(file: &'static [u8], group: &'static [u8]) -> Outcome<u32> {
-    let named = lines(file).find(|g| g.name == group).map(|g| g.gid);
-    named.or(id(group)).ok_or(unknown(Step::Group, group))
+    let found = if is_number(group) { id(group) } else { lines(file).find(|g| g.name == group).map(|g| g.gid) };
+    found.ok_or(unknown(Step::Group, group))
 }
 
 /// A regular file's content; nothing when there is no such file, an error when it is too long.
