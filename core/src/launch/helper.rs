@@ -32,30 +32,61 @@ static FD: AtomicI32 = AtomicI32::new(-1);
 static INODE: AtomicU64 = AtomicU64::new(0);
 static DEVICE: AtomicU64 = AtomicU64::new(0);
 
-/// A descriptor to execute. It stays open for the life of the process, or until the caller drops its own.
+/// A descriptor to execute. A container can get hold of the file that it is started by (CVE-2019-5736): only what
+/// nobody can write to is executed for more than one.
 pub(super) enum Executable {
+    /// The process's memory file; it stays open for the life of the process.
     Shared(RawFd),
-    Owned(OwnedFd),
+    /// A sealed memory file of the caller's own.
+    Sealed(OwnedFd),
+    /// A file for this one time, or one that belongs to somebody whom no container has.
+    File(OwnedFd),
 }
 
 impl AsRawFd for Executable {
     fn as_raw_fd(&self) -> RawFd {
         match self {
             Executable::Shared(fd) => *fd,
-            Executable::Owned(fd) => fd.as_raw_fd(),
+            Executable::Sealed(fd) | Executable::File(fd) => fd.as_raw_fd(),
         }
     }
 }
 
+// Set once this host was found not to execute memory files, so that each start does not try anew.
+static REFUSED: AtomicBool = AtomicBool::new(false);
+
 /// The shim, made on first use.
 pub(super) fn executable(source: &HelperSource) -> Result<Executable> {
-    if let Some(path) = &source.installed {
-        return open(path, libc::O_RDONLY, 0).context("open helper", path.display()).map(Executable::Owned);
+    match (&source.installed, shared()) {
+        (Some(path), _) => installed(path, source),
+        (None, Some(fd)) if !REFUSED.load(Ordering::Acquire) => Ok(Executable::Shared(fd)),
+        (None, _) => copy(SHIM, source).map(share),
     }
-    match shared() {
-        Some(fd) => Ok(Executable::Shared(fd)),
-        None => make(source).map(share),
+}
+
+/// What belongs to this user or to root would be a container's to overwrite, which may have the same user: a copy of
+/// it is executed.
+fn installed(path: &Path, source: &HelperSource) -> Result<Executable> {
+    let file = open(path, libc::O_RDONLY, 0).context("open helper", path.display())?;
+    let owner = nix::sys::stat::fstat(&file).context("open helper", path.display())?.st_uid;
+    let me = nix::unistd::geteuid();
+    match me.is_root() || owner == me.as_raw() {
+        true => copy(&content(path)?, source),
+        false => Ok(Executable::File(file)),
     }
+}
+
+fn content(path: &Path) -> Result<Vec<u8>> {
+    const MOST: u64 = 64 << 20;
+    crate::fs::read_following(path, MOST)
+}
+
+fn copy(program: &[u8], source: &HelperSource) -> Result<Executable> {
+    let sealed = match REFUSED.load(Ordering::Acquire) {
+        true => Err(IoError::from_raw_os_error(libc::EACCES)),
+        false => sealed_memfd(program).map(Executable::Sealed),
+    };
+    sealed.or_else(|refused| temporary(program, source).map(Executable::File).map_err(|_| refusal(refused)))
 }
 
 fn shared() -> Option<RawFd> {
@@ -64,12 +95,13 @@ fn shared() -> Option<RawFd> {
     same.then_some(fd)
 }
 
-/// Makes it the process's; when two threads made one at once, one wins and the other uses its own once.
-fn share(fd: OwnedFd) -> Executable {
-    let Some((device, inode)) = identity(fd.as_raw_fd()) else { return Executable::Owned(fd) };
+/// Makes a sealed one the process's; when two threads made one at once, one wins and the other uses its own once.
+fn share(made: Executable) -> Executable {
+    let Executable::Sealed(fd) = made else { return made };
+    let Some((device, inode)) = identity(fd.as_raw_fd()) else { return Executable::Sealed(fd) };
     let old = FD.load(Ordering::Acquire);
     if shared().is_some() || FD.compare_exchange(old, -1, Ordering::AcqRel, Ordering::Relaxed).is_err() {
-        return Executable::Owned(fd);
+        return Executable::Sealed(fd);
     }
     DEVICE.store(device, Ordering::Relaxed);
     INODE.store(inode, Ordering::Relaxed);
@@ -85,26 +117,16 @@ fn identity(fd: RawFd) -> Option<(u64, u64)> {
     (unsafe { libc::fstat(fd, &mut stat) } == 0).then_some((stat.st_dev, stat.st_ino))
 }
 
-fn make(source: &HelperSource) -> Result<OwnedFd> {
-    sealed_memfd().or_else(|refused| temporary(source).map_err(|_| refusal(refused)))
-}
-
-/// Another one, where the host has made the one that was tried and then refused to execute it. Once is enough: a host
-/// that refuses the other one too would collect them, one for each container.
-pub(super) fn instead(source: &HelperSource, tried: RawFd, refused: IoError) -> Result<Executable> {
-    static REPLACED: AtomicBool = AtomicBool::new(false);
-    match (&source.installed, shared()) {
-        (Some(_), _) => Err(refusal(refused)),
-        (None, Some(fd)) if fd != tried => Ok(Executable::Shared(fd)),
-        _ if REPLACED.swap(true, Ordering::AcqRel) => Err(refusal(refused)),
-        _ => temporary(source).map(replace).map_err(|_| refusal(refused)),
+/// Another one, where the host has made the memory file that was tried and then refused to execute it.
+pub(super) fn instead(source: &HelperSource, tried: &Executable, refused: IoError) -> Result<Executable> {
+    if matches!(tried, Executable::File(_)) {
+        return Err(refusal(refused));
     }
-}
-
-fn replace(fd: OwnedFd) -> Executable {
-    // The old one stays open: another thread may be about to execute it.
-    FD.store(-1, Ordering::Release);
-    share(fd)
+    REFUSED.store(true, Ordering::Release);
+    match &source.installed {
+        Some(path) => copy(&content(path)?, source),
+        None => copy(SHIM, source),
+    }
 }
 
 fn refusal(refused: IoError) -> Error {
@@ -119,10 +141,10 @@ fn refusal(refused: IoError) -> Error {
     }
 }
 
-fn sealed_memfd() -> std::io::Result<OwnedFd> {
+fn sealed_memfd(program: &[u8]) -> std::io::Result<OwnedFd> {
     let fd = memfd(c"sampan-shim", libc::MFD_ALLOW_SEALING, MFD_EXEC)?;
     let mut file = std::io::BufWriter::with_capacity(0, FdWriter(&fd));
-    file.write_all(SHIM)?;
+    file.write_all(program)?;
     drop(file);
     let seals = libc::F_SEAL_WRITE | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
     // SAFETY: a descriptor of our own; kernels before 6.3 don't know F_SEAL_EXEC and refuse the set.
@@ -186,11 +208,11 @@ impl Write for FdWriter<'_> {
 
 /// The rungs below the memfd: a file without a name, then one whose name is removed at once; each in the first of
 /// these directories that allows it.
-fn temporary(source: &HelperSource) -> std::io::Result<OwnedFd> {
+fn temporary(program: &[u8], source: &HelperSource) -> std::io::Result<OwnedFd> {
     let usual = [std::env::temp_dir(), "/tmp".into(), "/var/tmp".into(), "/dev/shm".into()];
     let mut result = Err(IoError::from_raw_os_error(libc::ENOENT));
     for dir in source.temp_dir.iter().chain(&usual) {
-        result = temporary_in(dir);
+        result = temporary_in(dir, program);
         if result.is_ok() {
             break;
         }
@@ -198,14 +220,14 @@ fn temporary(source: &HelperSource) -> std::io::Result<OwnedFd> {
     result
 }
 
-fn temporary_in(dir: &Path) -> std::io::Result<OwnedFd> {
+fn temporary_in(dir: &Path, program: &[u8]) -> std::io::Result<OwnedFd> {
     let written = open(dir, libc::O_TMPFILE | libc::O_RDWR, 0o700).or_else(|_| unlinked(dir))?;
     // The umask may have taken it away.
     nix::sys::stat::fchmod(&written, nix::sys::stat::Mode::S_IRWXU)?;
     if nix::sys::statvfs::fstatvfs(&written)?.flags().contains(nix::sys::statvfs::FsFlags::ST_NOEXEC) {
         return Err(IoError::from_raw_os_error(libc::EACCES));
     }
-    FdWriter(&written).write_all(SHIM)?;
+    FdWriter(&written).write_all(program)?;
     // The writer must be closed before an exec, or it is "text file busy".
     open(Path::new(&format!("/proc/self/fd/{}", written.as_raw_fd())), libc::O_RDONLY, 0)
 }
@@ -241,9 +263,40 @@ mod tests {
         assert_eq!(seals & all, all);
     }
 
+    /// A container that got hold of it could change it for all that come after (CVE-2019-5736).
+    #[test]
+    fn what_is_not_sealed_is_executed_once() {
+        let file = |source: &HelperSource| temporary(SHIM, source).map(Executable::File).unwrap();
+        let before = shared();
+        let once = share(file(&HelperSource::default()));
+        assert!(matches!(once, Executable::File(_)));
+        assert_eq!(shared(), before);
+    }
+
+    /// What belongs to this user, or to anybody where that is root, is a container's to write to as well.
+    #[test]
+    fn an_installed_helper_of_ones_own_is_copied() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("helper");
+        crate::fs::write_executable(&path, b"a program").unwrap();
+        let helper = installed(&path, &HelperSource::default()).unwrap();
+        assert!(matches!(helper, Executable::Sealed(_)));
+        let mut content = [0; 32];
+        let n = nix::sys::uio::pread(
+            open(Path::new(&format!("/proc/self/fd/{}", helper.as_raw_fd())), 0, 0).unwrap(),
+            &mut content,
+            0,
+        );
+        assert_eq!(&content[..n.unwrap()], b"a program");
+        if !nix::unistd::geteuid().is_root() {
+            let others = installed(Path::new("/bin/sh"), &HelperSource::default()).unwrap();
+            assert!(matches!(others, Executable::File(_)));
+        }
+    }
+
     #[test]
     fn a_temporary_file_holds_the_same_program() {
-        let fd = temporary(&HelperSource::default()).unwrap();
+        let fd = temporary(SHIM, &HelperSource::default()).unwrap();
         let mut content = vec![0; SHIM.len() + 1];
         let n = nix::sys::uio::pread(&fd, &mut content, 0).unwrap();
         assert_eq!(&content[..n], SHIM);

@@ -48,8 +48,7 @@ pub(super) fn spawn(
     job.pass(theirs.as_raw_fd(), fd::STATUS);
     let pidfd = match job.run() {
         Err(refused) if job.was_not_executable() => {
-            let tried = executable.as_raw_fd();
-            executable = helper::instead(helper, tried, std::io::Error::from_raw_os_error(job.error))?;
+            executable = helper::instead(helper, &executable, std::io::Error::from_raw_os_error(job.error))?;
             job.executable = executable.as_raw_fd();
             job.run().map_err(|again| again.caused_by(refused))?
         }
