@@ -118,6 +118,7 @@ fn attach(root: Fd, mount: &Mount<'static>, tree: Fd, near: &mut Near) -> Outcom
         Some(made) => made,
         None => target::require(root, mount.target, missing, Step::MountTarget)?,
     };
+    target::check_place(target, mount.target)?;
     if let (true, MountSource::Bind(path, _)) = (mount.copy_up, mount.source) {
         fill(path, target).at(Step::CopyUp, path)?;
     }

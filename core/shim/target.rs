@@ -38,6 +38,15 @@ pub fn require(root: Fd, path: &'static CStr, missing: Missing, step: Step) -> O
     open(root, path, missing, step)?.ok_or(Fail { step, errno: Errno::ENOENT, detail: path.to_bytes() })
 }
 
+/// A link of the image or of a volume must not lead a mount onto what the kernel says in /proc.
+pub fn check_place(target: Fd, path: &'static CStr) -> Outcome {
+    const PROC_SUPER_MAGIC: u64 = 0x9fa0;
+    match is_own(path) || sys::fs_magic(target) != Ok(PROC_SUPER_MAGIC) {
+        true => Ok(()),
+        false => Err(Fail { step: Step::Hostile, errno: Errno::ELOOP, detail: path.to_bytes() }),
+    }
+}
+
 /// An `O_PATH` descriptor of a directory in the container, made when it is missing.
 pub fn directory(root: Fd, path: &CStr) -> sys::Result<Fd> {
     match sys::openat2(root, relative(path), sys::O_PATH | sys::O_DIRECTORY, 0, how(path)) {

@@ -273,9 +273,43 @@ fn tmpfs_takes(key: &str, value: &str) -> bool {
     }
 }
 
-/// Refuses a mount whose options make no sense.
+/// Refuses a mount whose options make no sense, or that covers what the kernel says.
 pub fn check(mount: &Mount) -> Result<()> {
-    Words::parse(mount).map(drop)
+    Words::parse(mount)?;
+    let host_proc = mount.kind == MountKind::Bind && mount.source == "/proc";
+    match covers_proc(&mount.target, host_proc) {
+        true => Err(Error::new(Kind::InvalidArgument, "read option", "mount").because(OVER_PROC)),
+        false => Ok(()),
+    }
+}
+
+/// Why a mount over /proc is refused.
+pub const OVER_PROC: &str = "nothing may be mounted over /proc, which programs in the container rely on";
+
+/// Figures of the machine, which monitors of resources replace; as in runc.
+const FIGURES: [&str; 11] = [
+    "cpuinfo",
+    "diskstats",
+    "loadavg",
+    "meminfo",
+    "net/dev",
+    "slabinfo",
+    "stat",
+    "swaps",
+    "sys/crypto/fips_enabled",
+    "sys/kernel/ns_last_pid",
+    "uptime",
+];
+
+/// True for a target in /proc whose content would then be somebody else's (CVE-2019-16884, CVE-2019-19921); `is_proc`
+/// when it is a file system of that kind.
+pub fn covers_proc(target: &str, is_proc: bool) -> bool {
+    let parts: Vec<&str> = target.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+    match parts[..] {
+        ["proc"] => !is_proc,
+        ["proc", ref below @ ..] => !FIGURES.contains(&below.join("/").as_str()),
+        _ => false,
+    }
 }
 
 /// A `key=value` that tmpfs takes; nothing else goes to the kernel unread.

@@ -1,12 +1,14 @@
 //! Mounts and their options (config.md, "Mounts" and its table of Linux options).
 
+use std::path::Path;
+
 use oci_spec::runtime::{Linux, LinuxIdMapping, Mount, Spec};
 
 use super::namespaces::extent;
 use super::{Request, invalid, unsupported};
 use crate::error::Result;
 use crate::plan::launch::{MountIdMap, MountSource, MountStep};
-use crate::plan::mounts::{NODEV, NOEXEC, NOSUID, RDONLY};
+use crate::plan::mounts::{NODEV, NOEXEC, NOSUID, OVER_PROC, RDONLY, covers_proc};
 
 const NOATIME: u64 = 0x10;
 const STRICTATIME: u64 = 0x20;
@@ -69,6 +71,10 @@ fn one(field: &str, mount: &Mount, linux: &Linux, request: &Request<'_>, steps: 
     let words = Words::read(field, mount)?;
     let id_map = id_map(field, mount, &words, linux)?;
     let kind = mount.typ().as_deref().unwrap_or("none");
+    let host_proc = is_bind(mount) && mount.source().as_deref().is_some_and(|source| source == Path::new("/proc"));
+    if covers_proc(&target, kind == "proc" || host_proc) {
+        return Err(invalid(format!("{field}.destination"), OVER_PROC));
+    }
     match kind {
         _ if is_bind(mount) => {
             let source = bind(field, mount, request, words.recursive)?;
