@@ -171,7 +171,7 @@ impl Joining<'_> {
         self.let_go()?;
         let launch = self.container.launch;
         // By the host's /proc and cgroup trees, which are out of sight inside.
-        init::set_score(&launch.process)?;
+        init::set_score_unseen(&launch.process)?;
         let groups = Groups::open(launch)?;
         sys::setns(self.container.pidfd, namespaces(launch)).step(Step::Join)?;
         match groups.fork()? {

@@ -19,7 +19,7 @@ pub fn run(header: &Header, enter: Enter<'static>) -> Outcome {
     // By the host's trees, which are out of sight inside.
     enter_cgroups(&enter)?;
     tuning::set_affinity(enter.tuning.affinity.1)?;
-    init::set_score(&enter.process)?;
+    init::set_score_unseen(&enter.process)?;
     sys::setns(fd::INSIDE, enter.namespaces).step(Step::Enter)?;
     let (ours, theirs) = sys::socketpair().step(Step::Clone)?;
     let theirs = passed.above(theirs)?;

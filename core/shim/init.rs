@@ -166,6 +166,18 @@ pub fn set_score(process: &Process<'static>) -> Outcome {
     sys::put(AT_FDCWD, c"/proc/self/oom_score_adj", text.bytes()).step(Step::OomScore)
 }
 
+/// The same for a process that nobody may look into, whose files in /proc are root's: for this one write it is again as
+/// its user made it. It must be outside of the container still.
+pub fn set_score_unseen(process: &Process<'static>) -> Outcome {
+    if process.oom_score_adj.is_none() {
+        return Ok(());
+    }
+    let _ = sys::prctl(sys::PR_SET_DUMPABLE, 1, 0);
+    let set = set_score(process);
+    let _ = sys::prctl(sys::PR_SET_DUMPABLE, 0, 0);
+    set
+}
+
 /// Builds the container's tree and enters it; returns the terminal's slave, if it has one.
 fn make_root(launch: &Launch<'static>, sync: Fd) -> Outcome<Option<Fd>> {
     rootfs::detach_from_host()?;

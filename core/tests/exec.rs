@@ -132,6 +132,7 @@ fn a_command_has_what_the_container_has_and_no_more() {
         best_effort: true,
         security_opt: vec!["no-new-privileges".into()],
         cap_drop: vec!["NET_RAW".into()],
+        oom_score_adj: Some(500),
         ..command(&["sleep", "1000"])
     };
     let container = host.spawn(limited).unwrap();
