@@ -1,0 +1,34 @@
+//! Capabilities that outlive what they were given for (CVE-2022-29162), and namespaces that give new ones.
+
+use super::common::{Host, command, text};
+use super::gone;
+use sampan::{Cancel, ExecOptions, RunOptions};
+
+const SETS: &str = "grep -E '^Cap(Inh|Amb)' /proc/self/status | tr -d '\\t'";
+const NONE: &str = "CapInh:0000000000000000\nCapAmb:0000000000000000\n";
+
+#[test]
+fn no_capability_is_inheritable_whoever_gives_it() {
+    let host = Host::new();
+    for (privileged, cap_add) in [(false, vec![]), (true, vec![]), (false, vec!["ALL".to_owned()])] {
+        let options = RunOptions { privileged, cap_add, ..command(&["sh", "-c", SETS]) };
+        assert_eq!(text(&host.run(options.clone()).unwrap().stdout), NONE);
+        let container = host.spawn(RunOptions { command: vec!["sleep".into(), "1000".into()], ..options }).unwrap();
+        for privileged in [false, true] {
+            let command = ["sh", "-c", SETS].map(str::to_owned).to_vec();
+            let exec = ExecOptions { command, privileged, ..ExecOptions::default() };
+            assert_eq!(text(&container.exec(&exec, &Cancel::new()).unwrap().stdout), NONE);
+        }
+        gone(&host, &container);
+    }
+}
+
+/// The way by which CVE-2022-0492 and many since begin.
+#[test]
+fn no_namespace_with_all_capabilities_is_made_inside() {
+    let host = Host::new();
+    for way in ["-U", "-Ur", "-UrmC", "-Urn", "-m", "-C", "-n", "-p"] {
+        let output = host.sh(&format!("unshare {way} true 2>/dev/null && echo made"));
+        assert_eq!(text(&output.stdout), "", "{way}");
+    }
+}
