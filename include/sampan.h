@@ -1750,6 +1750,11 @@ typedef struct sampan_log_entry_list {
  */
 #define SAMPAN_EVENT_DONE 5
 
+/**
+ * The layer's blob was kept, and its bytes have become wrong: it is fetched again.
+ */
+#define SAMPAN_EVENT_LAYER_DAMAGED 6
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus

@@ -629,8 +629,17 @@ export interface DoneEvent {
   digest: string
 }
 
+/** The layer's blob was kept, and its bytes have become wrong: it is fetched again. */
+export interface LayerDamagedEvent {
+  event: 'layer_damaged'
+  /** Digest of the blob, or of the manifest. */
+  digest: string
+  /** Bytes that the manifest promises. */
+  total: number
+}
+
 /** One step of a pull. */
-export type Event = ResolvedEvent | LayerStartedEvent | LayerBytesEvent | LayerSkippedEvent | LayerDoneEvent | DoneEvent
+export type Event = ResolvedEvent | LayerStartedEvent | LayerBytesEvent | LayerSkippedEvent | LayerDoneEvent | DoneEvent | LayerDamagedEvent
 
 /** What went wrong: the word of `SampanError.code`, and its number in C. */
 export const errorCodes = {

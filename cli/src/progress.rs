@@ -9,6 +9,8 @@ use sampan::{Event, Progress, Quiet};
 
 use crate::output::human;
 
+const DAMAGED: &str = "damaged in the store, fetched again";
+
 /// What fits the terminal and the flags.
 pub fn choose(quiet: bool) -> Box<dyn Progress> {
     match quiet {
@@ -33,6 +35,7 @@ impl Progress for Lines {
                 format!("pulling {}: {layers} layers, {}", human::familiar(reference), human::size(*bytes))
             }
             Event::LayerSkipped { digest, .. } => format!("{}: already there", human::short(digest)),
+            Event::LayerDamaged { digest, .. } => format!("{}: {DAMAGED}", human::short(digest)),
             Event::LayerDone { digest, unpacked } => {
                 format!("{}: unpacked {}", human::short(digest), human::size(*unpacked))
             }
@@ -74,6 +77,7 @@ impl Progress for Bars {
                 bar.set_position(*total);
                 bar.finish_with_message("already there");
             }
+            Event::LayerDamaged { digest, total } => self.bar(digest, *total).set_message(DAMAGED),
             Event::LayerDone { digest, .. } => self.bar(digest, 0).finish_with_message("done"),
             Event::Done { digest, .. } => {
                 let _ = self.all.println(format!("done: {digest}"));

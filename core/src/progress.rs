@@ -58,6 +58,13 @@ pub enum Event {
         /// Digest of the blob, or of the manifest.
         digest: String,
     },
+    /// The layer's blob was kept, and its bytes have become wrong: it is fetched again.
+    LayerDamaged {
+        /// Digest of the blob, or of the manifest.
+        digest: String,
+        /// Bytes that the manifest promises.
+        total: u64,
+    },
 }
 
 /// Takes events on the thread that made the call, never on another.

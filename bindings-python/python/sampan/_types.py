@@ -801,6 +801,19 @@ class DoneEvent(TypedDict):
     digest: str
 
 
+class LayerDamagedEvent(TypedDict):
+    """The layer's blob was kept, and its bytes have become wrong: it is fetched again. 
+
+    Attributes:
+        digest: Digest of the blob, or of the manifest.
+        total: Bytes that the manifest promises.
+    """
+
+    event: Literal["layer_damaged"]
+    digest: str
+    total: int
+
+
 class RunKeywords(TypedDict, total=False):
     """The keywords of a run. Every member may be left out.
 
@@ -899,5 +912,5 @@ class RunKeywords(TypedDict, total=False):
     restart: Optional[str]
 
 
-Event = Union[ResolvedEvent, LayerStartedEvent, LayerBytesEvent, LayerSkippedEvent, LayerDoneEvent, DoneEvent]
+Event = Union[ResolvedEvent, LayerStartedEvent, LayerBytesEvent, LayerSkippedEvent, LayerDoneEvent, DoneEvent, LayerDamagedEvent]
 """One step of a pull."""

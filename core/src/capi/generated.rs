@@ -1962,6 +1962,8 @@ pub const SAMPAN_EVENT_LAYER_SKIPPED: sampan_event_kind = 3;
 pub const SAMPAN_EVENT_LAYER_DONE: sampan_event_kind = 4;
 /// The image is in the store.
 pub const SAMPAN_EVENT_DONE: sampan_event_kind = 5;
+/// The layer's blob was kept, and its bytes have become wrong: it is fetched again.
+pub const SAMPAN_EVENT_LAYER_DAMAGED: sampan_event_kind = 6;
 
 /// One step of a pull. Members that the kind does not have are NULL or 0.
 #[derive(Clone, Copy)]
@@ -2042,6 +2044,12 @@ impl Record for crate::progress::Event {
                 kind: SAMPAN_EVENT_DONE,
                 reference: reference.keep(arena),
                 digest: digest.keep(arena),
+                ..none
+            },
+            Self::LayerDamaged { digest, total } => sampan_event {
+                kind: SAMPAN_EVENT_LAYER_DAMAGED,
+                digest: digest.keep(arena),
+                total: total.keep(arena),
                 ..none
             },
         }

@@ -115,7 +115,7 @@ fn delegated(top: &str, own: &str) -> Option<String> {
 
 /// The controllers that a directory hands down or can be made to, and those that its own processes keep it
 /// from handing down (cgroup-v2.rst, "No Internal Process Constraint").
-fn controllers(base: &Path) -> (Vec<String>, Vec<String>) {
+pub fn controllers(base: &Path) -> (Vec<String>, Vec<String>) {
     let words = |file: &str| words(&base.join(file));
     let handed_down = words("cgroup.subtree_control");
     // Only the real root of the hierarchy has no type, and is free of the constraint.

@@ -99,6 +99,11 @@ fn enable_all(parent: &Path, enable: &[String]) -> Result<()> {
     }
 }
 
+/// Hands controllers down to cgroups that are there already, for limits that were not thought of when they were made.
+pub fn enable(directories: &[Directory], controllers: &[String]) -> Result<()> {
+    directories.iter().flat_map(parents).try_for_each(|parent| enable_all(parent, controllers))
+}
+
 fn busy(error: Error, parent: &Path) -> Error {
     match error.errno() {
         Some(libc::EBUSY) => Error::new(Kind::UnenforceableLimit, "enable controllers", parent.display().to_string())
@@ -162,6 +167,21 @@ mod tests {
         let directory = dir("/cg", "/cg/a/b/c");
         let parents: Vec<_> = parents(&directory).iter().map(|p| p.display().to_string()).collect();
         assert_eq!(parents, ["/cg", "/cg/a", "/cg/a/b"]);
+    }
+
+    #[test]
+    fn a_controller_is_handed_down_where_it_is_missing() {
+        let tmp = tempfile::tempdir().unwrap();
+        let base = tmp.path().display().to_string();
+        let files = ["cgroup.subtree_control", "sampan/cgroup.subtree_control"].map(|file| tmp.path().join(file));
+        fs::make_dirs(&tmp.path().join("sampan/x")).unwrap();
+        for (file, has) in files.iter().zip([&b"memory cpuset\n"[..], b"memory\n"]) {
+            fs::write_new(file, has).unwrap();
+        }
+        enable(&[dir(&base, &format!("{base}/sampan/x"))], &["memory".into(), "cpuset".into()]).unwrap();
+        let now = files.map(|file| String::from_utf8(fs::read_bounded(&file, 100).unwrap()).unwrap());
+        assert_eq!(now[0], "memory cpuset\n");
+        assert!(now[1].starts_with("+cpuset"), "{}", now[1]);
     }
 
     #[test]

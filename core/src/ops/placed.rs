@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::Context;
-use crate::cgroup::Counters;
+use crate::cgroup::{self as groups, Counters};
 use crate::error::Result;
 use crate::fs;
 use crate::id::ContainerId;
@@ -75,6 +75,14 @@ pub(super) fn facts(context: &Context, container: &Container) -> Result<facts::C
         // Controllers that it is not in are told by the host: a limit of theirs is refused for that.
         None => Ok(facts::Cgroups { v1: here.v1.clone().into_iter().chain(known).collect(), v2: None, ..here.clone() }),
     }
+}
+
+/// The same with those controllers, too, that could be handed down to it now.
+pub(super) fn with_more(facts: facts::Cgroups) -> facts::Cgroups {
+    let Some(base) = &facts.v2 else { return facts };
+    let (more, v2_crowded) = groups::controllers(Path::new(base));
+    let v2_controllers = facts.v2_controllers.iter().cloned().chain(more).collect();
+    facts::Cgroups { v2_controllers, v2_crowded, ..facts }
 }
 
 fn controllers(dir: &Path) -> Vec<String> {

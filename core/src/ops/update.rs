@@ -51,12 +51,13 @@ fn apply(context: &Context, id: &ContainerId, limits: &Limits) -> Result<Vec<Str
     }
     let facts = placed::facts(context, &container)?;
     let old = cgroup::plan(&Limits { best_effort: true, ..container.record.spec.limits.clone() }, id, &facts)?;
-    let new = cgroup::plan(limits, id, &facts)?;
+    let new = cgroup::plan(limits, id, &placed::with_more(facts))?;
     if new.dirs.iter().any(|dir| old.dirs.iter().all(|had| had.path != dir.path)) {
         return Err(Error::new(Kind::Unsupported, "set limits", "")
             .because("it runs outside of the cgroup that this limit needs")
             .hint("stop it first"));
     }
+    groups::enable(&new.dirs, &new.enable)?;
     groups::change(&old.dirs, &new.dirs).map(|()| new.unenforced)
 }
 

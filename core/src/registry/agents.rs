@@ -10,7 +10,7 @@ use ureq::{Agent, Proxy};
 
 use super::RegistryOptions;
 use super::proxy::Proxies;
-use super::resolve::SystemResolver;
+use super::resolve::{Home, SystemResolver};
 use super::transport::SocketConnector;
 use super::trust;
 use crate::cancel::Cancel;
@@ -31,6 +31,7 @@ pub struct Agents {
 #[derive(Debug)]
 struct Way {
     options: RegistryOptions,
+    home: Arc<Home>,
     insecure: Option<String>,
     proxies: Proxies,
     // Reading the system's takes milliseconds, and a registry without TLS needs none.
@@ -50,10 +51,10 @@ enum Trust {
 
 impl Agents {
     /// Agents whose calls end by `cancel`. The certificate of the host `insecure` is not checked; those of
-    /// others, to which it may send us, are.
-    pub fn new(options: &RegistryOptions, insecure: Option<&str>, cancel: &Cancel) -> Agents {
+    /// others, to which it may send us, are; these are to be outside of this machine, unless `home` is in it.
+    pub fn new(options: &RegistryOptions, home: Home, insecure: Option<&str>, cancel: &Cancel) -> Agents {
         let (insecure, proxies) = (insecure.map(str::to_owned), Proxies::from_env());
-        let way = Way { options: options.clone(), insecure, proxies, roots: OnceLock::new() };
+        let way = Way { options: options.clone(), home: Arc::new(home), insecure, proxies, roots: OnceLock::new() };
         Agents { way: Arc::new(way), cancel: cancel.clone(), made: Default::default() }
     }
 
@@ -85,6 +86,7 @@ impl Agents {
 
     fn agent(&self, proxy: Option<Proxy>, tls: TlsConfig) -> Agent {
         let options = &self.way.options;
+        let home = proxy.is_none().then(|| self.way.home.clone());
         let config = Config::builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -102,7 +104,7 @@ impl Agents {
             ().chain(ConnectProxyConnector::default())
                 .chain(SocketConnector { cancel: self.cancel.clone() })
                 .chain(RustlsConnector::default());
-        Agent::with_parts(config, connector, SystemResolver { cancel: self.cancel.clone() })
+        Agent::with_parts(config, connector, SystemResolver { cancel: self.cancel.clone(), home })
     }
 }
 

@@ -12,6 +12,7 @@ use super::blob::BlobReader;
 use super::failure::{self, Again, Failure};
 use super::manifest::{self, ACCEPT, Descriptor, Document, MAX_MANIFEST};
 use super::platform::Platform;
+use super::resolve::Home;
 use super::retry::retrying;
 use super::url::{self, Origin};
 use super::{Index, RegistryOptions, Resolved, auth};
@@ -46,7 +47,8 @@ impl Client {
         };
         let (loopback, insecure) = (url::is_loopback(host), options.insecure.iter().any(|i| i == host));
         let base = base_url(if loopback { "http" } else { "https" }, host)?;
-        let agents = Agents::new(options, insecure.then_some(host), cancel);
+        let home = Home::new(base.host().unwrap_or(host));
+        let agents = Agents::new(options, home, insecure.then_some(host), cancel);
         let (reference, cancel) = (reference.clone(), cancel.clone());
         let client = Client { agents, base: RwLock::new(base), reference, token: Mutex::new(None), cancel };
         if insecure && !loopback && !client.speaks_tls()? {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use ureq::http::{HeaderMap, StatusCode, Uri};
 use ureq::{Body, Timeout};
 
+use super::resolve::LeadsInside;
 use crate::cancel::Cancel;
 use crate::error::{Error, Kind};
 
@@ -86,6 +87,7 @@ fn explain(error: ureq::Error) -> (Kind, String, Again) {
     match error {
         E::Io(e) => explain_io(&e),
         E::HostNotFound => (Kind::Network, "its host name can't be resolved".into(), Again::Once),
+        E::Other(e) if e.is::<LeadsInside>() => (Kind::Registry, e.to_string(), Again::Never),
         E::Other(e) => (Kind::Network, e.to_string(), Again::Once),
         E::Timeout(Timeout::Connect) => (Kind::Network, "no connection in the time allowed".into(), Again::Never),
         E::Timeout(_) => (Kind::Network, "it does not answer".into(), Again::Once),

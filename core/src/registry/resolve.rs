@@ -8,6 +8,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
 use ureq::Error;
 use ureq::config::Config;
@@ -17,6 +18,7 @@ use ureq::unversioned::transport::NextTimeout;
 
 use super::dns::{self, Reply};
 use super::resolv_conf::ResolvConf;
+use super::url;
 use crate::cancel::Cancel;
 use crate::fs;
 
@@ -30,16 +32,59 @@ const MAX_FILE: u64 = 4 << 20;
 pub struct SystemResolver {
     /// Ends a question at once.
     pub cancel: Cancel,
+    /// Where the names must not lead out of; none for those of a proxy, which the user has named himself.
+    pub home: Option<Arc<Home>>,
 }
+
+/// The registry that was asked for, whose word is behind all other names. One elsewhere must not send us into this
+/// machine, however it calls it.
+#[derive(Debug)]
+pub struct Home {
+    host: String,
+    // Settled by the first look, or a name could come to mean another machine.
+    inside: OnceLock<bool>,
+}
+
+impl Home {
+    /// A registry that was not looked for yet.
+    pub fn new(host: &str) -> Home {
+        Home { host: host.to_ascii_lowercase(), inside: OnceLock::new() }
+    }
+
+    fn check(&self, host: &str, found: &[SocketAddr]) -> Result<(), Error> {
+        let inside = found.iter().any(|address| url::is_own(address.ip()));
+        let own = host.eq_ignore_ascii_case(&self.host);
+        // Asked through a proxy it is never looked for here, and is elsewhere.
+        let home = if own { *self.inside.get_or_init(|| inside) } else { self.inside.get().copied().unwrap_or(false) };
+        match inside && !home {
+            true => Err(Error::Other(Box::new(LeadsInside))),
+            false => Ok(()),
+        }
+    }
+}
+
+/// A name that leads into this machine.
+#[derive(Debug)]
+pub struct LeadsInside;
+
+impl fmt::Display for LeadsInside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the registry sends there, and its name leads into this machine")
+    }
+}
+
+impl std::error::Error for LeadsInside {}
 
 impl Resolver for SystemResolver {
     fn resolve(&self, url: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
         let host = url.host().ok_or(Error::HostNotFound)?;
         let port = url.port_u16().unwrap_or(if url.scheme_str() == Some("http") { 80 } else { 443 });
         let mut found = self.empty();
-        for address in self.addresses(host, port)?.into_iter().take(MAX_ADDRESSES) {
-            found.push(address);
+        let addresses = self.addresses(host, port)?;
+        if let Some(home) = &self.home {
+            home.check(host, &addresses)?;
         }
+        addresses.into_iter().take(MAX_ADDRESSES).for_each(|address| found.push(address));
         match found.is_empty() {
             true => Err(Error::HostNotFound),
             false => Ok(found),
@@ -152,6 +197,17 @@ mod tests {
     use simple_dns::{CLASS, Packet, PacketFlag, QTYPE, RCODE, ResourceRecord, TYPE};
 
     use super::*;
+
+    #[test]
+    fn a_name_means_home_by_the_first_look_alone() {
+        let (inside, outside) = ([SocketAddr::from(([127, 0, 0, 1], 1))], [SocketAddr::from(([10, 0, 0, 1], 1))]);
+        let home = Home::new("R.io");
+        assert!(home.check("cdn.io", &inside).is_err() && home.check("cdn.io", &outside).is_ok());
+        assert!(home.check("r.io", &outside).is_ok());
+        assert!(home.check("r.io", &inside).is_err());
+        let near = Home::new("r.io");
+        assert!(near.check("r.io", &inside).is_ok() && near.check("cdn.io", &inside).is_ok());
+    }
 
     #[test]
     fn hosts_are_read_as_the_c_library_does() {

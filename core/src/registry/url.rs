@@ -26,8 +26,8 @@ impl Origin {
 
     /// True for what answers on this machine alone: itself, and the link that clouds give credentials out on.
     ///
-    /// Told by addresses as they are spelled, and `localhost`. Other names are not looked at: one that leads to such
-    /// an address is not known here.
+    /// Told by addresses as they are spelled, and `localhost`. To which addresses other names lead is seen when they are
+    /// connected to (`Home`).
     pub fn is_inside(&self) -> bool {
         is_inside(&self.host)
     }
@@ -48,6 +48,11 @@ fn is_inside(host: &str) -> bool {
         let name = host.trim_end_matches('.');
         return name == "localhost" || name.ends_with(".localhost");
     };
+    is_own(address)
+}
+
+/// True for an address that this machine alone answers at, or the link that clouds give credentials out on.
+pub fn is_own(address: std::net::IpAddr) -> bool {
     match address.to_canonical() {
         std::net::IpAddr::V4(v4) => v4.is_loopback() || v4.is_unspecified() || v4.is_link_local(),
         std::net::IpAddr::V6(v6) => v6.is_loopback() || v6.is_unspecified() || v6.is_unicast_link_local(),

@@ -1,7 +1,7 @@
 //! Blobs by digest: manifests, configs, compressed layers.
 
 use std::io::{Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
@@ -23,14 +23,26 @@ pub fn find(paths: &Paths, digest: &Digest) -> Result<Option<PathBuf>> {
     Ok(None)
 }
 
-/// Whether the blob is here or below, whole as far as its size tells.
-pub fn has(paths: &Paths, digest: &Digest, size: u64) -> Result<bool> {
+/// The blob's file, here or below, whole as far as its size tells.
+pub fn find_of_size(paths: &Paths, digest: &Digest, size: u64) -> Result<Option<PathBuf>> {
     for store in paths.all() {
-        if fs::file_size(&store.blob(digest))? == Some(size) {
-            return Ok(true);
+        let path = store.blob(digest);
+        if fs::file_size(&path)? == Some(size) {
+            return Ok(Some(path));
         }
     }
-    Ok(false)
+    Ok(None)
+}
+
+/// A blob's file here or below whose bytes are what the digest says, all of which are read for that.
+pub fn find_sound(paths: &Paths, digest: &Digest) -> Result<Option<PathBuf>> {
+    for store in paths.all() {
+        let path = store.blob(digest);
+        if fs::file_size(&path)?.is_some() && is_sound(&path, digest)? {
+            return Ok(Some(path));
+        }
+    }
+    Ok(None)
 }
 
 /// Opens a blob for reading.
@@ -79,16 +91,18 @@ pub fn restore(paths: &Paths, bytes: &[u8]) -> Result<bool> {
     Ok(true)
 }
 
-/// Removes a blob of this store whose bytes are not what its digest says; false for one that is right, or not here.
-pub fn remove_damaged(paths: &Paths, digest: &Digest) -> Result<bool> {
+/// Removes a blob of this store whose bytes are not what its digest says.
+pub fn remove_damaged(paths: &Paths, digest: &Digest) -> Result<()> {
     let path = paths.blob(digest);
-    if fs::file_size(&path)?.is_none() {
-        return Ok(false);
+    match fs::file_size(&path)?.is_none() || is_sound(&path, digest)? {
+        true => Ok(()),
+        false => fs::remove_file(&path).map(drop),
     }
-    match digest_of(&mut fs::open(&path)?).context("read blob", path.display())? == *digest {
-        true => Ok(false),
-        false => fs::remove_file(&path),
-    }
+}
+
+/// Whether a file's bytes are what the digest says.
+pub fn is_sound(path: &Path, digest: &Digest) -> Result<bool> {
+    Ok(digest_of(&mut fs::open(path)?).context("read blob", path.display())? == *digest)
 }
 
 fn digest_of(file: &mut File) -> std::io::Result<Digest> {

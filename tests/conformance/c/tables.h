@@ -442,6 +442,13 @@ static const struct field done_event_fields[] = {
 };
 static const struct record done_event_record = {"done_event", sizeof(sampan_event), done_event_fields};
 
+static const struct field layer_damaged_event_fields[] = {
+    {"digest", KIND_TEXT, false, offsetof(sampan_event, digest), 0, NULL, NULL},
+    {"total", KIND_U64, false, offsetof(sampan_event, total), 0, NULL, NULL},
+    {NULL, KIND_BOOL, false, 0, 0, NULL, NULL},
+};
+static const struct record layer_damaged_event_record = {"layer_damaged_event", sizeof(sampan_event), layer_damaged_event_fields};
+
 static const struct record *const all_records[] = {
     &engine_options_record,
     &pull_options_record,
@@ -482,4 +489,5 @@ static const struct event event_kinds[] = {
     {"layer_skipped", &layer_skipped_event_record},
     {"layer_done", &layer_done_event_record},
     {"done", &done_event_record},
+    {"layer_damaged", &layer_damaged_event_record},
 };

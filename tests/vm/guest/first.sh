@@ -103,6 +103,18 @@ test_a_parent_is_named() {
   [ ! -e "$groups/batch/$id" ]
 }
 
+test_an_update_may_need_a_controller_that_nobody_needed_before() {
+  id=$(sampan run -d --name later --cgroup-parent later $image sleep 1000)
+  [ ! -e "$groups/later/$id/cpuset.cpus" ]
+  same later "$(sampan update --cpuset-cpus 0 later)"
+  same 0 "$(cat $groups/later/$id/cpuset.cpus)"
+  sampan rm -f later
+  rmdir $groups/later
+  id=$(alice sampan run -d --name later $image sleep 1000)
+  has "$(fails 1 alice sampan update --cpuset-cpus 0 later)" cpuset_cpus delegated
+  alice sampan rm -f later
+}
+
 test_a_plain_user_with_a_delegated_subtree_has_limits() {
   id=$(alice sampan run -d --name mine -m 64m --pids-limit 32 --cpus 0.5 $image sleep 1000)
   same "67108864 67108864 32 50000 100000" "$(cd $delegated/sampan/$id && echo $(cat memory.max memory.swap.max pids.max cpu.max))"

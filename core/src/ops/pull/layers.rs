@@ -164,19 +164,25 @@ impl Team<'_> {
         Ok(())
     }
 
-    /// From a blob that is kept, if it is right: after a power failure one of the right size may have wrong bytes.
+    /// From a blob that is kept, if it is right: after a power failure, or on a bad disk, one of the right size may have
+    /// wrong bytes. In a store below it stays, and the right one comes into ours.
     fn make(&self, job: &Job, post: &Post) -> Result<u64> {
-        let paths = &self.pull.paths;
-        match self.try_make(job, post) {
-            Err(e) if is_of_content(&e) && blobs::remove_damaged(paths, &job.blob.digest)? => self.try_make(job, post),
-            made => made,
+        let (paths, digest) = (&self.pull.paths, &job.blob.digest);
+        let stored = blobs::find_of_size(paths, digest, job.blob.size)?;
+        match (self.try_make(job, stored.as_deref(), post), stored) {
+            (Err(e), Some(stored)) if is_of_content(&e) && !blobs::is_sound(&stored, digest)? => {
+                post.send(Event::LayerDamaged { digest: digest.to_string(), total: job.blob.size });
+                blobs::remove_damaged(paths, digest)?;
+                self.try_make(job, blobs::find_sound(paths, digest)?.as_deref(), post)
+            }
+            (made, _) => made,
         }
     }
 
-    fn try_make(&self, job: &Job, post: &Post) -> Result<u64> {
+    fn try_make(&self, job: &Job, stored: Option<&Path>, post: &Post) -> Result<u64> {
         let paths = &self.pull.paths;
         let staged = layers::stage(paths)?;
-        let mut stream = Stream::open(paths, &self.client, &job.blob, self.pull.keep_blobs, post)?;
+        let mut stream = Stream::open(paths, stored, &self.client, &job.blob, self.pull.keep_blobs, post)?;
         let unpacked = self.unpack(&mut stream, job, &staged);
         let unpacked = unpacked.map_err(|e| stream.explain(e))?;
         stream.drain()?;

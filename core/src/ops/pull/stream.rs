@@ -1,10 +1,11 @@
 //! A layer's compressed bytes on their way: counted, and kept as a blob when asked to.
 
 use std::io::{self, Read, Write};
+use std::path::Path;
 
 use super::events::Post;
 use crate::error::{Error, Kind, Result};
-use crate::fs::File;
+use crate::fs::{self, File};
 use crate::paths::Paths;
 use crate::progress::Event;
 use crate::registry::{BlobReader, Client, Descriptor};
@@ -30,15 +31,21 @@ pub struct Stream<'a> {
 }
 
 impl<'a> Stream<'a> {
-    /// From the store when it has the blob, from the registry else.
-    pub fn open(paths: &Paths, client: &'a Client, blob: &'a Descriptor, keep: bool, post: &'a Post) -> Result<Self> {
-        let stored = blobs::has(paths, &blob.digest, blob.size)?;
+    /// From the file where the store has the blob, from the registry without one.
+    pub fn open(
+        paths: &Paths,
+        stored: Option<&Path>,
+        client: &'a Client,
+        blob: &'a Descriptor,
+        keep: bool,
+        post: &'a Post,
+    ) -> Result<Self> {
         let source = match stored {
-            true => Source::Store(blobs::open(paths, &blob.digest)?),
-            false => Source::Registry(Box::new(client.blob(blob))),
+            Some(path) => Source::Store(fs::open(path)?),
+            None => Source::Registry(Box::new(client.blob(blob))),
         };
         // The reader has checked the digest by the time the copy is put in its place.
-        let copy = (keep && !stored).then(|| blobs::Writer::new(paths, Check::Size)).transpose()?;
+        let copy = (keep && stored.is_none()).then(|| blobs::Writer::new(paths, Check::Size)).transpose()?;
         Ok(Stream { source, copy, blob, post, done: 0, told: 0, fault: None })
     }
 

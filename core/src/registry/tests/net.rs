@@ -72,3 +72,50 @@ fn no_route_and_no_name_server_are_told() {
         assert!(error.cause().contains("name") && error.hint_text().is_some(), "{error}");
     });
 }
+
+/// Names of this thread's own.
+fn know(names: &str) {
+    let dir = tempfile::tempdir().unwrap();
+    let hosts = dir.path().join("hosts");
+    std::fs::write(&hosts, names).unwrap();
+    unshare(CloneFlags::CLONE_NEWNS).unwrap();
+    let (none, flags) = (None::<&str>, nix::mount::MsFlags::MS_PRIVATE | nix::mount::MsFlags::MS_REC);
+    nix::mount::mount(none, "/", none, flags, none).unwrap();
+    nix::mount::mount(Some(&hosts), "/etc/hosts", none, nix::mount::MsFlags::MS_BIND, none).unwrap();
+}
+
+/// Fetches from the registry at `host`, which speaks without TLS.
+fn fetch_plainly(host: &str, wanted: &Descriptor) -> Result<Vec<u8>> {
+    let reference: Reference = format!("{host}/team/app:1").parse().unwrap();
+    let options = RegistryOptions { insecure: vec![host.into()], ..RegistryOptions::default() };
+    Client::new(&reference, &options, &Cancel::new()).unwrap().read(wanted, u64::MAX)
+}
+
+#[test]
+fn a_name_that_leads_into_this_machine_is_followed_from_inside_alone() {
+    nowhere(|| {
+        know("127.0.0.1 inside.test home.test\n10.8.0.1 elsewhere.test\n");
+        let bytes = noise(100);
+        let serve = |bytes: &[u8]| {
+            let bytes = bytes.to_vec();
+            move |_: &Request| Answer::new(200, bytes.clone())
+        };
+        let port = |server: &Server| server.host.rsplit(':').next().unwrap().to_owned();
+        let leads_to = |to: String| move |_: &Request| Answer::new(307, "").header("location", to.clone());
+        let inside = Server::start(serve(&bytes));
+        let to_inside = format!("http://inside.test:{}/cdn", port(&inside));
+        let outside = Server::start_at("10.8.0.1", leads_to(to_inside.clone()));
+        for host in [outside.host.clone(), format!("elsewhere.test:{}", port(&outside))] {
+            let error = fetch_plainly(&host, &blob(&bytes)).unwrap_err();
+            assert_eq!((error.kind(), error.subject()), (Kind::Registry, to_inside[7..].trim_end_matches("/cdn")));
+            assert!(error.cause().contains("leads into this machine"), "{error}");
+        }
+        assert!(inside.requests().is_empty());
+        // A registry of this machine may, and anybody may send elsewhere.
+        let home = Server::start(leads_to(to_inside));
+        assert_eq!(fetch_plainly(&format!("home.test:{}", port(&home)), &blob(&bytes)).unwrap(), bytes);
+        let cdn = Server::start_at("10.8.0.1", serve(&bytes));
+        let home = Server::start_at("10.8.0.1", leads_to(format!("http://elsewhere.test:{}/", port(&cdn))));
+        assert_eq!(fetch_plainly(&home.host, &blob(&bytes)).unwrap(), bytes);
+    });
+}

@@ -71,7 +71,7 @@ type Handler = dyn FnMut(&Request) -> Answer + Send;
 
 /// The server; gone when dropped.
 pub struct Server {
-    /// `127.0.0.1:port`
+    /// `address:port`
     pub host: String,
     requests: Arc<Mutex<Vec<Request>>>,
     ended: Arc<AtomicBool>,
@@ -81,7 +81,12 @@ pub struct Server {
 impl Server {
     /// Starts on a free port.
     pub fn start(handler: impl FnMut(&Request) -> Answer + Send + 'static) -> Server {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Server::start_at("127.0.0.1", handler)
+    }
+
+    /// The same at another address of this machine.
+    pub fn start_at(address: &str, handler: impl FnMut(&Request) -> Answer + Send + 'static) -> Server {
+        let listener = TcpListener::bind((address, 0)).unwrap();
         let host = listener.local_addr().unwrap().to_string();
         let (requests, ended) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
         let state = State { handler: Mutex::new(Box::new(handler)), requests: requests.clone() };
@@ -132,6 +137,11 @@ fn accept(listener: &TcpListener, state: &Arc<State>, stop: &AtomicBool) {
 
 fn serve(stream: &TcpStream, state: &State) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream);
+    // Who asks whether TLS is spoken here waits for an answer.
+    const TLS_HANDSHAKE: u8 = 22;
+    if reader.fill_buf()?.first() == Some(&TLS_HANDSHAKE) {
+        return Ok(());
+    }
     while let Some(request) = read(&mut reader)? {
         state.requests.lock().unwrap().push(request.clone());
         let answer = (state.handler.lock().unwrap())(&request);

@@ -278,6 +278,33 @@ fn a_damaged_blob_of_a_layer_is_fetched_again_and_a_good_one_is_not() {
 }
 
 #[test]
+fn a_damaged_blob_of_a_store_below_is_fetched_into_ours() {
+    for of in 0..3 {
+        let (below, image) = (Store::new(), three_layers());
+        let server = serve(&image);
+        run(&below, &server).unwrap();
+        let damaged = below.paths.blob(&image.layers[of]);
+        zero(&damaged);
+        fs::remove_tree(&below.paths.layers()).unwrap();
+        let mut store = Store::new();
+        store.paths = store.paths.with_below(&[below.paths.root().display().to_string()]).unwrap();
+        let mut events = Vec::new();
+        store.pull(&Cancel::new()).run(&name(&server), &mut |e: &Event| events.push(e.clone())).unwrap();
+        let told = |e: &&Event| matches!(e, Event::LayerDamaged { digest, .. } if *digest == image.layers[of].as_str());
+        assert_eq!(events.iter().filter(told).count(), 1);
+        for (i, (file, content)) in [("a", "gzip"), ("b", "zstd"), ("c", "plain")].into_iter().enumerate() {
+            assert_eq!(store.file(&image.diff_ids[i], file), content.as_bytes());
+        }
+        // What is below is not ours to change; the blob that is right stands before it from now on.
+        assert!(!blobs::is_sound(&damaged, &image.layers[of]).unwrap());
+        let asked = server.paths().len();
+        fs::remove_tree(&store.paths.layers()).unwrap();
+        run(&store, &server).unwrap();
+        assert_eq!(server.paths().len(), asked + 1);
+    }
+}
+
+#[test]
 fn a_damaged_blob_is_replaced_by_the_next_pull() {
     let (store, image) = (Store::new(), three_layers());
     let server = serve(&image);
