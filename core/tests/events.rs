@@ -9,7 +9,7 @@ use std::fs;
 use common::{Host, cgroups, command, text};
 use sampan::{
     Cancel, Container, Engine, EngineEvent, EventOptions, EventStream, ExecOptions, Kind, RemoveOptions, RunOptions,
-    Stdio, StopOptions,
+    Status, Stdio, StopOptions,
 };
 
 fn kept(host: &Host, filters: &[&str]) -> Vec<EngineEvent> {
@@ -145,6 +145,25 @@ fn want_of_memory_is_an_event() {
     container.wait(None, &Cancel::new()).unwrap();
     assert_eq!(actions(&of(&host, &container)), ["create", "start", "oom", "die"]);
     gone(&host, &container);
+}
+
+#[test]
+fn each_run_of_a_restart_policy_is_told_with_its_own_kills() {
+    let host = Host::new();
+    let policy = |options| RunOptions { restart: Some("on-failure:1".into()), ..options };
+    let ended = |options| {
+        let container = host.spawn(policy(options)).unwrap();
+        common::until("the second end", || container.inspect().unwrap().status == Status::Exited);
+        let told: Vec<String> = of(&host, &container).into_iter().map(|event| event.action).collect();
+        let kills = container.inspect().unwrap().oom_kills;
+        gone(&host, &container);
+        (told.join(" "), kills)
+    };
+    assert_eq!(ended(command(&["sh", "-c", "exit 6"])).0, "create start die start die");
+    if cgroups::can_limit() {
+        let hungry = RunOptions { memory: Some(16 << 20), ..command(&["tail", "-c", "64m", "/dev/zero"]) };
+        assert_eq!(ended(hungry), ("create start oom die start oom die".to_owned(), Some(1)));
+    }
 }
 
 #[test]

@@ -57,9 +57,9 @@ fn state(info: &ContainerInfo) -> Value {
     let exit = info.exit.clone().unwrap_or_default();
     serde_json::json!({
         "Status": info.status.word(),
-        "Running": matches!(info.status, Status::Running | Status::Paused),
+        "Running": matches!(info.status, Status::Running | Status::Paused | Status::Restarting),
         "Paused": info.status == Status::Paused,
-        "Restarting": false,
+        "Restarting": info.status == Status::Restarting,
         "OOMKilled": exit.oom_killed || info.oom_kills.is_some_and(|kills| kills > 0),
         "Dead": info.status == Status::Dead,
         "Pid": info.pid.unwrap_or(0),
@@ -72,4 +72,23 @@ fn state(info: &ContainerInfo) -> Value {
 
 fn json<T: serde::Serialize>(record: T) -> Result<Value, Error> {
     serde_json::to_value(record).map_err(|e| Error::new(Kind::System, "write JSON", "").because(e.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sampan::ExitStatus;
+
+    #[test]
+    fn the_state_is_docker_s() {
+        let exit = ExitStatus { code: 137, oom_killed: true, ..ExitStatus::default() };
+        let of = |status, exit| state(&ContainerInfo { status, exit, ..ContainerInfo::default() });
+        let restarting = of(Status::Restarting, Some(exit));
+        for member in ["Running", "Restarting", "OOMKilled"] {
+            assert_eq!(restarting[member], true, "{member}");
+        }
+        assert!(restarting["ExitCode"] == 137 && restarting["Status"] == "restarting");
+        let killed = ContainerInfo { status: Status::Running, oom_kills: Some(1), ..ContainerInfo::default() };
+        assert!(state(&killed)["OOMKilled"] == true && of(Status::Running, None)["OOMKilled"] == false);
+    }
 }
