@@ -52,7 +52,7 @@ wrong=0 passed=0
 logs=${OCI_LOGS:-$scratch}
 for program in "${programs[@]}"; do
   code=0
-  RUNTIME=$runtime TMPDIR=$scratch timeout 60 "out/$program" >"$logs/$program.log" 2>&1 </dev/null || code=$?
+  RUNTIME=$runtime TMPDIR=$scratch timeout 180 "out/$program" >"$logs/$program.log" 2>&1 </dev/null || code=$?
   got=$(verdict "$logs/$program.log" "$code")
   wanted=$(awk -v program="$program" '$1 == program { print $2 }' "$here/expected")
   if [ "$got" = pass ]; then passed=$((passed + 1)); fi

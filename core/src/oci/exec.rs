@@ -91,8 +91,7 @@ fn namespaces(pid: i32) -> Result<u64> {
 fn wanted(options: &ExecOptions, config: &Spec) -> Result<Process> {
     let own = config.process().clone().unwrap_or_default();
     let mut process: Process = match &options.process {
-        Some(text) => serde_json::from_str(text)
-            .map_err(|e| Error::new(Kind::InvalidArgument, "read process", "").because(e.to_string()))?,
+        Some(text) => state::document("read process", text.as_bytes())?,
         None => Process::clone(&own),
     };
     if process.capabilities().is_none() {

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::Spec;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{Runtime, groups, start};
 use crate::error::{Error, Kind, Result};
@@ -127,8 +129,28 @@ pub(super) fn config(dir: &Path) -> Result<Spec> {
 }
 
 pub(super) fn parse(bytes: &[u8]) -> Result<Spec> {
-    serde_json::from_slice(bytes)
-        .map_err(|e| Error::new(Kind::InvalidArgument, "read config.json", "").because(e.to_string()))
+    document("read config.json", bytes)
+}
+
+/// A document of the specification; what is wrong with it is told with the field.
+pub(super) fn document<T: DeserializeOwned>(operation: &'static str, bytes: &[u8]) -> Result<T> {
+    let invalid = |field: String, because: String| Error::new(Kind::InvalidArgument, operation, field).because(because);
+    let mut whole: Value = serde_json::from_slice(bytes).map_err(|e| invalid(String::new(), e.to_string()))?;
+    spell_flags(&mut whole);
+    serde_path_to_error::deserialize(whole).map_err(|e| {
+        let field = e.path().to_string();
+        invalid(if field == "." { String::new() } else { field }, e.into_inner().to_string())
+    })
+}
+
+/// The reader of these documents spells one flag otherwise than the specification.
+fn spell_flags(whole: &mut Value) {
+    for pointer in ["/process/scheduler/flags", "/scheduler/flags"] {
+        let flags = whole.pointer_mut(pointer).and_then(Value::as_array_mut);
+        for flag in flags.into_iter().flatten().filter(|flag| *flag == "SCHED_FLAG_DL_OVERRUN") {
+            *flag = "SCHED_FLAG_D_L_OVERRUN".into();
+        }
+    }
 }
 
 pub(super) fn config_of_bundle(bundle: &Path) -> Result<Vec<u8>> {
@@ -157,5 +179,52 @@ impl Runtime {
             owner: record.owner,
             annotations: config.annotations().clone().into_iter().flatten().collect(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn told(changes: Value) -> String {
+        let mut whole = super::super::example(false);
+        for (pointer, value) in changes.as_object().unwrap() {
+            let (at, key) = pointer.rsplit_once('/').unwrap();
+            whole.pointer_mut(at).unwrap()[key] = value.clone();
+        }
+        parse(whole.to_string().as_bytes()).map_or_else(|e| e.to_string(), |_| "read".to_owned())
+    }
+
+    #[test]
+    fn a_value_that_is_not_known_is_told_with_its_field() {
+        let rule = json!([{"names": ["read"], "action": "SCMP_ACT_MAYBE"}]);
+        let seccomp = json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": rule});
+        for (pointer, value, field) in [
+            ("/linux/seccomp", seccomp, "linux.seccomp.syscalls[0].action: unknown variant `SCMP_ACT_MAYBE`"),
+            ("/linux/namespaces", json!([{"type": "mount"}, {"type": "moon"}]), "linux.namespaces[1].type"),
+            ("/process/rlimits", json!([{"type": "RLIMIT_HOPE", "soft": 1, "hard": 1}]), "process.rlimits[0].type"),
+            ("/process/scheduler", json!({"policy": "SCHED_LATER"}), "process.scheduler.policy"),
+            ("/process/user", json!({"uid": -1}), "process.user.uid"),
+            ("/linux/personality", json!({"domain": "BSD"}), "linux.personality.domain"),
+        ] {
+            let told = told(json!({ (pointer): value }));
+            assert!(told.contains(field), "{pointer}: {told}");
+        }
+    }
+
+    #[test]
+    fn values_are_spelled_as_the_specification_does() {
+        let scheduler = |flag: &str| json!({"policy": "SCHED_DEADLINE", "flags": [flag]});
+        for flag in ["RECLAIM", "DL_OVERRUN", "KEEP_POLICY", "KEEP_PARAMS", "UTIL_CLAMP_MIN", "UTIL_CLAMP_MAX"] {
+            assert_eq!(told(json!({"/process/scheduler": scheduler(&format!("SCHED_FLAG_{flag}"))})), "read", "{flag}");
+        }
+        for arch in
+            ["X86", "X86_64", "X32", "ARM", "AARCH64", "RISCV64", "S390X", "PPC64LE", "MIPS64N32", "LOONGARCH64"]
+        {
+            let seccomp = json!({"defaultAction": "SCMP_ACT_ALLOW", "architectures": [format!("SCMP_ARCH_{arch}")]});
+            assert_eq!(told(json!({"/linux/seccomp": seccomp})), "read", "{arch}");
+        }
     }
 }

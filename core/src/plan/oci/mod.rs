@@ -2,11 +2,14 @@
 //! config-linux.md). What this runtime can't do is refused by the field's name, never left out.
 
 mod devices;
+#[cfg(test)]
+mod fields_tests;
 mod groups;
 mod hooks;
 mod listener;
 mod mounts;
 mod namespaces;
+mod private;
 mod process;
 mod resources;
 #[cfg(test)]
@@ -110,13 +113,15 @@ pub fn plan(spec: &Spec, request: &Request<'_>) -> Result<BundlePlan> {
     let linux = spec.linux().clone().unwrap_or_default();
     refuse(&linux)?;
     let Chosen { namespaces, user, time } = namespaces::read(&linux)?;
+    private::check_names(spec, &namespaces)?;
+    let sysctls = private::sysctls(&linux, &namespaces)?;
     let process = process(required(spec)?, spec, request.facts)?;
     let hooks = hooks::read(spec)?;
     let own_dev = mounts::has_own_dev(spec);
     Ok(BundlePlan {
         launch: LaunchPlan {
             hostname: spec.hostname().clone(),
-            id_map: namespaces::id_map(&linux, &namespaces)?,
+            id_map: namespaces::id_map(&linux, &namespaces, user.is_some())?,
             namespaces,
             cgroup: request.groups.placement.clone(),
             rootfs: rootfs(spec, request.bundle)?,
@@ -124,14 +129,7 @@ pub fn plan(spec: &Spec, request: &Request<'_>) -> Result<BundlePlan> {
             symlinks: if own_dev { super::mounts::symlinks() } else { Vec::new() },
             masked_paths: linux.masked_paths().clone().unwrap_or_default(),
             readonly_paths: linux.readonly_paths().clone().unwrap_or_default(),
-            sysctls: linux
-                .sysctl()
-                .clone()
-                .into_iter()
-                .flatten()
-                .collect::<std::collections::BTreeMap<_, _>>()
-                .into_iter()
-                .collect(),
+            sysctls,
             process,
             ..LaunchPlan::default()
         },

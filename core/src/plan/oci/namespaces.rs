@@ -66,11 +66,15 @@ fn take(all: &mut Chosen, namespace: &LinuxNamespace) -> Result<()> {
 }
 
 /// The maps of a new user namespace.
-pub(super) fn id_map(linux: &Linux, namespaces: &Namespaces) -> Result<Option<IdMap>> {
+pub(super) fn id_map(linux: &Linux, namespaces: &Namespaces, joined: bool) -> Result<Option<IdMap>> {
     let maps = |list: &Option<Vec<LinuxIdMapping>>| list.iter().flatten().map(extent).collect::<Vec<_>>();
     let (uids, gids) = (maps(linux.uid_mappings()), maps(linux.gid_mappings()));
     match (namespaces.user, uids.is_empty() || gids.is_empty()) {
-        (false, _) => Ok(None),
+        // Those of one that exists are its own; engines repeat them.
+        (false, _) if joined || (uids.is_empty() && gids.is_empty()) => Ok(None),
+        (false, _) => {
+            Err(invalid("linux.uidMappings", "without a user namespace in linux.namespaces there is nothing to map"))
+        }
         (true, true) => Err(invalid("linux.uidMappings", "a new user namespace needs maps of user and group ids")),
         (true, false) => Ok(Some(IdMap { uids, gids, helpers: None })),
     }

@@ -30,6 +30,9 @@ pub fn writes(resources: &LinuxResources, v2: bool) -> Result<Vec<Write>> {
     if resources.rdma().as_ref().is_some_and(|limits| !limits.is_empty()) {
         return Err(unsupported("linux.resources.rdma", "it is not limited by this version"));
     }
+    if v2 {
+        refuse_on_v2(resources)?;
+    }
     let mut all = Vec::new();
     // Docker writes 0 for what nobody has asked for.
     let asked = |write: &Write| write.value != "0" || ZERO_COUNTS.contains(&write.file.as_str());
@@ -59,6 +62,33 @@ pub fn writes(resources: &LinuxResources, v2: bool) -> Result<Vec<Write>> {
     }
     all.extend(unified(resources, v2)?);
     Ok(all)
+}
+
+/// What cgroups of version 2 have nothing for. Docker writes 0 and false for what nobody has asked for.
+fn refuse_on_v2(resources: &LinuxResources) -> Result<()> {
+    let memory = resources.memory().as_ref();
+    let cpu = resources.cpu().as_ref();
+    let io = resources.block_io().as_ref();
+    let network = resources.network().as_ref();
+    let devices = io.and_then(|io| io.weight_device().as_ref());
+    let asked = [
+        ("memory.swappiness", memory.is_some_and(|memory| memory.swappiness().is_some())),
+        ("memory.disableOOMKiller", memory.is_some_and(|memory| memory.disable_oom_killer() == Some(true))),
+        ("memory.kernelTCP", memory.is_some_and(|memory| memory.kernel_tcp().unwrap_or(0) != 0)),
+        ("cpu.realtimePeriod", cpu.is_some_and(|cpu| cpu.realtime_period().unwrap_or(0) != 0)),
+        ("cpu.realtimeRuntime", cpu.is_some_and(|cpu| cpu.realtime_runtime().unwrap_or(0) != 0)),
+        ("blockIO.leafWeight", io.is_some_and(|io| io.leaf_weight().unwrap_or(0) != 0)),
+        ("blockIO.weightDevice.leafWeight", devices.into_iter().flatten().any(|device| device.leaf_weight().is_some())),
+        ("network.classID", network.is_some_and(|network| network.class_id().unwrap_or(0) != 0)),
+        ("network.priorities", network.is_some_and(|network| network.priorities().iter().flatten().count() > 0)),
+    ];
+    match asked.into_iter().find(|(_, asked)| *asked) {
+        Some((name, _)) => Err(unsupported(
+            format!("linux.resources.{name}"),
+            "this host's cgroups are those of version 2, which have none",
+        )),
+        None => Ok(()),
+    }
 }
 
 /// Files in which 0 is a value like any other.

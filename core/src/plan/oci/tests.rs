@@ -83,6 +83,16 @@ fn what_can_not_be_done_is_refused_by_its_field() {
     refused(json!({"linux": {"namespaces": [{"type": "mount"}, {"type": "user"}]}}), invalid, "linux.uidMappings");
     refused(json!({"linux": {"namespaces": [{"type": "mount"}, {"type": "ipc", "path": "ns"}]}}), invalid, "ipc");
     refused(json!({"linux": {"intelRdt": {}}}), unsupported, "linux.intelRdt");
+    refused(json!({"hostname": "mine"}), invalid, "hostname");
+    refused(
+        json!({"linux": {"uidMappings": [{"containerID": 0, "hostID": 1, "size": 1}]}}),
+        invalid,
+        "linux.uidMappings",
+    );
+    for key in ["vm.swappiness", "kernel.shmmax", "fs/mqueue/msg_max", "kernel.hostname", "net/../vm/swappiness"] {
+        let named = format!("linux.sysctl.{key}");
+        refused(json!({"linux": {"sysctl": { (key): "1" }}}), invalid, &named);
+    }
     refused(json!({"linux": {"rootfsPropagation": "sideways"}}), invalid, "linux.rootfsPropagation");
     refused(json!({"linux": {"cgroupsPath": "/a/../../b"}}), invalid, "linux.cgroupsPath");
     refused(
