@@ -8,12 +8,11 @@ mkdir -p "$1"
 out=$(cd "$1" && pwd)
 cd "$(dirname "$0")/.."
 target=$(uname -m)-unknown-linux-musl
-if ! command -v musl-gcc >/dev/null; then
-  apt-get update -q >/dev/null
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends musl-tools >/dev/null
-fi
+source packaging/lib.sh
+compiler
+need musl-tools command -v musl-gcc
 rustup target list --installed | grep -qx "$target" || rustup target add "$target"
 export "CC_${target//-/_}=musl-gcc" RUSTFLAGS="-C relocation-model=static"
-cargo build --release --target "$target" -p sampan-cli
-install -m 755 "target/$target/release/sampan" "$out/sampan"
+cargo build --quiet --release --target "$target" -p sampan-cli
+install -m 755 "$(target_directory)/$target/release/sampan" "$out/sampan"
 ls -l "$out/sampan"

@@ -3,10 +3,17 @@
 #
 # What is linked on this machine asks for this machine's glibc. zig (the package ziglang) brings the symbols of older
 # ones to link with. A plain `maturin build` needs none of this and makes a wheel for machines like this one.
+# Installs what is missing by the ordinary clients.
 set -euo pipefail
 mkdir -p "$1"
 out=$(cd "$1" && pwd)
-cd "$(dirname "$0")/../bindings-python"
+cd "$(dirname "$0")/.."
+source packaging/lib.sh
+compiler
+need binutils command -v objdump
+need python3 command -v python3
+need python3-venv python3 -c 'import ensurepip'
+cd bindings-python
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 python3 -m venv "$scratch/py"

@@ -8,7 +8,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 top=$PWD
 export CARGO_TERM_COLOR=never PIP_ROOT_USER_ACTION=ignore
-lanes=(fmt clippy deny unit gates c python node conformance rootless examples oci engines vm)
+lanes=(fmt clippy deny unit gates c python node package conformance rootless examples oci engines vm)
 [ $# -gt 0 ] && lanes=("$@")
 summary=()
 scratch=$(mktemp -d)
@@ -110,13 +110,11 @@ lane_c() {
   limit 30 bash tests/c/run.sh "$registry/busybox:latest"
 }
 
-# wheel, tarball: build the package once and set $wheel or $tarball.
+# wheel, tarball: build the package once, as it is shipped, and set $wheel or $tarball.
 wheel() {
   [ -n "${wheel:-}" ] && return
   python_tools
-  python3 -m venv "$scratch/py"
-  "$scratch/py/bin/pip" install --quiet maturin pytest ipykernel
-  (cd bindings-python && "$scratch/py/bin/maturin" build --quiet --release --out "$scratch/wheels")
+  bash packaging/wheel.sh "$scratch/wheels"
   wheel=$(echo "$scratch"/wheels/*.whl)
 }
 
@@ -130,7 +128,8 @@ tarball() {
 lane_python() {
   registry
   wheel
-  "$scratch/py/bin/pip" install --quiet "$wheel"
+  python3 -m venv "$scratch/py"
+  "$scratch/py/bin/pip" install --quiet pytest ipykernel "$wheel"
   # From elsewhere, so that the installed package is tested and not the sources.
   (cd "$scratch" && SAMPAN_TEST_IMAGE="$registry/busybox:latest" limit 15 "$scratch/py/bin/pytest" -q "$top/bindings-python/tests")
 }
@@ -141,6 +140,17 @@ lane_node() {
   (cd "$scratch/node" && npm install --silent --no-audit --no-fund "$tarball")
   cp -r bindings-node/tests "$scratch/node/tests"
   (cd "$scratch/node" && SAMPAN_TEST_IMAGE="$registry/busybox:latest" limit 15 node --test tests/*.test.mjs)
+}
+
+lane_package() {
+  apt_need binutils
+  registry
+  wheel
+  tarball
+  bash packaging/command.sh "$scratch/command"
+  cargo run --quiet -p xtask -- install --prefix "$scratch/prefix" >/dev/null
+  limit 10 bash tests/package/run.sh "$registry/busybox:latest" "$scratch/command/sampan" "$wheel" \
+    "$tarball" "$scratch/prefix"
 }
 
 lane_conformance() {
