@@ -315,13 +315,17 @@ fn absolute(path: &str) -> Result<PathBuf> {
 /// Makes the directory with mode 0700, and refuses one that is not ours: its owner could change
 /// what we read, or we would leave him files that he can't use.
 fn make_private(dir: &Path, owner: fn(&Path) -> Result<Option<u32>>) -> Result<()> {
-    fs::make_dirs(dir)?;
+    const CURE: &str = "give another root (and run) directory";
+    fs::make_dirs(dir).map_err(|error| match error.hint_text() {
+        Some(_) => error,
+        None => error.hint(CURE),
+    })?;
     let me = nix::unistd::geteuid().as_raw();
     match owner(dir)? {
         Some(owner) if owner == me || me == 0 => Ok(()),
         _ => Err(Error::new(Kind::PermissionDenied, "open store", dir.display().to_string())
             .because("it belongs to another user, or is no directory")
-            .hint("give another root (and run) directory")),
+            .hint(CURE)),
     }
 }
 

@@ -36,6 +36,9 @@ pub(super) fn of(step: u32, errno: i32, detail: &[u8]) -> Error {
         // The words of who asked for it: what is told is a path of `/proc/sys`.
         Step::Sysctl => refusal::explain(plain(step, errno, &detail.replace('/', ".")), errno),
         Step::Overlay => refusal::overlay(plain(step, errno, &detail), errno, &detail),
+        Step::MountSource if errno == libc::ENOENT => {
+            plain(step, errno, &detail).hint("make it on this machine, or check the path")
+        }
         step => refusal::explain(plain(step, errno, &detail), errno),
     }
 }
@@ -75,9 +78,27 @@ fn exec(errno: i32, command: String) -> Error {
             .because("not found in the container")
             .with_errno(errno)
             .hint("check its name and the container's PATH; for a script or binary that exists, its interpreter is missing"),
-        _ => Error::new(Kind::CommandNotExecutable, "run command", format!("{command:?}"))
-            .because("can't be executed")
-            .with_errno(errno),
+        _ => {
+            let error = Error::new(Kind::CommandNotExecutable, "run command", format!("{command:?}"));
+            let error = error.because("can't be executed").with_errno(errno);
+            match cure_of_exec(errno) {
+                Some(cure) => error.hint(cure),
+                None => error,
+            }
+        }
+    }
+}
+
+fn cure_of_exec(errno: i32) -> Option<&'static str> {
+    match errno {
+        libc::EACCES => Some(
+            "it is a directory, or has no mode to execute: name a program, or set its mode in the image (chmod +x)",
+        ),
+        libc::ENOEXEC => {
+            Some("a script begins with #! and its interpreter; a binary must be of this machine's architecture")
+        }
+        libc::E2BIG => Some("shorten its arguments and its environment"),
+        _ => None,
     }
 }
 
@@ -107,6 +128,31 @@ fn id_map_helper(errno: i32, said: String) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_command_that_can_t_be_run_says_what_would_help() {
+        let cures = [
+            (libc::ENOENT, Kind::CommandNotFound, "PATH"),
+            (libc::EACCES, Kind::CommandNotExecutable, "chmod +x"),
+            (libc::ENOEXEC, Kind::CommandNotExecutable, "#!"),
+            (libc::E2BIG, Kind::CommandNotExecutable, "shorten"),
+        ];
+        for (errno, kind, cure) in cures {
+            let error = of(Step::Exec as u32, errno, b"/etc");
+            assert_eq!(error.kind(), kind);
+            assert!(error.hint_text().is_some_and(|hint| hint.contains(cure)), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_source_that_is_missing_is_looked_for_on_this_machine() {
+        let error = of(Step::MountSource as u32, libc::ENOENT, b"/none");
+        assert_eq!(error.kind(), Kind::NotFound);
+        assert!(
+            error.to_string().starts_with("open the mount source /none: ") && error.hint_text().is_some(),
+            "{error}"
+        );
+    }
 
     #[test]
     fn keys_that_are_used_up_name_their_limit() {

@@ -240,7 +240,9 @@ fn find_known(paths: &Paths, text: &str) -> Result<Found> {
 }
 
 fn unknown(text: &str) -> Error {
-    Error::new(Kind::NotFound, "find image", text).because("there is no such image in the store").hint("pull it first")
+    Error::new(Kind::NotFound, "find image", text)
+        .because("there is no such image in the store")
+        .hint("check its name, or pull it first")
 }
 
 fn parse(text: &str) -> Option<Reference> {

@@ -52,9 +52,14 @@ pub fn pull(
     images::inspect(context, &reference.to_string())
 }
 
-/// With a cure for what is wrong with the store's disk.
+/// With a cure for what is wrong with the store's disk, or with the image.
 fn advised(error: Error) -> Error {
     match error.errno() {
+        None if error.hint_text().is_some() => error,
+        None if error.kind() == Kind::Integrity => error.hint(
+            "the registry's copy is damaged, or something in between changes it: pull again, and push the image again if it stays",
+        ),
+        None if error.kind() == Kind::InvalidImage => error.hint("the image was made so: build it anew and push it again"),
         Some(libc::ENOSPC | libc::EDQUOT) => {
             error.hint("make room on the store's disk, or remove images and containers that are not needed")
         }
@@ -262,4 +267,22 @@ fn resolved_event(reference: &Reference, resolved: &Resolved) -> Event {
 
 fn done_event(reference: &Reference, manifest: &Digest) -> Event {
     Event::Done { reference: reference.to_string(), digest: manifest.to_string() }
+}
+
+#[cfg(test)]
+mod cures {
+    use super::*;
+
+    #[test]
+    fn a_damaged_image_has_a_cure_and_one_that_is_there_stays() {
+        let hint = |kind| {
+            let error = advised(Error::new(kind, "pull image", "x").because("y"));
+            error.hint_text().map(str::to_owned).unwrap_or_default()
+        };
+        assert!(hint(Kind::Integrity).contains("pull again"));
+        assert!(hint(Kind::InvalidImage).contains("build it anew"));
+        assert_eq!(hint(Kind::Network), "");
+        let own = advised(Error::new(Kind::InvalidImage, "pull image", "x").hint("own"));
+        assert_eq!(own.hint_text(), Some("own"));
+    }
 }

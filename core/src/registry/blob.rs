@@ -124,7 +124,9 @@ impl<'c> BlobReader<'c> {
 
     fn refused(&self, mut failure: Failure) -> Failure {
         if failure.error.kind() == Kind::NotFound {
-            failure.error = self.error(Kind::NotFound, "the registry has the manifest, but not this part of the image");
+            failure.error = self
+                .error(Kind::NotFound, "the registry has the manifest, but not this part of the image")
+                .hint("push the image again");
         }
         failure
     }

@@ -156,8 +156,8 @@ pub fn of_status(status: StatusCode, headers: &HeaderMap, body: Body, url: &Uri)
     let error = match status.as_u16() {
         401 => failed(Kind::Unauthorized, "it wants credentials, or has no such repository"),
         403 => failed(Kind::Unauthorized, "it refuses access"),
-        404 => failed(Kind::NotFound, "it has no such image"),
-        429 => failed(Kind::Registry, "it had too many requests from here"),
+        404 => failed(Kind::NotFound, "it has no such image").hint("check its name and its tag"),
+        429 => failed(Kind::Registry, "it had too many requests from here").hint("try again later"),
         n => failed(Kind::Registry, &format!("it answered {n}")),
     };
     Failure { error, again }

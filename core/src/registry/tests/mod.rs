@@ -110,7 +110,10 @@ fn a_missing_image_is_said_to_be_missing() {
     let server = Server::start(script(vec![], Answer::new(404, body)));
     let error = resolve(&server).unwrap_err();
     assert_eq!(error.kind(), Kind::NotFound);
-    assert!(error.to_string().ends_with("it has no such image (manifestunknown)"), "{error}");
+    assert!(
+        error.to_string().ends_with("it has no such image (manifestunknown); check its name and its tag"),
+        "{error}"
+    );
     assert_eq!(server.paths().len(), 1);
 }
 
