@@ -39,6 +39,8 @@ fn descriptors_are_handed_on() {
 fn descriptors_are_handed_on_to_further_processes() {
     let bundle = Bundle::new(&["sleep", "1000"], |_| {});
     assert_eq!(bundle.create().code, 0, "{}", bundle.output());
+    // One that waits can't be looked into by a plain user.
+    bundle.ok(&["start", &bundle.id()]);
     for (count, wanted) in [("1", "3 3\n"), ("12", "3 4 5 6 7 8 9 10 11 12 13 14 3\n")] {
         let words = ["exec", "--preserve-fds", count, &bundle.id(), "sh", "-c", LIST];
         let ended = with_descriptors(&bundle, 12, "", &words);
@@ -122,6 +124,8 @@ fn further_processes_have_the_cpus_of_the_configuration() {
         config["process"]["execCPUAffinity"] = json!({"initial": "0", "final": "1"});
     });
     assert_eq!(bundle.create().code, 0, "{}", bundle.output());
+    // One that waits can't be looked into by a plain user.
+    bundle.ok(&["start", &bundle.id()]);
     let cpus = || bundle.oci(&["exec", &bundle.id(), "sh", "-c", status]).stdout.trim().to_owned();
     assert_eq!(cpus(), "1");
     let record = bundle.path(&format!("state/{}/config.json", bundle.id()));
