@@ -129,9 +129,13 @@ lane_python() {
   registry
   wheel
   python3 -m venv "$scratch/py"
-  "$scratch/py/bin/pip" install --quiet pytest ipykernel "$wheel"
+  "$scratch/py/bin/pip" install --quiet mypy pytest ipykernel typing_extensions "$wheel"
   # From elsewhere, so that the installed package is tested and not the sources.
   (cd "$scratch" && SAMPAN_TEST_IMAGE="$registry/busybox:latest" limit 15 "$scratch/py/bin/pytest" -q "$top/bindings-python/tests")
+  # What a user's checker sees of it: the package itself, and a program that uses it.
+  (cd bindings-python && for what in "-p sampan" "$top/examples/python/quickstart.py"; do
+    "$scratch/py/bin/mypy" --no-error-summary --cache-dir "$scratch/mypy" $what
+  done)
 }
 
 lane_node() {

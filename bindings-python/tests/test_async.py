@@ -44,6 +44,33 @@ def test_the_main_path(make: sampan.AsyncEngine, image: str) -> None:
     run(main())
 
 
+def test_a_log_is_opened_outside_of_the_loops_thread(
+    make: sampan.AsyncEngine, image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        async with make.container(image, ["echo", "a"]) as c:
+            await c.wait()
+            threads: list[threading.Thread] = []
+            open_it = c.sync._entries
+
+            def entries(options: dict[str, Any]) -> Any:
+                threads.append(threading.current_thread())
+                return open_it(options)
+
+            monkeypatch.setattr(c.sync, "_entries", entries)
+            assert await c.logs().read() == "a\n"
+            async with c.logs(text=False) as lines:
+                assert len(threads) == 2
+                assert [line async for line in lines] == [b"a\n"]
+                assert len(threads) == 2
+            assert [line async for line in lines] == []
+            assert all(thread is not threading.main_thread() for thread in threads)
+            with pytest.raises(sampan.InvalidArgumentError):
+                await c.logs(since="yesterday").read()
+
+    run(main())
+
+
 def test_more_waits_than_asyncio_has_threads(make: sampan.AsyncEngine, image: str) -> None:
     async def main() -> list[int]:
         many = (os.cpu_count() or 1) + 8

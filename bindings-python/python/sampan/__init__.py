@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from ._progress import Progress
     from ._types import DoctorReport
 
+if TYPE_CHECKING:
+    # Apart from the imports, or a checker does not see that these belong to what follows.
     @overload
     def run(
         image: object,

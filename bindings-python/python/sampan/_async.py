@@ -43,32 +43,51 @@ S = TypeVar("S", str, bytes)
 
 
 class AsyncLines(Generic[S]):
-    """A log as an asynchronous iterator."""
+    """A log as an asynchronous iterator. It is opened by `async with`, or by the first line that is asked for."""
 
-    def __init__(self, entries: Entries, convert: Callable[[LogEntry], S]) -> None:
-        self._entries = entries
-        self._convert = convert
+    def __init__(self, log: Callable[[], Entries], converter: Callable[[Entries], Callable[[LogEntry], S]]) -> None:
+        self._log = log
+        self._converter: Callable[[Entries], Callable[[LogEntry], S]] = converter
+        self._opened: Optional[tuple[Entries, Callable[[LogEntry], S]]] = None
+        self._closed = False
 
     def __aiter__(self) -> AsyncIterator[S]:
         return self
 
     async def __anext__(self) -> S:
-        return self._convert(await _next_entry(self._entries))
+        entries, convert = await self._open()
+        return convert(await _next_entry(entries))
+
+    async def _open(self) -> tuple[Entries, Callable[[LogEntry], S]]:
+        if self._closed:
+            raise StopAsyncIteration
+        if self._opened is None:
+            entries = await _call(self._log, undo=Entries.close)
+            # While the thread worked another task may have come first, or closed it.
+            if self._opened is not None or self._closed:
+                entries.close()
+                return await self._open()
+            self._opened = entries, self._converter(entries)
+        return self._opened
 
     async def read(self) -> S:
         """All that is left."""
         parts = [part async for part in self]
-        return cast("S", (b"" if parts and isinstance(parts[0], bytes) else "").join(cast("list[Any]", parts)))
+        nothing: Any = b"" if parts and isinstance(parts[0], bytes) else ""
+        return cast("S", nothing.join(parts))
 
     async def aclose(self) -> None:
         """Ends it."""
-        self._entries.close()
+        self._closed = True
+        if self._opened is not None:
+            self._opened[0].close()
 
     async def __aenter__(self) -> AsyncLines[S]:
+        await self._open()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._entries.close()
+        await self.aclose()
 
 
 async def _next_entry(entries: Entries) -> LogEntry:
@@ -146,10 +165,10 @@ class AsyncContainer:
     ) -> Union[AsyncLines[str], AsyncLines[bytes]]:
         """Its log, for `async for`; `await ….read()` gives all of it."""
         options = log_options(follow, stdout, stderr, since, until, tail)
-        entries = self.sync._entries(options)
+        log = lambda: self.sync._entries(options)  # noqa: E731
         if text:
-            return AsyncLines(entries, TextLines(entries, False).decode)
-        return AsyncLines(entries, lambda entry: entry.data)
+            return AsyncLines(log, lambda entries: TextLines(entries, False).decode)
+        return AsyncLines(log, lambda _: lambda entry: entry.data)
 
     async def wait_ready(self, *, log: str | re.Pattern[str], timeout: float = 60.0) -> str:
         """Waits until a line of its log matches, and returns that line."""

@@ -324,7 +324,7 @@ class Container:
             cancel: Ends it from another thread.
         """
         stream = self._native.stats_stream(interval)
-        return iter(lambda: stream.next(cancel), None)  # type: ignore[arg-type]
+        return iter(lambda: stream.next(cancel), None)
 
     def update(
         self,

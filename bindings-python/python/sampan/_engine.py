@@ -114,7 +114,8 @@ class Engine:
         """What a run would do, without doing it."""
         import json
 
-        return json.loads(self._native.plan(run_options(image, command, options)))
+        plan: dict[str, Any] = json.loads(self._native.plan(run_options(image, command, options)))
+        return plan
 
     def events(self, *, since: Moment = None, until: Moment = None, filters: Any = ()) -> Events:
         """What happens in the store from now on, whichever process does it, and with `since` what has happened.

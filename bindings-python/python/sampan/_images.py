@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from ._sampan import Cancel
     from ._types import ImageInfo, RemovedImage
 
+    # Below, `list` is a method.
+    Removed = list[RemovedImage]
+
 
 class Image:
     """An image of the store, as it was when it was asked for; `reload()` asks again."""
@@ -134,7 +137,7 @@ class Images:
         """Gives an image a further reference."""
         self._engine._native.tag(_name(image), reference)
 
-    def remove(self, image: str | Image, *, force: bool = False) -> list[RemovedImage]:
+    def remove(self, image: str | Image, *, force: bool = False) -> Removed:
         """Removes a tag, and the image with its last tag.
 
         Args:

@@ -46,7 +46,8 @@ def moment(moment: Any) -> str | None:
     # A datetime without a zone is local time, as everywhere in Python.
     from datetime import timezone
 
-    return moment.astimezone(timezone.utc).isoformat().replace("+00:00", "Z")
+    text: str = moment.astimezone(timezone.utc).isoformat()
+    return text.replace("+00:00", "Z")
 
 
 class Entries:
@@ -163,7 +164,8 @@ class TextLines(_Lines):
             import codecs
 
             self._decoders[entry.stream] = codecs.getincrementaldecoder("utf-8")("replace")
-        return self._decoders[entry.stream].decode(self._data(entry))
+        text: str = self._decoders[entry.stream].decode(self._data(entry))
+        return text
 
     def read(self) -> str:
         """All that is left."""

@@ -118,7 +118,8 @@ def _descriptor(name: str, stream: Any) -> int:
         raise invalid(name, f"{type(stream).__name__} has no file descriptor", "give a file or a descriptor")
     if name != "stdin" and hasattr(stream, "flush"):
         stream.flush()
-    return stream.fileno()
+    number: int = stream.fileno()
+    return number
 
 
 def _image(image: Any) -> str:

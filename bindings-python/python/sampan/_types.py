@@ -179,7 +179,7 @@ class RunOptions(TypedDict, total=False):
         devices: Devices of the host: `/dev/fuse`, or `/dev/sdc:/dev/disk` under another name.
         init: Run a small first process that buries orphans and passes signals on to the command.
         log_driver: What becomes of its output: `local`, `json-file` (a file in Docker's form) or `none`.
-        log_opt: `max-size` (`10m`) after which a log is put aside, and `max-file`, how many there may be.
+        log_opt: `max-size` (`10m`) after which a log is put aside, and `max-file`, how many there may be: one alone begins anew.
         restart: `no`, `on-failure[:MAX]`, `always` or `unless-stopped`: which of its ends are followed by another start, as long as the machine is up; a stop, a removal, a kill or the end of its owner ends that too. `no` by default.
     """
 
@@ -861,7 +861,7 @@ class RunKeywords(TypedDict, total=False):
         devices: Devices of the host: `/dev/fuse`, or `/dev/sdc:/dev/disk` under another name.
         init: Run a small first process that buries orphans and passes signals on to the command.
         log_driver: What becomes of its output: `local`, `json-file` (a file in Docker's form) or `none`.
-        log_opt: `max-size` (`10m`) after which a log is put aside, and `max-file`, how many there may be.
+        log_opt: `max-size` (`10m`) after which a log is put aside, and `max-file`, how many there may be: one alone begins anew.
         restart: `no`, `on-failure[:MAX]`, `always` or `unless-stopped`: which of its ends are followed by another start, as long as the machine is up; a stop, a removal, a kill or the end of its owner ends that too. `no` by default.
     """
 
