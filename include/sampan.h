@@ -617,7 +617,7 @@ typedef struct sampan_run_options {
      */
     const char *log_driver;
     /**
-     * `max-size` (`10m`) after which a log is put aside, and `max-file`, how many there may be.
+     * `max-size` (`10m`) after which a log is put aside, and `max-file`, how many there may be: one alone begins anew.
      */
     const struct sampan_pair *log_opt;
     /**

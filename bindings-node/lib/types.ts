@@ -171,7 +171,7 @@ export interface RunOptions {
   init?: boolean | undefined
   /** What becomes of its output: `local`, `json-file` (a file in Docker's form) or `none`. */
   logDriver?: string | null | undefined
-  /** `max-size` (`10m`) after which a log is put aside, and `max-file`, how many there may be. */
+  /** `max-size` (`10m`) after which a log is put aside, and `max-file`, how many there may be: one alone begins anew. */
   logOpt?: Record<string, string> | undefined
   /** `no`, `on-failure[:MAX]`, `always` or `unless-stopped`: which of its ends are followed by another start, as long as the machine is up; a stop, a removal, a kill or the end of its owner ends that too. `no` by default. */
   restart?: string | null | undefined

@@ -55,3 +55,13 @@ fn what_outlives_it_is_not_waited_for() {
     let host = running();
     assert_eq!(host.ok(&["exec", "c", "sh", "-c", "sleep 1000 & echo started"]), "started");
 }
+
+#[test]
+fn a_detached_command_may_have_a_terminal() {
+    let host = Host::new();
+    host.ok(&["run", "-d", "--name", "c", "box", "sleep", "1000"]);
+    assert_eq!(host.ok(&["exec", "-d", "-t", "c", "sh", "-c", "tty >/said; test -t 1 && echo done >>/said"]), "");
+    let said = || host.run(&["exec", "c", "cat", "/said"]).stdout;
+    crate::common::until("its end", || said().ends_with("done\n"));
+    assert!(said().starts_with("/dev/"), "{}", said());
+}

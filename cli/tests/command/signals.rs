@@ -2,7 +2,7 @@
 
 use nix::sys::signal::Signal;
 
-use crate::common::until;
+use crate::common::{cgroups, until};
 use crate::host::Host;
 
 /// Says when it is ready, then waits for a signal that it answers.
@@ -66,6 +66,18 @@ fn a_killed_command_with_a_tie_takes_its_container_along() {
     let mut running =
         host.start(&["run", "--name", "tied", "--tie", "host", "--rm", "box", "sh", "-c", "echo ready; exec sleep 60"]);
     assert_eq!(running.line(), "ready");
+    running.signal(Signal::SIGKILL);
+    running.child.wait().unwrap();
+    until("the removal", || host.names().is_empty());
+}
+
+#[test]
+fn a_killed_command_with_a_tie_takes_its_paused_container_along() {
+    let host = Host::new();
+    let mut running = host.start(&["run", "--name", "tied", "--tie", "host", "box", "sh", "-c", &trap("TERM")]);
+    assert_eq!(running.line(), "ready");
+    let paused = host.run(&["pause", "tied"]);
+    assert!(paused.code == 0 || !cgroups::can_pause(), "{paused:?}");
     running.signal(Signal::SIGKILL);
     running.child.wait().unwrap();
     until("the removal", || host.names().is_empty());

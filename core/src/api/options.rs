@@ -191,7 +191,8 @@ options! {
         pub init: bool,
         /// What becomes of its output: `local`, `json-file` (a file in Docker's form) or `none`.
         pub log_driver: Option<String>,
-        /// `max-size` (`10m`) after which a log is put aside, and `max-file`, how many there may be.
+        /// `max-size` (`10m`) after which a log is put aside, and `max-file`, how many there may be: one alone
+        /// begins anew.
         pub log_opt: BTreeMap<String, String>,
         /// `no`, `on-failure[:MAX]`, `always` or `unless-stopped`: which of its ends are followed by another start, as long as
         /// the machine is up; a stop, a removal, a kill or the end of its owner ends that too. `no` by default.

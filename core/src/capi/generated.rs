@@ -482,7 +482,7 @@ pub struct sampan_run_options {
     pub init: sampan_bool,
     /// What becomes of its output: `local`, `json-file` (a file in Docker's form) or `none`.
     pub log_driver: *const c_char,
-    /// `max-size` (`10m`) after which a log is put aside, and `max-file`, how many there may be.
+    /// `max-size` (`10m`) after which a log is put aside, and `max-file`, how many there may be: one alone begins anew.
     pub log_opt: *const sampan_pair,
     /// `no`, `on-failure[:MAX]`, `always` or `unless-stopped`: which of its ends are followed by another start, as long as the machine is up; a stop, a removal, a kill or the end of its owner ends that too. `no` by default.
     pub restart: *const c_char,

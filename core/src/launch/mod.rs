@@ -31,7 +31,7 @@ use crate::wire::{Kind, fd};
 /// What the host passes on to the shim.
 #[derive(Debug)]
 pub struct LaunchFds<'a> {
-    /// Open file whose exclusive flock this process holds; the shim's copy keeps it as long as it lives.
+    /// Open file with the container's lock, by which the shim holds it as long as it lives.
     pub lock: OwnedFd,
     /// Where the container's standard input comes from; `None`: nothing to read.
     pub stdin: Option<BorrowedFd<'a>>,

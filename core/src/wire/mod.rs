@@ -37,7 +37,7 @@ pub mod fd {
     pub const BLOB: i32 = 3;
     /// Socket (`SOCK_SEQPACKET`) to the host.
     pub const STATUS: i32 = 4;
-    /// Open file whose flock tells that the container lives.
+    /// Open file whose lock tells that the container lives.
     pub const LOCK: i32 = 5;
     /// Read end of a pipe that the host process alone holds open.
     pub const TIE: i32 = 6;
