@@ -49,7 +49,9 @@ fn skip(mount: &Mount<'static>, failed: Fail) -> Outcome {
 fn source(mount: &Mount<'static>, scratch: &mut Scratch) -> Outcome<Fd> {
     match mount.source {
         MountSource::Fs(fstype, options) => {
-            let tree = new_fs(fstype, &options, mount.attributes).at(Step::MountFs, mount.target)?;
+            // What is to be filled is made read-only afterwards.
+            let later = if mount.copy_up { sys::MOUNT_ATTR_RDONLY } else { 0 };
+            let tree = new_fs(fstype, &options, mount.attributes & !later).at(Step::MountFs, mount.target)?;
             set_below(tree, mount)?;
             Ok(tree)
         }
@@ -119,8 +121,8 @@ fn attach(root: Fd, mount: &Mount<'static>, tree: Fd, near: &mut Near) -> Outcom
         None => target::require(root, mount.target, missing, Step::MountTarget)?,
     };
     target::check_place(target, mount.target)?;
-    if let (true, MountSource::Bind(path, _)) = (mount.copy_up, mount.source) {
-        fill(path, target).at(Step::CopyUp, path)?;
+    if mount.copy_up {
+        copy_up(mount, tree, target)?;
     }
     let moved = sys::move_mount_onto(tree, target).at(Step::MountAttach, mount.target);
     near.mounted(mount.target);
@@ -135,6 +137,29 @@ fn is_directory(mount: &Mount<'static>, tree: Fd) -> Outcome<bool> {
         MountSource::File(..) => Ok(false),
         MountSource::Bind(path, _) => Ok(sys::fstat(tree).at(Step::MountSource, path)?.is_dir()),
     }
+}
+
+/// What the image has at the target goes into an empty volume or a new file system.
+fn copy_up(mount: &Mount<'static>, tree: Fd, target: Fd) -> Outcome {
+    match mount.source {
+        MountSource::Bind(path, _) => fill(path, target).at(Step::CopyUp, path),
+        MountSource::Fs(_, options) => {
+            let has_mode = options.iter().any(|(key, _)| key == c"mode");
+            fill_new(mount.attributes, tree, target, has_mode).at(Step::CopyUp, mount.target)
+        }
+        MountSource::File(..) => Ok(()),
+    }
+}
+
+/// Its own permissions are the image's, unless they were asked for.
+fn fill_new(attributes: u64, tree: Fd, target: Fd, has_mode: bool) -> sys::Result {
+    let asked = sys::fstat(tree)?.mode & 0o7777;
+    copy::fill(tree, target)?;
+    if has_mode {
+        sys::fchmodat(tree, c".", asked)?;
+    }
+    let attr = MountAttr { set: attributes & sys::MOUNT_ATTR_RDONLY, ..MountAttr::default() };
+    sys::mount_setattr(tree, c"", AT_EMPTY_PATH, &attr)
 }
 
 /// By the volume's own path: the mount may be read-only already.

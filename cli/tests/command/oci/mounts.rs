@@ -136,3 +136,24 @@ fn the_root_has_the_propagation_that_is_asked_for() {
         assert!(right, "{word}: {root}: {ended:?}");
     }
 }
+
+#[test]
+fn a_new_tmpfs_begins_with_what_the_image_has_there() {
+    let script = "cat /data/file; stat -c %a /data; (echo new > /data/file) 2>/dev/null && cat /data/file; true";
+    for (options, wanted) in [
+        (json!(["tmpcopyup"]), "old\n750\nnew\n"),
+        (json!(["tmpcopyup", "mode=1777"]), "old\n1777\nnew\n"),
+        (json!(["tmpcopyup", "ro"]), "old\n750\n"),
+    ] {
+        let bundle = Bundle::new(&["sh", "-c", script], |config| {
+            let mount = json!({"destination": "/data", "type": "tmpfs", "source": "tmpfs", "options": options});
+            config["mounts"].as_array_mut().unwrap().push(mount);
+        });
+        std::fs::create_dir(bundle.path("rootfs/data")).unwrap();
+        std::fs::write(bundle.path("rootfs/data/file"), "old\n").unwrap();
+        assert!(Command::new("chmod").arg("750").arg(bundle.path("rootfs/data")).status().unwrap().success());
+        let ended = bundle.oci(&["run", "--bundle", &bundle.path(""), &bundle.id()]);
+        assert_eq!((ended.code, ended.stdout.as_str()), (0, wanted), "{options}: {ended:?}");
+        assert_eq!(std::fs::read_to_string(bundle.path("rootfs/data/file")).unwrap(), "old\n");
+    }
+}

@@ -60,6 +60,10 @@ fn podman_runs_containers_with_it() {
     let ended = podman.run(&["--rm"], &["sh", "-c", "echo hello; exit 5"]);
     assert_eq!((ended.code, ended.stdout.as_str()), (5, "hello\n"), "{ended:?}");
     assert_eq!(podman.run(&["--rm"], &["nosuchcommand"]).code, 127);
+    // It has such a file system begin with what the image has there.
+    let copied =
+        podman.run(&["--rm", "--tmpfs", "/bin:exec"], &["sh", "-c", "test -e /bin/cat && : > /bin/new && echo copied"]);
+    assert_eq!((copied.code, copied.stdout.as_str()), (0, "copied\n"), "{copied:?}");
     let started = podman.run(&["-d", "--name", "one"], &["sleep", "1000"]);
     assert_eq!(started.code, 0, "{started:?}");
     let inside = podman.call(&["exec", "one", "sh", "-c", "exit 4"]);

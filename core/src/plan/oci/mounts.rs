@@ -71,6 +71,9 @@ fn one(field: &str, mount: &Mount, linux: &Linux, request: &Request<'_>, steps: 
     let words = Words::read(field, mount)?;
     let id_map = id_map(field, mount, &words, linux)?;
     let kind = mount.typ().as_deref().unwrap_or("none");
+    if words.copy_up && (kind != "tmpfs" || is_bind(mount)) {
+        return Err(invalid(format!("{field}.options"), "\"tmpcopyup\" fills a new tmpfs and nothing else"));
+    }
     let host_proc = is_bind(mount) && mount.source().as_deref().is_some_and(|source| source == Path::new("/proc"));
     if covers_proc(&target, kind == "proc" || host_proc) {
         return Err(invalid(format!("{field}.destination"), OVER_PROC));
@@ -164,6 +167,8 @@ struct Words {
     recursive: bool,
     /// Ids are mapped, and those of everything below or not.
     id_map: Option<bool>,
+    /// What the image has there is copied into it.
+    copy_up: bool,
     data: Vec<(String, String)>,
 }
 
@@ -186,7 +191,7 @@ impl Words {
             ("bind", ..) => {}
             ("rbind", ..) => self.recursive = true,
             ("idmap" | "ridmap", ..) => self.id_map = Some(word == "ridmap"),
-            ("tmpcopyup", ..) => return Err(unsupported(field, "\"tmpcopyup\" is not known to this version")),
+            ("tmpcopyup", ..) => self.copy_up = true,
             ("remount" | "mand" | "iversion" | "sync" | "dirsync", ..) if is_bind => {
                 return Err(unsupported(field, format!("a bind has no {word:?} of its own")));
             }
@@ -215,6 +220,7 @@ impl Words {
             below: (self.below.set, self.below.clear),
             // Of a mount that is attached one at a time there is nothing below to tell.
             propagation: self.propagation & !libc::MS_REC,
+            copy_up: self.copy_up,
             ..MountStep::default()
         }
     }
