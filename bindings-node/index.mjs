@@ -5,6 +5,7 @@ export const {
   Attachment,
   BytesOutput,
   Container,
+  ContainerFile,
   Containers,
   Engine,
   Exec,

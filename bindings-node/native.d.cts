@@ -68,6 +68,12 @@ export class Container {
   remove(options: Fields, callback: Callback): void
   exec(options: Fields, stdin: Uint8Array | null, cancel: Cancel, callback: Callback): void
   execStart(options: Fields, cancel: Cancel, callback: Callback): void
+  copyFrom(path: string, dest: string, options: Fields, cancel: Cancel, callback: Callback): void
+  copyTo(src: string, path: string, options: Fields, cancel: Cancel, callback: Callback): void
+  pathStat(path: string, options: Fields, cancel: Cancel, callback: Callback): void
+  getArchive(path: string, options: Fields, cancel: Cancel, callback: Callback): number
+  putArchive(path: string, cancel: Cancel, callback: Callback): number
+  open(path: string, mode: string, cancel: Cancel, callback: Callback): void
   attach(interactive: boolean, cancel: Cancel, callback: Callback): void
   pause(cancel: Cancel, callback: Callback): void
   unpause(callback: Callback): void

@@ -1027,6 +1027,54 @@ typedef struct sampan_exec_output {
 } sampan_exec_output;
 
 /**
+ * How to copy files into a container or out of it. Fields are named as the words of `docker cp`. Begin with `SAMPAN_COPY_OPTIONS_INIT`.
+ */
+typedef struct sampan_copy_options {
+    /**
+     * `sizeof(sampan_copy_options)`.
+     */
+    size_t size;
+    /**
+     * Files keep their owners; else they are root's in the container, and this user's here.
+     */
+    bool archive;
+    /**
+     * Copy what a link leads to when the source is a link.
+     */
+    bool follow_link;
+} sampan_copy_options;
+
+/**
+ * What is at a path of a container.
+ */
+typedef struct sampan_path_stat {
+    /**
+     * `sizeof(sampan_path_stat)`.
+     */
+    size_t struct_size;
+    /**
+     * Its name: the last one of the path, `.` for what is in a directory.
+     */
+    const char *name;
+    /**
+     * Bytes.
+     */
+    uint64_t size;
+    /**
+     * Kind and permissions, as of `stat(2)`.
+     */
+    uint32_t mode;
+    /**
+     * RFC 3339.
+     */
+    const char *mtime;
+    /**
+     * Where it leads, when it is a symbolic link.
+     */
+    const char *link_target;
+} sampan_path_stat;
+
+/**
  * How to open an engine. Begin with `SAMPAN_ENGINE_OPTIONS_INIT`.
  */
 typedef struct sampan_engine_options {
@@ -1986,6 +2034,73 @@ int32_t sampan_container_resize(const struct sampan_container *container,
 void sampan_container_free(struct sampan_container *container);
 
 /**
+ * Copies what is at `path` in it to `dest` here, by the rules of `docker cp`; it need not run. Devices and sockets are
+ * left out, and set-id bits but with `archive`. `options` and `cancel` may be NULL.
+ */
+int32_t sampan_container_copy_from(const struct sampan_container *container,
+                                   const char *path,
+                                   const char *dest,
+                                   const struct sampan_copy_options *options,
+                                   const struct sampan_cancel *cancel,
+                                   struct sampan_error **err);
+
+/**
+ * Copies what is at `src` here to `path` in it, by the rules of `docker cp`; it need not run. Devices and sockets are left
+ * out. `options` and `cancel` may be NULL.
+ */
+int32_t sampan_container_copy_to(const struct sampan_container *container,
+                                 const char *src,
+                                 const char *path,
+                                 const struct sampan_copy_options *options,
+                                 const struct sampan_cancel *cancel,
+                                 struct sampan_error **err);
+
+/**
+ * What is at `path` in it. `options` and `cancel` may be NULL.
+ *
+ * Free the answer with `sampan_path_stat_free`.
+ */
+int32_t sampan_container_path_stat(const struct sampan_container *container,
+                                   const char *path,
+                                   const struct sampan_copy_options *options,
+                                   const struct sampan_cancel *cancel,
+                                   struct sampan_path_stat **out,
+                                   struct sampan_error **err);
+
+/**
+ * Writes a tar archive of what is at `path` in it to a descriptor, which stays the caller's. `options` and `cancel` may be
+ * NULL.
+ */
+int32_t sampan_container_get_archive(const struct sampan_container *container,
+                                     const char *path,
+                                     int32_t fd,
+                                     const struct sampan_copy_options *options,
+                                     const struct sampan_cancel *cancel,
+                                     struct sampan_error **err);
+
+/**
+ * Unpacks a tar archive, plain or compressed by gzip or zstd, from a descriptor, which stays the caller's, into the
+ * directory at `path` in it. Files get the owners that the archive says; devices are left out. `cancel` may be NULL.
+ */
+int32_t sampan_container_put_archive(const struct sampan_container *container,
+                                     const char *path,
+                                     int32_t fd,
+                                     const struct sampan_cancel *cancel,
+                                     struct sampan_error **err);
+
+/**
+ * Opens a regular file in it, in a mode as of fopen(): "r", "r+", "w", "w+", "a", "a+", "x", …. It need not run. `*out`
+ * gets a descriptor, close-on-exec, that is the caller's and stays open whatever becomes of the container. `cancel` may be
+ * NULL.
+ */
+int32_t sampan_container_open(const struct sampan_container *container,
+                              const char *path,
+                              const char *mode,
+                              const struct sampan_cancel *cancel,
+                              int32_t *out,
+                              struct sampan_error **err);
+
+/**
  * Opens the store, making it when it is missing. Starts nothing: no daemon, no thread, no process.
  *
  * `options` may be NULL. Free the engine with `sampan_engine_free`.
@@ -2328,6 +2443,11 @@ void sampan_output_free(struct sampan_output *output);
 /**
  * Frees an answer; NULL is allowed.
  */
+void sampan_path_stat_free(struct sampan_path_stat *path_stat);
+
+/**
+ * Frees an answer; NULL is allowed.
+ */
 void sampan_prune_report_free(struct sampan_prune_report *prune_report);
 
 /**
@@ -2473,6 +2593,10 @@ void sampan_string_free(char *string);
 /** A `sampan_event_options` in which nothing is asked for. */
 #define SAMPAN_EVENT_OPTIONS_INIT \
     { sizeof(sampan_event_options), NULL, NULL, NULL }
+
+/** A `sampan_copy_options` in which nothing is asked for. */
+#define SAMPAN_COPY_OPTIONS_INIT \
+    { sizeof(sampan_copy_options), false, false }
 
 /** A `sampan_stdio` in which nothing is asked for. */
 #define SAMPAN_STDIO_INIT \

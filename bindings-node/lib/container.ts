@@ -1,9 +1,11 @@
 /** One container. */
 
+import type { Readable } from 'node:stream'
 import type * as native from '../native.cjs'
 import { Attachment } from './attach.js'
 import { brief, deadline, long, type Abortable } from './call.js'
 import { fromFields, toFields } from './convert.js'
+import { archiveOf, ContainerFile, feed, type ArchiveOutput, type CopyInput } from './copy.js'
 import { SampanError } from './errors.js'
 import { Exec } from './exec.js'
 import { entries, Lines, type LogInput } from './logs.js'
@@ -15,6 +17,7 @@ import type {
   ExecOptions,
   ExitStatus,
   LogEntry,
+  PathStat,
   ProcessInfo,
   RemoveOptions,
   StopOptions,
@@ -31,6 +34,9 @@ export interface ExecInput
   /** Output as text; `false` for bytes. */
   text?: boolean | undefined
 }
+
+/** What `pathStat` and `getArchive` take. */
+type Follow = Pick<CopyInput, 'followLink'> & Abortable
 
 /** What `execStart` takes. */
 export interface ExecStartInput extends Omit<ExecOptions, 'command' | 'stdin'>, Abortable {}
@@ -189,6 +195,55 @@ export class Container {
   /** Changes its limits and its restart policy, now and for later starts; what is not named stays. */
   async update(options: UpdateInput): Promise<void> {
     await brief((done) => this.#native.update(updateFields(options), done))
+  }
+
+  /**
+   * Copies what is at `path` in it to `dest` here, by the rules of `docker cp`; it need not run.
+   *
+   * Devices and sockets are left out, and set-id bits but with `archive`.
+   */
+  async copyFrom(path: string, dest: string, { signal, ...rest }: CopyInput = {}): Promise<void> {
+    const options = toFields('CopyOptions', rest)
+    await long((cancel, done) => this.#native.copyFrom(path, dest, options, cancel, done), { signal })
+  }
+
+  /** Copies what is at `src` here to `path` in it, by the rules of `docker cp`; it need not run. */
+  async copyTo(src: string, path: string, { signal, ...rest }: CopyInput = {}): Promise<void> {
+    const options = toFields('CopyOptions', rest)
+    await long((cancel, done) => this.#native.copyTo(src, path, options, cancel, done), { signal })
+  }
+
+  /** What is at `path` in it. */
+  async pathStat(path: string, { followLink, signal }: Follow = {}): Promise<PathStat> {
+    const options = toFields('CopyOptions', { followLink })
+    const look = (cancel: native.Cancel, done: native.Callback) => this.#native.pathStat(path, options, cancel, done)
+    return fromFields('PathStat', (await long(look, { signal })).value)
+  }
+
+  /** A tar archive of what is at `path` in it, as it comes, and what that is. */
+  async getArchive(path: string, { followLink, signal }: Follow = {}): Promise<ArchiveOutput> {
+    const stat = await this.pathStat(path, { followLink, signal })
+    const options = toFields('CopyOptions', { followLink })
+    return { stream: archiveOf((cancel, done) => this.#native.getArchive(path, options, cancel, done), { signal }), stat }
+  }
+
+  /**
+   * Unpacks a tar archive, plain or compressed by gzip or zstd, into the directory at `path` in it.
+   *
+   * Files get the owners that the archive says; devices are left out.
+   */
+  async putArchive(
+    path: string,
+    data: Uint8Array | Readable | AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+    { signal }: Abortable = {},
+  ): Promise<void> {
+    await feed((cancel, done) => this.#native.putArchive(path, cancel, done), data, { signal })
+  }
+
+  /** Opens a regular file in it, with flags as of `fs.open`: `'r'`, `'r+'`, `'w'`, `'a'`, `'wx'`, …. It need not run. */
+  async open(path: string, flags = 'r', { signal }: Abortable = {}): Promise<ContainerFile> {
+    const reply = await long((cancel, done) => this.#native.open(path, flags, cancel, done), { signal })
+    return new ContainerFile(reply.value as number)
   }
 
   /** Gives it another name. */

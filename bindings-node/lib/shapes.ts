@@ -132,6 +132,10 @@ export const shapes = {
     until: ['until'],
     filters: ['filters'],
   },
+  CopyOptions: {
+    archive: ['archive'],
+    follow_link: ['followLink'],
+  },
   Stdio: {
     stdin: ['stdin'],
     stdout: ['stdout'],
@@ -146,6 +150,13 @@ export const shapes = {
     kernel: ['kernel'],
     containers: ['containers'],
     images: ['images'],
+  },
+  PathStat: {
+    name: ['name'],
+    size: ['size'],
+    mode: ['mode'],
+    mtime: ['mtime'],
+    link_target: ['linkTarget'],
   },
   ImageInfo: {
     id: ['id'],

@@ -281,6 +281,14 @@ export interface EventOptions {
   filters?: string[] | undefined
 }
 
+/** How to copy files into a container or out of it. Fields are named as the words of `docker cp`. */
+export interface CopyOptions {
+  /** Files keep their owners; else they are root's in the container, and this user's here. */
+  archive?: boolean | undefined
+  /** Copy what a link leads to when the source is a link. */
+  followLink?: boolean | undefined
+}
+
 /** Descriptors that the container's standard streams are copied from and to while it runs.
 
 They are duplicated during the call and stay the caller's. Absent: standard input is empty, output goes to the log alone. */
@@ -311,6 +319,20 @@ export interface EngineInfo {
   containers: number
   /** Images in the store. */
   images: number
+}
+
+/** What is at a path of a container. */
+export interface PathStat {
+  /** Its name: the last one of the path, `.` for what is in a directory. */
+  name: string
+  /** Bytes. */
+  size: number
+  /** Kind and permissions, as of `stat(2)`. */
+  mode: number
+  /** RFC 3339. */
+  mtime: string
+  /** Where it leads, when it is a symbolic link. */
+  linkTarget: string | null
 }
 
 /** An image in the store. */

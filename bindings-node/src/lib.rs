@@ -7,6 +7,7 @@
 mod attach;
 mod call;
 mod container;
+mod copy;
 mod engine;
 mod events;
 mod exec;

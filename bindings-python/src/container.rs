@@ -1,5 +1,8 @@
 //! `sampan::Container`, call by call.
 
+use std::os::fd::{BorrowedFd, IntoRawFd};
+
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
@@ -18,6 +21,15 @@ pub struct Container(pub sampan::Container);
 impl Container {
     fn call<'a>(&'a self, operation: &'static str, cancel: Option<&'a Cancel>) -> Call<'a> {
         Call { cancel, name: (operation, self.0.id()), ..Call::default() }
+    }
+}
+
+/// A descriptor that the caller keeps open for as long as the call lasts.
+fn borrowed<'a>(fd: i32) -> PyResult<BorrowedFd<'a>> {
+    match fd {
+        // SAFETY: `python/sampan` has opened it, and closes it when the call has returned.
+        0.. => Ok(unsafe { BorrowedFd::borrow_raw(fd) }),
+        _ => Err(PyValueError::new_err("not a file descriptor")),
     }
 }
 
@@ -138,6 +150,71 @@ impl Container {
         dict.set_item("stdout", PyBytes::new(py, &stdout))?;
         dict.set_item("stderr", PyBytes::new(py, &stderr))?;
         Ok(dict)
+    }
+
+    #[pyo3(signature = (path, dest, options, cancel=None))]
+    fn copy_from(
+        &self,
+        py: Python<'_>,
+        path: &str,
+        dest: &str,
+        options: &Bound<'_, PyDict>,
+        cancel: Option<&Cancel>,
+    ) -> PyResult<()> {
+        let options = record("copy", options)?;
+        self.call("copy", cancel).run(py, |_, cancel| self.0.copy_from(path, dest, &options, cancel))
+    }
+
+    #[pyo3(signature = (src, path, options, cancel=None))]
+    fn copy_to(
+        &self,
+        py: Python<'_>,
+        src: &str,
+        path: &str,
+        options: &Bound<'_, PyDict>,
+        cancel: Option<&Cancel>,
+    ) -> PyResult<()> {
+        let options = record("copy", options)?;
+        self.call("copy", cancel).run(py, |_, cancel| self.0.copy_to(src, path, &options, cancel))
+    }
+
+    #[pyo3(signature = (path, options, cancel=None))]
+    fn path_stat<'py>(
+        &self,
+        py: Python<'py>,
+        path: &str,
+        options: &Bound<'py, PyDict>,
+        cancel: Option<&Cancel>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let options = record("copy", options)?;
+        let stat = self.call("copy", cancel).run(py, |_, cancel| self.0.path_stat(path, &options, cancel))?;
+        to_python(py, &stat)
+    }
+
+    #[pyo3(signature = (path, fd, options, cancel=None))]
+    fn get_archive(
+        &self,
+        py: Python<'_>,
+        path: &str,
+        fd: i32,
+        options: &Bound<'_, PyDict>,
+        cancel: Option<&Cancel>,
+    ) -> PyResult<()> {
+        let (options, fd) = (record("copy", options)?, borrowed(fd)?);
+        self.call("copy", cancel).run(py, |_, cancel| self.0.get_archive(path, fd, &options, cancel))
+    }
+
+    #[pyo3(signature = (path, fd, cancel=None))]
+    fn put_archive(&self, py: Python<'_>, path: &str, fd: i32, cancel: Option<&Cancel>) -> PyResult<()> {
+        let fd = borrowed(fd)?;
+        self.call("copy", cancel).run(py, |_, cancel| self.0.put_archive(path, fd, cancel))
+    }
+
+    /// A descriptor, for the caller to close.
+    #[pyo3(signature = (path, mode, cancel=None))]
+    fn open(&self, py: Python<'_>, path: &str, mode: &str, cancel: Option<&Cancel>) -> PyResult<i32> {
+        let file = self.call("open", cancel).run(py, |_, cancel| self.0.open(path, mode, cancel))?;
+        Ok(file.into_raw_fd())
     }
 
     fn resize(&self, py: Python<'_>, rows: u32, columns: u32) -> PyResult<()> {

@@ -80,6 +80,8 @@ pub enum Command {
     Start(Late<StartArgs>),
     /// Take part in a running container: its output from now on, its input
     Attach(Late<AttachArgs>),
+    /// Copy files between a container and this machine
+    Cp(Late<CpArgs>),
     /// Stop running containers
     Stop(Late<StopArgs>),
     /// Stop containers and start them again
@@ -157,6 +159,8 @@ pub enum ContainerCommand {
     Start(Late<StartArgs>),
     /// Take part in a running container: its output from now on, its input
     Attach(Late<AttachArgs>),
+    /// Copy files between a container and this machine
+    Cp(Late<CpArgs>),
     /// Stop running containers
     Stop(Late<StopArgs>),
     /// Stop containers and start them again
@@ -278,6 +282,34 @@ pub struct AttachArgs {
     #[arg(long, value_name = "BOOL", default_value_t = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set)]
     pub sig_proxy: bool,
     pub container: String,
+}
+
+const CP_EXAMPLES: &str = "\
+Examples:
+  sampan cp web:/etc/nginx .                 a directory out of a container, running or not
+  sampan cp site/. web:/usr/share/nginx/html what is in a directory, into it
+  sampan cp -L web:/etc/localtime zone       what a link leads to
+  tar c src | sampan cp - build:/work        an archive is unpacked
+  sampan cp db:/var/lib/data - | tar t       and one is written";
+
+#[derive(Debug, Args)]
+#[command(after_help = CP_EXAMPLES)]
+pub struct CpArgs {
+    /// Keep the owners of files
+    #[arg(short, long)]
+    pub archive: bool,
+    /// Copy what a link leads to when the source is a link
+    #[arg(short = 'L', long)]
+    pub follow_link: bool,
+    /// Say nothing in a terminal either
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// CONTAINER:PATH, a path of this machine, or `-` for an archive from standard input
+    #[arg(value_name = "SRC")]
+    pub source: String,
+    /// The same; `-` for an archive to standard output
+    #[arg(value_name = "DEST")]
+    pub dest: String,
 }
 
 #[derive(Debug, Args)]

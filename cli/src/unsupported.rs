@@ -8,9 +8,9 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use crate::fail::{Fail, Outcome};
 
 const COMMANDS: &[&str] = &[
-    "build", "builder", "buildx", "commit", "compose", "context", "cp", "diff", "events", "export", "history",
-    "import", "load", "login", "logout", "manifest", "network", "plugin", "port", "push", "save", "search", "secret",
-    "service", "stack", "swarm", "trust", "volume",
+    "build", "builder", "buildx", "commit", "compose", "context", "diff", "events", "export", "history", "import",
+    "load", "login", "logout", "manifest", "network", "plugin", "port", "push", "save", "search", "secret", "service",
+    "stack", "swarm", "trust", "volume",
 ];
 
 /// Flags of `docker run` and why they are missing.

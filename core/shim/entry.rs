@@ -6,7 +6,7 @@ use core::panic::PanicInfo;
 use crate::fail::{At, Fail, Outcome};
 use crate::sys::{self, Errno};
 use crate::wire::{ABI, Field, Header, Kind, Reader, Step, fd};
-use crate::{bundle, enter, launch, owners, program};
+use crate::{bundle, enter, files_enter, launch, owners, program};
 
 /// Called by `_start` with the address of the argument count, which the arguments follow.
 pub extern "C" fn main(stack: *const usize) -> ! {
@@ -38,6 +38,7 @@ fn dispatch(header: &Header, body: &'static [u8]) -> Outcome {
         Some(Kind::ApplyOwners) => owners::apply(parse(body)?),
         Some(Kind::RemoveTrees) => owners::remove(parse(body)?),
         Some(Kind::Program) => program::run(parse(body)?),
+        Some(Kind::Files) => files_enter::run(parse(body)?),
         Some(Kind::Bundle) => bundle::run(header, parse(body)?),
         Some(Kind::Enter) => enter::run(header, parse(body)?),
         // The others are asked of a container's own shim.

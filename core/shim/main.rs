@@ -28,6 +28,8 @@ mod entry;
 mod events;
 mod exec;
 mod fail;
+mod files;
+mod files_enter;
 mod freezer;
 mod hooks;
 mod idmap;

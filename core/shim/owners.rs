@@ -66,23 +66,23 @@ pub fn remove(request: RemoveTrees<'static>) -> Outcome {
 /// Does the work in a new user namespace when there is a map, here otherwise; tells the host when it is done.
 fn within(map: Option<IdMap<'static>>, work: impl FnOnce() -> Outcome) -> Outcome {
     match map {
-        Some(map) => in_namespace(map, work)?,
+        Some(map) => in_namespace(&map, sys::CLONE_NEWUSER, work)?,
         None => work()?,
     }
     send(&Status::Exited { code: 0, signal: 0, oom: Oom::default() });
     Ok(())
 }
 
-fn in_namespace(map: IdMap<'static>, work: impl FnOnce() -> Outcome) -> Outcome {
+/// Does the work in a child with new namespaces (`CLONE_NEW*`), a user namespace with this map among them, as its root.
+pub fn in_namespace(map: &IdMap<'static>, flags: u64, work: impl FnOnce() -> Outcome) -> Outcome {
     let (ours, theirs) = sys::socketpair().step(Step::Clone)?;
-    let flags = sys::CLONE_NEWUSER;
     let forked = sys::fork(flags, None).or_else(|_| sys::fork_by_clone(flags)).step(Step::Clone)?;
     let Forked::Parent { pid, .. } = forked else {
         let _ = sys::close(ours);
         as_root(theirs, work)
     };
     let _ = sys::close(theirs);
-    let mapped = idmap::write(&map, pid).and_then(|()| sys::send(ours, &[word::MAPPED]).step(Step::IdMap));
+    let mapped = idmap::write(map, pid).and_then(|()| sys::send(ours, &[word::MAPPED]).step(Step::IdMap));
     // Without a word the child ends by itself.
     let _ = sys::close(ours);
     let ended = sys::wait(pid, false).step(Step::Clone)?;

@@ -87,6 +87,16 @@ static void null_is_refused(void) {
     CHECK(sampan_attachment_take_stdin(NULL) == -1 && sampan_attachment_take_stdout(NULL) == -1);
     CHECK(sampan_attachment_take_stderr(NULL) == -1);
     sampan_attachment_free(NULL);
+    sampan_path_stat *at = UNTOUCHED;
+    int32_t file = -7;
+    REFUSED(sampan_container_copy_from(NULL, "/a", "b", NULL, NULL, &err));
+    REFUSED(sampan_container_copy_to(NULL, "a", "/b", NULL, NULL, &err));
+    REFUSED(sampan_container_path_stat(NULL, "/a", NULL, NULL, &at, &err));
+    REFUSED(sampan_container_get_archive(NULL, "/a", 1, NULL, NULL, &err));
+    REFUSED(sampan_container_put_archive(NULL, "/a", 0, NULL, &err));
+    REFUSED(sampan_container_open(NULL, "/a", "r", NULL, &file, &err));
+    CHECK(at == UNTOUCHED && file == -7);
+    sampan_path_stat_free(NULL);
     sampan_stats_stream_free(NULL);
     CHECK(said == UNTOUCHED && processes == UNTOUCHED && stats == UNTOUCHED);
     CHECK(command == UNTOUCHED && readings == UNTOUCHED);

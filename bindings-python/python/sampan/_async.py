@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from datetime import datetime, timezone
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Optional, TypeVar, Union, cast, overload
@@ -20,13 +20,13 @@ from ._sampan import Cancel
 
 if TYPE_CHECKING:
     import re
-    from typing import Literal
+    from typing import IO, Literal
 
     from typing_extensions import Unpack
 
     from ._keywords import ExecKeywords, ExecStartKeywords, LogKeywords, RunKeywords
     from ._logs import Moment
-    from ._options import Command
+    from ._options import Command, Path
     from ._progress import Progress
     from ._types import (
         ContainerInfo,
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         DoctorReport,
         EngineEvent,
         EngineInfo,
+        PathStat,
         ProcessInfo,
         PruneReport,
         RemovedImage,
@@ -216,6 +217,43 @@ class AsyncContainer:
         join = lambda: self.sync.attach(interactive=interactive, text=False, cancel=cancel)  # noqa: E731
         return await AsyncAttachment.open(await _call(join, cancel, lambda joined: joined.close()))
 
+    async def copy_from(self, path: Path, dest: Path, *, archive: bool = False, follow_link: bool = False) -> None:
+        """Copies what is at `path` in it to `dest` here, by the rules of `docker cp`."""
+        cancel = Cancel()
+        copy = lambda: self.sync.copy_from(path, dest, archive=archive, follow_link=follow_link, cancel=cancel)  # noqa: E731
+        await _call(copy, cancel)
+
+    async def copy_to(self, src: Path, path: Path, *, archive: bool = False, follow_link: bool = False) -> None:
+        """Copies what is at `src` here to `path` in it, by the rules of `docker cp`."""
+        cancel = Cancel()
+        copy = lambda: self.sync.copy_to(src, path, archive=archive, follow_link=follow_link, cancel=cancel)  # noqa: E731
+        await _call(copy, cancel)
+
+    async def path_stat(self, path: Path, *, follow_link: bool = False) -> PathStat:
+        """What is at `path` in it."""
+        cancel = Cancel()
+        return await _call(lambda: self.sync.path_stat(path, follow_link=follow_link, cancel=cancel), cancel)
+
+    async def get_archive(self, path: Path, *, follow_link: bool = False) -> tuple[AsyncIterator[bytes], PathStat]:
+        """A tar archive of what is at `path` in it, in chunks as it comes, and what that is."""
+        cancel = Cancel()
+        archive, stat = await _call(
+            lambda: self.sync.get_archive(path, follow_link=follow_link, cancel=cancel), cancel, lambda got: got[0].close()
+        )
+        return _chunks(archive), stat
+
+    async def put_archive(self, path: Path, data: Union[bytes, IO[bytes], Iterable[bytes]]) -> bool:
+        """Unpacks a tar archive into the directory at `path` in it; `True`."""
+        cancel = Cancel()
+        return await _call(lambda: self.sync.put_archive(path, data, cancel=cancel), cancel)
+
+    async def open(self, path: Path, mode: str = "r", **options: Any) -> IO[Any]:
+        """Opens a regular file in it; what is returned is a file as of `open`, whose methods may block."""
+        cancel = Cancel()
+        return await _call(
+            lambda: self.sync.open(path, mode, cancel=cancel, **options), cancel, lambda file: file.close()
+        )
+
     async def pause(self) -> None:
         """Freezes its processes; returns once all stand still."""
         cancel = Cancel()
@@ -364,6 +402,15 @@ class AsyncImages:
 
 def _image(image: Any) -> Any:
     return image.sync if isinstance(image, AsyncImage) else image
+
+
+async def _chunks(archive: Any) -> AsyncIterator[bytes]:
+    """What comes of an archive, read in a thread of its own; the copy ends with the iteration."""
+    try:
+        while chunk := await _call(lambda: archive.read(1 << 16)):
+            yield chunk
+    finally:
+        await _call(archive.close)
 
 
 class AsyncContainers:

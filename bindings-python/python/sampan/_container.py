@@ -6,6 +6,7 @@ import os
 
 from . import _html
 from ._attach import Attachment
+from ._copy import Archive, put
 from ._exceptions import NotFoundError
 from ._exec import Exec
 from ._logs import BytesLines, Entries, TextLines, log_options
@@ -16,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import re
     from collections.abc import Iterable, Iterator, Mapping
-    from typing import Any, Literal, Union, overload
+    from typing import IO, Any, Literal, Union, overload
 
     from typing_extensions import Unpack
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from ._logs import Moment
     from ._options import Command, Path, Size
     from ._sampan import Cancel
-    from ._types import ContainerInfo, ContainerStats, ProcessInfo, Status
+    from ._types import ContainerInfo, ContainerStats, PathStat, ProcessInfo, Status
 
 
 class Container:
@@ -354,6 +355,101 @@ class Container:
         given = {"memory": memory, "memory_swap": memory_swap, "memory_reservation": memory_reservation}
         rest = {"cpus": cpus, "cpu_shares": cpu_shares, "cpuset_cpus": cpuset_cpus, "pids_limit": pids_limit}
         self._native.update(update_options(given, {**rest, "restart": restart}))
+
+    def copy_from(
+        self,
+        path: Path,
+        dest: Path,
+        *,
+        archive: bool = False,
+        follow_link: bool = False,
+        cancel: Cancel | None = None,
+    ) -> None:
+        """Copies what is at `path` in it to `dest` here, by the rules of `docker cp`; it need not run.
+
+        Devices and sockets are left out, and set-id bits but with `archive`.
+
+        Args:
+            path: In the container, from its root; with `/.` at the end what is in the directory.
+            dest: Here: a directory, or a new name, or a file to be replaced.
+            archive: Files keep their owners; else they are this user's.
+            follow_link: Copy what a link leads to when `path` is a link.
+            cancel: Ends the call from another thread.
+        """
+        options = {"archive": archive, "follow_link": follow_link}
+        self._native.copy_from(os.fspath(path), os.fspath(dest), options, cancel)
+
+    def copy_to(
+        self,
+        src: Path,
+        path: Path,
+        *,
+        archive: bool = False,
+        follow_link: bool = False,
+        cancel: Cancel | None = None,
+    ) -> None:
+        """Copies what is at `src` here to `path` in it, by the rules of `docker cp`; it need not run.
+
+        Devices and sockets are left out.
+
+        Args:
+            src: Here; with `/.` at the end what is in the directory.
+            path: In the container: a directory, or a new name, or a file to be replaced.
+            archive: Files keep their owners; else they are root's.
+            follow_link: Copy what a link leads to when `src` is a link.
+            cancel: Ends the call from another thread.
+        """
+        options = {"archive": archive, "follow_link": follow_link}
+        self._native.copy_to(os.fspath(src), os.fspath(path), options, cancel)
+
+    def path_stat(self, path: Path, *, follow_link: bool = False, cancel: Cancel | None = None) -> PathStat:
+        """What is at `path` in it."""
+        return self._native.path_stat(os.fspath(path), {"follow_link": follow_link}, cancel)
+
+    def get_archive(
+        self, path: Path, *, follow_link: bool = False, cancel: Cancel | None = None
+    ) -> tuple[Archive, PathStat]:
+        """A tar archive of what is at `path` in it, as it comes, and what that is.
+
+        The archive is a file of bytes that can be iterated over in chunks. Closing it early ends the copy.
+        """
+        options: dict[str, Any] = {"follow_link": follow_link}
+        native, text = self._native, os.fspath(path)
+        stat = native.path_stat(text, options, cancel)
+        return Archive(lambda fd, ended: native.get_archive(text, fd, options, ended)), stat
+
+    def put_archive(
+        self, path: Path, data: Union[bytes, IO[bytes], Iterable[bytes]], *, cancel: Cancel | None = None
+    ) -> bool:
+        """Unpacks a tar archive, plain or compressed by gzip or zstd, into the directory at `path` in it; `True`.
+
+        Files get the owners that the archive says; devices are left out.
+
+        Args:
+            path: A directory in the container.
+            data: The archive: bytes, a file of bytes, or chunks.
+            cancel: Ends the call from another thread.
+        """
+        put(data, lambda fd: self._native.put_archive(os.fspath(path), fd, cancel))
+        return True
+
+    def open(
+        self,
+        path: Path,
+        mode: str = "r",
+        buffering: int = -1,
+        encoding: str | None = None,
+        errors: str | None = None,
+        newline: str | None = None,
+        *,
+        cancel: Cancel | None = None,
+    ) -> IO[Any]:
+        """Opens a regular file in it, as `open` does here; it need not run.
+
+        The file stays open whatever becomes of the container.
+        """
+        fd = self._native.open(os.fspath(path), mode, cancel)
+        return os.fdopen(fd, mode, buffering, encoding, errors, newline)
 
     def rename(self, name: str) -> None:
         """Gives it another name."""

@@ -369,6 +369,18 @@ class EventOptions(TypedDict, total=False):
     filters: Sequence[str]
 
 
+class CopyOptions(TypedDict, total=False):
+    """How to copy files into a container or out of it. Fields are named as the words of `docker cp`. Every member may be left out.
+
+    Attributes:
+        archive: Files keep their owners; else they are root's in the container, and this user's here.
+        follow_link: Copy what a link leads to when the source is a link.
+    """
+
+    archive: bool
+    follow_link: bool
+
+
 class Stdio(TypedDict, total=False):
     """Descriptors that the container's standard streams are copied from and to while it runs.
 
@@ -407,6 +419,24 @@ class EngineInfo(TypedDict):
     kernel: str
     containers: int
     images: int
+
+
+class PathStat(TypedDict):
+    """What is at a path of a container. 
+
+    Attributes:
+        name: Its name: the last one of the path, `.` for what is in a directory.
+        size: Bytes.
+        mode: Kind and permissions, as of `stat(2)`.
+        mtime: RFC 3339.
+        link_target: Where it leads, when it is a symbolic link.
+    """
+
+    name: str
+    size: int
+    mode: int
+    mtime: str
+    link_target: Optional[str]
 
 
 class ImageInfo(TypedDict):

@@ -2,6 +2,7 @@
 
 mod attach;
 mod container;
+mod cp;
 mod events;
 mod exec;
 mod image;
@@ -50,6 +51,7 @@ fn dispatch(engine: &Engine, command: Command) -> Outcome {
         Command::Create(args) => container(engine, C::Create(args)),
         Command::Exec(args) => container(engine, C::Exec(args)),
         Command::Attach(args) => container(engine, C::Attach(args)),
+        Command::Cp(args) => container(engine, C::Cp(args)),
         Command::Pause(names) => container(engine, C::Pause(names)),
         Command::Unpause(names) => container(engine, C::Unpause(names)),
         Command::Top(args) => container(engine, C::Top(args)),
@@ -92,6 +94,7 @@ fn container(engine: &Engine, command: ContainerCommand) -> Outcome {
         C::Create(args) => run::create(engine, &args),
         C::Exec(args) => exec::exec(engine, &args),
         C::Attach(args) => attach::attach(engine, &args),
+        C::Cp(args) => cp::cp(engine, &args),
         C::Pause(names) => container::pause(engine, &names),
         C::Unpause(names) => container::unpause(engine, &names),
         C::Top(args) => watch::top(engine, &args),

@@ -5,6 +5,7 @@
 mod attach;
 #[path = "../../../core/tests/common/mod.rs"]
 mod common;
+mod cp;
 mod cures;
 mod errors;
 mod events;

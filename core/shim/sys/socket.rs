@@ -115,6 +115,18 @@ pub fn send_fds(socket: Fd, packet: &[u8], fds: &[Fd]) -> Result<usize> {
     retry(|| syscall!(SENDMSG, socket, &raw const message, MSG_NOSIGNAL))
 }
 
+/// Receives a packet and up to two descriptors that came with it, -1 for none.
+pub fn recv_two(socket: Fd, packet: &mut [u8]) -> Result<(usize, [Fd; 2])> {
+    const TWO: usize = CONTROL_LEN + 4;
+    let mut iov = [packet.as_mut_ptr() as usize, packet.len()];
+    let mut control = Control { len: 0, level: 0, kind: 0, fds: [-1; MOST_FDS] };
+    let mut message = message(&mut iov, &mut control, TWO);
+    let n = retry(|| syscall!(RECVMSG, socket, &raw mut message, MSG_CMSG_CLOEXEC))?;
+    let came = if control.kind == SCM_RIGHTS { control.len.saturating_sub(CONTROL_LEN - 4) / 4 } else { 0 };
+    let at = |n: usize| if n < came { control.fds[n] } else { -1 };
+    Ok((n, [at(0), at(1)]))
+}
+
 /// Receives a packet and the descriptor that came with it, if any.
 pub fn recv_fd(socket: Fd, packet: &mut [u8]) -> Result<(usize, Option<Fd>)> {
     let mut iov = [packet.as_mut_ptr() as usize, packet.len()];

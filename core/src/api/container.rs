@@ -1,8 +1,11 @@
 //! One container.
 
+use std::fs::File;
+use std::os::fd::BorrowedFd;
+
 use super::{
-    Attachment, ContainerInfo, ContainerStats, Engine, Exec, ExecOptions, ExecOutput, ExitStatus, LogOptions,
-    LogStream, ProcessInfo, RemoveOptions, StatsStream, Stdio, StopOptions, UpdateOptions,
+    Attachment, ContainerInfo, ContainerStats, CopyOptions, Engine, Exec, ExecOptions, ExecOutput, ExitStatus,
+    LogOptions, LogStream, PathStat, ProcessInfo, RemoveOptions, StatsStream, Stdio, StopOptions, UpdateOptions,
 };
 use crate::cancel::Cancel;
 use crate::error::Result;
@@ -130,6 +133,44 @@ impl Container {
     /// Joins its streams as they are from now on, its input among them when `interactive`.
     pub fn attach(&self, interactive: bool, cancel: &Cancel) -> Result<Attachment> {
         Ok(Attachment::new(ops::attach::attach(self.context(), &self.id, interactive, cancel)?))
+    }
+
+    /// Copies what is at `path` in it to `dest` here, by the rules of `docker cp`; it need not run.
+    ///
+    /// Devices and sockets are left out, and set-id bits but with `archive`.
+    pub fn copy_from(&self, path: &str, dest: &str, options: &CopyOptions, cancel: &Cancel) -> Result<()> {
+        ops::copy::from(self.context(), &self.id, (path, dest), options, cancel)
+    }
+
+    /// Copies what is at `src` here to `path` in it, by the rules of `docker cp`; it need not run.
+    ///
+    /// Devices and sockets are left out.
+    pub fn copy_to(&self, src: &str, path: &str, options: &CopyOptions, cancel: &Cancel) -> Result<()> {
+        ops::copy::to(self.context(), &self.id, (src, path), options, cancel)
+    }
+
+    /// What is at `path` in it.
+    pub fn path_stat(&self, path: &str, options: &CopyOptions, cancel: &Cancel) -> Result<PathStat> {
+        ops::copy::path_stat(self.context(), &self.id, path, options, cancel)
+    }
+
+    /// Writes a tar archive of what is at `path` in it to a descriptor.
+    pub fn get_archive(&self, path: &str, to: BorrowedFd<'_>, options: &CopyOptions, cancel: &Cancel) -> Result<()> {
+        ops::copy::get_archive(self.context(), &self.id, path, to, options, cancel)
+    }
+
+    /// Unpacks a tar archive, plain or compressed by gzip or zstd, from a descriptor into the directory at `path` in it.
+    ///
+    /// Files get the owners that the archive says; devices are left out.
+    pub fn put_archive(&self, path: &str, from: BorrowedFd<'_>, cancel: &Cancel) -> Result<()> {
+        ops::copy::put_archive(self.context(), &self.id, path, from, cancel)
+    }
+
+    /// Opens a regular file in it, in a mode as of `fopen(3)`: `r`, `r+`, `w`, `w+`, `a`, `a+`, `x`, …. It need not run.
+    ///
+    /// The file stays open whatever becomes of the container.
+    pub fn open(&self, path: &str, mode: &str, cancel: &Cancel) -> Result<File> {
+        ops::copy::open(self.context(), &self.id, path, mode, cancel)
     }
 
     /// Sets the size of its terminal.

@@ -75,6 +75,20 @@ infos! {
         pub images: u64,
     }
 
+    /// What is at a path of a container.
+    pub struct PathStat {
+        /// Its name: the last one of the path, `.` for what is in a directory.
+        pub name: String,
+        /// Bytes.
+        pub size: u64,
+        /// Kind and permissions, as of `stat(2)`.
+        pub mode: u32,
+        /// RFC 3339.
+        pub mtime: String,
+        /// Where it leads, when it is a symbolic link.
+        pub link_target: Option<String>,
+    }
+
     /// An image in the store.
     pub struct ImageInfo {
         /// Digest of its config: the image id.

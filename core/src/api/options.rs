@@ -305,6 +305,14 @@ options! {
         pub filters: Vec<String>,
     }
 
+    /// How to copy files into a container or out of it. Fields are named as the words of `docker cp`.
+    pub struct CopyOptions {
+        /// Files keep their owners; else they are root's in the container, and this user's here.
+        pub archive: bool,
+        /// Copy what a link leads to when the source is a link.
+        pub follow_link: bool,
+    }
+
     /// Descriptors that the container's standard streams are copied from and to while it runs.
     ///
     /// They are duplicated during the call and stay the caller's. Absent: standard input is empty,

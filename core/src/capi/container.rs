@@ -35,7 +35,7 @@ impl sampan_container {
 ///
 /// # Safety
 /// `container` is NULL or a handle that was not freed.
-unsafe fn container<'a>(container: *const sampan_container) -> Result<&'a Container> {
+pub(super) unsafe fn container<'a>(container: *const sampan_container) -> Result<&'a Container> {
     // SAFETY: vouched for by the caller.
     unsafe { reference(container, "container") }?.container.get("container")
 }

@@ -1079,6 +1079,54 @@ impl Keep for Option<api::EventOptions> {
         self.as_ref().map_or(std::ptr::null(), |record| record.keep(arena))
     }
 }
+/// How to copy files into a container or out of it. Fields are named as the words of `docker cp`. Begin with `SAMPAN_COPY_OPTIONS_INIT`.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct sampan_copy_options {
+    /// `sizeof(sampan_copy_options)`.
+    pub size: usize,
+    /// Files keep their owners; else they are root's in the container, and this user's here.
+    pub archive: sampan_bool,
+    /// Copy what a link leads to when the source is a link.
+    pub follow_link: sampan_bool,
+}
+
+// SAFETY: a size, then numbers and pointers.
+unsafe impl Growable for sampan_copy_options {}
+
+impl Record for api::CopyOptions {
+    type C = sampan_copy_options;
+    fn to_struct(&self, arena: &mut Arena) -> sampan_copy_options {
+        Self::C {
+            size: size_of::<Self::C>(),
+            archive: self.archive.keep(arena),
+            follow_link: self.follow_link.keep(arena),
+        }
+    }
+}
+
+impl Given for api::CopyOptions {
+    unsafe fn from_struct(c: &sampan_copy_options) -> Result<Self> {
+        // SAFETY: the caller vouches for what the members point to.
+        Ok(unsafe {
+            Self { archive: Read::read(c.archive, "archive")?, follow_link: Read::read(c.follow_link, "follow_link")? }
+        })
+    }
+}
+
+impl Keep for api::CopyOptions {
+    type C = *const sampan_copy_options;
+    fn keep(&self, arena: &mut Arena) -> Self::C {
+        let kept = self.to_struct(arena);
+        arena.keep(kept)
+    }
+}
+impl Keep for Option<api::CopyOptions> {
+    type C = *const sampan_copy_options;
+    fn keep(&self, arena: &mut Arena) -> Self::C {
+        self.as_ref().map_or(std::ptr::null(), |record| record.keep(arena))
+    }
+}
 /// Descriptors that the container's standard streams are copied from and to while it runs.
 ///
 /// They are duplicated during the call and stay the caller's. Absent: standard input is empty, output goes to the log alone. Begin with `SAMPAN_STDIO_INIT`.
@@ -1189,6 +1237,54 @@ impl Keep for api::EngineInfo {
 }
 impl Keep for Option<api::EngineInfo> {
     type C = *const sampan_engine_info;
+    fn keep(&self, arena: &mut Arena) -> Self::C {
+        self.as_ref().map_or(std::ptr::null(), |record| record.keep(arena))
+    }
+}
+/// What is at a path of a container.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct sampan_path_stat {
+    /// `sizeof(sampan_path_stat)`.
+    pub struct_size: usize,
+    /// Its name: the last one of the path, `.` for what is in a directory.
+    pub name: *const c_char,
+    /// Bytes.
+    pub size: u64,
+    /// Kind and permissions, as of `stat(2)`.
+    pub mode: u32,
+    /// RFC 3339.
+    pub mtime: *const c_char,
+    /// Where it leads, when it is a symbolic link.
+    pub link_target: *const c_char,
+}
+
+// SAFETY: a size, then numbers and pointers.
+unsafe impl Growable for sampan_path_stat {}
+
+impl Record for api::PathStat {
+    type C = sampan_path_stat;
+    fn to_struct(&self, arena: &mut Arena) -> sampan_path_stat {
+        Self::C {
+            struct_size: size_of::<Self::C>(),
+            name: self.name.keep(arena),
+            size: self.size.keep(arena),
+            mode: self.mode.keep(arena),
+            mtime: self.mtime.keep(arena),
+            link_target: self.link_target.keep(arena),
+        }
+    }
+}
+
+impl Keep for api::PathStat {
+    type C = *const sampan_path_stat;
+    fn keep(&self, arena: &mut Arena) -> Self::C {
+        let kept = self.to_struct(arena);
+        arena.keep(kept)
+    }
+}
+impl Keep for Option<api::PathStat> {
+    type C = *const sampan_path_stat;
     fn keep(&self, arena: &mut Arena) -> Self::C {
         self.as_ref().map_or(std::ptr::null(), |record| record.keep(arena))
     }
@@ -2124,6 +2220,13 @@ pub unsafe extern "C" fn sampan_log_entry_free(log_entry: *mut sampan_log_entry)
 pub unsafe extern "C" fn sampan_output_free(output: *mut sampan_output) {
     // SAFETY: as the header says.
     quietly((), || unsafe { release(output) })
+}
+
+/// Frees an answer; NULL is allowed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sampan_path_stat_free(path_stat: *mut sampan_path_stat) {
+    // SAFETY: as the header says.
+    quietly((), || unsafe { release(path_stat) })
 }
 
 /// Frees an answer; NULL is allowed.

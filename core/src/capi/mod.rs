@@ -11,6 +11,7 @@ mod boundary;
 mod cancel;
 mod container;
 mod convert;
+mod copy;
 mod engine;
 mod error;
 mod events;

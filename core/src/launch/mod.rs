@@ -6,6 +6,7 @@
 pub mod bundle;
 mod control;
 mod encode;
+pub mod files;
 mod helper;
 mod modes;
 mod refusal;

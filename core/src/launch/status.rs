@@ -140,7 +140,7 @@ impl Shim {
     }
 
     /// Until something may have been said. The pidfd too: a forked child of the host may hold the socket open.
-    fn wait(&self, cancel: &Cancel, deadline: Option<Instant>) -> Result<()> {
+    pub fn wait(&self, cancel: &Cancel, deadline: Option<Instant>) -> Result<()> {
         cancel.check("wait for container", "")?;
         let mut fds = vec![
             PollFd::new(self.status.as_fd(), PollFlags::POLLIN),
@@ -196,6 +196,6 @@ fn timed_out() -> Error {
     Error::new(Kind::Timeout, "wait for container", "").because("the time ran out")
 }
 
-fn died() -> Error {
+pub(super) fn died() -> Error {
     Error::new(Kind::Launch, "run container", "").because("its shim was killed")
 }

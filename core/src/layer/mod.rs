@@ -32,16 +32,17 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::SigSet;
 use nix::sys::stat::{Mode, umask};
 
-use self::entry::Entry;
 use self::extract::{Extractor, Outcome};
 use self::inflate::Decoder;
 use self::pipe::TarStream;
-use self::reader::TarReader;
 use crate::cancel::Cancel;
 use crate::error::{Context, Error, Kind, Result};
 use crate::id::Digest;
 
+pub use self::entry::{Entry, EntryKind};
+pub use self::name::clean as clean_name;
 pub use self::owners::{Owed, owed};
+pub use self::reader::TarReader;
 pub use self::sidecar::SIDECAR;
 
 /// The directory of the layer's files, within the staging directory; overlayfs's `lowerdir`.
@@ -150,6 +151,26 @@ pub fn unpack(
             .context("start a thread to unpack a layer", "")?;
         feeder.pump(&mut decoder, options.max_bytes, cancel);
         writer.join().unwrap_or_else(|_| Err(Error::new(Kind::Panic, "unpack layer", "")))
+    })
+}
+
+/// Reads an archive, compressed or not, that is no layer: `take` gets its entries. What reads `from` has ended when this
+/// returns; it runs in a thread of its own, and an error of its is one of `take`'s reader.
+pub fn read_archive<T>(
+    from: impl Read + Send,
+    cancel: &Cancel,
+    take: impl FnOnce(&mut TarReader) -> Result<T>,
+) -> Result<T> {
+    let (feeder, stream) = pipe::pipe();
+    thread::scope(|scope| {
+        let feed = || {
+            let _ = SigSet::all().thread_block();
+            // Its first bytes tell how it is compressed.
+            feeder.feed(|| Decoder::new(from, Compression::None), cancel);
+        };
+        let feeding = thread::Builder::new().name("sampan-archive".into()).spawn_scoped(scope, feed);
+        drop(feeding.context("start a thread to read an archive", "")?);
+        take(&mut TarReader::new(stream))
     })
 }
 

@@ -57,6 +57,14 @@ impl Feeder {
         }
     }
 
+    /// As [`Feeder::pump`], without a bound, for one whose first bytes have not come yet.
+    pub fn feed<R: Read>(self, decoder: impl FnOnce() -> Result<Decoder<R>>, cancel: &Cancel) {
+        match decoder() {
+            Ok(mut decoder) => self.pump(&mut decoder, u64::MAX, cancel),
+            Err(e) => drop(self.full.send(Err(e))),
+        }
+    }
+
     fn buffer(&mut self) -> Option<Vec<u8>> {
         if self.made < CHUNKS {
             self.made += 1;

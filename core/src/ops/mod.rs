@@ -3,6 +3,7 @@
 pub mod attach;
 mod capture;
 mod context;
+pub mod copy;
 pub mod create;
 pub mod doctor;
 pub mod events;

@@ -87,6 +87,13 @@ pub(super) fn plan(context: &Context, record: &Record) -> Result<(CgroupPlan, La
     Ok((cgroup, plan))
 }
 
+/// What a start of this container makes of files; it may have been stopped with the containers whose namespaces it joins.
+pub(super) fn plan_files(context: &Context, record: &Record) -> Result<LaunchPlan> {
+    let mut alone = record.clone();
+    alone.spec.namespaces.joined.clear();
+    plan(context, &alone).map(|(_, plan)| plan)
+}
+
 fn places(context: &Context, record: &Record) -> Result<Places> {
     let paths = &context.paths;
     let text = |path: PathBuf| path.display().to_string();

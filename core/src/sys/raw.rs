@@ -59,6 +59,19 @@ pub fn fs_type(path: &Path) -> nix::Result<i64> {
     nix::sys::statfs::statfs(path).map(|s| s.filesystem_type().0 as i64)
 }
 
+/// Copies inside the kernel, from and to these offsets, which go along; 0 at the end.
+pub fn copy_range(
+    from: BorrowedFd<'_>,
+    read: &mut i64,
+    to: BorrowedFd<'_>,
+    written: &mut i64,
+    most: usize,
+) -> nix::Result<usize> {
+    // SAFETY: both offsets are valid for the call, and the kernel checks the rest.
+    let n = unsafe { libc::copy_file_range(from.as_raw_fd(), read, to.as_raw_fd(), written, most, 0) };
+    Errno::result(n).map(|n| n as usize)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,6 +10,7 @@
 
 mod control;
 mod field;
+mod files;
 mod life;
 mod request;
 mod status;
@@ -17,13 +18,14 @@ mod step;
 
 pub use control::{AttachHead, EXEC_ID, EXEC_MAX, ExecHead, SOCKET};
 pub use field::{Field, List, Malformed, Reader};
+pub use files::*;
 pub use life::{Restart, Restarts};
 pub use request::*;
 pub use status::{Oom, PACKET_MAX, Status};
 pub use step::Step;
 
 /// Changes whenever a record below changes: an installed helper of another version is refused.
-pub const ABI: u32 = 5;
+pub const ABI: u32 = 6;
 
 /// The descriptors that the shim finds in place.
 pub mod fd {
@@ -47,7 +49,7 @@ pub mod fd {
     pub const START: i32 = LOCK;
     /// OCI: the socket that the terminal's master is sent over.
     pub const CONSOLE: i32 = TIE;
-    /// OCI: a pidfd of the container's init.
+    /// OCI, and for a container's files: a pidfd of the container's init.
     pub const INSIDE: i32 = HOST;
     /// What the shim opens itself begins here.
     pub const FIRST_FREE: i32 = 8;
@@ -76,6 +78,8 @@ pub enum Kind {
     Resize = 6,
     /// On a container's socket: join its streams: [`AttachHead`].
     Attach = 7,
+    /// Enter a container's files and do what is asked there: [`Files`].
+    Files = 11,
     /// On a container's socket: what follows its end from now on: a [`Restart`].
     Restart = 10,
     /// Make a container that another call starts: [`Bundle`].
@@ -87,8 +91,8 @@ pub enum Kind {
 impl Kind {
     /// The kind with this number.
     pub fn from_number(n: u32) -> Option<Kind> {
-        use Kind::{ApplyOwners, Attach, Bundle, Enter, Exec, Launch, Program, RemoveTrees, Resize, Restart};
-        let all = [Launch, ApplyOwners, RemoveTrees, Program, Exec, Resize, Attach, Restart, Bundle, Enter];
+        use Kind::{ApplyOwners, Attach, Bundle, Enter, Exec, Files, Launch, Program, RemoveTrees, Resize, Restart};
+        let all = [Launch, ApplyOwners, RemoveTrees, Program, Exec, Resize, Attach, Restart, Files, Bundle, Enter];
         all.into_iter().find(|k| *k as u32 == n)
     }
 }

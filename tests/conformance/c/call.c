@@ -357,6 +357,47 @@ static int32_t do_attach(struct call *c, sampan_error **err) {
     return code;
 }
 
+static int32_t do_copy_from(struct call *c, sampan_error **err) {
+    return sampan_container_copy_from(c->container, c->plain[0], c->plain[1], c->options, c->cancel, err);
+}
+
+static int32_t do_copy_to(struct call *c, sampan_error **err) {
+    return sampan_container_copy_to(c->container, c->plain[0], c->plain[1], c->options, c->cancel, err);
+}
+
+static int32_t do_path_stat(struct call *c, sampan_error **err) {
+    TELL(c, sampan_path_stat, sampan_container_path_stat(c->container, c->plain[0], c->options, c->cancel, &out, err));
+}
+
+static int32_t do_get_archive(struct call *c, sampan_error **err) {
+    int file = open(c->plain[1], O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (file < 0) return -1;
+    int32_t code = sampan_container_get_archive(c->container, c->plain[0], file, c->options, c->cancel, err);
+    close(file);
+    return code;
+}
+
+static int32_t do_put_archive(struct call *c, sampan_error **err) {
+    int file = open(c->plain[1], O_RDONLY | O_CLOEXEC);
+    if (file < 0) return -1;
+    int32_t code = sampan_container_put_archive(c->container, c->plain[0], file, c->cancel, err);
+    close(file);
+    return code;
+}
+
+static int32_t do_read_in(struct call *c, sampan_error **err) {
+    int32_t file;
+    int32_t code = sampan_container_open(c->container, c->plain[0], c->plain[1], c->cancel, &file, err);
+    if (!code) read_stream(file, c->result);
+    return code;
+}
+
+static int32_t do_write_in(struct call *c, sampan_error **err) {
+    int32_t file;
+    int32_t code = sampan_container_open(c->container, c->plain[0], c->plain[1], c->cancel, &file, err);
+    return code || write_input(c, file) ? code : -1;
+}
+
 static int32_t do_pause(struct call *c, sampan_error **err) {
     return sampan_container_pause(c->container, c->cancel, err);
 }
@@ -435,6 +476,13 @@ static const struct signature {
     {"resize", 2, NULL, do_resize},
     {"exec", 0, "exec_options", do_exec},
     {"exec_start", 0, "exec_options", do_exec_start},
+    {"copy_from", 2, "copy_options", do_copy_from},
+    {"copy_to", 2, "copy_options", do_copy_to},
+    {"path_stat", 1, "copy_options", do_path_stat},
+    {"get_archive", 2, "copy_options", do_get_archive},
+    {"put_archive", 2, NULL, do_put_archive},
+    {"read_in", 2, NULL, do_read_in},
+    {"write_in", 2, NULL, do_write_in},
     {"attach", 1, NULL, do_attach},
     {"pause", 0, NULL, do_pause},
     {"unpause", 0, NULL, do_unpause},

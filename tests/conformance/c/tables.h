@@ -24,8 +24,10 @@ static const struct record remove_options_record;
 static const struct record remove_image_options_record;
 static const struct record log_options_record;
 static const struct record event_options_record;
+static const struct record copy_options_record;
 static const struct record stdio_record;
 static const struct record engine_info_record;
+static const struct record path_stat_record;
 static const struct record image_info_record;
 static const struct record removed_image_record;
 static const struct record exit_status_record;
@@ -209,6 +211,13 @@ static const struct field event_options_fields[] = {
 };
 static const struct record event_options_record = {"event_options", sizeof(sampan_event_options), event_options_fields};
 
+static const struct field copy_options_fields[] = {
+    {"archive", KIND_BOOL, false, offsetof(sampan_copy_options, archive), 0, NULL, NULL},
+    {"follow_link", KIND_BOOL, false, offsetof(sampan_copy_options, follow_link), 0, NULL, NULL},
+    {NULL, KIND_BOOL, false, 0, 0, NULL, NULL},
+};
+static const struct record copy_options_record = {"copy_options", sizeof(sampan_copy_options), copy_options_fields};
+
 static const struct field stdio_fields[] = {
     {"stdin", KIND_I32, true, offsetof(sampan_stdio, stdin_fd), 0, NULL, NULL},
     {"stdout", KIND_I32, true, offsetof(sampan_stdio, stdout_fd), 0, NULL, NULL},
@@ -229,6 +238,16 @@ static const struct field engine_info_fields[] = {
     {NULL, KIND_BOOL, false, 0, 0, NULL, NULL},
 };
 static const struct record engine_info_record = {"engine_info", sizeof(sampan_engine_info), engine_info_fields};
+
+static const struct field path_stat_fields[] = {
+    {"name", KIND_TEXT, false, offsetof(sampan_path_stat, name), 0, NULL, NULL},
+    {"size", KIND_U64, false, offsetof(sampan_path_stat, size), 0, NULL, NULL},
+    {"mode", KIND_U32, false, offsetof(sampan_path_stat, mode), 0, NULL, NULL},
+    {"mtime", KIND_TEXT, false, offsetof(sampan_path_stat, mtime), 0, NULL, NULL},
+    {"link_target", KIND_TEXT, true, offsetof(sampan_path_stat, link_target), 0, NULL, NULL},
+    {NULL, KIND_BOOL, false, 0, 0, NULL, NULL},
+};
+static const struct record path_stat_record = {"path_stat", sizeof(sampan_path_stat), path_stat_fields};
 
 static const struct field image_info_fields[] = {
     {"id", KIND_TEXT, false, offsetof(sampan_image_info, id), 0, NULL, NULL},
@@ -463,8 +482,10 @@ static const struct record *const all_records[] = {
     &remove_image_options_record,
     &log_options_record,
     &event_options_record,
+    &copy_options_record,
     &stdio_record,
     &engine_info_record,
+    &path_stat_record,
     &image_info_record,
     &removed_image_record,
     &exit_status_record,

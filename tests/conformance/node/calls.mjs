@@ -1,8 +1,9 @@
 // One call: its words taken apart, and the call made as a user would make it.
 import { execFileSync } from 'node:child_process'
-import { closeSync, constants, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs'
+import { closeSync, constants, createReadStream, createWriteStream, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { buffer } from 'node:stream/consumers'
+import { pipeline } from 'node:stream/promises'
 import { Engine } from 'sampan'
 import { escape, unescape } from './values.mjs'
 
@@ -10,7 +11,8 @@ import { escape, unescape } from './values.mjs'
 const SIGNATURES = {
   open: [0, 'EngineOptions'],
   mkdir: [1], fifo: [1], read: [1], inspect_image: [1], container: [1], kill: [1], rename: [1], stats_stream: [1],
-  attach: [1],
+  attach: [1], put_archive: [2], read_in: [2], write_in: [2],
+  path_stat: [1, 'CopyOptions'], copy_from: [2, 'CopyOptions'], copy_to: [2, 'CopyOptions'], get_archive: [2, 'CopyOptions'],
   write: [2], tag: [2], resize: [2],
   info: [0], doctor: [0], images: [0], gc: [0], start: [0], wait: [0], inspect: [0],
   pull: [1, 'PullOptions'],
@@ -64,6 +66,22 @@ const OPERATIONS = {
     return { ...exit, stdout, stderr }
   },
   exec_start: (call) => call.execStart(),
+  copy_from: ({ target, plain, options, signal }) => target.copyFrom(...plain, { ...options, signal }),
+  copy_to: ({ target, plain, options, signal }) => target.copyTo(...plain, { ...options, signal }),
+  path_stat: ({ target, plain, options, signal }) => target.pathStat(plain[0], { ...options, signal }),
+  get_archive: async ({ target, plain, options, signal }) => {
+    const { stream } = await target.getArchive(plain[0], { ...options, signal })
+    await pipeline(stream, createWriteStream(plain[1]))
+  },
+  put_archive: ({ target, plain, signal }) => target.putArchive(plain[0], createReadStream(plain[1]), { signal }),
+  read_in: async ({ target, plain, signal }) => {
+    const file = await target.open(...plain, { signal })
+    return file.read().finally(() => file.close())
+  },
+  write_in: async ({ target, plain, own, signal }) => {
+    const file = await target.open(...plain, { signal })
+    await file.write(unescape(own.input ?? '')).finally(() => file.close())
+  },
   attach: (call) => call.attach(),
   pause: ({ target, signal }) => target.pause({ signal }),
   unpause: ({ target }) => target.unpause(),

@@ -22,7 +22,9 @@ SIGNATURES = {
     "open": (0, "EngineOptions"),
     **dict.fromkeys(("mkdir", "fifo", "read", "inspect_image", "container", "kill"), (1, "")),
     **dict.fromkeys(("rename", "stats_stream", "attach"), (1, "")),
-    **dict.fromkeys(("write", "tag", "resize"), (2, "")),
+    **dict.fromkeys(("write", "tag", "resize", "put_archive", "read_in", "write_in"), (2, "")),
+    "path_stat": (1, "CopyOptions"),
+    **dict.fromkeys(("copy_from", "copy_to", "get_archive"), (2, "CopyOptions")),
     **dict.fromkeys(("info", "doctor", "images", "gc", "start", "wait", "inspect"), (0, "")),
     "pull": (1, "PullOptions"),
     "remove_image": (1, "RemoveImageOptions"),
@@ -216,6 +218,34 @@ class Call:
                 started.stdin.close()
             read = [None if stream is None else stream.read() for stream in (started.stdout, started.stderr)]
             return _ended(started.wait(cancel=self.cancel), *read)
+
+    def do_copy_from(self) -> None:
+        self.target.copy_from(*self.plain, cancel=self.cancel, **self.options)
+
+    def do_copy_to(self) -> None:
+        self.target.copy_to(*self.plain, cancel=self.cancel, **self.options)
+
+    def do_path_stat(self) -> Any:
+        return self.target.path_stat(*self.plain, cancel=self.cancel, **self.options)
+
+    def do_get_archive(self) -> None:
+        archive, _ = self.target.get_archive(self.plain[0], cancel=self.cancel, **self.options)
+        with archive, open(self.plain[1], "wb") as to:
+            to.writelines(archive)
+
+    def do_put_archive(self) -> None:
+        with open(self.plain[1], "rb") as archive:
+            assert self.target.put_archive(self.plain[0], archive, cancel=self.cancel)
+
+    def do_read_in(self) -> bytes:
+        path, mode = self.plain
+        with self.target.open(path, f"{mode}b", cancel=self.cancel) as file:
+            return file.read()
+
+    def do_write_in(self) -> None:
+        path, mode = self.plain
+        with self.target.open(path, f"{mode}b", cancel=self.cancel) as file:
+            file.write(unescape(self.own.get("input", "")))
 
     def do_attach(self) -> dict[str, Any]:
         joined = self.target.attach(interactive=self.plain[0] == "true", text=False, cancel=self.cancel)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::thread::JoinHandle;
 
 use anyhow::{Context, Result, bail};
@@ -28,7 +28,9 @@ fn signature(operation: &str) -> Result<(usize, &'static str)> {
         "mkdir" | "fifo" | "read" | "inspect_image" | "container" | "kill" | "rename" | "stats_stream" | "attach" => {
             (1, "")
         }
-        "write" | "tag" | "resize" => (2, ""),
+        "path_stat" => (1, "CopyOptions"),
+        "copy_from" | "copy_to" | "get_archive" => (2, "CopyOptions"),
+        "write" | "tag" | "resize" | "put_archive" | "read_in" | "write_in" => (2, ""),
         "info" | "doctor" | "images" | "gc" | "start" | "wait" | "inspect" => (0, ""),
         "pull" => (1, "PullOptions"),
         "remove_image" => (1, "RemoveImageOptions"),
@@ -185,6 +187,22 @@ impl<'w> Call<'w> {
             "remove" => nothing(container.remove(&self.options()?)),
             "exec" => self.value(container.exec(&self.options()?, cancel), "ExecOutput"),
             "exec_start" => answer(self.exec_start(container)?, Bound::Value),
+            "copy_from" => nothing(container.copy_from(plain(0), plain(1), &self.options()?, cancel)),
+            "copy_to" => nothing(container.copy_to(plain(0), plain(1), &self.options()?, cancel)),
+            "path_stat" => self.value(container.path_stat(plain(0), &self.options()?, cancel), "PathStat"),
+            "get_archive" => {
+                let file = File::create(plain(1))?;
+                nothing(container.get_archive(plain(0), file.as_fd(), &self.options()?, cancel))
+            }
+            "put_archive" => nothing(container.put_archive(plain(0), File::open(plain(1))?.as_fd(), cancel)),
+            "read_in" => answer(container.open(plain(0), plain(1), cancel), |file| Bound::Value(all_of(file))),
+            "write_in" => match container.open(plain(0), plain(1), cancel) {
+                Ok(mut file) => {
+                    file.write_all(&unescape(self.own.get("input").map_or("", String::as_str))?)?;
+                    nothing(Ok(()))
+                }
+                Err(error) => Ok(Answer::Error(error)),
+            },
             "attach" => answer(self.attach(container)?, Bound::Value),
             "pause" => nothing(container.pause(cancel)),
             "unpause" => nothing(container.unpause()),
@@ -305,6 +323,14 @@ fn read_all(stream: Option<OwnedFd>) -> Result<Value> {
     match File::from(stream).read_to_end(&mut bytes) {
         Err(e) if e.raw_os_error() != Some(nix::libc::EIO) => Err(e.into()),
         _ => Ok(Value::Text(escape(&bytes))),
+    }
+}
+
+fn all_of(mut file: File) -> Value {
+    let mut bytes = Vec::new();
+    match file.read_to_end(&mut bytes) {
+        Ok(_) => Value::Text(escape(&bytes)),
+        Err(error) => Value::Text(error.to_string()),
     }
 }
 

@@ -1,0 +1,129 @@
+/** Files into a container and out of it. */
+
+import { close, createReadStream, createWriteStream, fstat, readFile, writeFile, type ReadStream, type Stats, type WriteStream } from 'node:fs'
+import { Socket } from 'node:net'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { promisify } from 'node:util'
+import type * as native from '../native.cjs'
+import { long, type Abortable } from './call.js'
+import type { CopyOptions, PathStat } from './types.js'
+
+/** What `copyFrom` and `copyTo` take. */
+export interface CopyInput extends Abortable {
+  /** Files keep their owners; else they are root's in the container, and this user's here. */
+  archive?: CopyOptions['archive'] | undefined
+  /** Copy what a link leads to when the source is a link. */
+  followLink?: CopyOptions['followLink'] | undefined
+}
+
+/** A tar archive that comes from a container. */
+export interface ArchiveOutput {
+  /** The archive as it comes; destroying it ends the copy. */
+  stream: Readable
+  /** What it is of. */
+  stat: PathStat
+}
+
+/** A regular file in a container, opened by `Container.open`; it stays open whatever becomes of the container. */
+export class ContainerFile {
+  #closed = false
+
+  /** @internal */
+  constructor(
+    /** Its descriptor. */
+    readonly fd: number,
+  ) {}
+
+  /** All that follows from where it stands, as bytes. */
+  read(): Promise<Buffer> {
+    return promisify(readFile)(this.fd)
+  }
+
+  /** Writes text or bytes where it stands. */
+  async write(data: string | Uint8Array): Promise<void> {
+    await promisify(writeFile)(this.fd, data)
+  }
+
+  /** What it is. */
+  stat(): Promise<Stats> {
+    return promisify(fstat)(this.fd)
+  }
+
+  /** A stream of what is in it; the file stays open after its end. */
+  createReadStream(options: { start?: number; end?: number } = {}): ReadStream {
+    return createReadStream('', { ...options, fd: this.fd, autoClose: false })
+  }
+
+  /** A stream that is written to it; the file stays open after its end. */
+  createWriteStream(options: { start?: number } = {}): WriteStream {
+    return createWriteStream('', { ...options, fd: this.fd, autoClose: false })
+  }
+
+  /** Closes it. A second call does nothing. */
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    await promisify(close)(this.fd)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+}
+
+/** @internal The archive that a call writes, as a stream that fails as the call does. */
+export function archiveOf(
+  start: (cancel: native.Cancel, done: native.Callback) => number,
+  options: Abortable,
+): Readable {
+  const ended = new AbortController()
+  const signal = options.signal ? AbortSignal.any([options.signal, ended.signal]) : ended.signal
+  let fd = -1
+  const written = long((cancel, done) => void (fd = start(cancel, done)), { signal })
+  if (fd < 0) return Readable.from(failing(written))
+  const pipe = new Socket({ fd, readable: true, writable: false })
+  const stream = Readable.from(chunks(pipe, written), { objectMode: false })
+  stream.once('close', () => {
+    ended.abort()
+    pipe.destroy()
+  })
+  return stream
+}
+
+async function* failing(written: Promise<unknown>): AsyncGenerator<Buffer, void, void> {
+  await written
+}
+
+async function* chunks(pipe: Socket, written: Promise<unknown>): AsyncGenerator<Buffer, void, void> {
+  // It may fail before anybody waits for it.
+  written.catch(() => {})
+  for await (const chunk of pipe) yield chunk as Buffer
+  // The end of the pipe comes with a failure too.
+  await written
+}
+
+/** @internal Gives a call what it reads. */
+export async function feed(
+  start: (cancel: native.Cancel, done: native.Callback) => number,
+  data: Uint8Array | Readable | AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  options: Abortable,
+): Promise<void> {
+  let fd = -1
+  const taken = long((cancel, done) => void (fd = start(cancel, done)), options)
+  if (fd < 0) return void (await taken)
+  const source = data instanceof Uint8Array ? Readable.from([data]) : data
+  const fed = pipeline(source, new Socket({ fd, readable: false, writable: true }))
+  // Whoever takes it may stop early, at an error of its own or at the archive's end.
+  const failed = fed.then(
+    () => null,
+    (error: NodeJS.ErrnoException) => (error.code === 'EPIPE' || error.code === 'ERR_STREAM_PREMATURE_CLOSE' ? null : error),
+  )
+  try {
+    await taken
+  } catch (error) {
+    throw (await failed) ?? error
+  }
+  const error = await failed
+  if (error) throw error
+}

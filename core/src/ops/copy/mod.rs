@@ -1,0 +1,283 @@
+//! `cp`: files into a container and out of it, whether it runs or not, and single files opened.
+//!
+//! What is done inside is asked of a helper that has entered the container's files, name by name, and comes back as
+//! descriptors; nothing of the container's is resolved, executed or loaded out here.
+
+#![allow(clippy::disallowed_methods)]
+
+mod archive;
+mod inside;
+mod outside;
+mod rules;
+mod tree;
+mod unpack;
+
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::SigSet;
+
+use self::archive::TarSink;
+use self::inside::{Inside, InsideSink};
+use self::outside::{Outside, OutsideSink};
+use self::rules::{Name, Place};
+use self::tree::{Found, Sink, Tree};
+use super::{Context, list, start, wait};
+use crate::api::{CopyOptions, PathStat, Status};
+use crate::cancel::Cancel;
+use crate::error::{Context as _, Error, Kind, Result};
+use crate::id::ContainerId;
+use crate::launch::files::{self, Files};
+use crate::plan::launch::{LaunchPlan, MountSource};
+use crate::store::liveness;
+
+/// What an error says was done.
+const COPY: &str = "copy";
+
+/// Copies what is at `path` in the container to `dest` here, by the rules of `docker cp`.
+pub fn from(
+    context: &Context,
+    id: &ContainerId,
+    (path, dest): (&str, &str),
+    options: &CopyOptions,
+    cancel: &Cancel,
+) -> Result<()> {
+    apart(|| {
+        let mut inside = Inside::new(enter(context, id, cancel)?);
+        let source = source(&mut inside, path, options.follow_link)?;
+        let place = rules::place(&mut Outside, dest)?;
+        let sink = |dir| OutsideSink::new(dir, options.archive, cancel);
+        transfer(&mut inside, source, Name::of(path), place, dest, sink, cancel)
+    })
+    .map_err(sorted)
+}
+
+/// Copies what is at `src` here to `path` in the container, by the rules of `docker cp`.
+pub fn to(
+    context: &Context,
+    id: &ContainerId,
+    (src, path): (&str, &str),
+    options: &CopyOptions,
+    cancel: &Cancel,
+) -> Result<()> {
+    apart(|| {
+        let source = source(&mut Outside, src, options.follow_link)?;
+        let mut inside = Inside::new(enter(context, id, cancel)?);
+        let place = rules::place(&mut inside, path)?;
+        let sink = |dir| InsideSink::new(&inside, dir, options.archive, cancel);
+        transfer(&mut Outside, source, Name::of(src), place, path, sink, cancel)
+    })
+    .map_err(|e| explained(context, id, e))
+}
+
+/// Writes a tar archive of what is at `path` in the container.
+pub fn get_archive(
+    context: &Context,
+    id: &ContainerId,
+    path: &str,
+    to: BorrowedFd<'_>,
+    options: &CopyOptions,
+    cancel: &Cancel,
+) -> Result<()> {
+    apart(|| {
+        let mut inside = Inside::new(enter(context, id, cancel)?);
+        let source = source(&mut inside, path, options.follow_link)?;
+        let mut sink = TarSink::new(to, cancel);
+        match Name::of(path) {
+            Name::Whole(name) => tree::copy(&mut inside, source, &name, &mut sink, cancel)?,
+            Name::Contents => tree::copy(&mut inside, source, b".", &mut sink, cancel)?,
+        }
+        sink.finish()
+    })
+    .map_err(sorted)
+}
+
+/// Unpacks a tar archive, compressed or not, into the directory at `path` in the container.
+pub fn put_archive(
+    context: &Context,
+    id: &ContainerId,
+    path: &str,
+    from: BorrowedFd<'_>,
+    cancel: &Cancel,
+) -> Result<()> {
+    apart(|| {
+        let mut inside = Inside::new(enter(context, id, cancel)?);
+        match rules::place(&mut inside, path)? {
+            Place::Directory(dir) => unpack::unpack(&inside, dir, from, cancel),
+            Place::Named { existing: true, .. } => Err(not_a_directory(path)),
+            Place::Named { .. } => Err(Error::errno_in(libc::ENOENT, COPY, path)),
+        }
+    })
+    .map_err(|e| explained(context, id, e))
+}
+
+/// Opens a regular file in the container, in a mode as of `fopen(3)`.
+pub fn open(context: &Context, id: &ContainerId, path: &str, mode: &str, cancel: &Cancel) -> Result<File> {
+    let flags = rules::open_flags(mode)?;
+    let inside = Inside::new(enter(context, id, cancel)?);
+    inside.open(path, flags).map_err(|e| explained(context, id, e))
+}
+
+/// What is at a path in the container.
+pub fn path_stat(
+    context: &Context,
+    id: &ContainerId,
+    path: &str,
+    options: &CopyOptions,
+    cancel: &Cancel,
+) -> Result<PathStat> {
+    let mut inside = Inside::new(enter(context, id, cancel)?);
+    let item = source(&mut inside, path, options.follow_link).map_err(sorted)?.item;
+    let (seconds, nanoseconds) = item.mtime;
+    let time = jiff::Timestamp::new(seconds, nanoseconds as i32).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ok(PathStat {
+        name: match Name::of(path) {
+            Name::Whole(name) => text(&name),
+            Name::Contents => ".".to_owned(),
+        },
+        size: item.size,
+        mode: item.mode,
+        mtime: time.to_string(),
+        link_target: (!item.link.is_empty()).then(|| text(&item.link)),
+    })
+}
+
+/// On a thread of its own, which handles no signal of the host's: a pipe that nobody reads and a file beyond the limit are
+/// errors then.
+fn apart<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    thread::scope(|scope| {
+        let quiet = || {
+            let _ = SigSet::all().thread_block();
+            work()
+        };
+        let worker = thread::Builder::new().name("sampan-copy".into()).spawn_scoped(scope, quiet);
+        let worker = worker.context("start a thread to copy", "")?;
+        worker.join().unwrap_or_else(|_| Err(Error::new(Kind::Panic, COPY, "")))
+    })
+}
+
+// ── Entering ─────────────────────────────────────────────────────────────────────────────────────
+
+/// The container's files: by its first process when it runs, else as a start would make them.
+fn enter(context: &Context, id: &ContainerId, cancel: &Cancel) -> Result<Files> {
+    // Others copy too, and each holds one that doesn't run for as long.
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        cancel.check(COPY, id.short())?;
+        let container = list::load(context, id)?;
+        let name = container.record.name.as_str();
+        if container.status() == Status::Running {
+            let mapped = context.facts()?.id_map.is_some();
+            // It may end meanwhile.
+            if let Some(process) = wait::process(&container)? {
+                match files::enter(process.as_fd(), mapped, &context.helper(), cancel) {
+                    Err(_) if process.wait(Some(Duration::ZERO), cancel)? => {}
+                    entered => return entered.map_err(|e| e.within("enter container", name)),
+                }
+            }
+        }
+        match liveness::hold(&context.paths.container(id).lock(), name) {
+            Ok(lock) => return enter_stopped(context, id, lock.as_fd(), cancel),
+            Err(e) if e.kind() == Kind::Conflict && Instant::now() < deadline => pause(cancel)?,
+            Err(e) => return Err(e.within("enter container", name)),
+        }
+    }
+}
+
+fn enter_stopped(context: &Context, id: &ContainerId, lock: BorrowedFd<'_>, cancel: &Cancel) -> Result<Files> {
+    let record = list::load(context, id)?.record;
+    super::create::make_volumes(context, &record)?;
+    let mut plan = start::plan_files(context, &record)?;
+    keep_files(&mut plan);
+    files::enter_stopped(&plan, lock, &context.helper(), cancel)
+        .map_err(|e| e.within("enter container", record.name.as_str()))
+}
+
+/// Of a start, what is files of somebody's: the root, volumes and the host's paths, but not what is a device or the
+/// kernel's own.
+fn keep_files(plan: &mut LaunchPlan) {
+    let own = |path: &str| {
+        ["/dev", "/proc", "/sys"]
+            .iter()
+            .any(|dir| path.strip_prefix(dir).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+    };
+    plan.mounts.retain(|m| matches!(m.source, MountSource::Bind { .. }) && !own(&m.target));
+    plan.symlinks.clear();
+    plan.masked_paths.clear();
+    plan.readonly_paths.clear();
+}
+
+fn pause(cancel: &Cancel) -> Result<()> {
+    use nix::poll::{PollFd, PollFlags, poll};
+    let mut fds: Vec<PollFd> = cancel.fd().map(|c| PollFd::new(c, PollFlags::POLLIN)).into_iter().collect();
+    let _ = poll(&mut fds, 5u8);
+    cancel.check(COPY, "")
+}
+
+// ── Rules ────────────────────────────────────────────────────────────────────────────────────────
+
+fn source(tree: &mut dyn Tree, path: &str, follow: bool) -> Result<Found> {
+    if path.is_empty() {
+        return Err(Error::new(Kind::InvalidArgument, COPY, "").because("the source path is empty"));
+    }
+    // A path that must be a directory leads through a last link.
+    let follow = follow || rules::asserts_directory(path);
+    tree.find(path.as_bytes(), follow)?.ok_or_else(|| Error::errno_in(libc::ENOENT, COPY, path))
+}
+
+/// Puts a source where the rules say.
+fn transfer<S: Sink>(
+    tree: &mut dyn Tree,
+    source: Found,
+    name: Name,
+    place: Place,
+    dest: &str,
+    sink: impl FnOnce(std::os::fd::OwnedFd) -> S,
+    cancel: &Cancel,
+) -> Result<()> {
+    let is_dir = source.item.is_dir();
+    match (place, name) {
+        (Place::Directory(dir), Name::Contents) if is_dir => tree::copy_contents(tree, source, &mut sink(dir), cancel),
+        (Place::Directory(dir), Name::Whole(name)) => tree::copy(tree, source, &name, &mut sink(dir), cancel),
+        (Place::Named { existing: true, .. }, _) if is_dir => {
+            Err(Error::new(Kind::InvalidArgument, COPY, dest).because("a directory can't be copied onto a file"))
+        }
+        (Place::Named { existing: true, .. }, _) if rules::asserts_directory(dest) => Err(not_a_directory(dest)),
+        (Place::Named { existing: false, .. }, _) if !is_dir && rules::asserts_directory(dest) => {
+            Err(Error::errno_in(libc::ENOENT, COPY, dest).hint("make the directory first"))
+        }
+        (Place::Named { parent, name, .. }, _) => tree::copy(tree, source, &name, &mut sink(parent), cancel),
+        // Only a directory's path ends so.
+        (Place::Directory(_), Name::Contents) => Err(not_a_directory(dest)),
+    }
+}
+
+fn not_a_directory(path: &str) -> Error {
+    Error::errno_in(libc::ENOTDIR, COPY, path).with_kind(Kind::InvalidArgument)
+}
+
+/// A path that leads through a file, or round and round, is the caller's mistake.
+fn sorted(error: Error) -> Error {
+    match error.errno() {
+        Some(libc::ENOTDIR | libc::EISDIR | libc::ELOOP) => error.with_kind(Kind::InvalidArgument),
+        _ => error,
+    }
+}
+
+/// A refusal of a read-only file system in the words of who made it so.
+fn explained(context: &Context, id: &ContainerId, error: Error) -> Error {
+    let error = sorted(error);
+    if error.errno() != Some(libc::EROFS) {
+        return error;
+    }
+    let read_only = list::load(context, id).is_ok_and(|c| c.record.spec.read_only);
+    match read_only {
+        true => error
+            .because("the container's root file system is marked read-only")
+            .hint("copy to a volume or a tmpfs of it, or create it without `--read-only`"),
+        false => error.because("it is mounted read-only"),
+    }
+}
