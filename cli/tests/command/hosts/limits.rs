@@ -40,6 +40,31 @@ fn a_small_limit_of_file_sizes_is_an_error_and_no_signal() {
     refuses(&host, &ended, &["file too large", "ulimit -f"]);
 }
 
+fn become_real_time() -> std::io::Result<()> {
+    // SAFETY: zero is a value of every field, and the pointer is valid for the call.
+    unsafe {
+        let mut priority: libc::sched_param = std::mem::zeroed();
+        priority.sched_priority = 1;
+        check(libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const priority)).map(drop)
+    }
+}
+
+#[test]
+fn a_real_time_host_s_containers_are_not() {
+    // A plain user may not, nor root in a cgroup without a budget for it.
+    if prepared(std::process::Command::new("true"), become_real_time).status().is_err() {
+        return;
+    }
+    let host = Host::new();
+    // proc_pid_stat(5): the policy.
+    let policy = ["box", "cut", "-d", " ", "-f", "41", "/proc/self/stat"];
+    let ended = on(&host, &[&["run", "--rm"], &policy[..]].concat(), become_real_time);
+    assert!(ended.code == 0 && ended.stdout == "0\n", "{ended:?}");
+    host.ok(&["run", "-d", "--name", "box", "box", "sleep", "1000"]);
+    let ended = on(&host, &[&["exec"], &policy[..]].concat(), become_real_time);
+    assert!(ended.code == 0 && ended.stdout == "0\n", "{ended:?}");
+}
+
 #[test]
 fn few_processes_are_told_with_the_cure() {
     if !is_root() {
