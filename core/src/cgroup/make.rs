@@ -1,6 +1,6 @@
 //! Makes a container's cgroups with their limits; what was made is removed again unless it is kept.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -126,9 +126,18 @@ fn inherit_cpuset(dir: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Where a limit is written: weights of block I/O have one name or another, with the scheduler that keeps them.
+pub fn file_of(dir: &Path, file: &str) -> PathBuf {
+    let plain = dir.join(file);
+    match file.strip_prefix("blkio.weight") {
+        Some(rest) if !fs::exists(&plain).unwrap_or(true) => dir.join(format!("blkio.bfq.weight{rest}")),
+        _ => plain,
+    }
+}
+
 fn limit(directory: &Directory) -> Result<()> {
     for (file, value) in &directory.writes {
-        let path = Path::new(&directory.path).join(file);
+        let path = file_of(Path::new(&directory.path), file);
         fs::write_kernel(&path, value).map_err(|e| explain(e, file, value))?;
     }
     for (file, value) in &directory.if_possible {

@@ -13,6 +13,6 @@ pub use change::change;
 pub use detect::{Found, controllers, detect};
 pub use end::{end, end_paths};
 pub use freeze::Freezer;
-pub use make::{Directory, enable, make};
+pub use make::{Directory, enable, file_of, make};
 pub use members::{members, members_below, signal_below};
 pub use usage::{Counters, oom_kills, usage};

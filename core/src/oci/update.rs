@@ -10,8 +10,8 @@ use super::start::wrong_stage;
 use super::state::{self, Record, Status};
 use super::{Runtime, groups};
 use crate::error::{Error, Kind, Result};
-use crate::fs;
 use crate::plan::oci::{ResourceWrite, resource_writes};
+use crate::{cgroup, fs};
 
 /// A file of a cgroup, and what it held before.
 type Before = (std::path::PathBuf, String);
@@ -84,7 +84,7 @@ fn apply(writes: &[ResourceWrite], cgroups: &groups::Cgroups) -> Result<()> {
 fn file(write: &ResourceWrite, cgroups: &groups::Cgroups) -> Result<std::path::PathBuf> {
     let controller = if groups::is_v2(cgroups) { "" } else { write.controller };
     match cgroups.iter().find(|(name, _)| name == controller) {
-        Some((_, dir)) => Ok(Path::new(dir).join(&write.file)),
+        Some((_, dir)) => Ok(cgroup::file_of(Path::new(dir), &write.file)),
         None => Err(Error::new(Kind::Unsupported, "update container", write.file.clone())
             .because("this host gives it no such cgroup controller")),
     }

@@ -86,3 +86,24 @@ fn events_tell_of_a_process_killed_for_want_of_memory_and_end_with_the_container
     assert!(lines.map(kind).all(|kind| kind == "stats" || kind == "oom"));
     assert!(listening.wait().unwrap().success());
 }
+
+#[test]
+fn a_weight_is_written_where_the_kernel_has_it() {
+    let bundle = Bundle::new(&["sleep", "1000"], |_| {});
+    let dir = format!("/sys/fs/cgroup/blkio/sampan-test/{}", bundle.id());
+    if !is_root() || !std::path::Path::new("/sys/fs/cgroup/blkio").is_dir() {
+        return;
+    }
+    assert_eq!(bundle.create().code, 0, "{}", bundle.output());
+    let names = ["blkio.weight", "blkio.bfq.weight"].map(|name| format!("{dir}/{name}"));
+    let file = names.into_iter().find(|name| std::path::Path::new(name).exists());
+    let changed = bundle.oci(&["update", "--blkio-weight", "400", &bundle.id()]);
+    match &file {
+        Some(file) => assert_eq!(std::fs::read_to_string(file).unwrap(), "400\n", "{changed:?}"),
+        None => assert!(changed.code != 0 && changed.stderr.contains("does not have it"), "{changed:?}"),
+    }
+    bundle.ok(&["delete", "--force", &bundle.id()]);
+    bundle.change(|config| config["linux"]["resources"]["blockIO"] = json!({"weight": 500}));
+    assert_eq!(bundle.create().code, i32::from(file.is_none()), "{}", bundle.output());
+    assert!(file.is_none_or(|file| std::fs::read_to_string(file).unwrap() == "500\n"));
+}
