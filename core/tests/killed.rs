@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 use common::{Host, command};
 use listing::{Listing, remove_parent};
 use sampan::{
-    Cancel, Engine, EventOptions, ListOptions, Quiet, RemoveOptions, RunOptions, Status, Stdio, StopOptions, Tie,
+    Cancel, CopyOptions, Engine, EventOptions, ListOptions, Quiet, RemoveOptions, RunOptions, Status, Stdio,
+    StopOptions, Tie,
 };
 use trace::{Outcome, REFUSED, Role, begin, kill_at};
 
@@ -143,12 +144,22 @@ fn victim() {
         "start" => engine.container("victim").unwrap().start(&Stdio::default(), &cancel),
         "stop" => engine.container("victim").unwrap().stop(&StopOptions { timeout: Some(0.0), signal: None }, &cancel),
         "remove" => engine.container("victim").unwrap().remove(&RemoveOptions { force: true, volumes: true }),
+        "look" => looked_at(&engine, "/bin"),
+        "copy" => {
+            let container = engine.container("victim").unwrap();
+            container.copy_to(&format!("{dir}/root/oci-layout"), "/tmp/new", &CopyOptions::default(), &cancel)
+        }
         other => panic!("{other}"),
     };
     if let Err(error) = done {
         eprintln!("{operation}: {error}");
         std::process::exit(REFUSED);
     }
+}
+
+fn looked_at(engine: &Engine, path: &str) -> sampan::Result<()> {
+    let container = engine.container("victim").unwrap();
+    container.path_stat(path, &CopyOptions::default(), &Cancel::new()).map(drop)
 }
 
 fn created(scene: &Scene) {
@@ -192,6 +203,16 @@ fn the_host_is_killed_at_every_step_of_create_start_stop_and_remove() {
     at_every_step(&scene, "start", Role::Host, 20, created);
     at_every_step(&scene, "stop", Role::Host, 12, running);
     at_every_step(&scene, "remove", Role::Host, 30, running);
+}
+
+/// Of one that runs, and of one that does not, whose root file system the helper makes for itself.
+#[test]
+fn the_host_and_the_helper_are_killed_at_every_step_of_a_copy() {
+    let scene = Scene::new("copy");
+    for prepare in [created as fn(&Scene), running] {
+        at_every_step(&scene, "look", Role::Host, 12, prepare);
+        at_every_step(&scene, "copy", Role::Shim, 12, prepare);
+    }
 }
 
 /// What shares the host's process ids with the shim does not end with it: whoever comes by ends it. Root alone has a

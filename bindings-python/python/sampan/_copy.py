@@ -99,4 +99,5 @@ def _chunks(data: Any) -> Iterable[bytes]:
         return (bytes(data),)
     if hasattr(data, "read"):
         return iter(lambda: data.read(1 << 16), b"")
-    return data
+    chunks: Iterable[bytes] = data
+    return chunks

@@ -1,0 +1,58 @@
+// Files into containers and out of them, as Node has them.
+import assert from 'node:assert/strict'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { buffer, text } from 'node:stream/consumers'
+import { after, before, test } from 'node:test'
+import { setUp } from './fixtures.mjs'
+
+let at, container
+before(async () => {
+  at = await setUp()
+  await at.engine.pull(at.image)
+  container = await at.engine.container(at.image, ['sleep', '1000'])
+})
+after(() => at?.tearDown())
+
+test('files and directories', async () => {
+  const here = join(at.directory, 'd')
+  mkdirSync(here)
+  writeFileSync(join(here, 'f'), 'one')
+  await container.copyTo(here, '/tmp')
+  await container.copyFrom('/tmp/d/f', join(at.directory, 'back'))
+  assert.equal(readFileSync(join(at.directory, 'back'), 'utf8'), 'one')
+  assert.equal((await container.pathStat('/tmp/d/f')).size, 3)
+  await assert.rejects(container.copyFrom('/none', join(at.directory, 'x')), { code: 'not_found' })
+})
+
+test('a file that is opened', async () => {
+  const file = await container.open('/tmp/f', 'w+')
+  await file.write('one')
+  file.createWriteStream({ start: 3 }).end('two')
+  for (let size = 0; size !== 6; size = (await file.stat()).size);
+  assert.equal(await text(file.createReadStream({ start: 0 })), 'onetwo')
+  await file.close()
+  await file.close()
+  assert.equal((await container.exec(['cat', '/tmp/f'])).stdout, 'onetwo')
+  await assert.rejects(container.open('/tmp/f', 'wx'), { code: 'already_exists' })
+})
+
+test('archives are streams', async () => {
+  await (await container.open('/tmp/a', 'w')).write('content')
+  const { stream, stat } = await container.getArchive('/tmp/a')
+  assert.equal(stat.name, 'a')
+  const bytes = await buffer(stream)
+  await container.putArchive('/', bytes)
+  await container.putArchive('/', (await container.getArchive('/tmp/a')).stream)
+  assert.equal((await container.exec(['cat', '/a'])).stdout, 'content')
+  // One that is destroyed early ends the copy.
+  const early = (await container.getArchive('/bin')).stream
+  for await (const _ of early) break
+  await assert.rejects(container.getArchive('/none'), { code: 'not_found' })
+  await assert.rejects(container.putArchive('/', Buffer.alloc(1024, 7)), { code: 'invalid_argument' })
+  const broken = async function* () {
+    yield bytes.subarray(0, 512)
+    throw new Error('mine')
+  }
+  await assert.rejects(container.putArchive('/', broken()), /mine/)
+})

@@ -1,0 +1,88 @@
+"""Files into containers and out of them, as Python has them."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import pathlib
+import tarfile
+
+import pytest
+
+import sampan
+
+
+def test_files_and_directories(engine: sampan.Engine, image: str, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "f").write_text("one")
+    with engine.container(image, "sleep 1000") as container:
+        container.copy_to(tmp_path / "d", "/tmp")
+        container.copy_from("/tmp/d/f", tmp_path / "back")
+        assert (tmp_path / "back").read_text() == "one"
+        stat = container.path_stat("/tmp/d")
+        assert stat["name"] == "d" and stat["mode"] & 0o170000 == 0o040000
+        with pytest.raises(FileNotFoundError):
+            container.copy_from("/none", tmp_path / "x")
+
+
+def test_an_open_file_is_a_file(engine: sampan.Engine, image: str) -> None:
+    with engine.container(image, "sleep 1000") as container:
+        with container.open("/tmp/f", "w") as file:
+            file.write("ä\nb\n")
+        with container.open("/tmp/f") as file:
+            assert list(file) == ["ä\n", "b\n"]
+        with container.open("/tmp/f", "r+b") as file:
+            file.seek(3)
+            file.write(b"c")
+        assert container.exec("cat /tmp/f").stdout == "ä\nc\n"
+        with pytest.raises(FileExistsError):
+            container.open("/tmp/f", "x")
+        kept = container.open("/tmp/f", "rb")
+    assert kept.read() == "ä\nc\n".encode()
+    kept.close()
+
+
+def test_archives_are_streams(engine: sampan.Engine, image: str) -> None:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        info = tarfile.TarInfo("d/f")
+        info.size = 3
+        archive.addfile(info, io.BytesIO(b"one"))
+    with engine.container(image, "sleep 1000") as container:
+        assert container.put_archive("/tmp", packed.getvalue()) is True
+        packed.seek(0)
+        container.put_archive("/", packed)
+        container.put_archive("/tmp", iter([packed.getvalue()[:10], packed.getvalue()[10:]]))
+        chunks, stat = container.get_archive("/tmp/d")
+        assert stat["name"] == "d"
+        with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
+            member = archive.extractfile("d/f")
+            assert member and member.read() == b"one"
+        with container.get_archive("/tmp/d")[0] as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
+            assert [member.name for member in archive] == ["d", "d/f"]
+        # One that is closed early ends the copy.
+        stream, _ = container.get_archive("/bin")
+        stream.read(1)
+        stream.close()
+        with pytest.raises(sampan.NotFoundError):
+            container.get_archive("/none")
+        with pytest.raises(ZeroDivisionError):
+            container.put_archive("/tmp", (b"" if n else bytes(1 // n) for n in (1, 0)))
+        with pytest.raises(sampan.InvalidArgumentError, match="tar"):
+            container.put_archive("/tmp", bytes(range(256)) * 4)
+
+
+def test_the_same_for_asyncio(store: pathlib.Path, image: str, tmp_path: pathlib.Path) -> None:
+    async def main() -> None:
+        make = sampan.AsyncEngine(store / "root", run_dir=store / "run")
+        async with make.container(image, "sleep 1000") as c:
+            (tmp_path / "f").write_text("one")
+            await c.copy_to(tmp_path / "f", "/tmp")
+            chunks, stat = await c.get_archive("/tmp/f")
+            assert await c.put_archive("/", b"".join([chunk async for chunk in chunks])) and stat["size"] == 3
+            with await c.open("/f") as file:
+                assert file.read() == "one"
+            await c.copy_from("/f", tmp_path / "back")
+            assert (tmp_path / "back").read_text() == "one" and (await c.path_stat("/f"))["size"] == 3
+
+    asyncio.run(asyncio.wait_for(main(), 60))
