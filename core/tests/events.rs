@@ -203,7 +203,8 @@ fn file(host: &Host) -> std::path::PathBuf {
 #[test]
 fn a_shim_puts_a_full_file_aside_and_a_follower_goes_on() {
     let host = Host::new();
-    let (read, write) = nix::unistd::pipe().unwrap();
+    // Closed in what other tests start meanwhile, such as the registry, or the input would not end.
+    let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
     let stdio = Stdio { stdin: Some(std::os::fd::AsRawFd::as_raw_fd(&read)), ..Stdio::default() };
     let container = host.engine.spawn(&command(&["cat"]), &stdio, &mut sampan::Quiet, &Cancel::new()).unwrap();
     drop(read);
