@@ -34,25 +34,29 @@ fn node(root: Fd, device: &Device<'static>) -> sys::Result {
 }
 
 fn node_in(parent: Fd, name: &core::ffi::CStr, device: &Device<'static>) -> sys::Result {
-    let ((major, minor), (uid, gid)) = (device.number, device.owner);
+    let (major, minor) = device.number;
     match sys::mknodat(parent, name, device.mode, number(major, minor)) {
-        // The image's own may be anything: only the same one will do.
-        Err(Errno::EEXIST) => same(parent, name, device)?,
+        Err(Errno::EEXIST) => {}
         other => other?,
     }
-    sys::fchownat(parent, name, uid, gid, sys::AT_SYMLINK_NOFOLLOW)?;
-    // The mask of this process may have taken permissions away.
-    sys::fchmodat(parent, name, device.mode & 0o7777)
+    // What has the name by now may be anything, a link put there by who shares the directory too: it is opened once.
+    let there = sys::openat(parent, name, sys::O_PATH | sys::O_NOFOLLOW, 0)?;
+    let given = give(there, device);
+    let _ = sys::close(there);
+    given
 }
 
-fn same(parent: Fd, name: &core::ffi::CStr, device: &Device<'static>) -> sys::Result {
-    let there = sys::openat(parent, name, sys::O_PATH | sys::O_NOFOLLOW, 0)?;
-    let stat = sys::fstat(there);
-    let _ = sys::close(there);
-    let stat = stat?;
+/// Only the node that was wanted gets owner and permissions.
+fn give(node: Fd, device: &Device<'static>) -> sys::Result {
+    let stat = sys::fstat(node)?;
     let fifo = device.mode & sys::S_IFMT == sys::S_IFIFO;
-    let alike = stat.kind() == device.mode & sys::S_IFMT && (fifo || stat.rdev == device.number);
-    if alike { Ok(()) } else { Err(Errno::EEXIST) }
+    if stat.kind() != device.mode & sys::S_IFMT || !fifo && stat.rdev != device.number {
+        return Err(Errno::EEXIST);
+    }
+    let (uid, gid) = device.owner;
+    sys::fchownat(node, c"", uid, gid, sys::AT_EMPTY_PATH | sys::AT_SYMLINK_NOFOLLOW)?;
+    // The mask of this process may have taken permissions away.
+    sys::chmod_opened(node, device.mode & 0o7777)
 }
 
 /// As `makedev(3)` packs it.

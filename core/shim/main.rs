@@ -42,6 +42,7 @@ mod memory;
 mod mounts;
 mod near;
 mod oom;
+mod other;
 mod owners;
 mod passed;
 mod program;

@@ -5,6 +5,7 @@ use core::ffi::CStr;
 use crate::copy;
 use crate::fail::{At, Fail, Outcome};
 use crate::near::Near;
+use crate::other;
 use crate::scratch::Scratch;
 use crate::sys::{self, AT_EMPTY_PATH, AT_FDCWD, AT_RECURSIVE, Errno, Fd, MountAttr};
 use crate::target::{self, Missing};
@@ -58,6 +59,11 @@ fn source(mount: &Mount<'static>, scratch: &mut Scratch) -> Outcome<Fd> {
         MountSource::Bind(path, recursive) => bind(mount, path, recursive),
         MountSource::File(content, mode) => {
             let tree = scratch.file(content, mode).at(Step::Scratch, mount.target)?;
+            set_attributes(tree, mount, false)?;
+            Ok(tree)
+        }
+        MountSource::Memory(namespace, path) => {
+            let tree = other::memory(namespace, path).at(Step::MountSource, path)?;
             set_attributes(tree, mount, false)?;
             Ok(tree)
         }
@@ -133,7 +139,7 @@ fn attach(root: Fd, mount: &Mount<'static>, tree: Fd, near: &mut Near) -> Outcom
 
 fn is_directory(mount: &Mount<'static>, tree: Fd) -> Outcome<bool> {
     match mount.source {
-        MountSource::Fs(..) => Ok(true),
+        MountSource::Fs(..) | MountSource::Memory(..) => Ok(true),
         MountSource::File(..) => Ok(false),
         MountSource::Bind(path, _) => Ok(sys::fstat(tree).at(Step::MountSource, path)?.is_dir()),
     }

@@ -43,16 +43,9 @@ fn give(file: Fd, uid: u32, gid: u32) -> sys::Result {
     let before = sys::fstat(file)?;
     sys::fchownat(file, c"", uid, gid, sys::AT_EMPTY_PATH | sys::AT_SYMLINK_NOFOLLOW)?;
     if before.kind() == sys::S_IFREG && before.mode & SET_ID != 0 {
-        chmod_opened(file, before.mode & 0o7777)?;
+        sys::chmod_opened(file, before.mode & 0o7777)?;
     }
     Ok(())
-}
-
-/// `fchmod` refuses a descriptor that was opened only as a path.
-fn chmod_opened(file: Fd, mode: u32) -> sys::Result {
-    let mut path = crate::text::Text::<32>::new();
-    path.push(b"/proc/self/fd/").signed(file.into());
-    sys::fchmodat(AT_FDCWD, path.c(), mode)
 }
 
 /// Deletes each tree; goes on after a failure, and reports the first.

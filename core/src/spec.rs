@@ -36,6 +36,8 @@ pub struct Spec {
     pub capabilities: u64,
     /// Nothing masked, nothing read-only.
     pub privileged: bool,
+    /// The same, with all else as it is by default.
+    pub bare_system_paths: bool,
     /// Read-only root file system.
     pub read_only: bool,
     /// `PR_SET_NO_NEW_PRIVS`.
@@ -135,6 +137,10 @@ pub struct Sharing {
     pub host_uts: bool,
     /// The host's view of cgroups.
     pub host_cgroup: bool,
+    /// Nothing at `/dev/shm`.
+    pub no_shm: bool,
+    /// Nobody joins its System V IPC.
+    pub private_ipc: bool,
     /// Another container's: a kind (`net`, `pid`, `ipc`, `uts` or `cgroup`) to its id.
     pub joined: BTreeMap<String, String>,
 }

@@ -135,6 +135,13 @@ pub fn fs_magic(fd: Fd) -> Result<u64> {
     Ok(buf[0])
 }
 
+/// `fchmod` refuses a descriptor that was opened only as a path. By the host's /proc, so not inside.
+pub fn chmod_opened(file: Fd, mode: u32) -> Result {
+    let mut path = crate::text::Text::<32>::new();
+    path.push(b"/proc/self/fd/").signed(file.into());
+    fchmodat(super::AT_FDCWD, path.c(), mode)
+}
+
 pub fn openat(dir: Fd, path: &CStr, flags: i32, mode: u32) -> Result<Fd> {
     syscall!(OPENAT, dir, path.as_ptr(), flags | O_CLOEXEC, mode).map(|fd| fd as Fd)
 }

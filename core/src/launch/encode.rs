@@ -190,6 +190,11 @@ fn mount(w: &mut Writer, m: &MountStep) {
             w.raw(content.as_bytes());
             w.u32(*mode);
         }
+        MountSource::Memory { namespace, path } => {
+            w.u32(3);
+            w.text(namespace);
+            w.text(path);
+        }
     }
     w.text(&m.target);
     w.u64(m.attributes);

@@ -16,9 +16,14 @@ pub(super) fn name(context: &Context, spec: &mut Spec) -> Result<()> {
             .because("a plain user's container has its own user namespace, whose owner alone may join the others")
             .hint("run as root, or share the host's"));
     }
-    for container in spec.namespaces.joined.values_mut() {
-        *container =
-            list::find(context, container).map_err(|e| e.within("join namespace", container.as_str()))?.to_string();
+    for (kind, container) in &mut spec.namespaces.joined {
+        let id = list::find(context, container).map_err(|e| e.within("join namespace", container.as_str()))?;
+        if kind == "ipc" && list::load(context, &id)?.record.spec.namespaces.private_ipc {
+            return Err(Error::new(Kind::Conflict, "join namespace", container.as_str())
+                .because("its IPC namespace is its own")
+                .hint("create it with --ipc shareable"));
+        }
+        *container = id.to_string();
     }
     Ok(())
 }

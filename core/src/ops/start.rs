@@ -1,12 +1,13 @@
 //! `start`: plan the launch, make the cgroups, hand all to the shim.
 
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{Context, events, leftovers};
 use crate::api::*;
 use crate::cancel::Cancel;
 use crate::cgroup as groups;
+use crate::fs;
 use crate::error::{Error, Kind, Result};
 use crate::id::{ContainerId, Digest};
 use crate::launch::{self, LaunchFds, Launched};
@@ -83,7 +84,11 @@ pub(super) fn plan(context: &Context, record: &Record) -> Result<(CgroupPlan, La
             .hint("create it again here"));
     }
     let cgroup = cgroup::plan(&record.spec.limits, &record.id, &facts.cgroups)?;
-    let plan = start::plan(&record.spec, facts, &cgroup, &places(context, record)?)?;
+    let mut spec = record.spec.clone();
+    if spec.privileged {
+        spec.devices.extend(nodes_of_host(&spec.devices));
+    }
+    let plan = start::plan(&spec, facts, &cgroup, &places(context, record)?)?;
     Ok((cgroup, plan))
 }
 
@@ -92,6 +97,18 @@ pub(super) fn plan_files(context: &Context, record: &Record) -> Result<LaunchPla
     let mut alone = record.clone();
     alone.spec.namespaces.joined.clear();
     plan(context, &alone).map(|(_, plan)| plan)
+}
+
+/// All of the host's devices, as they are now, but for those that a container has of its own or that were given another
+/// place.
+fn nodes_of_host(given: &[(String, String)]) -> Vec<(String, String)> {
+    const OWN: [&str; 15] = [
+        "null", "zero", "full", "random", "urandom", "tty", "console", "ptmx", "pts", "shm", "mqueue", "fd", "core", "lxc", ".udev",
+    ];
+    let own = |path: &str| OWN.iter().any(|name| path.strip_prefix("/dev/") == Some(name));
+    let mut nodes = fs::device_nodes(Path::new("/dev"), &|path| own(path));
+    nodes.retain(|path| given.iter().all(|(_, inside)| inside != path));
+    nodes.into_iter().map(|path| (path.clone(), path)).collect()
 }
 
 fn places(context: &Context, record: &Record) -> Result<Places> {

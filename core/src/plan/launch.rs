@@ -142,6 +142,8 @@ pub enum MountSource {
     Bind { path: String, recursive: bool },
     /// A small file with this content, in a memory file system made for the purpose.
     File { content: String, mode: u32 },
+    /// The memory file system at this path in another container, whose mount namespace is at this host path.
+    Memory { namespace: String, path: String },
 }
 
 impl Default for MountSource {

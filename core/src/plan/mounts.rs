@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::facts::Facts;
 use super::launch::{MountSource, MountStep};
+use super::start::Places;
 use crate::api::{Mount, MountKind, Rung};
 use crate::error::{Error, Kind, Result};
 use crate::spec::{Spec, SpecMount};
@@ -81,15 +82,16 @@ pub fn plan(
     spec: &Spec,
     facts: &Facts,
     cgroup_dirs: &BTreeMap<String, String>,
-    volumes: &str,
+    places: &Places,
 ) -> Result<Vec<MountStep>> {
+    let (volumes, joined) = (places.volumes.as_str(), &places.joined);
     let mut steps =
-        vec![proc(spec, facts), fs("tmpfs", "/dev", NOSUID | NODEV | STRICTATIME, &[("mode", "755"), ("size", "64m")])];
+        vec![proc(spec, facts), fs("tmpfs", "/dev", NOSUID | dead(spec, facts) | STRICTATIME, &[("mode", "755"), ("size", "64m")])];
     steps.push(devpts(facts));
     // A device node is the host's own, bound: a `mknod` in the container gives nothing, see `Rootfs::nodev`.
     steps.extend(DEVICES.iter().map(|d| device(&format!("/dev/{d}"), &format!("/dev/{d}"))));
     steps.extend(spec.devices.iter().map(|(host, inside)| device(host, inside)));
-    steps.push(shm(spec));
+    steps.extend(shm(spec, joined));
     steps.push(MountStep { optional: true, ..fs("mqueue", "/dev/mqueue", QUIET, &[]) });
     steps.push(sys(spec, facts));
     steps.extend(cgroups(spec, facts, cgroup_dirs));
@@ -105,6 +107,20 @@ fn override_defaults(steps: Vec<MountStep>) -> Vec<MountStep> {
     let last = |target: &str| steps.iter().rposition(|s| s.target == target);
     let keep: Vec<bool> = steps.iter().enumerate().map(|(i, s)| last(&s.target) == Some(i)).collect();
     steps.into_iter().zip(keep).filter_map(|(s, keep)| keep.then_some(s)).collect()
+}
+
+/// Whether all that is the host's is there: for a privileged container of root's. A user namespace gives no more than it
+/// has.
+pub fn is_mighty(spec: &Spec, facts: &Facts) -> bool {
+    spec.privileged && facts.rung == Rung::Root
+}
+
+fn dead(spec: &Spec, facts: &Facts) -> u64 {
+    if is_mighty(spec, facts) { 0 } else { NODEV }
+}
+
+fn writable(spec: &Spec, facts: &Facts) -> u64 {
+    if is_mighty(spec, facts) { 0 } else { RDONLY }
 }
 
 fn proc(spec: &Spec, facts: &Facts) -> MountStep {
@@ -128,15 +144,23 @@ fn devpts(facts: &Facts) -> MountStep {
     fs("devpts", "/dev/pts", NOSUID | NOEXEC, &options)
 }
 
-fn shm(spec: &Spec) -> MountStep {
-    match spec.namespaces.host_ipc {
-        true => bind("/dev/shm", "/dev/shm", QUIET),
-        false => fs("tmpfs", "/dev/shm", QUIET, &[("mode", "1777"), ("size", &spec.shm_size.to_string())]),
+/// Who shares System V IPC shares this too. `joined` has the namespaces of other containers, by their paths.
+fn shm(spec: &Spec, joined: &BTreeMap<String, String>) -> Option<MountStep> {
+    let target = "/dev/shm";
+    if let Some(ipc) = joined.get("ipc") {
+        let namespace = format!("{}/mnt", ipc.trim_end_matches("/ipc"));
+        let source = MountSource::Memory { namespace, path: target.into() };
+        return Some(MountStep { attributes: QUIET, ..step(source, target) });
+    }
+    match (spec.namespaces.host_ipc, spec.namespaces.no_shm) {
+        (true, _) => Some(bind(target, target, QUIET)),
+        (false, true) => None,
+        (false, false) => Some(fs("tmpfs", target, QUIET, &[("mode", "1777"), ("size", &spec.shm_size.to_string())])),
     }
 }
 
 fn sys(spec: &Spec, facts: &Facts) -> MountStep {
-    let attributes = QUIET | if spec.privileged && facts.rung == Rung::Root { 0 } else { RDONLY };
+    let attributes = QUIET | writable(spec, facts);
     match spec.namespaces.host_net && facts.id_map.is_some() {
         // sysfs belongs to the network namespace's owner, which a user namespace of ours is not here.
         true => MountStep { attributes, recursive_attributes: true, ..step(host_tree("/sys"), "/sys") },
@@ -148,13 +172,13 @@ fn sys(spec: &Spec, facts: &Facts) -> MountStep {
 fn cgroups(spec: &Spec, facts: &Facts, dirs: &BTreeMap<String, String>) -> Vec<MountStep> {
     let target = "/sys/fs/cgroup";
     if facts.cgroups.mode == "v2" && !spec.namespaces.host_cgroup && facts.cgroups.v2.is_some() {
-        return vec![fs("cgroup2", target, QUIET | RDONLY, &[])];
+        return vec![fs("cgroup2", target, QUIET | writable(spec, facts), &[])];
     }
     if facts.cgroups.mode == "v2" || dirs.is_empty() {
         return Vec::new();
     }
     let root = fs("tmpfs", target, QUIET, &[("mode", "755")]);
-    let one = |(name, dir): (&String, &String)| bind(dir, &format!("{target}/{name}"), QUIET | RDONLY);
+    let one = |(name, dir): (&String, &String)| bind(dir, &format!("{target}/{name}"), QUIET | writable(spec, facts));
     std::iter::once(root).chain(dirs.iter().map(one)).collect()
 }
 

@@ -34,6 +34,7 @@ pub fn resolve(options: &RunOptions, image: &ImageInfo, id: &ContainerId) -> Res
         capabilities: names::capabilities(&options.cap_add, &options.cap_drop, options.privileged)?,
         privileged: options.privileged,
         read_only: options.read_only,
+        bare_system_paths: security.bare_system_paths,
         no_new_privs: security.no_new_privs,
         seccomp: security.seccomp,
         rlimits: options.ulimits.iter().map(rlimit).collect::<Result<_>>()?,

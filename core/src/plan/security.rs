@@ -14,6 +14,8 @@ use crate::spec::{Seccomp, Spec};
 pub struct Security {
     /// `PR_SET_NO_NEW_PRIVS`.
     pub no_new_privs: bool,
+    /// Nothing masked, nothing read-only.
+    pub bare_system_paths: bool,
     /// The filter of system calls.
     pub seccomp: Seccomp,
 }
@@ -26,13 +28,14 @@ pub fn read(options: &RunOptions) -> Result<Security> {
         match option.split_once(['=', ':']).unwrap_or((option, "true")) {
             ("no-new-privileges", "true") => Ok(Security { no_new_privs: true, ..security }),
             ("no-new-privileges", "false") => Ok(Security { no_new_privs: false, ..security }),
+            ("systempaths", "unconfined") => Ok(Security { bare_system_paths: true, ..security }),
             ("seccomp", "") => Err(invalid("security_opt", format!("{option:?} names no profile"))),
             ("seccomp", profile) => Ok(Security { seccomp: profile_of(profile), ..security }),
             // Neither is applied unless asked for, so there is nothing to leave out.
             ("apparmor", "unconfined") | ("label", "disable") => Ok(security),
             _ => Err(Error::new(Kind::Unsupported, "read option", "security_opt")
                 .because(format!("{option:?} can't be enforced by this version"))
-                .hint("use no-new-privileges, seccomp=PROFILE, seccomp=unconfined or apparmor=unconfined")),
+                .hint("use no-new-privileges, seccomp=PROFILE, seccomp=unconfined, systempaths=unconfined or apparmor=unconfined")),
         }
     })
 }

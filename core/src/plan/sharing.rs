@@ -27,6 +27,7 @@ pub fn namespaces(options: &RunOptions) -> Result<Sharing> {
             "host" => host.push(kind),
             "none" if kind == "net" => {}
             "private" if kind != "net" => {}
+            "shareable" | "none" if kind == "ipc" => {}
             other => match other.split_once(':') {
                 Some(("container", name)) if !name.is_empty() => drop(joined.insert(kind.to_owned(), name.to_owned())),
                 _ => return Err(unknown(option, other)),
@@ -35,7 +36,9 @@ pub fn namespaces(options: &RunOptions) -> Result<Sharing> {
     }
     let is_host = |kind| host.contains(&kind);
     let [host_net, host_pid, host_ipc, host_uts, host_cgroup] = ["net", "pid", "ipc", "uts", "cgroup"].map(is_host);
-    Ok(Sharing { host_net, host_pid, host_ipc, host_uts, host_cgroup, joined })
+    let ipc = |word| options.ipc.as_deref() == Some(word);
+    let (no_shm, private_ipc) = (ipc("none"), ipc("private") || ipc("none"));
+    Ok(Sharing { host_net, host_pid, host_ipc, host_uts, host_cgroup, no_shm, private_ipc, joined })
 }
 
 fn unknown(option: &str, value: &str) -> Error {

@@ -42,7 +42,7 @@ pub fn plan(spec: &Spec, facts: &Facts, cgroup: &CgroupPlan, places: &Places) ->
         id_map: facts.id_map.clone(),
         cgroup: cgroup.placement.clone(),
         rootfs: rootfs(spec, facts, places),
-        mounts: mounts::plan(spec, facts, &groups.v1, &places.volumes)?,
+        mounts: mounts::plan(spec, facts, &groups.v1, places)?,
         symlinks: mounts::symlinks(),
         masked_paths: list(spec, &mounts::MASKED),
         readonly_paths: list(spec, &mounts::READONLY),
@@ -54,7 +54,7 @@ pub fn plan(spec: &Spec, facts: &Facts, cgroup: &CgroupPlan, places: &Places) ->
 }
 
 fn list(spec: &Spec, paths: &[&str]) -> Vec<String> {
-    match spec.privileged {
+    match spec.privileged || spec.bare_system_paths {
         true => Vec::new(),
         false => paths.iter().map(|p| p.to_string()).collect(),
     }
@@ -85,7 +85,7 @@ fn rootfs(spec: &Spec, facts: &Facts, places: &Places) -> Rootfs {
         work: format!("{}/work", places.dir),
         userxattr: facts.id_map.is_some() || facts.in_user_namespace,
     };
-    Rootfs { kind, attach_at: places.attach_at.clone(), readonly: spec.read_only, nodev: true }
+    Rootfs { kind, attach_at: places.attach_at.clone(), readonly: spec.read_only, nodev: !mounts::is_mighty(spec, facts) }
 }
 
 /// The process of a container.

@@ -162,6 +162,8 @@ pub enum MountSource<'a> {
     Bind(&'a CStr, bool),
     /// A small file: content and mode.
     File(&'a [u8], u32),
+    /// The memory file system at this path of the mount namespace at that path.
+    Memory(&'a CStr, &'a CStr),
 }
 
 impl<'a> Field<'a> for MountSource<'a> {
@@ -170,6 +172,7 @@ impl<'a> Field<'a> for MountSource<'a> {
             0 => Ok(MountSource::Fs(r.get()?, r.get()?)),
             1 => Ok(MountSource::Bind(r.get()?, r.get()?)),
             2 => Ok(MountSource::File(r.get()?, r.get()?)),
+            3 => Ok(MountSource::Memory(r.get()?, r.get()?)),
             _ => Err(Malformed),
         }
     }

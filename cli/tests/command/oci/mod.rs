@@ -1,5 +1,6 @@
 //! The runtime's verbs on a bundle of its own, and under Podman.
 
+mod attacks;
 mod faults;
 mod limits;
 mod mounts;
