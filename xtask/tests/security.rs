@@ -23,7 +23,9 @@ fn every_rule_has_the_attacks_that_are_promised() {
             if word.contains('/') {
                 source = std::fs::read_to_string(top.join(word)).unwrap_or_default();
                 tests += source.contains("#[test]") as usize;
-            } else if !source.contains(&format!("#[test]\nfn {word}()")) && !source.contains(&format!("#[test]\n    fn {word}()")) {
+            } else if !source.contains(&format!("#[test]\nfn {word}()"))
+                && !source.contains(&format!("#[test]\n    fn {word}()"))
+            {
                 missing.push(word);
             }
         }
