@@ -268,6 +268,24 @@ pub fn list(dir: &Path) -> Result<Vec<OsString>> {
     Ok(names)
 }
 
+/// The character and block devices below a directory but for what `skip` says, by path: no symlink is followed, and what
+/// can't be read has none.
+pub fn device_nodes(dir: &Path, skip: &dyn Fn(&str) -> bool) -> Vec<String> {
+    use std::os::unix::fs::FileTypeExt;
+    let mut nodes = Vec::new();
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        let (path, kind) = (entry.path(), entry.file_type());
+        let Some(text) = path.to_str().filter(|text| !skip(text)) else { continue };
+        match kind {
+            Ok(kind) if kind.is_dir() => nodes.extend(device_nodes(&path, skip)),
+            Ok(kind) if kind.is_char_device() || kind.is_block_device() => nodes.push(text.to_owned()),
+            _ => {}
+        }
+    }
+    nodes.sort_unstable();
+    nodes
+}
+
 /// All directories below one, deepest first; none when it is missing. For trees of the kernel's: no symlink is in them.
 pub fn directories_below(dir: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };

@@ -67,6 +67,98 @@ fn namespaces_of_another_container_are_joined() {
 }
 
 #[test]
+fn who_shares_ipc_shares_its_memory() {
+    let host = Host::new();
+    let write = "echo theirs >/dev/shm/there; ipcmk -Q >/dev/null 2>&1; echo up; exec sleep 1000";
+    let base = base(&host, RunOptions { shm_size: Some(3 << 20), ..command(&["sh", "-c", write]) });
+    let script =
+        "cat /dev/shm/there; echo ours >/dev/shm/back; stat -f -c '%T %b' /dev/shm; ls -ld /dev/shm | cut -c 1-10";
+    let joining = RunOptions { ipc: Some("container:base".into()), ..command(&["sh", "-c", script]) };
+    match host.run(joining.clone()) {
+        Ok(out) => {
+            assert_eq!(text(&out.stdout), "theirs\ntmpfs 768\ndrwxrwxrwt\n", "{}", text(&out.stderr));
+            let pid = base.inspect().unwrap().pid.unwrap();
+            assert_eq!(std::fs::read(format!("/proc/{pid}/root/dev/shm/back")).unwrap(), b"ours\n");
+        }
+        Err(e) => assert!(!is_root() && e.kind() == Kind::Unsupported, "{e}"),
+    }
+    gone(&base);
+    assert_eq!(host.left(), Vec::<String>::new());
+}
+
+#[test]
+fn ipc_in_dockers_words() {
+    let host = Host::new();
+    let shm = "stat -f -c %T /dev/shm 2>/dev/null; ls -d /dev/shm 2>/dev/null; readlink /proc/self/ns/ipc";
+    let said = |ipc: &str| {
+        text(&host.run(RunOptions { ipc: Some(ipc.into()), ..command(&["sh", "-c", shm]) }).unwrap().stdout)
+    };
+    let own = std::fs::read_link("/proc/self/ns/ipc").unwrap().display().to_string();
+    for ipc in ["private", "shareable"] {
+        assert!(said(ipc).starts_with("tmpfs\n/dev/shm\n") && !said(ipc).contains(&own), "{ipc}");
+    }
+    assert!(said("none").starts_with("ipc:") && !said("none").contains(&own), "{}", said("none"));
+    assert!(said("host").contains(&own));
+    if !is_root() {
+        return;
+    }
+    for (ipc, joined) in [("private", false), ("none", false), ("shareable", true)] {
+        let base = base(&host, RunOptions { ipc: Some(ipc.into()), ..waits() });
+        let joining = RunOptions { ipc: Some("container:base".into()), ..command(&["true"]) };
+        match host.run(joining) {
+            Ok(out) => assert!(joined && out.exit.code == 0, "{ipc}"),
+            Err(e) => assert!(!joined && e.kind() == Kind::Conflict && e.to_string().contains("its own"), "{ipc}: {e}"),
+        }
+        gone(&base);
+    }
+}
+
+/// As in Docker: the host's devices, and nothing hidden or read-only; what a user namespace does not give is not there.
+#[test]
+fn a_privileged_container_has_what_the_host_has() {
+    let host = Host::new();
+    let script = "grep -c ' ro[, ]' /proc/mounts; cat /proc/self/status | grep -E '^(CapEff|Seccomp:)' | tr -d '\\t'; \
+                  find /dev -type c -o -type b | grep -v pts/ | sort | tr '\\n' ' '; head -c 1 /dev/zero | wc -c; \
+                  mknod /tmp/null c 1 3 2>/dev/null && echo x >/tmp/null && echo made";
+    let out = host.run(RunOptions { privileged: true, ..command(&["sh", "-c", script]) }).unwrap();
+    let said = text(&out.stdout);
+    let lines: Vec<&str> = said.lines().collect();
+    assert!(lines.contains(&"Seccomp:0"), "{said}");
+    let devices = std::process::Command::new("find").args(["/dev", "-type", "c", "-o", "-type", "b"]).output().unwrap();
+    let devices = text(&devices.stdout);
+    let on_host = devices.lines().filter(|d| !d.starts_with("/dev/pts/") && !d.starts_with("/dev/shm/"));
+    for device in on_host.filter(|d| !matches!(*d, "/dev/console" | "/dev/ptmx")) {
+        assert!(said.contains(&format!("{device} ")), "{device} is missing: {said}");
+    }
+    assert_eq!(lines.last() == Some(&"made"), is_root(), "{said}");
+    if is_root() {
+        let bounding = "cat /proc/self/status | grep CapBnd | cut -f 2";
+        let ours = std::process::Command::new("sh").args(["-c", bounding]).output().unwrap();
+        assert!(said.contains(&format!("CapEff:{}", text(&ours.stdout).trim())), "{said}");
+        let writes = "for f in /sys/fs/cgroup/*/cgroup.procs /sys/fs/cgroup/cgroup.procs; do [ -e $f ] && [ -w $f ] && echo writable; done; \
+                      [ -w /proc/sys/kernel/domainname ] && echo sysctl";
+        let out = host.run(RunOptions { privileged: true, ..command(&["sh", "-c", writes]) }).unwrap();
+        assert!(
+            text(&out.stdout).starts_with("writable\n") && text(&out.stdout).ends_with("sysctl\n"),
+            "{}",
+            text(&out.stdout)
+        );
+    }
+    assert_eq!(host.left(), Vec::<String>::new());
+}
+
+#[test]
+fn system_paths_can_be_left_bare() {
+    let host = Host::new();
+    let script =
+        "stat -c %t /proc/keys; grep -c ' /proc/sys ' /proc/mounts; grep Seccomp: /proc/self/status | tr -d '\\t'";
+    let security_opt = vec!["systempaths=unconfined".to_owned()];
+    let out = host.run(RunOptions { security_opt, ..command(&["sh", "-c", script]) }).unwrap();
+    assert_eq!(text(&out.stdout), "0\n0\nSeccomp:2\n");
+    assert_eq!(text(&host.sh(script).stdout), "1\n1\nSeccomp:2\n");
+}
+
+#[test]
 fn commands_where_process_ids_are_shared_are_told_by_the_hosts_numbers() {
     let host = Host::new();
     let base = base(&host, waits());

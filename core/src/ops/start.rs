@@ -7,8 +7,8 @@ use super::{Context, events, leftovers};
 use crate::api::*;
 use crate::cancel::Cancel;
 use crate::cgroup as groups;
-use crate::fs;
 use crate::error::{Error, Kind, Result};
+use crate::fs;
 use crate::id::{ContainerId, Digest};
 use crate::launch::{self, LaunchFds, Launched};
 use crate::plan::cgroup::{self, CgroupPlan};
@@ -103,7 +103,8 @@ pub(super) fn plan_files(context: &Context, record: &Record) -> Result<LaunchPla
 /// place.
 fn nodes_of_host(given: &[(String, String)]) -> Vec<(String, String)> {
     const OWN: [&str; 15] = [
-        "null", "zero", "full", "random", "urandom", "tty", "console", "ptmx", "pts", "shm", "mqueue", "fd", "core", "lxc", ".udev",
+        "null", "zero", "full", "random", "urandom", "tty", "console", "ptmx", "pts", "shm", "mqueue", "fd", "core",
+        "lxc", ".udev",
     ];
     let own = |path: &str| OWN.iter().any(|name| path.strip_prefix("/dev/") == Some(name));
     let mut nodes = fs::device_nodes(Path::new("/dev"), &|path| own(path));

@@ -85,8 +85,10 @@ pub fn plan(
     places: &Places,
 ) -> Result<Vec<MountStep>> {
     let (volumes, joined) = (places.volumes.as_str(), &places.joined);
-    let mut steps =
-        vec![proc(spec, facts), fs("tmpfs", "/dev", NOSUID | dead(spec, facts) | STRICTATIME, &[("mode", "755"), ("size", "64m")])];
+    let mut steps = vec![
+        proc(spec, facts),
+        fs("tmpfs", "/dev", NOSUID | dead(spec, facts) | STRICTATIME, &[("mode", "755"), ("size", "64m")]),
+    ];
     steps.push(devpts(facts));
     // A device node is the host's own, bound: a `mknod` in the container gives nothing, see `Rootfs::nodev`.
     steps.extend(DEVICES.iter().map(|d| device(&format!("/dev/{d}"), &format!("/dev/{d}"))));

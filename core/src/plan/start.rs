@@ -85,7 +85,12 @@ fn rootfs(spec: &Spec, facts: &Facts, places: &Places) -> Rootfs {
         work: format!("{}/work", places.dir),
         userxattr: facts.id_map.is_some() || facts.in_user_namespace,
     };
-    Rootfs { kind, attach_at: places.attach_at.clone(), readonly: spec.read_only, nodev: !mounts::is_mighty(spec, facts) }
+    Rootfs {
+        kind,
+        attach_at: places.attach_at.clone(),
+        readonly: spec.read_only,
+        nodev: !mounts::is_mighty(spec, facts),
+    }
 }
 
 /// The process of a container.
