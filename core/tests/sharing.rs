@@ -15,7 +15,7 @@ fn is_root() -> bool {
 
 /// Runs until it is killed, and runs already.
 fn base(host: &Host, options: RunOptions) -> Container {
-    let container = host.spawn(RunOptions { name: Some("base".into()), ..options }).unwrap();
+    let container = host.spawn(RunOptions { name: Some("base".into()), tie: sampan::Tie::Host, ..options }).unwrap();
     let mut log = container.logs(&LogOptions { follow: true, ..LogOptions::default() }).unwrap();
     assert_eq!(log.next(&Cancel::new()).unwrap().unwrap().data, b"up\n");
     container

@@ -13,7 +13,9 @@ fn no_capability_is_inheritable_whoever_gives_it() {
     for (privileged, cap_add) in [(false, vec![]), (true, vec![]), (false, vec!["ALL".to_owned()])] {
         let options = RunOptions { privileged, cap_add, ..command(&["sh", "-c", SETS]) };
         assert_eq!(text(&host.run(options.clone()).unwrap().stdout), NONE);
-        let container = host.spawn(RunOptions { command: vec!["sleep".into(), "1000".into()], ..options }).unwrap();
+        let container = host
+            .spawn(RunOptions { tie: sampan::Tie::Host, command: vec!["sleep".into(), "1000".into()], ..options })
+            .unwrap();
         for privileged in [false, true] {
             let command = ["sh", "-c", SETS].map(str::to_owned).to_vec();
             let exec = ExecOptions { command, privileged, ..ExecOptions::default() };

@@ -1,7 +1,7 @@
 //! Control groups from inside (CVE-2022-0492, CVE-2023-25809).
 
 use super::common::{Host, command, text};
-use super::gone;
+use super::{gone, sleeper};
 use sampan::{Cancel, ExecOptions, RunOptions};
 
 /// Everything in the mounted trees that can be written, and what could be made there. What is no cgroup is a tmpfs that
@@ -28,7 +28,7 @@ fn no_cgroup_is_written_to_from_inside() {
             "{cgroupns:?}: {}",
             text(&output.stderr)
         );
-        let sleeper = host.spawn(RunOptions { cgroupns: cgroupns.clone(), ..command(&["sleep", "1000"]) }).unwrap();
+        let sleeper = host.spawn(RunOptions { cgroupns: cgroupns.clone(), ..sleeper() }).unwrap();
         let command = ["sh", "-c", ATTACK].map(str::to_owned).to_vec();
         let output = sleeper.exec(&ExecOptions { command, ..ExecOptions::default() }, &Cancel::new()).unwrap();
         assert_eq!((text(&output.stdout).as_str(), output.code), ("", 0), "{cgroupns:?}: {}", text(&output.stderr));

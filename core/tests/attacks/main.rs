@@ -14,11 +14,16 @@ mod races;
 mod users;
 mod workdir;
 
-use common::Host;
-use sampan::{Container, RemoveOptions, Rung};
+use common::{Host, command};
+use sampan::{Container, RemoveOptions, RunOptions, Rung, Tie};
 
 fn rung(host: &Host) -> Rung {
     host.engine.info().unwrap().rung
+}
+
+/// Stays in the background, and not longer than its test, however that ends.
+fn sleeper() -> RunOptions {
+    RunOptions { tie: Tie::Host, ..command(&["sleep", "1000"]) }
 }
 
 #[track_caller]

@@ -3,8 +3,8 @@
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 
 use super::common::{Host, command, text, until};
-use super::{gone, rung};
-use sampan::{Cancel, Container, ExecOptions, LogOptions, RunOptions, Rung};
+use super::{gone, rung, sleeper};
+use sampan::{Cancel, Container, ExecOptions, LogOptions, RunOptions, Rung, Tie};
 
 /// Stops the process with one of the next numbers as soon as it can be seen, and goes along with it from there step by step until
 /// it is the container's: all the descriptors that it has beyond the standard streams are told, of which that has none.
@@ -12,7 +12,10 @@ const FOLLOW: &str = r#"
     while :; do
         read -r a b c d last </proc/loadavg
         next=$last; echo ready
-        until kill -STOP $next 2>/dev/null; do next=$((next == last + 4 ? last + 1 : next + 1)); done
+        tries=0
+        until kill -STOP $next 2>/dev/null; do
+            next=$((next == last + 4 ? last + 1 : next + 1)); tries=$((tries + 1)); [ $tries -lt 20000000 ] || exit 1
+        done
         met=early
         while :; do
             n=3; while [ $n -lt 24 ]; do [ -e /proc/$next/fd/$n ] && echo descriptor $n; n=$((n + 1)); done
@@ -25,7 +28,8 @@ const FOLLOW: &str = r#"
 
 fn attacker(host: &Host, options: RunOptions) -> Container {
     let RunOptions { image, command, .. } = command(&["sh", "-c", FOLLOW]);
-    host.spawn(RunOptions { name: Some("attacker".into()), image, command, ..options }).unwrap()
+    // It works as hard as it can, and must not outlive its test.
+    host.spawn(RunOptions { name: Some("attacker".into()), image, command, tie: Tie::Host, ..options }).unwrap()
 }
 
 fn said(container: &Container) -> String {
@@ -87,7 +91,7 @@ fn a_container_that_joins_can_t_be_looked_into() {
 fn the_program_that_starts_containers_can_be_had_and_not_be_changed() {
     let host = Host::new();
     let script = "exec 9</proc/1/exe; echo had; exec sleep 1000";
-    let container = host.spawn(RunOptions { init: true, ..command(&["sh", "-c", script]) }).unwrap();
+    let container = host.spawn(RunOptions { init: true, tie: Tie::Host, ..command(&["sh", "-c", script]) }).unwrap();
     until("the program", || said(&container).contains("had"));
     let attempt = "for file in /proc/1/exe /proc/[0-9]*/fd/9; do (: >>$file) && echo opened; (: >$file) && echo cut; done 2>/dev/null";
     assert_eq!(text(&container.exec(&exec(&["sh", "-c", attempt]), &Cancel::new()).unwrap().stdout), "");
@@ -106,7 +110,7 @@ fn the_program_that_starts_containers_can_be_had_and_not_be_changed() {
 fn the_program_does_nothing_for_who_executes_it_again() {
     let host = Host::new();
     let script = "printf '#!/proc/self/exe\\n' >/evil; chmod 755 /evil; exec sleep 1000";
-    let container = host.spawn(command(&["sh", "-c", script])).unwrap();
+    let container = host.spawn(RunOptions { tie: Tie::Host, ..command(&["sh", "-c", script]) }).unwrap();
     until("the script", || container.exec(&exec(&["test", "-x", "/evil"]), &Cancel::new()).unwrap().code == 0);
     for args in [&["/evil"][..], &["/proc/self/exe"], &["/proc/self/exe", "/evil"], &["/proc/self/fd/8"]] {
         let done = container.exec(&exec(args), &Cancel::new());
@@ -131,7 +135,7 @@ fn nothing_that_the_host_has_open_gets_in() {
     fcntl(&open, FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty())).unwrap();
     let high = fcntl(&open, FcntlArg::F_DUPFD(200)).unwrap();
     let list = ["sh", "-c", "for n in /proc/self/fd/*; do readlink $n; done"];
-    let container = host.spawn(command(&["sleep", "1000"])).unwrap();
+    let container = host.spawn(sleeper()).unwrap();
     let pid = container.inspect().unwrap().pid.unwrap();
     let of_first = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
     assert_eq!(of_first, 3);
@@ -149,7 +153,7 @@ fn nothing_that_the_host_has_open_gets_in() {
 #[test]
 fn no_socket_of_ours_is_abstract() {
     let host = Host::new();
-    let options = RunOptions { network: Some("host".into()), tty: true, ..command(&["sleep", "1000"]) };
+    let options = RunOptions { network: Some("host".into()), tty: true, ..sleeper() };
     let container = host.spawn(options).unwrap();
     let info = container.inspect().unwrap();
     let held: Vec<String> = [info.shim_pid, info.pid].into_iter().flatten().flat_map(sockets).collect();
@@ -182,7 +186,7 @@ fn nothing_of_the_image_is_loaded_by_the_shim() {
         // The shim does not let a plain user look into it.
         return;
     }
-    let container = host.spawn(RunOptions { user: Some("app".into()), ..command(&["sleep", "1000"]) }).unwrap();
+    let container = host.spawn(RunOptions { user: Some("app".into()), ..sleeper() }).unwrap();
     container.exec(&ExecOptions { user: Some("app:extra".into()), ..exec(&["id"]) }, &Cancel::new()).unwrap();
     let shim = container.inspect().unwrap().shim_pid.unwrap();
     let maps = std::fs::read_to_string(format!("/proc/{shim}/maps")).unwrap();

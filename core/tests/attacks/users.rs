@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use super::common::{Host, command, text};
-use super::{gone, rung};
+use super::{gone, rung, sleeper};
 use sampan::{Cancel, Container, ExecOptions, Kind, Mount, RunOptions, Rung};
 
 /// What may look like a number, and is none or too large.
@@ -52,7 +52,7 @@ fn id(user: &str) -> ExecOptions {
 #[test]
 fn what_is_no_user_is_nobody() {
     let host = Host::new();
-    let container = host.spawn(command(&["sleep", "1000"])).unwrap();
+    let container = host.spawn(sleeper()).unwrap();
     for user in NO_USERS {
         match container.exec(&id(user), &Cancel::new()) {
             Ok(output) => panic!("exec as {user:?}: {}", text(&output.stdout)),
@@ -145,7 +145,7 @@ fn files_about_users_are_hostile() {
 #[test]
 fn what_is_no_file_is_not_waited_for() {
     let host = Host::new();
-    let container = host.spawn(command(&["sleep", "1000"])).unwrap();
+    let container = host.spawn(sleeper()).unwrap();
     let places = [
         "mkfifo F",
         "mkdir F",

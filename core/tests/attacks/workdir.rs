@@ -1,7 +1,7 @@
 //! Working directories that lead out of the container (CVE-2024-21626).
 
 use super::common::{Host, command, text};
-use super::gone;
+use super::{gone, sleeper};
 use sampan::{Cancel, ExecOptions, RunOptions};
 
 /// More than a helper ever has open.
@@ -35,7 +35,7 @@ fn a_container_does_not_begin_in_a_directory_of_the_host() {
 #[test]
 fn nor_does_a_command_by_whatever_way() {
     let host = Host::new();
-    let container = host.spawn(command(&["sleep", "1000"])).unwrap();
+    let container = host.spawn(sleeper()).unwrap();
     let exec = |workdir: &str, script: &str| {
         let command = ["sh", "-c", script].map(str::to_owned).to_vec();
         let options = ExecOptions { command, workdir: Some(workdir.into()), ..ExecOptions::default() };
