@@ -153,7 +153,7 @@ fn copy_up(mount: &Mount<'static>, tree: Fd, target: Fd) -> Outcome {
             let has_mode = options.iter().any(|(key, _)| key == c"mode");
             fill_new(mount.attributes, tree, target, has_mode).at(Step::CopyUp, mount.target)
         }
-        MountSource::File(..) => Ok(()),
+        MountSource::File(..) | MountSource::Memory(..) => Ok(()),
     }
 }
 
