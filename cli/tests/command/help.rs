@@ -21,6 +21,7 @@ const COMMANDS: &[&str] = &[
     "update",
     "start",
     "attach",
+    "cp",
     "stop",
     "restart",
     "kill",
