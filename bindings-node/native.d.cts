@@ -62,6 +62,7 @@ export class Container {
   restart(options: Fields, cancel: Cancel, callback: Callback): void
   kill(signal: string, callback: Callback): void
   wait(timeout: number | null, cancel: Cancel, callback: Callback): void
+  waitHealthy(timeout: number | null, cancel: Cancel, callback: Callback): void
   logs(options: Fields, callback: Callback): void
   inspect(callback: Callback): void
   rename(name: string, callback: Callback): void

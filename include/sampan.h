@@ -624,7 +624,88 @@ typedef struct sampan_run_options {
      * `no`, `on-failure[:MAX]`, `always` or `unless-stopped`: which of its ends are followed by another start, as long as the machine is up; a stop, a removal, a kill or the end of its owner ends that too. `no` by default.
      */
     const char *restart;
+    /**
+     * A shell command that tells by its code whether the container is healthy, 0 for yes; the image's check by default.
+     */
+    const char *health_cmd;
+    /**
+     * Seconds between two checks; 30 by default.
+     */
+    const double *health_interval;
+    /**
+     * Seconds after which a check is killed, and has failed; 30 by default.
+     */
+    const double *health_timeout;
+    /**
+     * Failures in a row that make it unhealthy; 3 by default.
+     */
+    const uint32_t *health_retries;
+    /**
+     * Seconds from its start in which failures don't count; 0 by default.
+     */
+    const double *health_start_period;
+    /**
+     * Seconds between two checks in that time, until one succeeds; 5 by default.
+     */
+    const double *health_start_interval;
+    /**
+     * Don't check its health, whatever the image says.
+     */
+    bool no_healthcheck;
 } sampan_run_options;
+
+/**
+ * What a container's health check has found. One of `SAMPAN_HEALTH_STATUS_…`.
+ */
+typedef int32_t sampan_health_status;
+
+/**
+ * One run of a health check.
+ */
+typedef struct sampan_probe {
+    /**
+     * `sizeof(sampan_probe)`.
+     */
+    size_t struct_size;
+    /**
+     * When it began.
+     */
+    const char *started_at;
+    /**
+     * When it ended.
+     */
+    const char *finished_at;
+    /**
+     * Its exit code; -1 when it was killed for its time, or could not be run.
+     */
+    int32_t exit_code;
+    /**
+     * The first 4096 bytes that it wrote, or what kept it from ending by itself.
+     */
+    const char *output;
+} sampan_probe;
+
+/**
+ * A container's health.
+ */
+typedef struct sampan_health {
+    /**
+     * `sizeof(sampan_health)`.
+     */
+    size_t struct_size;
+    /**
+     * Where it stands.
+     */
+    sampan_health_status status;
+    /**
+     * Failures in a row.
+     */
+    uint32_t failing_streak;
+    /**
+     * The last five checks, oldest first.
+     */
+    const struct sampan_probe *const *log;
+} sampan_health;
 
 /**
  * A container.
@@ -734,6 +815,10 @@ typedef struct sampan_container_info {
      * How often it was started again, by its restart policy, since it was last started.
      */
     uint32_t restart_count;
+    /**
+     * What its health check has found; absent without one, or before its first start.
+     */
+    const struct sampan_health *health;
 } sampan_container_info;
 
 /**
@@ -1316,6 +1401,40 @@ typedef struct sampan_progress {
 } sampan_progress;
 
 /**
+ * The health check of an image, in seconds; 0 stands for the default.
+ */
+typedef struct sampan_healthcheck {
+    /**
+     * `sizeof(sampan_healthcheck)`.
+     */
+    size_t struct_size;
+    /**
+     * `CMD` and arguments, `CMD-SHELL` and a command of the shell's, or `NONE`.
+     */
+    const char *const *test;
+    /**
+     * Between two checks.
+     */
+    double interval;
+    /**
+     * After which one is killed.
+     */
+    double timeout;
+    /**
+     * From the start, in which failures don't count.
+     */
+    double start_period;
+    /**
+     * Between two checks in that time.
+     */
+    double start_interval;
+    /**
+     * Failures in a row that make it unhealthy.
+     */
+    uint32_t retries;
+} sampan_healthcheck;
+
+/**
  * An image in the store.
  */
 typedef struct sampan_image_info {
@@ -1395,6 +1514,14 @@ typedef struct sampan_image_info {
      * Signal that asks it to stop.
      */
     const char *stop_signal;
+    /**
+     * Its health check.
+     */
+    const struct sampan_healthcheck *healthcheck;
+    /**
+     * The shell of a check that is a shell's command; `/bin/sh -c` when there is none.
+     */
+    const char *const *shell;
 } sampan_image_info;
 
 /**
@@ -1754,6 +1881,21 @@ typedef struct sampan_log_entry_list {
 #define SAMPAN_STREAM_STDERR 1
 
 /**
+ * Nothing yet.
+ */
+#define SAMPAN_HEALTH_STATUS_STARTING 0
+
+/**
+ * It is well.
+ */
+#define SAMPAN_HEALTH_STATUS_HEALTHY 1
+
+/**
+ * Too many checks have failed in a row, or it does not run.
+ */
+#define SAMPAN_HEALTH_STATUS_UNHEALTHY 2
+
+/**
  * As it should be.
  */
 #define SAMPAN_CHECK_STATUS_OK 0
@@ -1916,6 +2058,17 @@ int32_t sampan_container_wait(const struct sampan_container *container,
                               const struct sampan_cancel *cancel,
                               struct sampan_exit_status **out,
                               struct sampan_error **err);
+
+/**
+ * Waits until its health check finds it healthy, at most `timeout` seconds; without a limit when `timeout` is negative.
+ *
+ * Fails with `SAMPAN_ERROR_CONFLICT` when it is unhealthy or has ended, `SAMPAN_ERROR_INVALID_ARGUMENT` when it has no
+ * check. `cancel` may be NULL.
+ */
+int32_t sampan_container_wait_healthy(const struct sampan_container *container,
+                                      double timeout,
+                                      const struct sampan_cancel *cancel,
+                                      struct sampan_error **err);
 
 /**
  * Reads its log from byte 0, or a part of it. `options` may be NULL. Free the log with `sampan_log_free`.
@@ -2560,7 +2713,7 @@ void sampan_string_free(char *string);
     { sizeof(sampan_run_options), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
       NULL, NULL, NULL, false, NULL, NULL, NULL, false, false, NULL, NULL, NULL, NULL, NULL, false, false, \
       NULL, 0, NULL, NULL, false, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, false, NULL, NULL, \
-      NULL }
+      NULL, NULL, NULL, NULL, NULL, NULL, NULL, false }
 
 /** A `sampan_exec_options` in which nothing is asked for. */
 #define SAMPAN_EXEC_OPTIONS_INIT \

@@ -102,6 +102,16 @@ export class Container {
     return fromFields('ExitStatus', (await long(start, options)).value)
   }
 
+  /**
+   * Waits until its health check finds it healthy, at most `timeout` seconds. Rejects with code `conflict` when it is
+   * unhealthy or has ended, `invalid_argument` when it has no check.
+   */
+  async waitHealthy(options: { timeout?: number } & Abortable = {}): Promise<void> {
+    const start = (cancel: native.Cancel, done: native.Callback) =>
+      this.#native.waitHealthy(options.timeout ?? null, cancel, done)
+    await long(start, options)
+  }
+
   /** Its log, line by line: `for await (const line of c.logs({ follow: true }))`. */
   logs(options?: LogInput & { text?: true }): Lines<string>
   logs(options: LogInput & { text: false }): Lines<Buffer>

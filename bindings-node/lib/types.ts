@@ -18,6 +18,9 @@ export type Status = 'created' | 'running' | 'paused' | 'exited' | 'dead' | 'res
 /** One of the two output streams. */
 export type Stream = 'stdout' | 'stderr'
 
+/** What a container's health check has found. */
+export type HealthStatus = 'starting' | 'healthy' | 'unhealthy'
+
 /** How a check of `doctor` went. */
 export type CheckStatus = 'ok' | 'warn' | 'fail'
 
@@ -175,6 +178,20 @@ export interface RunOptions {
   logOpt?: Record<string, string> | undefined
   /** `no`, `on-failure[:MAX]`, `always` or `unless-stopped`: which of its ends are followed by another start, as long as the machine is up; a stop, a removal, a kill or the end of its owner ends that too. `no` by default. */
   restart?: string | null | undefined
+  /** A shell command that tells by its code whether the container is healthy, 0 for yes; the image's check by default. */
+  healthCmd?: string | null | undefined
+  /** Seconds between two checks; 30 by default. */
+  healthInterval?: number | null | undefined
+  /** Seconds after which a check is killed, and has failed; 30 by default. */
+  healthTimeout?: number | null | undefined
+  /** Failures in a row that make it unhealthy; 3 by default. */
+  healthRetries?: number | null | undefined
+  /** Seconds from its start in which failures don't count; 0 by default. */
+  healthStartPeriod?: number | null | undefined
+  /** Seconds between two checks in that time, until one succeeds; 5 by default. */
+  healthStartInterval?: number | null | undefined
+  /** Don't check its health, whatever the image says. */
+  noHealthcheck?: boolean | undefined
 }
 
 /** A command to run in a running container. Fields are named as the words of `docker exec`. */
@@ -373,6 +390,48 @@ export interface ImageInfo {
   volumes: string[]
   /** Signal that asks it to stop. */
   stopSignal: string | null
+  /** Its health check. */
+  healthcheck: Healthcheck | null
+  /** The shell of a check that is a shell's command; `/bin/sh -c` when there is none. */
+  shell: string[]
+}
+
+/** The health check of an image, in seconds; 0 stands for the default. */
+export interface Healthcheck {
+  /** `CMD` and arguments, `CMD-SHELL` and a command of the shell's, or `NONE`. */
+  test: string[]
+  /** Between two checks. */
+  interval: number
+  /** After which one is killed. */
+  timeout: number
+  /** From the start, in which failures don't count. */
+  startPeriod: number
+  /** Between two checks in that time. */
+  startInterval: number
+  /** Failures in a row that make it unhealthy. */
+  retries: number
+}
+
+/** One run of a health check. */
+export interface Probe {
+  /** When it began. */
+  startedAt: string
+  /** When it ended. */
+  finishedAt: string
+  /** Its exit code; -1 when it was killed for its time, or could not be run. */
+  exitCode: number
+  /** The first 4096 bytes that it wrote, or what kept it from ending by itself. */
+  output: string
+}
+
+/** A container's health. */
+export interface Health {
+  /** Where it stands. */
+  status: HealthStatus
+  /** Failures in a row. */
+  failingStreak: number
+  /** The last five checks, oldest first. */
+  log: Probe[]
 }
 
 /** One step of removing an image. */
@@ -529,6 +588,8 @@ export interface ContainerInfo {
   oomKills: number | null
   /** How often it was started again, by its restart policy, since it was last started. */
   restartCount: number
+  /** What its health check has found; absent without one, or before its first start. */
+  health: Health | null
 }
 
 /** One line of a log, or a part of a line. */

@@ -49,6 +49,12 @@ impl Container {
     }
 
     #[napi]
+    pub fn wait_healthy(&self, timeout: Option<f64>, cancel: &Cancel, callback: Callback) -> Result<()> {
+        let (container, token) = (self.0.clone(), cancel.token());
+        spawn(callback, move |_| value(container.wait_healthy(timeout, &token)?))
+    }
+
+    #[napi]
     pub fn logs(&self, options: Value, callback: Callback) -> Result<()> {
         let container = self.0.clone();
         spawn(callback, move |_| {

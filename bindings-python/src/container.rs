@@ -68,6 +68,11 @@ impl Container {
         to_python(py, &status)
     }
 
+    #[pyo3(signature = (timeout=None, cancel=None))]
+    fn wait_healthy(&self, py: Python<'_>, timeout: Option<f64>, cancel: Option<&Cancel>) -> PyResult<()> {
+        self.call("wait", cancel).run(py, |_, cancel| self.0.wait_healthy(timeout, cancel))
+    }
+
     fn logs(&self, py: Python<'_>, options: &Bound<'_, PyDict>) -> PyResult<LogStream> {
         let options: sampan::LogOptions = record("logs", options)?;
         let stream = brief(py, || self.0.logs(&options))?;

@@ -25,18 +25,6 @@ const FLAGS: &[(&[&str], &str)] = &[
     ),
     (&["--dns", "--dns-search", "--dns-option", "--dns-opt", "--add-host"], "bridged networks are not there yet"),
     (&["--gpus", "--device-cgroup-rule", "--runtime"], "name each device with --device"),
-    (
-        &[
-            "--health-cmd",
-            "--health-interval",
-            "--health-retries",
-            "--health-start-interval",
-            "--health-start-period",
-            "--health-timeout",
-            "--no-healthcheck",
-        ],
-        "health checks are not there yet",
-    ),
     (&["--userns"], "the user namespace is chosen by `--rung`; see `sampan doctor`"),
     (&["--volumes-from", "--volume-driver"], "name the volumes with -v"),
     (&["--kernel-memory"], "kernels since Linux 5.16 have no such limit"),

@@ -64,6 +64,7 @@ impl Watch {
             State { init: self.pid, started_at: self.started_at, restarts: self.restarts.count, restarting: true };
         // In this order: an end that is read tells that the state says what comes of it.
         let _ = records::write_state(self.dir, self.launch.supervise.state_prefix, &state);
+        self.health.forget(self.dir);
         end.note(self.dir);
         records::reserve_exit(self.dir);
         ending::tell(end);
@@ -112,6 +113,7 @@ impl Watch {
         (self.pid, self.pidfd) = (started.pid, started.pidfd);
         (self.started_at, self.started_ms) = (started.started_at, sys::now_ms());
         self.users = ending::user_namespace(&self.launch, self.pid);
+        self.health.renew();
         Ok(())
     }
 

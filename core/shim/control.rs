@@ -317,7 +317,7 @@ impl Client {
             }
             Some(Kind::Exec) => {
                 let head: ExecHead = r.get().map_err(malformed)?;
-                self.start(container, &Order { head: &head, blob, length: header.length, client: self.socket })
+                self.start(container, &Order { head: &head, blob, length: header.length, client: self.socket, process: None })
             }
             Some(Kind::Resize) => {
                 let (rows, columns): (u32, u32) = r.get().map_err(malformed)?;

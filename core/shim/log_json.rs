@@ -59,12 +59,14 @@ fn write(files: &mut Files, bytes: &[u8], error: &mut Option<Errno>) {
     }
 }
 
-fn put(room: &mut [u8], used: &mut usize, bytes: &[u8]) {
+/// Appends bytes to what is in use of the room.
+pub fn put(room: &mut [u8], used: &mut usize, bytes: &[u8]) {
     room[*used..*used + bytes.len()].copy_from_slice(bytes);
     *used += bytes.len();
 }
 
-fn escape(room: &mut [u8], used: &mut usize, text: &[u8]) {
+/// Appends text as JSON has it.
+pub fn escape(room: &mut [u8], used: &mut usize, text: &[u8]) {
     for chunk in text.utf8_chunks() {
         let mut rest = chunk.valid().as_bytes();
         while let Some(plain) = rest.iter().position(|b| matches!(b, 0..0x20 | b'"' | b'\\')) {

@@ -45,6 +45,7 @@ mod oom;
 mod other;
 mod owners;
 mod passed;
+mod probe;
 mod program;
 mod reaper;
 mod records;

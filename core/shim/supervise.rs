@@ -10,6 +10,7 @@ use crate::fail::{At, Outcome};
 use crate::launch::Started;
 use crate::log::Log;
 use crate::oom;
+use crate::probe::Health;
 use crate::records::{self, Moment, State};
 use crate::relay::{self, Input, Output, open_anew};
 use crate::rotate::Files;
@@ -145,8 +146,9 @@ const INPUT: usize = 2 * relay::POLLS;
 const CHILDREN: usize = INPUT + 3;
 const STATUS: usize = INPUT + 4;
 const TIES: [usize; 2] = [INPUT + 5, INPUT + 6];
+const HEALTH: usize = INPUT + 7;
 /// Descriptors that are polled besides the clients'.
-const OWN: usize = INPUT + 7;
+const OWN: usize = INPUT + 8;
 
 /// All that is watched.
 pub struct Watch {
@@ -166,6 +168,7 @@ pub struct Watch {
     pub oom_kills: u64,
     pub restarts: Restarts,
     pub restart: Cell<Restart>,
+    pub health: Health,
     pub outputs: [Output; 2],
     pub input: Input,
     log: Log,
@@ -205,6 +208,7 @@ impl Watch {
             oom_kills: 0,
             restarts: Restarts::default(),
             restart: Cell::new(restart),
+            health: Health::new(&running.launch)?,
             outputs: [
                 Output::new(b"stdout", stdout, stream(fd::STDOUT))?,
                 Output::new(b"stderr", stderr, stream(fd::STDERR))?,
@@ -246,6 +250,9 @@ impl Watch {
         let container = Container { launch, pidfd: *pidfd, terminal: *terminal, restart };
         let mut streams = attach::Streams { outputs: &mut self.outputs, input: &mut self.input };
         self.control.handle(polls, &container, &mut streams);
+        if *pidfd >= 0 {
+            self.health.tick(&container, self.dir);
+        }
     }
 
     fn polls(&self) -> [Poll; OWN] {
@@ -255,7 +262,7 @@ impl Watch {
             polls.copy_from_slice(&output.polls());
         }
         polls[INPUT..INPUT + 2].copy_from_slice(&self.input.polls());
-        let rest = [self.pidfd, self.children, self.status, self.tie.host, self.tie.pipe].map(quiet);
+        let rest = [self.pidfd, self.children, self.status, self.tie.host, self.tie.pipe, self.health.output()].map(quiet);
         polls[INPUT + 2..].copy_from_slice(&rest);
         polls
     }
@@ -274,6 +281,9 @@ impl Watch {
         if ready(STATUS) {
             self.hear();
         }
+        if ready(HEALTH) {
+            self.health.read();
+        }
         if TIES.into_iter().any(ready) {
             self.tie.cut(self.pid);
         }
@@ -290,7 +300,7 @@ impl Watch {
 
     fn wait_ms(&self) -> Option<u64> {
         let [a, b] = [&self.outputs[0], &self.outputs[1]].map(|output| output.wait_ms());
-        [a, b, self.tie.wait_ms(), self.control.wait_ms()].into_iter().flatten().min()
+        [a, b, self.tie.wait_ms(), self.control.wait_ms(), self.health.wait_ms()].into_iter().flatten().min()
     }
 
     /// Buries all children that have ended; the container's orphans are among them when it shares our
@@ -299,6 +309,7 @@ impl Watch {
         loop {
             match sys::wait(-1, true) {
                 Ok(Some(ended)) if ended.pid == self.pid => return Some(ended),
+                Ok(Some(ended)) if self.health.reaped(&ended, &self.launch, self.dir) => {}
                 Ok(Some(ended)) => self.control.reaped(&ended, &self.launch),
                 // Somebody else has buried it, and with it the word of how it ended.
                 Err(Errno::ECHILD) => return Some(Ended { pid: self.pid, code: UNKNOWN, signal: 0 }),
@@ -323,6 +334,7 @@ impl Watch {
             Restart::No => self.control.close(&self.launch),
             _ => self.control.end_commands(&self.launch),
         }
+        self.health.stop();
         self.drain();
         self.outputs.iter_mut().for_each(|output| output.taps.close());
         let oom = oom::look(&self.launch.cgroup).since(self.oom_kills);
@@ -358,7 +370,7 @@ impl Watch {
         const PATIENCE_MS: u64 = 2000;
         let mut polls = self.polls();
         // Only what ends the waiting is of interest now: not the sources, the input and the processes.
-        for i in [0, relay::POLLS, INPUT, INPUT + 1, INPUT + 2, CHILDREN] {
+        for i in [0, relay::POLLS, INPUT, INPUT + 1, INPUT + 2, CHILDREN, HEALTH] {
             polls[i].fd = -1;
         }
         let patience = (self.status < 0 || self.tie.is_cut()).then_some(PATIENCE_MS);

@@ -46,6 +46,11 @@ impl ContainerPaths {
         self.0.join("exit.json")
     }
 
+    /// What the shim has found of its health.
+    pub fn health(&self) -> PathBuf {
+        self.0.join("health.json")
+    }
+
     /// Its output.
     pub fn log(&self) -> PathBuf {
         self.0.join("log")

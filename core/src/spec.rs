@@ -78,6 +78,26 @@ pub struct Spec {
     pub log_max_files: u32,
     /// What follows its end.
     pub restart: Restart,
+    /// How its health is found out.
+    pub health: Option<Health>,
+}
+
+/// A health check.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Health {
+    /// The command.
+    pub args: Vec<String>,
+    /// From the end of one probe to the next.
+    pub interval_ms: u64,
+    /// From the start of a probe to its kill.
+    pub timeout_ms: u64,
+    /// For so long after the container's start failures don't count.
+    pub start_period_ms: u64,
+    /// In place of the interval, as long as that is and no probe has succeeded.
+    pub start_interval_ms: u64,
+    /// Failures in a row that make it unhealthy.
+    pub retries: u32,
 }
 
 /// Which of a container's ends are followed by another start.

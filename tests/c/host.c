@@ -185,6 +185,7 @@ static void a_life(const sampan_engine *engine, const char *image, sampan_tie ti
     WORKS(sampan_container_stop(container, NULL, NULL, &err));
     WORKS(sampan_container_start(container, NULL, NULL, &err));
     FAILS(SAMPAN_ERROR_CONFLICT, sampan_container_remove(container, NULL, &err));
+    FAILS(SAMPAN_ERROR_INVALID_ARGUMENT, sampan_container_wait_healthy(container, -1, NULL, &err));
     WORKS(sampan_container_kill(container, "9", &err));
     sampan_exit_status *status = NULL;
     WORKS(sampan_container_wait(container, -1, NULL, &status, &err));

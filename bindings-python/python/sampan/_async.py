@@ -149,6 +149,11 @@ class AsyncContainer:
         cancel = Cancel()
         return await _call(lambda: self.sync.wait(timeout, cancel=cancel), cancel)
 
+    async def wait_healthy(self, timeout: float | None = None) -> None:
+        """Waits until its health check finds it healthy, at most `timeout` seconds; then `TimeoutError`."""
+        cancel = Cancel()
+        await _call(lambda: self.sync.wait_healthy(timeout, cancel=cancel), cancel)
+
     @overload
     def logs(self, *, text: Literal[True] = True, **options: Unpack[LogKeywords]) -> AsyncLines[str]: ...
     @overload

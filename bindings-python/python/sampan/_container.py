@@ -130,6 +130,13 @@ class Container:
         """
         return ExitStatus(self._native.wait(timeout, cancel))
 
+    def wait_healthy(self, timeout: float | None = None, *, cancel: Cancel | None = None) -> None:
+        """Waits until its health check finds it healthy, at most `timeout` seconds; then `TimeoutError`.
+
+        Raises `ConflictError` when it is unhealthy or has ended, `InvalidArgumentError` when it has no check.
+        """
+        self._native.wait_healthy(timeout, cancel)
+
     if TYPE_CHECKING:
 
         @overload

@@ -24,6 +24,9 @@ Status = Literal["created", "running", "paused", "exited", "dead", "restarting"]
 Stream = Literal["stdout", "stderr"]
 """One of the two output streams."""
 
+HealthStatus = Literal["starting", "healthy", "unhealthy"]
+"""What a container's health check has found."""
+
 CheckStatus = Literal["ok", "warn", "fail"]
 """How a check of `doctor` went."""
 
@@ -181,6 +184,13 @@ class RunOptions(TypedDict, total=False):
         log_driver: What becomes of its output: `local`, `json-file` (a file in Docker's form) or `none`.
         log_opt: `max-size` (`10m`) after which a log is put aside, and `max-file`, how many there may be: one alone begins anew.
         restart: `no`, `on-failure[:MAX]`, `always` or `unless-stopped`: which of its ends are followed by another start, as long as the machine is up; a stop, a removal, a kill or the end of its owner ends that too. `no` by default.
+        health_cmd: A shell command that tells by its code whether the container is healthy, 0 for yes; the image's check by default.
+        health_interval: Seconds between two checks; 30 by default.
+        health_timeout: Seconds after which a check is killed, and has failed; 30 by default.
+        health_retries: Failures in a row that make it unhealthy; 3 by default.
+        health_start_period: Seconds from its start in which failures don't count; 0 by default.
+        health_start_interval: Seconds between two checks in that time, until one succeeds; 5 by default.
+        no_healthcheck: Don't check its health, whatever the image says.
     """
 
     image: str
@@ -231,6 +241,13 @@ class RunOptions(TypedDict, total=False):
     log_driver: Optional[str]
     log_opt: Mapping[str, str]
     restart: Optional[str]
+    health_cmd: Optional[str]
+    health_interval: Optional[float]
+    health_timeout: Optional[float]
+    health_retries: Optional[int]
+    health_start_period: Optional[float]
+    health_start_interval: Optional[float]
+    no_healthcheck: bool
 
 
 class ExecOptions(TypedDict, total=False):
@@ -461,6 +478,8 @@ class ImageInfo(TypedDict):
         exposed_ports: Ports it says it serves, `5432/tcp`.
         volumes: Paths it wants volumes at.
         stop_signal: Signal that asks it to stop.
+        healthcheck: Its health check.
+        shell: The shell of a check that is a shell's command; `/bin/sh -c` when there is none.
     """
 
     id: str
@@ -481,6 +500,58 @@ class ImageInfo(TypedDict):
     exposed_ports: list[str]
     volumes: list[str]
     stop_signal: Optional[str]
+    healthcheck: Optional[Healthcheck]
+    shell: list[str]
+
+
+class Healthcheck(TypedDict):
+    """The health check of an image, in seconds; 0 stands for the default. 
+
+    Attributes:
+        test: `CMD` and arguments, `CMD-SHELL` and a command of the shell's, or `NONE`.
+        interval: Between two checks.
+        timeout: After which one is killed.
+        start_period: From the start, in which failures don't count.
+        start_interval: Between two checks in that time.
+        retries: Failures in a row that make it unhealthy.
+    """
+
+    test: list[str]
+    interval: float
+    timeout: float
+    start_period: float
+    start_interval: float
+    retries: int
+
+
+class Probe(TypedDict):
+    """One run of a health check. 
+
+    Attributes:
+        started_at: When it began.
+        finished_at: When it ended.
+        exit_code: Its exit code; -1 when it was killed for its time, or could not be run.
+        output: The first 4096 bytes that it wrote, or what kept it from ending by itself.
+    """
+
+    started_at: str
+    finished_at: str
+    exit_code: int
+    output: str
+
+
+class Health(TypedDict):
+    """A container's health. 
+
+    Attributes:
+        status: Where it stands.
+        failing_streak: Failures in a row.
+        log: The last five checks, oldest first.
+    """
+
+    status: HealthStatus
+    failing_streak: int
+    log: list[Probe]
 
 
 class RemovedImage(TypedDict):
@@ -638,6 +709,7 @@ class ContainerInfo(TypedDict):
         options: The options that it was created with.
         oom_kills: How many of its processes the kernel has killed for want of memory since it was last started; absent where that is not counted.
         restart_count: How often it was started again, by its restart policy, since it was last started.
+        health: What its health check has found; absent without one, or before its first start.
     """
 
     id: str
@@ -665,6 +737,7 @@ class ContainerInfo(TypedDict):
     options: RunOptions
     oom_kills: Optional[int]
     restart_count: int
+    health: Optional[Health]
 
 
 class LogEntry(TypedDict):
@@ -893,6 +966,13 @@ class RunKeywords(TypedDict, total=False):
         log_driver: What becomes of its output: `local`, `json-file` (a file in Docker's form) or `none`.
         log_opt: `max-size` (`10m`) after which a log is put aside, and `max-file`, how many there may be: one alone begins anew.
         restart: `no`, `on-failure[:MAX]`, `always` or `unless-stopped`: which of its ends are followed by another start, as long as the machine is up; a stop, a removal, a kill or the end of its owner ends that too. `no` by default.
+        health_cmd: A shell command that tells by its code whether the container is healthy, 0 for yes; the image's check by default.
+        health_interval: Seconds between two checks; 30 by default.
+        health_timeout: Seconds after which a check is killed, and has failed; 30 by default.
+        health_retries: Failures in a row that make it unhealthy; 3 by default.
+        health_start_period: Seconds from its start in which failures don't count; 0 by default.
+        health_start_interval: Seconds between two checks in that time, until one succeeds; 5 by default.
+        no_healthcheck: Don't check its health, whatever the image says.
     """
 
     entrypoint: Optional[Sequence[str]]
@@ -940,6 +1020,13 @@ class RunKeywords(TypedDict, total=False):
     log_driver: Optional[str]
     log_opt: Mapping[str, str]
     restart: Optional[str]
+    health_cmd: Optional[str]
+    health_interval: Optional[float]
+    health_timeout: Optional[float]
+    health_retries: Optional[int]
+    health_start_period: Optional[float]
+    health_start_interval: Optional[float]
+    no_healthcheck: bool
 
 
 Event = Union[ResolvedEvent, LayerStartedEvent, LayerBytesEvent, LayerSkippedEvent, LayerDoneEvent, DoneEvent, LayerDamagedEvent]

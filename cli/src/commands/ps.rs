@@ -1,6 +1,6 @@
 //! `ps`, with Docker's columns and phrases.
 
-use sampan::{ContainerInfo, Engine, ListOptions, Status};
+use sampan::{ContainerInfo, Engine, HealthStatus, ListOptions, Status};
 use serde_json::json;
 
 use crate::cli::PsArgs;
@@ -53,7 +53,7 @@ fn row(info: &ContainerInfo, whole: bool) -> Row {
 fn status(info: &ContainerInfo) -> String {
     let up = || info.started_at.as_deref().and_then(human::since).unwrap_or_default();
     match (info.status, &info.exit) {
-        (Status::Running, _) => format!("Up {}", up()),
+        (Status::Running, _) => format!("Up {}{}", up(), health(info)),
         (Status::Paused, _) => format!("Up {} (Paused)", up()),
         (Status::Restarting, Some(exit)) => format!("Restarting ({}) {}", exit.code, human::ago(&exit.finished_at)),
         (Status::Restarting, None) => "Restarting".to_owned(),
@@ -61,6 +61,14 @@ fn status(info: &ContainerInfo) -> String {
         (Status::Exited, Some(exit)) => format!("Exited ({}) {}", exit.code, human::ago(&exit.finished_at)),
         (Status::Exited, None) => "Exited".to_owned(),
         (Status::Dead, _) => "Dead".to_owned(),
+    }
+}
+
+fn health(info: &ContainerInfo) -> String {
+    match info.health.as_ref().map(|health| health.status) {
+        Some(HealthStatus::Starting) => " (health: starting)".to_owned(),
+        Some(status) => format!(" ({})", status.word()),
+        None => String::new(),
     }
 }
 

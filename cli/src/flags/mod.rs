@@ -1,6 +1,7 @@
 //! The flags of `run` and `create`, and how they become options.
 
 mod exec;
+mod health;
 mod limits;
 mod mount;
 pub mod size;
@@ -73,6 +74,8 @@ pub struct Flags {
     isolation: IsolationFlags,
     #[command(flatten)]
     life: LifeFlags,
+    #[command(flatten)]
+    health: health::HealthFlags,
     // One argument, so that whatever follows the image belongs to the command, dashes and all.
     /// The image, and the command to run instead of the image's
     #[arg(value_names = ["IMAGE", "COMMAND"], trailing_var_arg = true, required = true, num_args = 1..)]
@@ -251,6 +254,7 @@ impl Flags {
         self.limits.fill(&mut options);
         self.isolation.fill(&mut options);
         self.life.fill(&mut options)?;
+        self.health.fill(&mut options);
         Ok(options)
     }
 }

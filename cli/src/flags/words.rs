@@ -95,6 +95,24 @@ fn lines(files: &[String]) -> Result<Vec<String>, Fail> {
     Ok(lines)
 }
 
+/// A span as Go writes it, `1m30s` or `500ms`, in seconds; a number alone is of seconds.
+pub fn duration(text: &str) -> Result<f64, String> {
+    const UNITS: [(&str, f64); 6] = [("ms", 1e-3), ("us", 1e-6), ("ns", 1e-9), ("h", 3600.0), ("m", 60.0), ("s", 1.0)];
+    let refused = || format!("{text:?} is not a span such as 30s, 1m30s or 500ms");
+    if let Ok(seconds @ 0.0..) = text.parse::<f64>() {
+        return Ok(seconds);
+    }
+    let (mut rest, mut seconds) = (text, 0.0);
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(refused)?;
+        let number: f64 = rest[..digits].parse().map_err(|_| refused())?;
+        let (unit, size) = UNITS.iter().find(|(unit, _)| rest[digits..].starts_with(unit)).ok_or_else(refused)?;
+        seconds += number * size;
+        rest = &rest[digits + unit.len()..];
+    }
+    if text.is_empty() { Err(refused()) } else { Ok(seconds) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,6 +142,18 @@ mod tests {
         assert_eq!(ulimit("nofile=5").unwrap().hard, 5);
         for bad in ["nofile", "nofile=x", "nofile=5:4", "nofile=-1:4", "nofile=-2"] {
             assert!(ulimit(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn spans_are_go_s() {
+        for (text, seconds) in
+            [("30s", 30.0), ("1m30s", 90.0), ("500ms", 0.5), ("1h", 3600.0), ("0", 0.0), ("2.5", 2.5)]
+        {
+            assert!((duration(text).unwrap() - seconds).abs() < 1e-9, "{text}");
+        }
+        for text in ["", "s", "1x", "-1s", "1m30", "-1"] {
+            assert!(duration(text).is_err(), "{text}");
         }
     }
 }

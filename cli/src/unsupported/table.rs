@@ -36,6 +36,7 @@ const NOTES: &[(&str, &str)] = &[
     ("network net", "`none`, `host` and `container:NAME`, that for root alone; others are refused"),
     ("pid", "`container:NAME` for root alone"),
     ("platform", "to choose an image; there is no emulation"),
+    ("health-cmd", "a command of the shell that the image names, `/bin/sh` by default"),
     ("restart", "as long as the machine is up; not with `--rm`"),
     ("privileged", "for root with the host's devices; a plain user's gets what its user namespace gives"),
     ("security-opt", "`seccomp`, `no-new-privileges` and `systempaths`; labels and AppArmor profiles are refused"),

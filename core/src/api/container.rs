@@ -70,6 +70,14 @@ impl Container {
         ops::wait::wait(self.context(), &self.id, timeout, cancel)
     }
 
+    /// Waits until its health check finds it healthy, at most `timeout` seconds.
+    ///
+    /// [`Kind::Conflict`](crate::Kind::Conflict) when it is unhealthy or has ended, [`Kind::InvalidArgument`](crate::Kind::InvalidArgument)
+    /// when it has no check.
+    pub fn wait_healthy(&self, timeout: Option<f64>, cancel: &Cancel) -> Result<()> {
+        ops::health::wait_healthy(self.context(), &self.id, timeout, cancel)
+    }
+
     /// Reads its log from byte 0, or a part of it.
     pub fn logs(&self, options: &LogOptions) -> Result<LogStream> {
         Ok(LogStream::new(ops::logs::open(self.context(), &self.id, options)?))

@@ -42,6 +42,17 @@ words! {
         Stderr = "stderr",
     }
 
+    /// What a container's health check has found.
+    pub enum HealthStatus {
+        /// Nothing yet.
+        #[default]
+        Starting = "starting",
+        /// It is well.
+        Healthy = "healthy",
+        /// Too many checks have failed in a row, or it does not run.
+        Unhealthy = "unhealthy",
+    }
+
     /// How a check of `doctor` went.
     pub enum CheckStatus {
         /// As it should be.
@@ -127,6 +138,48 @@ infos! {
         pub volumes: Vec<String>,
         /// Signal that asks it to stop.
         pub stop_signal: Option<String>,
+        /// Its health check.
+        pub healthcheck: Option<Healthcheck>,
+        /// The shell of a check that is a shell's command; `/bin/sh -c` when there is none.
+        pub shell: Vec<String>,
+    }
+
+    /// The health check of an image, in seconds; 0 stands for the default.
+    pub struct Healthcheck {
+        /// `CMD` and arguments, `CMD-SHELL` and a command of the shell's, or `NONE`.
+        pub test: Vec<String>,
+        /// Between two checks.
+        pub interval: f64,
+        /// After which one is killed.
+        pub timeout: f64,
+        /// From the start, in which failures don't count.
+        pub start_period: f64,
+        /// Between two checks in that time.
+        pub start_interval: f64,
+        /// Failures in a row that make it unhealthy.
+        pub retries: u32,
+    }
+
+    /// One run of a health check.
+    pub struct Probe {
+        /// When it began.
+        pub started_at: String,
+        /// When it ended.
+        pub finished_at: String,
+        /// Its exit code; -1 when it was killed for its time, or could not be run.
+        pub exit_code: i32,
+        /// The first 4096 bytes that it wrote, or what kept it from ending by itself.
+        pub output: String,
+    }
+
+    /// A container's health.
+    pub struct Health {
+        /// Where it stands.
+        pub status: HealthStatus,
+        /// Failures in a row.
+        pub failing_streak: u32,
+        /// The last five checks, oldest first.
+        pub log: Vec<Probe>,
     }
 
     /// One step of removing an image.
@@ -285,6 +338,8 @@ infos! {
         pub oom_kills: Option<u64>,
         /// How often it was started again, by its restart policy, since it was last started.
         pub restart_count: u32,
+        /// What its health check has found; absent without one, or before its first start.
+        pub health: Option<Health>,
     }
 
     /// One line of a log, or a part of a line.

@@ -197,6 +197,20 @@ options! {
         /// `no`, `on-failure[:MAX]`, `always` or `unless-stopped`: which of its ends are followed by another start, as long as
         /// the machine is up; a stop, a removal, a kill or the end of its owner ends that too. `no` by default.
         pub restart: Option<String>,
+        /// A shell command that tells by its code whether the container is healthy, 0 for yes; the image's check by default.
+        pub health_cmd: Option<String>,
+        /// Seconds between two checks; 30 by default.
+        pub health_interval: Option<f64>,
+        /// Seconds after which a check is killed, and has failed; 30 by default.
+        pub health_timeout: Option<f64>,
+        /// Failures in a row that make it unhealthy; 3 by default.
+        pub health_retries: Option<u32>,
+        /// Seconds from its start in which failures don't count; 0 by default.
+        pub health_start_period: Option<f64>,
+        /// Seconds between two checks in that time, until one succeeds; 5 by default.
+        pub health_start_interval: Option<f64>,
+        /// Don't check its health, whatever the image says.
+        pub no_healthcheck: bool,
     }
 
     /// A command to run in a running container. Fields are named as the words of `docker exec`.

@@ -128,6 +128,27 @@ pub unsafe extern "C" fn sampan_container_wait(
     unsafe { entry_to(out, err, wait) }
 }
 
+/// Waits until its health check finds it healthy, at most `timeout` seconds; without a limit when `timeout` is negative.
+///
+/// Fails with `SAMPAN_ERROR_CONFLICT` when it is unhealthy or has ended, `SAMPAN_ERROR_INVALID_ARGUMENT` when it has no
+/// check. `cancel` may be NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sampan_container_wait_healthy(
+    container: *const sampan_container,
+    timeout: f64,
+    cancel: *const sampan_cancel,
+    err: *mut *mut sampan_error,
+) -> i32 {
+    // SAFETY: as the header says.
+    let wait = || unsafe {
+        // NaN is for the facade to refuse.
+        let timeout = (timeout >= 0.0 || timeout.is_nan()).then_some(timeout);
+        self::container(container)?.wait_healthy(timeout, &token(cancel))
+    };
+    // SAFETY: as the header says.
+    unsafe { entry(err, wait) }
+}
+
 /// Reads its log from byte 0, or a part of it. `options` may be NULL. Free the log with `sampan_log_free`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sampan_container_logs(

@@ -112,6 +112,14 @@ pub type sampan_stream = i32;
 pub const SAMPAN_STREAM_STDOUT: sampan_stream = 0;
 /// Standard error.
 pub const SAMPAN_STREAM_STDERR: sampan_stream = 1;
+/// What a container's health check has found. One of `SAMPAN_HEALTH_STATUS_…`.
+pub type sampan_health_status = i32;
+/// Nothing yet.
+pub const SAMPAN_HEALTH_STATUS_STARTING: sampan_health_status = 0;
+/// It is well.
+pub const SAMPAN_HEALTH_STATUS_HEALTHY: sampan_health_status = 1;
+/// Too many checks have failed in a row, or it does not run.
+pub const SAMPAN_HEALTH_STATUS_UNHEALTHY: sampan_health_status = 2;
 /// How a check of `doctor` went. One of `SAMPAN_CHECK_STATUS_…`.
 pub type sampan_check_status = i32;
 /// As it should be.
@@ -127,6 +135,7 @@ Tie: Detached = SAMPAN_TIE_DETACHED, Host = SAMPAN_TIE_HOST,;
 PullPolicy: Missing = SAMPAN_PULL_POLICY_MISSING, Always = SAMPAN_PULL_POLICY_ALWAYS, Never = SAMPAN_PULL_POLICY_NEVER,;
 Status: Created = SAMPAN_STATUS_CREATED, Running = SAMPAN_STATUS_RUNNING, Paused = SAMPAN_STATUS_PAUSED, Exited = SAMPAN_STATUS_EXITED, Dead = SAMPAN_STATUS_DEAD, Restarting = SAMPAN_STATUS_RESTARTING,;
 Stream: Stdout = SAMPAN_STREAM_STDOUT, Stderr = SAMPAN_STREAM_STDERR,;
+HealthStatus: Starting = SAMPAN_HEALTH_STATUS_STARTING, Healthy = SAMPAN_HEALTH_STATUS_HEALTHY, Unhealthy = SAMPAN_HEALTH_STATUS_UNHEALTHY,;
 CheckStatus: Ok = SAMPAN_CHECK_STATUS_OK, Warn = SAMPAN_CHECK_STATUS_WARN, Fail = SAMPAN_CHECK_STATUS_FAIL,;
 }
 
@@ -486,6 +495,20 @@ pub struct sampan_run_options {
     pub log_opt: *const sampan_pair,
     /// `no`, `on-failure[:MAX]`, `always` or `unless-stopped`: which of its ends are followed by another start, as long as the machine is up; a stop, a removal, a kill or the end of its owner ends that too. `no` by default.
     pub restart: *const c_char,
+    /// A shell command that tells by its code whether the container is healthy, 0 for yes; the image's check by default.
+    pub health_cmd: *const c_char,
+    /// Seconds between two checks; 30 by default.
+    pub health_interval: *const f64,
+    /// Seconds after which a check is killed, and has failed; 30 by default.
+    pub health_timeout: *const f64,
+    /// Failures in a row that make it unhealthy; 3 by default.
+    pub health_retries: *const u32,
+    /// Seconds from its start in which failures don't count; 0 by default.
+    pub health_start_period: *const f64,
+    /// Seconds between two checks in that time, until one succeeds; 5 by default.
+    pub health_start_interval: *const f64,
+    /// Don't check its health, whatever the image says.
+    pub no_healthcheck: sampan_bool,
 }
 
 // SAFETY: a size, then numbers and pointers.
@@ -546,6 +569,13 @@ impl Record for api::RunOptions {
             log_driver: self.log_driver.keep(arena),
             log_opt: self.log_opt.keep(arena),
             restart: self.restart.keep(arena),
+            health_cmd: self.health_cmd.keep(arena),
+            health_interval: self.health_interval.keep(arena),
+            health_timeout: self.health_timeout.keep(arena),
+            health_retries: self.health_retries.keep(arena),
+            health_start_period: self.health_start_period.keep(arena),
+            health_start_interval: self.health_start_interval.keep(arena),
+            no_healthcheck: self.no_healthcheck.keep(arena),
         }
     }
 }
@@ -603,6 +633,13 @@ impl Given for api::RunOptions {
                 log_driver: Read::read(c.log_driver, "log_driver")?,
                 log_opt: Read::read(c.log_opt, "log_opt")?,
                 restart: Read::read(c.restart, "restart")?,
+                health_cmd: Read::read(c.health_cmd, "health_cmd")?,
+                health_interval: Read::read(c.health_interval, "health_interval")?,
+                health_timeout: Read::read(c.health_timeout, "health_timeout")?,
+                health_retries: Read::read(c.health_retries, "health_retries")?,
+                health_start_period: Read::read(c.health_start_period, "health_start_period")?,
+                health_start_interval: Read::read(c.health_start_interval, "health_start_interval")?,
+                no_healthcheck: Read::read(c.no_healthcheck, "no_healthcheck")?,
             }
         })
     }
@@ -1331,6 +1368,10 @@ pub struct sampan_image_info {
     pub volumes: *const *const c_char,
     /// Signal that asks it to stop.
     pub stop_signal: *const c_char,
+    /// Its health check.
+    pub healthcheck: *const sampan_healthcheck,
+    /// The shell of a check that is a shell's command; `/bin/sh -c` when there is none.
+    pub shell: *const *const c_char,
 }
 
 // SAFETY: a size, then numbers and pointers.
@@ -1359,6 +1400,8 @@ impl Record for api::ImageInfo {
             exposed_ports: self.exposed_ports.keep(arena),
             volumes: self.volumes.keep(arena),
             stop_signal: self.stop_signal.keep(arena),
+            healthcheck: self.healthcheck.keep(arena),
+            shell: self.shell.keep(arena),
         }
     }
 }
@@ -1372,6 +1415,144 @@ impl Keep for api::ImageInfo {
 }
 impl Keep for Option<api::ImageInfo> {
     type C = *const sampan_image_info;
+    fn keep(&self, arena: &mut Arena) -> Self::C {
+        self.as_ref().map_or(std::ptr::null(), |record| record.keep(arena))
+    }
+}
+/// The health check of an image, in seconds; 0 stands for the default.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct sampan_healthcheck {
+    /// `sizeof(sampan_healthcheck)`.
+    pub struct_size: usize,
+    /// `CMD` and arguments, `CMD-SHELL` and a command of the shell's, or `NONE`.
+    pub test: *const *const c_char,
+    /// Between two checks.
+    pub interval: f64,
+    /// After which one is killed.
+    pub timeout: f64,
+    /// From the start, in which failures don't count.
+    pub start_period: f64,
+    /// Between two checks in that time.
+    pub start_interval: f64,
+    /// Failures in a row that make it unhealthy.
+    pub retries: u32,
+}
+
+// SAFETY: a size, then numbers and pointers.
+unsafe impl Growable for sampan_healthcheck {}
+
+impl Record for api::Healthcheck {
+    type C = sampan_healthcheck;
+    fn to_struct(&self, arena: &mut Arena) -> sampan_healthcheck {
+        Self::C {
+            struct_size: size_of::<Self::C>(),
+            test: self.test.keep(arena),
+            interval: self.interval.keep(arena),
+            timeout: self.timeout.keep(arena),
+            start_period: self.start_period.keep(arena),
+            start_interval: self.start_interval.keep(arena),
+            retries: self.retries.keep(arena),
+        }
+    }
+}
+
+impl Keep for api::Healthcheck {
+    type C = *const sampan_healthcheck;
+    fn keep(&self, arena: &mut Arena) -> Self::C {
+        let kept = self.to_struct(arena);
+        arena.keep(kept)
+    }
+}
+impl Keep for Option<api::Healthcheck> {
+    type C = *const sampan_healthcheck;
+    fn keep(&self, arena: &mut Arena) -> Self::C {
+        self.as_ref().map_or(std::ptr::null(), |record| record.keep(arena))
+    }
+}
+/// One run of a health check.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct sampan_probe {
+    /// `sizeof(sampan_probe)`.
+    pub struct_size: usize,
+    /// When it began.
+    pub started_at: *const c_char,
+    /// When it ended.
+    pub finished_at: *const c_char,
+    /// Its exit code; -1 when it was killed for its time, or could not be run.
+    pub exit_code: i32,
+    /// The first 4096 bytes that it wrote, or what kept it from ending by itself.
+    pub output: *const c_char,
+}
+
+// SAFETY: a size, then numbers and pointers.
+unsafe impl Growable for sampan_probe {}
+
+impl Record for api::Probe {
+    type C = sampan_probe;
+    fn to_struct(&self, arena: &mut Arena) -> sampan_probe {
+        Self::C {
+            struct_size: size_of::<Self::C>(),
+            started_at: self.started_at.keep(arena),
+            finished_at: self.finished_at.keep(arena),
+            exit_code: self.exit_code.keep(arena),
+            output: self.output.keep(arena),
+        }
+    }
+}
+
+impl Keep for api::Probe {
+    type C = *const sampan_probe;
+    fn keep(&self, arena: &mut Arena) -> Self::C {
+        let kept = self.to_struct(arena);
+        arena.keep(kept)
+    }
+}
+impl Keep for Option<api::Probe> {
+    type C = *const sampan_probe;
+    fn keep(&self, arena: &mut Arena) -> Self::C {
+        self.as_ref().map_or(std::ptr::null(), |record| record.keep(arena))
+    }
+}
+/// A container's health.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct sampan_health {
+    /// `sizeof(sampan_health)`.
+    pub struct_size: usize,
+    /// Where it stands.
+    pub status: sampan_health_status,
+    /// Failures in a row.
+    pub failing_streak: u32,
+    /// The last five checks, oldest first.
+    pub log: *const *const sampan_probe,
+}
+
+// SAFETY: a size, then numbers and pointers.
+unsafe impl Growable for sampan_health {}
+
+impl Record for api::Health {
+    type C = sampan_health;
+    fn to_struct(&self, arena: &mut Arena) -> sampan_health {
+        Self::C {
+            struct_size: size_of::<Self::C>(),
+            status: self.status.keep(arena),
+            failing_streak: self.failing_streak.keep(arena),
+            log: self.log.keep(arena),
+        }
+    }
+}
+
+impl Keep for api::Health {
+    type C = *const sampan_health;
+    fn keep(&self, arena: &mut Arena) -> Self::C {
+        let kept = self.to_struct(arena);
+        arena.keep(kept)
+    }
+}
+impl Keep for Option<api::Health> {
+    type C = *const sampan_health;
     fn keep(&self, arena: &mut Arena) -> Self::C {
         self.as_ref().map_or(std::ptr::null(), |record| record.keep(arena))
     }
@@ -1763,6 +1944,8 @@ pub struct sampan_container_info {
     pub oom_kills: *const u64,
     /// How often it was started again, by its restart policy, since it was last started.
     pub restart_count: u32,
+    /// What its health check has found; absent without one, or before its first start.
+    pub health: *const sampan_health,
 }
 
 // SAFETY: a size, then numbers and pointers.
@@ -1798,6 +1981,7 @@ impl Record for api::ContainerInfo {
             options: self.options.keep(arena),
             oom_kills: self.oom_kills.keep(arena),
             restart_count: self.restart_count.keep(arena),
+            health: self.health.keep(arena),
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::plan::launch::{
     Capabilities, CgroupPlacement, ExecPlan, Extent, IdMap, LaunchPlan, MountSource, MountStep, Namespace, Namespaces,
     Process, Rootfs, RootfsKind, Supervise,
 };
+use crate::spec::Health;
 use crate::wire::Restart;
 
 /// Appends fields.
@@ -257,6 +258,12 @@ pub(super) fn restart(w: &mut Writer, rule: Restart) {
     w.u32(most);
 }
 
+fn health(w: &mut Writer, h: &Health) {
+    w.texts(&h.args);
+    [h.interval_ms, h.timeout_ms, h.start_period_ms, h.start_interval_ms].into_iter().for_each(|ms| w.u64(ms));
+    w.u32(h.retries);
+}
+
 fn supervise(w: &mut Writer, s: &Supervise) {
     w.text(&s.dir);
     w.text(&s.state_prefix);
@@ -275,6 +282,7 @@ fn supervise(w: &mut Writer, s: &Supervise) {
     w.text(&s.events);
     w.text(&s.event_subject);
     restart(w, s.restart);
+    w.option(&s.health, health);
 }
 
 #[cfg(test)]

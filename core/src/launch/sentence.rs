@@ -5,8 +5,8 @@ use crate::error::{Error, Kind};
 use crate::wire::Step;
 
 /// The error for a step of a start that nobody was left to hear of, by the record of it.
-pub fn failure(step: u32, errno: i32) -> Error {
-    of(step, errno, b"")
+pub fn failure(step: u32, errno: i32, detail: &[u8]) -> Error {
+    of(step, errno, detail)
 }
 
 /// The error for a step that the shim or the init reports.

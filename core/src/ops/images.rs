@@ -300,7 +300,22 @@ fn info(image: &Image) -> ImageInfo {
         exposed_ports: config.exposed_ports().clone().unwrap_or_default(),
         volumes: config.volumes().clone().unwrap_or_default(),
         stop_signal: config.stop_signal().clone().filter(|s| !s.is_empty()),
+        healthcheck: image.extension.healthcheck.clone().map(healthcheck),
+        shell: image.extension.shell.clone().unwrap_or_default(),
         ..ImageInfo::default()
+    }
+}
+
+/// In seconds; what is negative is as good as absent.
+fn healthcheck(check: image::Healthcheck) -> Healthcheck {
+    let seconds = |ns: i64| ns.max(0) as f64 / 1e9;
+    Healthcheck {
+        test: check.test.unwrap_or_default(),
+        interval: seconds(check.interval),
+        timeout: seconds(check.timeout),
+        start_period: seconds(check.start_period),
+        start_interval: seconds(check.start_interval),
+        retries: u32::try_from(check.retries).unwrap_or(0),
     }
 }
 

@@ -1,6 +1,6 @@
 //! `ps` and `inspect`.
 
-use super::{Context, leftovers, oom, pause, placed};
+use super::{Context, health, leftovers, oom, pause, placed};
 use crate::api::*;
 use crate::cgroup as groups;
 use crate::error::{Error, Kind, Result};
@@ -129,7 +129,7 @@ pub(super) fn noted(container: &Container, exit: &Exit) -> ExitStatus {
 fn told_of(container: &Container, exit: &Exit) -> Option<String> {
     let what = format!("container {}", container.record.name);
     let failed = exit.failed_step.map(|step| {
-        let failed = launch::failure(step, exit.failed_errno.unwrap_or(0));
+        let failed = launch::failure(step, exit.failed_errno.unwrap_or(0), b"");
         failed.within("start container again", container.record.name.as_str()).to_string()
     });
     let killed = oom::sentence(&what, exit.code, &exit.oom.unwrap_or_default());
@@ -174,6 +174,7 @@ fn info(context: &Context, container: &Container) -> ContainerInfo {
         started_at: state.as_ref().map(|s| s.started_at.clone()),
         exit: exit_of(container),
         oom_kills: oom_kills(context, container),
+        health: health::of(context, container),
         restart_count: state.as_ref().map_or(0, |s| s.restart_count + u32::from(s.restarting)),
         labels: spec.labels.clone(),
         env: spec.env.clone(),

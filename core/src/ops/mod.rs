@@ -10,6 +10,7 @@ pub mod events;
 pub mod exec;
 pub mod facts;
 mod follow;
+pub mod health;
 pub mod images;
 pub mod info;
 mod joined;

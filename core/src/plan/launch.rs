@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::{Serialize, Serializer};
 
 use crate::seccomp::Filter;
+use crate::spec::Health;
 use crate::wire::Restart;
 
 /// One container start.
@@ -314,4 +315,6 @@ pub struct Supervise {
     /// Which of its ends are followed by another start.
     #[serde(serialize_with = "words")]
     pub restart: Restart,
+    /// Its health check.
+    pub health: Option<Health>,
 }

@@ -54,6 +54,7 @@ pub fn resolve(options: &RunOptions, image: &ImageInfo, id: &ContainerId) -> Res
         log_max_size: logging.max_size,
         log_max_files: logging.max_files,
         restart: life::restart(options)?,
+        health: life::health(options, image)?,
     })
 }
 

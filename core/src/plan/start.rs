@@ -155,6 +155,7 @@ fn supervise(spec: &Spec, facts: &Facts, places: &Places, groups: &Cgroups) -> S
         events: places.events.clone(),
         event_subject: places.event_subject.clone(),
         restart: life::rule(spec.restart),
+        health: spec.health.clone(),
     }
 }
 

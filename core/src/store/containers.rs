@@ -372,10 +372,16 @@ pub fn claimed_name(paths: &Paths, id: &ContainerId) -> Result<Option<Name>> {
     Ok(None)
 }
 
+/// What the shim has found of a container's health; `None` as long as that is nothing.
+pub fn health<T: serde::de::DeserializeOwned>(paths: &Paths, id: &ContainerId) -> Result<Option<T>> {
+    record::read_unless_damaged(&paths.container(id).health())
+}
+
 /// Forgets the last run, before a new one.
 pub fn clear_run(paths: &Paths, id: &ContainerId) -> Result<()> {
     let at = paths.container(id);
     fs::remove_file(&at.exit())?;
+    fs::remove_file(&at.health())?;
     fs::remove_file(&at.state()).map(drop)
 }
 

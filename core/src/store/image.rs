@@ -24,6 +24,36 @@ pub struct Image {
     pub layers: Vec<Digest>,
     /// Its config.
     pub config: ImageConfiguration,
+    /// What Docker adds to that.
+    pub extension: Extension,
+}
+
+/// Members of the config that Docker knows and the OCI does not.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Extension {
+    /// How a container's health is found out.
+    pub healthcheck: Option<Healthcheck>,
+    /// The shell of commands that are one text.
+    pub shell: Option<Vec<String>>,
+}
+
+/// Spans are in nanoseconds; 0 stands for the default.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Healthcheck {
+    /// `NONE`, or `CMD` or `CMD-SHELL` and words.
+    pub test: Option<Vec<String>>,
+    /// Between two checks.
+    pub interval: i64,
+    /// After which one is killed.
+    pub timeout: i64,
+    /// From the start, in which failures don't count.
+    pub start_period: i64,
+    /// Between two checks in that time.
+    pub start_interval: i64,
+    /// Failures in a row.
+    pub retries: i64,
 }
 
 /// What a manifest names. OCI's and Docker's schema 2 agree in these.
@@ -60,15 +90,29 @@ impl Contents {
 pub fn load(paths: &Paths, manifest: &Digest) -> Result<Image> {
     let contents = Contents::read(paths, manifest)?;
     let id = contents.config().clone();
-    let config = read_config(paths, &id)?;
+    let bytes = blobs::read(paths, &id, MAX_CONFIG)?;
+    let config = parse_config(&bytes, &id)?;
+    let extension = extension(&bytes);
     let layers = diff_ids(&id, &config)?;
-    Ok(Image { manifest: manifest.clone(), id, layers, config })
+    Ok(Image { manifest: manifest.clone(), id, layers, config, extension })
 }
 
 /// Reads a config.
 pub fn read_config(paths: &Paths, id: &Digest) -> Result<ImageConfiguration> {
-    let bytes = blobs::read(paths, id, MAX_CONFIG)?;
-    serde_json::from_slice(&bytes).map_err(|e| malformed("read image config", id, e.to_string()))
+    parse_config(&blobs::read(paths, id, MAX_CONFIG)?, id)
+}
+
+fn parse_config(bytes: &[u8], id: &Digest) -> Result<ImageConfiguration> {
+    serde_json::from_slice(bytes).map_err(|e| malformed("read image config", id, e.to_string()))
+}
+
+/// What makes no sense there is as good as absent: an image is none the worse for it.
+fn extension(bytes: &[u8]) -> Extension {
+    #[derive(Deserialize)]
+    struct Extended {
+        config: Option<Extension>,
+    }
+    serde_json::from_slice::<Extended>(bytes).ok().and_then(|e| e.config).unwrap_or_default()
 }
 
 /// The diff ids that a config names, lowest first.
@@ -79,4 +123,24 @@ pub fn diff_ids(id: &Digest, config: &ImageConfiguration) -> Result<Vec<Digest>>
 
 fn malformed(operation: &'static str, digest: &Digest, why: String) -> Error {
     Error::new(Kind::InvalidImage, operation, digest.as_str()).because(why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_docker_adds_to_a_config_is_read_where_it_makes_sense() {
+        let text = br#"{"config":{"Healthcheck":{"Test":["CMD","x"],"Interval":5000000000,"Retries":2},"Shell":["/ash"],"User":"u"}}"#;
+        let read = extension(text);
+        let check = read.healthcheck.unwrap();
+        assert_eq!(
+            (check.test, check.interval, check.retries),
+            (Some(vec!["CMD".into(), "x".into()]), 5_000_000_000, 2)
+        );
+        assert_eq!((read.shell, check.timeout), (Some(vec!["/ash".into()]), 0));
+        for none in [&br#"{"config":null}"#[..], b"{}", br#"{"config":{"Healthcheck":7}}"#] {
+            assert_eq!(extension(none), Extension::default());
+        }
+    }
 }

@@ -66,6 +66,105 @@ impl Restarts {
     }
 }
 
+/// When a container's health is looked at, in milliseconds, and how often in a row that must fail.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timing {
+    /// From the end of one probe to the next.
+    pub interval_ms: u64,
+    /// From the start of a probe to its kill.
+    pub timeout_ms: u64,
+    /// For so long after the container's start failures don't count.
+    pub start_period_ms: u64,
+    /// In place of the interval, as long as that is and no probe has succeeded.
+    pub start_interval_ms: u64,
+    /// Failures in a row.
+    pub retries: u32,
+}
+
+impl Field<'_> for Timing {
+    fn read(r: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(Timing {
+            interval_ms: r.get()?,
+            timeout_ms: r.get()?,
+            start_period_ms: r.get()?,
+            start_interval_ms: r.get()?,
+            retries: r.get()?,
+        })
+    }
+}
+
+/// What the probes have found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Healthy {
+    /// Nothing yet.
+    Starting,
+    /// The last one succeeded, or too few have failed since.
+    Yes,
+    /// Too many have failed.
+    No,
+}
+
+impl Healthy {
+    /// The word of records and events.
+    pub fn word(self) -> &'static [u8] {
+        match self {
+            Healthy::Starting => b"starting",
+            Healthy::Yes => b"healthy",
+            Healthy::No => b"unhealthy",
+        }
+    }
+}
+
+/// The probes of one run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Probes {
+    /// What they have found.
+    pub health: Healthy,
+    /// Failures in a row that count.
+    pub streak: u32,
+    started_ms: u64,
+    due_ms: u64,
+}
+
+impl Probes {
+    /// The container has been started.
+    pub fn new(timing: &Timing, now_ms: u64) -> Probes {
+        let mut probes = Probes { health: Healthy::Starting, streak: 0, started_ms: now_ms, due_ms: 0 };
+        probes.postpone(timing, now_ms);
+        probes
+    }
+
+    /// When the next is due.
+    pub fn due_ms(&self) -> u64 {
+        self.due_ms
+    }
+
+    /// The next comes an interval from now on.
+    pub fn postpone(&mut self, timing: &Timing, now_ms: u64) {
+        let early = self.health == Healthy::Starting && now_ms - self.started_ms < timing.start_period_ms;
+        let interval = if early { timing.start_interval_ms } else { timing.interval_ms };
+        self.due_ms = now_ms.saturating_add(interval);
+    }
+
+    /// A probe that had begun then has ended now; true when the health is another from now on.
+    pub fn ended(&mut self, timing: &Timing, good: bool, began_ms: u64, now_ms: u64) -> bool {
+        let before = self.health;
+        let excused = before == Healthy::Starting && began_ms - self.started_ms < timing.start_period_ms;
+        match good {
+            true => (self.health, self.streak) = (Healthy::Yes, 0),
+            false if excused => {}
+            false => {
+                self.streak = self.streak.saturating_add(1);
+                if self.streak >= timing.retries {
+                    self.health = Healthy::No;
+                }
+            }
+        }
+        self.postpone(timing, now_ms);
+        self.health != before
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,5 +195,44 @@ mod tests {
             assert_eq!(Reader(&bytes).get(), Ok(rule));
         }
         assert_eq!(Reader(&[9, 9, 9, 9, 0, 0, 0, 0]).get::<Restart>(), Err(Malformed));
+    }
+
+    const TIMING: Timing =
+        Timing { interval_ms: 30, timeout_ms: 10, start_period_ms: 100, start_interval_ms: 5, retries: 2 };
+
+    #[test]
+    fn probes_come_early_until_one_succeeds_or_the_start_period_is_over() {
+        let mut probes = Probes::new(&TIMING, 1000);
+        assert_eq!((probes.health, probes.due_ms()), (Healthy::Starting, 1005));
+        assert!(!probes.ended(&TIMING, false, 1005, 1006));
+        assert_eq!((probes.streak, probes.due_ms()), (0, 1011));
+        assert!(probes.ended(&TIMING, true, 1011, 1012));
+        assert_eq!((probes.health, probes.due_ms()), (Healthy::Yes, 1042));
+        let mut late = Probes::new(&TIMING, 1000);
+        late.ended(&TIMING, false, 1099, 1101);
+        assert_eq!((late.streak, late.due_ms()), (0, 1131));
+    }
+
+    #[test]
+    fn so_many_failures_in_a_row_make_it_unhealthy_and_one_success_heals() {
+        let mut probes = Probes::new(&Timing { start_period_ms: 0, ..TIMING }, 0);
+        let mut ended = |good| {
+            let changed = probes.ended(&Timing { start_period_ms: 0, ..TIMING }, good, 1, 2);
+            (changed, probes.health, probes.streak)
+        };
+        assert_eq!(ended(false), (false, Healthy::Starting, 1));
+        assert_eq!(ended(true), (true, Healthy::Yes, 0));
+        assert_eq!(ended(false), (false, Healthy::Yes, 1));
+        assert_eq!(ended(false), (true, Healthy::No, 2));
+        assert_eq!(ended(false), (false, Healthy::No, 3));
+        assert_eq!(ended(true), (true, Healthy::Yes, 0));
+    }
+
+    #[test]
+    fn a_failure_counts_in_the_start_period_once_it_was_healthy() {
+        let mut probes = Probes::new(&TIMING, 0);
+        probes.ended(&TIMING, true, 5, 6);
+        probes.ended(&TIMING, false, 10, 11);
+        assert_eq!((probes.health, probes.streak), (Healthy::Yes, 1));
     }
 }

@@ -19,7 +19,7 @@ mod step;
 pub use control::{AttachHead, EXEC_ID, EXEC_MAX, ExecHead, SOCKET};
 pub use field::{Field, List, Malformed, Reader};
 pub use files::*;
-pub use life::{Restart, Restarts};
+pub use life::{Healthy, Probes, Restart, Restarts, Timing};
 pub use request::*;
 pub use status::{Oom, PACKET_MAX, Status};
 pub use step::Step;

@@ -4,7 +4,7 @@ use core::ffi::CStr;
 use core::marker::PhantomData;
 
 use super::field::{Field, List, Malformed, Reader};
-use super::life::Restart;
+use super::life::{Restart, Timing};
 
 /// A struct whose fields lie in the blob in the order in which they are declared.
 macro_rules! record {
@@ -269,6 +269,16 @@ record! {
 }
 
 record! {
+    /// A container's health check.
+    Health {
+        /// The command; all else is as for the container's process.
+        args: List<'a, &'a CStr>,
+        /// When it is run, and what its failures mean.
+        timing: Timing,
+    }
+}
+
+record! {
     /// What the shim does besides.
     Supervise {
         /// The container's directory.
@@ -305,6 +315,8 @@ record! {
         event_subject: &'a CStr,
         /// What follows its end.
         restart: Restart,
+        /// Its health check.
+        health: Option<Health<'a>>,
     }
 }
 

@@ -241,6 +241,10 @@ static int32_t do_wait(struct call *c, sampan_error **err) {
     TELL(c, sampan_exit_status, sampan_container_wait(c->container, c->timeout, c->cancel, &out, err));
 }
 
+static int32_t do_wait_healthy(struct call *c, sampan_error **err) {
+    return sampan_container_wait_healthy(c->container, c->timeout, c->cancel, err);
+}
+
 struct text {
     char *bytes;
     size_t len;
@@ -469,6 +473,7 @@ static const struct signature {
     {"restart", 0, "stop_options", do_restart},
     {"kill", 1, NULL, do_kill},
     {"wait", 0, NULL, do_wait},
+    {"wait_healthy", 0, NULL, do_wait_healthy},
     {"logs", 0, "log_options", do_logs},
     {"inspect", 0, NULL, do_inspect},
     {"rename", 1, NULL, do_rename},

@@ -10,6 +10,7 @@ static const char *const tie_words[] = {"detached", "host", NULL};
 static const char *const pull_policy_words[] = {"missing", "always", "never", NULL};
 static const char *const status_words[] = {"created", "running", "paused", "exited", "dead", "restarting", NULL};
 static const char *const stream_words[] = {"stdout", "stderr", NULL};
+static const char *const health_status_words[] = {"starting", "healthy", "unhealthy", NULL};
 static const char *const check_status_words[] = {"ok", "warn", "fail", NULL};
 static const struct record engine_options_record;
 static const struct record pull_options_record;
@@ -29,6 +30,9 @@ static const struct record stdio_record;
 static const struct record engine_info_record;
 static const struct record path_stat_record;
 static const struct record image_info_record;
+static const struct record healthcheck_record;
+static const struct record probe_record;
+static const struct record health_record;
 static const struct record removed_image_record;
 static const struct record exit_status_record;
 static const struct record output_record;
@@ -131,6 +135,13 @@ static const struct field run_options_fields[] = {
     {"log_driver", KIND_TEXT, true, offsetof(sampan_run_options, log_driver), 0, NULL, NULL},
     {"log_opt", KIND_MAP, false, offsetof(sampan_run_options, log_opt), 0, NULL, NULL},
     {"restart", KIND_TEXT, true, offsetof(sampan_run_options, restart), 0, NULL, NULL},
+    {"health_cmd", KIND_TEXT, true, offsetof(sampan_run_options, health_cmd), 0, NULL, NULL},
+    {"health_interval", KIND_F64, true, offsetof(sampan_run_options, health_interval), 0, NULL, NULL},
+    {"health_timeout", KIND_F64, true, offsetof(sampan_run_options, health_timeout), 0, NULL, NULL},
+    {"health_retries", KIND_U32, true, offsetof(sampan_run_options, health_retries), 0, NULL, NULL},
+    {"health_start_period", KIND_F64, true, offsetof(sampan_run_options, health_start_period), 0, NULL, NULL},
+    {"health_start_interval", KIND_F64, true, offsetof(sampan_run_options, health_start_interval), 0, NULL, NULL},
+    {"no_healthcheck", KIND_BOOL, false, offsetof(sampan_run_options, no_healthcheck), 0, NULL, NULL},
     {NULL, KIND_BOOL, false, 0, 0, NULL, NULL},
 };
 static const struct record run_options_record = {"run_options", sizeof(sampan_run_options), run_options_fields};
@@ -268,9 +279,39 @@ static const struct field image_info_fields[] = {
     {"exposed_ports", KIND_TEXTS, false, offsetof(sampan_image_info, exposed_ports), 0, NULL, NULL},
     {"volumes", KIND_TEXTS, false, offsetof(sampan_image_info, volumes), 0, NULL, NULL},
     {"stop_signal", KIND_TEXT, true, offsetof(sampan_image_info, stop_signal), 0, NULL, NULL},
+    {"healthcheck", KIND_RECORD, true, offsetof(sampan_image_info, healthcheck), 0, NULL, &healthcheck_record},
+    {"shell", KIND_TEXTS, false, offsetof(sampan_image_info, shell), 0, NULL, NULL},
     {NULL, KIND_BOOL, false, 0, 0, NULL, NULL},
 };
 static const struct record image_info_record = {"image_info", sizeof(sampan_image_info), image_info_fields};
+
+static const struct field healthcheck_fields[] = {
+    {"test", KIND_TEXTS, false, offsetof(sampan_healthcheck, test), 0, NULL, NULL},
+    {"interval", KIND_F64, false, offsetof(sampan_healthcheck, interval), 0, NULL, NULL},
+    {"timeout", KIND_F64, false, offsetof(sampan_healthcheck, timeout), 0, NULL, NULL},
+    {"start_period", KIND_F64, false, offsetof(sampan_healthcheck, start_period), 0, NULL, NULL},
+    {"start_interval", KIND_F64, false, offsetof(sampan_healthcheck, start_interval), 0, NULL, NULL},
+    {"retries", KIND_U32, false, offsetof(sampan_healthcheck, retries), 0, NULL, NULL},
+    {NULL, KIND_BOOL, false, 0, 0, NULL, NULL},
+};
+static const struct record healthcheck_record = {"healthcheck", sizeof(sampan_healthcheck), healthcheck_fields};
+
+static const struct field probe_fields[] = {
+    {"started_at", KIND_TEXT, false, offsetof(sampan_probe, started_at), 0, NULL, NULL},
+    {"finished_at", KIND_TEXT, false, offsetof(sampan_probe, finished_at), 0, NULL, NULL},
+    {"exit_code", KIND_I32, false, offsetof(sampan_probe, exit_code), 0, NULL, NULL},
+    {"output", KIND_TEXT, false, offsetof(sampan_probe, output), 0, NULL, NULL},
+    {NULL, KIND_BOOL, false, 0, 0, NULL, NULL},
+};
+static const struct record probe_record = {"probe", sizeof(sampan_probe), probe_fields};
+
+static const struct field health_fields[] = {
+    {"status", KIND_WORD, false, offsetof(sampan_health, status), 0, health_status_words, NULL},
+    {"failing_streak", KIND_U32, false, offsetof(sampan_health, failing_streak), 0, NULL, NULL},
+    {"log", KIND_RECORDS, false, offsetof(sampan_health, log), 0, NULL, &probe_record},
+    {NULL, KIND_BOOL, false, 0, 0, NULL, NULL},
+};
+static const struct record health_record = {"health", sizeof(sampan_health), health_fields};
 
 static const struct field removed_image_fields[] = {
     {"untagged", KIND_TEXT, true, offsetof(sampan_removed_image, untagged), 0, NULL, NULL},
@@ -367,6 +408,7 @@ static const struct field container_info_fields[] = {
     {"options", KIND_RECORD, false, offsetof(sampan_container_info, options), 0, NULL, &run_options_record},
     {"oom_kills", KIND_U64, true, offsetof(sampan_container_info, oom_kills), 0, NULL, NULL},
     {"restart_count", KIND_U32, false, offsetof(sampan_container_info, restart_count), 0, NULL, NULL},
+    {"health", KIND_RECORD, true, offsetof(sampan_container_info, health), 0, NULL, &health_record},
     {NULL, KIND_BOOL, false, 0, 0, NULL, NULL},
 };
 static const struct record container_info_record = {"container_info", sizeof(sampan_container_info), container_info_fields};
@@ -487,6 +529,9 @@ static const struct record *const all_records[] = {
     &engine_info_record,
     &path_stat_record,
     &image_info_record,
+    &healthcheck_record,
+    &probe_record,
+    &health_record,
     &removed_image_record,
     &exit_status_record,
     &output_record,

@@ -25,7 +25,7 @@ SIGNATURES = {
     **dict.fromkeys(("write", "tag", "resize", "put_archive", "read_in", "write_in"), (2, "")),
     "path_stat": (1, "CopyOptions"),
     **dict.fromkeys(("copy_from", "copy_to", "get_archive"), (2, "CopyOptions")),
-    **dict.fromkeys(("info", "doctor", "images", "gc", "start", "wait", "inspect"), (0, "")),
+    **dict.fromkeys(("info", "doctor", "images", "gc", "start", "wait", "wait_healthy", "inspect"), (0, "")),
     "pull": (1, "PullOptions"),
     "remove_image": (1, "RemoveImageOptions"),
     **dict.fromkeys(("create", "spawn", "run", "plan"), (0, "RunOptions")),
@@ -179,6 +179,9 @@ class Call:
 
     def do_kill(self) -> None:
         self.target.kill(*self.plain)
+
+    def do_wait_healthy(self) -> None:
+        self.target.wait_healthy(cancel=self.cancel, **self.options)
 
     def do_wait(self) -> sampan.ExitStatus:
         return self.target.wait(cancel=self.cancel, **self.options)

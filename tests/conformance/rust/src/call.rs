@@ -31,7 +31,7 @@ fn signature(operation: &str) -> Result<(usize, &'static str)> {
         "path_stat" => (1, "CopyOptions"),
         "copy_from" | "copy_to" | "get_archive" => (2, "CopyOptions"),
         "write" | "tag" | "resize" | "put_archive" | "read_in" | "write_in" => (2, ""),
-        "info" | "doctor" | "images" | "gc" | "start" | "wait" | "inspect" => (0, ""),
+        "info" | "doctor" | "images" | "gc" | "start" | "wait" | "wait_healthy" | "inspect" => (0, ""),
         "pull" => (1, "PullOptions"),
         "remove_image" => (1, "RemoveImageOptions"),
         "create" | "spawn" | "run" | "plan" => (0, "RunOptions"),
@@ -180,6 +180,10 @@ impl<'w> Call<'w> {
             "wait" => {
                 let limit = self.fields.first().map(|(_, seconds)| seconds.parse()).transpose()?;
                 self.value(container.wait(limit, cancel), "ExitStatus")
+            }
+            "wait_healthy" => {
+                let limit = self.fields.first().map(|(_, seconds)| seconds.parse()).transpose()?;
+                nothing(container.wait_healthy(limit, cancel))
             }
             "logs" => answer(self.logs(container)?, Bound::Value),
             "inspect" => self.value(container.inspect(), "ContainerInfo"),
