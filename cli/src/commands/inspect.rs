@@ -1,6 +1,6 @@
 //! `inspect`: records as JSON, of containers, then of images.
 
-use sampan::{ContainerInfo, Engine, Error, Kind, Status};
+use sampan::{ContainerInfo, Engine, Error, Health, Kind, Probe, Status};
 use serde_json::Value;
 
 use crate::cli::InspectArgs;
@@ -45,17 +45,18 @@ fn nothing(name: &str) -> Error {
 
 /// What we say of a container, and beside it what Docker says of its state in the same words.
 fn with_state(info: ContainerInfo) -> Result<Value, Error> {
-    let state = state(&info);
+    let (state, restarts) = (state(&info), info.restart_count);
     let mut value = json(info)?;
     if let Some(members) = value.as_object_mut() {
         members.insert("State".to_owned(), state);
+        members.insert("RestartCount".to_owned(), restarts.into());
     }
     Ok(value)
 }
 
 fn state(info: &ContainerInfo) -> Value {
     let exit = info.exit.clone().unwrap_or_default();
-    serde_json::json!({
+    let mut state = serde_json::json!({
         "Status": info.status.word(),
         "Running": matches!(info.status, Status::Running | Status::Paused | Status::Restarting),
         "Paused": info.status == Status::Paused,
@@ -67,7 +68,24 @@ fn state(info: &ContainerInfo) -> Value {
         "Error": exit.error.unwrap_or_default(),
         "StartedAt": info.started_at,
         "FinishedAt": exit.finished_at,
-    })
+    });
+    if let Some(found) = &info.health {
+        state["Health"] = health(found);
+    }
+    state
+}
+
+fn health(found: &Health) -> Value {
+    let probe = |probe: &Probe| {
+        serde_json::json!({
+            "Start": probe.started_at,
+            "End": probe.finished_at,
+            "ExitCode": probe.exit_code,
+            "Output": probe.output,
+        })
+    };
+    let log: Vec<Value> = found.log.iter().map(probe).collect();
+    serde_json::json!({ "Status": found.status.word(), "FailingStreak": found.failing_streak, "Log": log })
 }
 
 fn json<T: serde::Serialize>(record: T) -> Result<Value, Error> {
@@ -77,7 +95,7 @@ fn json<T: serde::Serialize>(record: T) -> Result<Value, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sampan::ExitStatus;
+    use sampan::{ExitStatus, HealthStatus};
 
     #[test]
     fn the_state_is_docker_s() {
@@ -89,6 +107,11 @@ mod tests {
         }
         assert!(restarting["ExitCode"] == 137 && restarting["Status"] == "restarting");
         let killed = ContainerInfo { status: Status::Running, oom_kills: Some(1), ..ContainerInfo::default() };
+        let log = vec![Probe { exit_code: -1, output: "late".into(), ..Probe::default() }];
+        let found = Health { status: HealthStatus::Unhealthy, failing_streak: 3, log };
+        let ill = state(&ContainerInfo { health: Some(found), ..killed.clone() });
+        assert!(ill["Health"]["Status"] == "unhealthy" && ill["Health"]["Log"][0]["ExitCode"] == -1);
+        assert!(state(&killed).get("Health").is_none());
         assert!(state(&killed)["OOMKilled"] == true && of(Status::Running, None)["OOMKilled"] == false);
     }
 }
