@@ -491,12 +491,12 @@ fn many_at_once_and_one_that_is_cancelled() {
         let error = container.copy_to(&dir, "/tmp/late", &CopyOptions::default(), &cancelled).unwrap_err();
         assert_eq!(error.kind(), Kind::Cancelled);
         // A pipe that nobody reads and one that nobody writes keep nobody either.
-        let (read_end, write_end) = nix::unistd::pipe().unwrap();
+        let (read_end, write_end) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
         let cancel = Cancel::new();
         std::thread::scope(|scope| {
             let out =
                 scope.spawn(|| container.get_archive("/bin", write_end.as_fd(), &CopyOptions::default(), &cancel));
-            let (empty, _keep) = nix::unistd::pipe().unwrap();
+            let (empty, _keep) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
             let (container, cancel) = (&container, &cancel);
             let put = scope.spawn(move || container.put_archive("/tmp", empty.as_fd(), cancel));
             cancel.cancel();

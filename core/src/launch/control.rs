@@ -385,7 +385,7 @@ mod tests {
     #[test]
     fn descriptors_that_nobody_asked_for_are_closed() {
         let (socket, shim) = pair();
-        let (read, write) = nix::unistd::pipe().unwrap();
+        let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
         nix::fcntl::fcntl(&read, nix::fcntl::FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
         tell(&shim, Status::Done, &[write.as_raw_fd(); 9]);
         drop(write);

@@ -12,12 +12,17 @@ use nix::fcntl::{OFlag, openat};
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::{Mode, mkdirat};
-use nix::unistd::{Pid, pipe};
+use nix::unistd::Pid;
 
 use super::{HelperSource, LaunchFds, Launched, apply_owners, launch, remove_trees};
 use crate::cancel::Cancel;
 use crate::error::Kind;
 use crate::plan::launch::{Extent, IdMap, LaunchPlan, MountSource, MountStep, Namespace, RootfsKind};
+
+/// Other tests' programs must not keep an end open.
+fn pipe() -> nix::Result<(OwnedFd, OwnedFd)> {
+    nix::unistd::pipe2(OFlag::O_CLOEXEC)
+}
 
 const BUSYBOX: &str = "/bin/busybox";
 

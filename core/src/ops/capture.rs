@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn output_without_end_is_left_at_a_cancel_and_at_the_end() {
-        let (stdout, held) = nix::unistd::pipe().unwrap();
+        let (stdout, held) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
         let mut ends = Ends { stdin: None, stdout: Some(stdout), stderr: None };
         let (done, mut buffer) = (std::sync::atomic::AtomicBool::new(false), vec![0; 64 << 10]);
         std::thread::scope(|scope| {
@@ -197,8 +197,8 @@ mod tests {
 
     #[test]
     fn what_somebody_else_holds_open_is_not_waited_for() {
-        let (stdout, held) = nix::unistd::pipe().unwrap();
-        let (shim, lives) = nix::unistd::pipe().unwrap();
+        let (stdout, held) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
+        let (shim, lives) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
         nix::unistd::write(&held, b"said").unwrap();
         // Readable from now on, as the pidfd of one that has ended.
         drop(lives);

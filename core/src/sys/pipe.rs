@@ -43,7 +43,7 @@ mod tests {
 
     #[test]
     fn a_reader_that_is_gone_raises_no_signal() {
-        let (read, write) = nix::unistd::pipe().unwrap();
+        let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
         assert_eq!(write_quietly(&write, b"some"), Ok(4));
         drop(read);
         // Blocked, so that what is raised is kept, whatever this process does about the signal.
