@@ -39,6 +39,10 @@ pub fn build(profile: &str) -> Result<Built> {
         .args(["--profile", profile, "--message-format=json", "--"])
         .arg(format!("-Clink-arg=-Wl,-soname,{}", soname()?))
         .arg("--print=native-static-libs");
+    if profile == "release" {
+        // A package with a setting of its own loses the profile's.
+        cargo.arg("-Cstrip=symbols");
+    }
     let output = cargo.stderr(Stdio::inherit()).output().context("run cargo")?;
     let messages = String::from_utf8(output.stdout)?;
     let messages: Vec<Value> = messages.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
