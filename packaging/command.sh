@@ -11,7 +11,8 @@ target=$(uname -m)-unknown-linux-musl
 source packaging/lib.sh
 compiler
 need musl-tools command -v musl-gcc
-rustup target list --installed | grep -qx "$target" || rustup target add "$target"
+[ -d "$(rustc --print target-libdir --target "$target")" ] || rustup target add "$target" ||
+  { echo "the compiler's library for $target is missing: install it (rustup target add $target)" >&2; exit 77; }
 export "CC_${target//-/_}=musl-gcc" RUSTFLAGS="-C relocation-model=static"
 cargo build --quiet --release --target "$target" -p sampan-cli
 install -m 755 "$(target_directory)/$target/release/sampan" "$out/sampan"

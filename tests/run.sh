@@ -61,7 +61,8 @@ node_tools() {
 }
 user_tools() { apt_need procps uidmap; }
 
-lane_fmt() { cargo fmt --all --check; }
+# The shim is no target that cargo knows.
+lane_fmt() { cargo fmt --all --check && rustfmt --check --edition 2024 core/shim/main.rs; }
 
 lane_clippy() {
   workspace
@@ -172,7 +173,10 @@ lane_package() {
   registry
   wheel
   tarball
-  bash packaging/command.sh "$scratch/command"
+  local code=0
+  limit 30 bash packaging/command.sh "$scratch/command" || code=$?
+  [ $code != 77 ] || { skip package "the compiler's library for a static command can't be had here"; return 0; }
+  [ $code = 0 ] || return $code
   cargo run --quiet -p xtask -- install --prefix "$scratch/prefix" >/dev/null
   limit 10 bash tests/package/run.sh "$registry/busybox:latest" "$scratch/command/sampan" "$wheel" \
     "$tarball" "$scratch/prefix"

@@ -77,7 +77,9 @@ fn accompany(header: &Header, bundle: &Bundle<'static>, sync: Fd, pid: i32) -> R
     loop {
         let mut packet = [0];
         match sys::recv_fd(sync, &mut packet) {
-            Ok((1, Some(master))) if packet[0] == word::TERMINAL => terminal::hand_over(header, bundle.console, master)?,
+            Ok((1, Some(master))) if packet[0] == word::TERMINAL => {
+                terminal::hand_over(header, bundle.console, master)?
+            }
             Ok((1, _)) if packet[0] == stage::MOUNTED => mounted(bundle, sync, pid)?,
             Ok((1, _)) if packet[0] == stage::CREATED => return Ok(()),
             Ok((1, _)) if packet[0] == word::FAILED => return Err(None),

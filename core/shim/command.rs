@@ -120,9 +120,11 @@ fn hear(report: Fd) -> Outcome<i32> {
     let word = |at: usize| i32::from_ne_bytes([words[at], words[at + 1], words[at + 2], words[at + 3]]);
     match n {
         12 if word(0) > 0 => Ok(word(0)),
-        12 => {
-            Err(Fail { step: Step::from_number(word(4) as u32).unwrap_or(Step::Join), errno: Errno(word(8)), detail: b"" })
-        }
+        12 => Err(Fail {
+            step: Step::from_number(word(4) as u32).unwrap_or(Step::Join),
+            errno: Errno(word(8)),
+            detail: b"",
+        }),
         _ => Err(Fail { step: Step::Join, errno: Errno::ESRCH, detail: b"" }),
     }
 }

@@ -317,7 +317,10 @@ impl Client {
             }
             Some(Kind::Exec) => {
                 let head: ExecHead = r.get().map_err(malformed)?;
-                self.start(container, &Order { head: &head, blob, length: header.length, client: self.socket, process: None })
+                self.start(
+                    container,
+                    &Order { head: &head, blob, length: header.length, client: self.socket, process: None },
+                )
             }
             Some(Kind::Resize) => {
                 let (rows, columns): (u32, u32) = r.get().map_err(malformed)?;
@@ -375,8 +378,7 @@ impl Client {
         let count = fds.iter_mut().zip(given).map(|(to, from)| *to = *from).count();
         tell(self.socket, &Status::Attached { streams: joined.which }, &fds[..count]);
         fds[..count].iter().for_each(|fd| drop(sys::close(*fd)));
-        *self =
-            Client { stage: Stage::Attached, socket: self.socket, streams: [joined.input, -1, -1], ..NOBODY };
+        *self = Client { stage: Stage::Attached, socket: self.socket, streams: [joined.input, -1, -1], ..NOBODY };
         Ok(())
     }
 

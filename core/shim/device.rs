@@ -1,7 +1,7 @@
 //! Device nodes by number, where the kernel lets one be made; else the host's own node, bound.
 
 use crate::fail::{At, Fail, Outcome};
-use crate::sys::{self, AT_FDCWD, AT_EMPTY_PATH, Errno, Fd};
+use crate::sys::{self, AT_EMPTY_PATH, AT_FDCWD, Errno, Fd};
 use crate::target::{self, Missing};
 use crate::text::Text;
 use crate::wire::{Device, Step};

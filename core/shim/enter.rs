@@ -2,10 +2,10 @@
 
 use crate::fail::{At, Fail, Outcome, send};
 use crate::launch::word;
+use crate::passed::Passed;
 use crate::sys::{self, AT_FDCWD, Errno, Fd, Forked};
 use crate::text::Text;
 use crate::wire::{Enter, Header, Status, Step, fd};
-use crate::passed::Passed;
 use crate::{exec, init, terminal, tuning, user};
 
 /// Starts the process, tells its number, and ends: the process then is a child of the caller's subreaper.
@@ -34,7 +34,10 @@ pub fn run(header: &Header, enter: Enter<'static>) -> Outcome {
 }
 
 fn enter_cgroups(enter: &Enter<'static>) -> Outcome {
-    for (dir, file) in enter.v1.iter().map(|dir| (dir, &b"/tasks"[..])).chain(enter.v2.map(|dir| (dir, &b"/cgroup.procs"[..]))) {
+    init::leave_real_time();
+    for (dir, file) in
+        enter.v1.iter().map(|dir| (dir, &b"/tasks"[..])).chain(enter.v2.map(|dir| (dir, &b"/cgroup.procs"[..])))
+    {
         let mut path: Text<4096> = Text::of(&[dir.to_bytes(), file]);
         sys::put(AT_FDCWD, path.c(), b"0").at(Step::CgroupEnter, dir)?;
     }

@@ -53,7 +53,11 @@ fn variable(process: &Process<'static>, name: &[u8]) -> Option<&'static [u8]> {
 }
 
 /// Where the command may be, one after the other, until an attempt ends the search; the errno of what came nearest.
-fn search(process: &Process<'static>, command: &CStr, attempt: impl Fn(&CStr) -> Result<(), Errno>) -> Result<(), Errno> {
+fn search(
+    process: &Process<'static>,
+    command: &CStr,
+    attempt: impl Fn(&CStr) -> Result<(), Errno>,
+) -> Result<(), Errno> {
     let mut worst = Errno::ENOENT;
     if command.is_empty() {
         return Err(worst);

@@ -41,7 +41,11 @@ fn go_between(
     theirs: Fd,
 ) -> Outcome<(Forked, bool)> {
     match join_and_fork(launch, user, cgroup) {
-        Ok((Forked::Child, entered)) => return Ok((Forked::Child, entered)),
+        Ok((Forked::Child, entered)) => {
+            // Held here it would keep the shim from seeing the end of the one in between.
+            let _ = sys::close(theirs);
+            return Ok((Forked::Child, entered));
+        }
         Ok((Forked::Parent { pid, .. }, _)) => {
             let _ = sys::send(theirs, &pid.to_ne_bytes());
         }

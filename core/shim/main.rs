@@ -10,8 +10,8 @@
 #[path = "../src/wire/mod.rs"]
 mod wire;
 
-mod arch;
 mod again;
+mod arch;
 mod attach;
 mod binds;
 mod bundle;

@@ -47,7 +47,10 @@ pub fn write_state(dir: Fd, prefix: &CStr, state: &State) -> sys::Result {
     }
     tail.push(b"\"pid\":").signed(init.into()).push(b",\"pid_start\":").dec(start_time(init));
     tail.push(b",\"shim_pid\":").signed(shim.into()).push(b",\"shim_start\":").dec(start_time(shim));
-    tail.push(b",\"restart_count\":").dec(state.restarts.into()).push(b",\"restarting\":").push(truth(state.restarting));
+    tail.push(b",\"restart_count\":")
+        .dec(state.restarts.into())
+        .push(b",\"restarting\":")
+        .push(truth(state.restarting));
     tail.push(b",\"started_at\":\"").push(&state.started_at).push(b"\"}\n");
     let file = sys::openat(dir, STATE_NEW, sys::O_WRONLY | sys::O_CREAT | sys::O_TRUNC, 0o600)?;
     let written = [b"{", prefix.to_bytes(), tail.bytes()].iter().try_for_each(|part| sys::write_all(file, part));

@@ -262,7 +262,8 @@ impl Watch {
             polls.copy_from_slice(&output.polls());
         }
         polls[INPUT..INPUT + 2].copy_from_slice(&self.input.polls());
-        let rest = [self.pidfd, self.children, self.status, self.tie.host, self.tie.pipe, self.health.output()].map(quiet);
+        let rest =
+            [self.pidfd, self.children, self.status, self.tie.host, self.tie.pipe, self.health.output()].map(quiet);
         polls[INPUT + 2..].copy_from_slice(&rest);
         polls
     }

@@ -57,9 +57,9 @@ wheel_s_name() {
 # pythons: each version of Python from 3.9 that is here, oldest first: VERSION PROGRAM.
 pythons() {
   local program
-  for program in "${PYENV_ROOT:-$HOME/.pyenv}"/versions/*/bin/python3 /usr/bin/python3 /usr/local/bin/python3; do
+  for program in "${PYENV_ROOT:-${HOME:-/root}/.pyenv}"/versions/*/bin/python3 /usr/bin/python3 /usr/local/bin/python3; do
     [ -x "$program" ] && "$program" -c 'import ensurepip, sys
-if sys.version_info >= (3, 9) and sys.implementation.name == "cpython": print("%d.%d" % sys.version_info[:2], sys.executable)' 2>/dev/null
+if sys.version_info >= (3, 9) and sys.implementation.name == "cpython": print("%d.%d" % sys.version_info[:2], sys.executable)' 2>/dev/null || true
   done | sort -V -u -k 1,1
 }
 

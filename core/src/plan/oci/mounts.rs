@@ -66,8 +66,7 @@ pub(super) fn read(spec: &Spec, request: &Request<'_>) -> Result<Vec<MountStep>>
 
 fn one(field: &str, mount: &Mount, linux: &Linux, request: &Request<'_>, steps: &mut Vec<MountStep>) -> Result<()> {
     let target = mount.destination().to_str().ok_or_else(|| invalid(field, "its destination is not UTF-8"))?;
-    // Relative ones are deprecated, and start at the root.
-    let target = if target.starts_with('/') { target.to_owned() } else { format!("/{target}") };
+    let target = cleaned(target);
     let words = Words::read(field, mount)?;
     let id_map = id_map(field, mount, &words, linux)?;
     let kind = mount.typ().as_deref().unwrap_or("none");
@@ -92,6 +91,20 @@ fn one(field: &str, mount: &Mount, linux: &Linux, request: &Request<'_>, steps: 
         }
     }
     Ok(())
+}
+
+/// From the root on, as relative ones do, which are deprecated; `..` goes by the words of the path, as in runc, and never
+/// above the root: what is asked about a destination must be about where the mount will lie.
+fn cleaned(target: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in target.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
 }
 
 fn bind(field: &str, mount: &Mount, request: &Request<'_>, recursive: bool) -> Result<MountSource> {

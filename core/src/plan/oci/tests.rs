@@ -230,3 +230,16 @@ fn of_words_of_a_mount_that_contradict_each_other_the_last_holds() {
     let new = planned(with(json!({"mounts": [mount]}))).unwrap().launch.mounts.remove(0);
     assert_eq!((new.attributes, new.cleared), (8, 0));
 }
+
+#[test]
+fn a_destination_is_where_its_words_lead() {
+    let at = |destination: &str| {
+        let mount = json!({"destination": destination, "source": "/b", "options": ["bind"]});
+        planned(with(json!({"mounts": [mount]}))).map(|plan| plan.launch.mounts[0].target.clone())
+    };
+    assert_eq!(at("/a//b/./c/../").unwrap(), "/a/b");
+    assert_eq!(at("a/../../../b").unwrap(), "/b");
+    for over in ["/dev/../proc/self", "proc/./sys", "/../proc//1/.."] {
+        assert!(at(over).unwrap_err().to_string().contains("over /proc"), "{over}");
+    }
+}
