@@ -621,7 +621,7 @@ typedef struct sampan_run_options {
      */
     const struct sampan_pair *log_opt;
     /**
-     * `no`, `on-failure[:MAX]`, `always` or `unless-stopped`: which of its ends are followed by another start, as long as the machine is up; a stop, a removal, a kill or the end of its owner ends that too. `no` by default.
+     * `no`, `on-failure[:MAX]`, `always` or `unless-stopped`: which of its ends are followed by another start, as long as the machine is up; a stop, a removal, a kill or the end of its owner ends that too. `no` by default, and for one that joins another container's namespaces.
      */
     const char *restart;
     /**

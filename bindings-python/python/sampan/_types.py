@@ -183,7 +183,7 @@ class RunOptions(TypedDict, total=False):
         init: Run a small first process that buries orphans and passes signals on to the command.
         log_driver: What becomes of its output: `local`, `json-file` (a file in Docker's form) or `none`.
         log_opt: `max-size` (`10m`) after which a log is put aside, and `max-file`, how many there may be: one alone begins anew.
-        restart: `no`, `on-failure[:MAX]`, `always` or `unless-stopped`: which of its ends are followed by another start, as long as the machine is up; a stop, a removal, a kill or the end of its owner ends that too. `no` by default.
+        restart: `no`, `on-failure[:MAX]`, `always` or `unless-stopped`: which of its ends are followed by another start, as long as the machine is up; a stop, a removal, a kill or the end of its owner ends that too. `no` by default, and for one that joins another container's namespaces.
         health_cmd: A shell command that tells by its code whether the container is healthy, 0 for yes; the image's check by default.
         health_interval: Seconds between two checks; 30 by default.
         health_timeout: Seconds after which a check is killed, and has failed; 30 by default.
@@ -965,7 +965,7 @@ class RunKeywords(TypedDict, total=False):
         init: Run a small first process that buries orphans and passes signals on to the command.
         log_driver: What becomes of its output: `local`, `json-file` (a file in Docker's form) or `none`.
         log_opt: `max-size` (`10m`) after which a log is put aside, and `max-file`, how many there may be: one alone begins anew.
-        restart: `no`, `on-failure[:MAX]`, `always` or `unless-stopped`: which of its ends are followed by another start, as long as the machine is up; a stop, a removal, a kill or the end of its owner ends that too. `no` by default.
+        restart: `no`, `on-failure[:MAX]`, `always` or `unless-stopped`: which of its ends are followed by another start, as long as the machine is up; a stop, a removal, a kill or the end of its owner ends that too. `no` by default, and for one that joins another container's namespaces.
         health_cmd: A shell command that tells by its code whether the container is healthy, 0 for yes; the image's check by default.
         health_interval: Seconds between two checks; 30 by default.
         health_timeout: Seconds after which a check is killed, and has failed; 30 by default.

@@ -37,7 +37,7 @@ const NOTES: &[(&str, &str)] = &[
     ("pid", "`container:NAME` for root alone"),
     ("platform", "to choose an image; there is no emulation"),
     ("health-cmd", "a command of the shell that the image names, `/bin/sh` by default"),
-    ("restart", "as long as the machine is up; not with `--rm`"),
+    ("restart", "as long as the machine is up; not with `--rm` or `container:NAME`"),
     ("privileged", "for root with the host's devices; a plain user's gets what its user namespace gives"),
     ("security-opt", "`seccomp`, `no-new-privileges` and `systempaths`; labels and AppArmor profiles are refused"),
     ("ulimit", "not above the host's own hard limit when rootless"),

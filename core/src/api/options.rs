@@ -195,7 +195,8 @@ options! {
         /// begins anew.
         pub log_opt: BTreeMap<String, String>,
         /// `no`, `on-failure[:MAX]`, `always` or `unless-stopped`: which of its ends are followed by another start, as long as
-        /// the machine is up; a stop, a removal, a kill or the end of its owner ends that too. `no` by default.
+        /// the machine is up; a stop, a removal, a kill or the end of its owner ends that too. `no` by default, and for
+        /// one that joins another container's namespaces.
         pub restart: Option<String>,
         /// A shell command that tells by its code whether the container is healthy, 0 for yes; the image's check by default.
         pub health_cmd: Option<String>,

@@ -493,7 +493,7 @@ pub struct sampan_run_options {
     pub log_driver: *const c_char,
     /// `max-size` (`10m`) after which a log is put aside, and `max-file`, how many there may be: one alone begins anew.
     pub log_opt: *const sampan_pair,
-    /// `no`, `on-failure[:MAX]`, `always` or `unless-stopped`: which of its ends are followed by another start, as long as the machine is up; a stop, a removal, a kill or the end of its owner ends that too. `no` by default.
+    /// `no`, `on-failure[:MAX]`, `always` or `unless-stopped`: which of its ends are followed by another start, as long as the machine is up; a stop, a removal, a kill or the end of its owner ends that too. `no` by default, and for one that joins another container's namespaces.
     pub restart: *const c_char,
     /// A shell command that tells by its code whether the container is healthy, 0 for yes; the image's check by default.
     pub health_cmd: *const c_char,

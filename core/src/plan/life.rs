@@ -1,19 +1,32 @@
 //! What follows a container's end, and how its health is found out.
 
 use super::resolve::{invalid, milliseconds};
+use super::sharing;
 use crate::api::{Healthcheck, ImageInfo, RunOptions};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::spec::{Health, Restart};
 use crate::wire;
 
 /// The policy that the options name, by Docker's words.
 pub fn restart(options: &RunOptions) -> Result<Restart> {
     let policy = options.restart.as_deref().map_or(Ok(Restart::No), policy)?;
+    if policy != Restart::No {
+        joins_none(options)?;
+    }
     match options.auto_remove && policy != Restart::No {
         true => Err(invalid("restart", "a container that is removed when it has ended can't be started again")
             .hint("leave auto_remove (--rm) out, or the restart policy")),
         false => Ok(policy),
     }
+}
+
+/// Its shim knows a namespace of another container by that one's process, which may be gone at the next start.
+fn joins_none(options: &RunOptions) -> Result<()> {
+    let Some(kind) = sharing::namespaces(options)?.joined.into_keys().next() else { return Ok(()) };
+    let kind = if kind == "net" { "network".to_owned() } else { kind };
+    Err(Error::new(Kind::Unsupported, "read option", "restart")
+        .because(format!("its {kind} namespace is another container's, and may be gone when it is to be started again"))
+        .hint("give it a namespace of its own or the host's, or leave the restart policy out"))
 }
 
 /// `no`, `on-failure[:MAX]`, `always`, `unless-stopped`; empty is `no`.
@@ -145,6 +158,25 @@ mod tests {
         let with = |policy: &str| RunOptions { restart: Some(policy.into()), auto_remove: true, ..Default::default() };
         assert_eq!(restart(&with("no")).unwrap(), Restart::No);
         assert!(restart(&with("always")).unwrap_err().to_string().contains("started again"));
+    }
+
+    #[test]
+    fn what_joins_another_container_is_not_started_again() {
+        let of = || Some("container:web".to_owned());
+        let restarts = |options: RunOptions| restart(&RunOptions { restart: Some("on-failure".into()), ..options });
+        for (options, word) in [
+            (RunOptions { network: of(), ..Default::default() }, "network"),
+            (RunOptions { pid: of(), ..Default::default() }, "pid"),
+            (RunOptions { ipc: of(), ..Default::default() }, "ipc"),
+            (RunOptions { uts: of(), ..Default::default() }, "uts"),
+            (RunOptions { cgroupns: of(), ..Default::default() }, "cgroup"),
+        ] {
+            assert_eq!(restart(&options).unwrap(), Restart::No);
+            let error = restarts(options).unwrap_err();
+            let text = error.to_string();
+            assert!(error.kind() == Kind::Unsupported && text.contains(&format!("{word} namespace")), "{text}");
+        }
+        assert!(restarts(RunOptions { network: Some("host".into()), ..Default::default() }).is_ok());
     }
 
     fn image(test: &[&str]) -> ImageInfo {
