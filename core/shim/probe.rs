@@ -155,7 +155,10 @@ impl Check {
         self.results[self.slot()] = Entry { began: time::now(), ..NOTHING };
         match Probe::start(container, process, now.saturating_add(self.plan.timing.timeout_ms)) {
             Ok(probe) => self.running = Some(probe),
-            Err(fail) => self.conclude((NONE, Some(&fail)), now, container.launch, dir),
+            Err(fail) => {
+                self.keep(fail.detail);
+                self.conclude((NONE, Some((fail.step as i32, fail.errno.0))), now, container.launch, dir);
+            }
         }
     }
 
@@ -188,8 +191,8 @@ impl Check {
         }
         let Some(probe) = self.running.take() else { return };
         let mut packet = [0; PACKET_MAX];
-        let fail = probe.failure(&mut packet);
-        let code = match (&fail, probe.late, ended.signal) {
+        let told = probe.failure(&mut packet);
+        let code = match (&told, probe.late, ended.signal) {
             (None, false, 0) => ended.code,
             (None, false, signal) => 128 + signal,
             _ => NONE,
@@ -199,8 +202,11 @@ impl Check {
         if probe.late {
             self.say_late();
         }
+        if let Some((.., detail)) = told {
+            self.keep(detail);
+        }
         probe.close();
-        self.conclude((code, fail.as_ref()), began_ms, launch, dir);
+        self.conclude((code, told.map(|(step, errno, _)| (step, errno))), began_ms, launch, dir);
     }
 
     fn say_late(&mut self) {
@@ -215,14 +221,18 @@ impl Check {
         self.results[slot].written = length;
     }
 
-    fn conclude(&mut self, (code, fail): (i32, Option<&Fail>), began_ms: u64, launch: &Launch<'static>, dir: Fd) {
-        if let Some(fail) = fail {
-            self.keep(fail.detail);
-        }
+    /// By its code, and the step and the errno of one that could not be run.
+    fn conclude(
+        &mut self,
+        (code, failed): (i32, Option<(i32, i32)>),
+        began_ms: u64,
+        launch: &Launch<'static>,
+        dir: Fd,
+    ) {
         let slot = self.slot();
         let entry = &mut self.results[slot];
         (entry.ended, entry.code) = (time::now(), code);
-        entry.failed = fail.map(|fail| (fail.step as i32, fail.errno.0));
+        entry.failed = failed;
         self.count += 1;
         let changed = self.probes.ended(&self.plan.timing, code == 0, began_ms, sys::now_ms());
         let _ = self.write(dir);
@@ -269,7 +279,8 @@ impl Probe {
     fn start(container: &Container, process: Process<'static>, deadline: u64) -> Result<Probe, Fail> {
         let fail = |errno| Fail { step: wire::Step::Streams, errno, detail: b"" };
         let (output, theirs) = sys::pipe(sys::O_NONBLOCK).map_err(fail)?;
-        let (told, client) = sys::socketpair().map_err(fail)?;
+        let ends = sys::socketpair().inspect_err(|_| drop((sys::close(output), sys::close(theirs))));
+        let (told, client) = ends.map_err(fail)?;
         let _ = sys::set_status_flags(theirs, 0);
         let _ = sys::set_status_flags(told, sys::O_NONBLOCK);
         let (began, began_ms) = (time::now(), sys::now_ms());
@@ -287,15 +298,14 @@ impl Probe {
         }
     }
 
-    /// Why its process could not be executed, if it has told that.
-    fn failure<'a>(&self, packet: &'a mut [u8; PACKET_MAX]) -> Option<Fail> {
+    /// Why its process could not be executed, if it has told that: the step, the errno and what belongs to it. All of it
+    /// lies in the packet: a copy for each that fails would be kept for ever.
+    fn failure<'a>(&self, packet: &'a mut [u8; PACKET_MAX]) -> Option<(i32, i32, &'a [u8])> {
         let n = sys::recv(self.told, packet, true).unwrap_or(0);
         match Status::decode(&packet[..n]) {
-            Ok(Status::Failed { step, errno, detail }) => Some(Fail {
-                step: wire::Step::from_number(step).unwrap_or(wire::Step::Exec),
-                errno: Errno(errno),
-                detail: crate::fail::keep(&Text::<PACKET_MAX>::of(&[detail])),
-            }),
+            Ok(Status::Failed { step, errno, detail }) => {
+                Some((wire::Step::from_number(step).unwrap_or(wire::Step::Exec) as i32, errno, detail))
+            }
             _ => None,
         }
     }

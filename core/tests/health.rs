@@ -126,6 +126,20 @@ fn a_check_that_cannot_be_run_says_why() {
     until("a failure", || health(&container).log.last().unwrap().exit_code == -1);
     let output = health(&container).log.last().unwrap().output.clone();
     assert!(output.contains("/bin/sh") && output.to_lowercase().contains("no such file"), "{output}");
+    // What is told of one is not kept beyond its place among the results.
+    let streak = |more: u32| {
+        let wanted = health(&container).failing_streak + more;
+        until("more failures", || health(&container).failing_streak >= wanted);
+    };
+    let shim = container.inspect().unwrap().shim_pid.unwrap();
+    let pages = || {
+        let statm = std::fs::read_to_string(format!("/proc/{shim}/statm")).unwrap();
+        statm.split(' ').next().unwrap().parse::<u64>().unwrap()
+    };
+    streak(3);
+    let before = pages();
+    streak(20);
+    assert_eq!(pages(), before);
     gone(&host, &container);
 }
 
