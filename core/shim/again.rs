@@ -21,6 +21,9 @@ const NOT_FOUND: i32 = 127;
 const NOT_EXECUTABLE: i32 = 126;
 const NOT_STARTED: i32 = 128;
 
+/// So many looks at what clients say are taken when a pause is over.
+const MOST_WORDS: u32 = 256;
+
 impl Watch {
     /// One run, from the payload's first instruction on; true when another has begun.
     pub fn turn(&mut self) -> bool {
@@ -60,9 +63,9 @@ impl Watch {
 
     /// Between two runs: who waits for the end hears of it, and who was joined to the run is let go.
     fn rest(&mut self, end: &End) {
-        let state =
-            State { init: self.pid, started_at: self.started_at, restarts: self.restarts.count, restarting: true };
-        // In this order: an end that is read tells that the state says what comes of it.
+        let state = State { init: 0, started_at: self.started_at, restarts: self.restarts.count, restarting: true };
+        // In this order: an end that is read tells that the state says what comes of it. No process is named: the
+        // number of the one that is buried may be a stranger's by now.
         let _ = records::write_state(self.dir, self.launch.supervise.state_prefix, &state);
         self.health.forget(self.dir);
         end.note(self.dir);
@@ -72,8 +75,8 @@ impl Watch {
         self.control.part(&end.init, end.oom, &self.launch);
         self.outputs.iter_mut().for_each(|output| output.renew(-1));
         self.input.renew(-1);
-        let users = self.users.take().unwrap_or(-1);
-        for fd in [self.pidfd, self.terminal, self.peer, users] {
+        // The user namespace stays: when there is no other run, it is needed for the removal.
+        for fd in [self.pidfd, self.terminal, self.peer] {
             let _ = sys::close(fd);
         }
         (self.pidfd, self.terminal, self.peer) = (-1, -1, -1);
@@ -82,16 +85,21 @@ impl Watch {
     /// True when the time has come and nobody wants it otherwise.
     fn pause(&mut self, pause_ms: u64) -> bool {
         let at = sys::now_ms() + pause_ms;
+        let mut late = 0;
         while !self.tie.is_cut() && self.restart.get() != Restart::No {
             let left = at.saturating_sub(sys::now_ms());
-            if left == 0 {
-                return true;
-            }
             let mut polls = [Poll { fd: -1, events: POLLIN, revents: 0 }; 2 + control::POLLS];
             (polls[0].fd, polls[1].fd) = (self.tie.host, self.tie.pipe);
             self.control.polls(&mut polls[2..], false);
             let used = 2 + self.control.used();
-            let _ = sys::poll(&mut polls[..used], self.control.wait_ms().into_iter().chain([left]).min());
+            let ready = sys::poll(&mut polls[..used], self.control.wait_ms().into_iter().chain([left]).min());
+            if left == 0 {
+                // What was said in time is heard, however late it is; those who go on talking are not.
+                late += 1;
+                if ready == Ok(0) || late > MOST_WORDS {
+                    return true;
+                }
+            }
             if polls[..2].iter().any(|poll| poll.revents != 0) {
                 self.tie.lose();
             }
@@ -112,7 +120,8 @@ impl Watch {
         self.outputs[1].renew(ours[2]);
         (self.pid, self.pidfd) = (started.pid, started.pidfd);
         (self.started_at, self.started_ms) = (started.started_at, sys::now_ms());
-        self.users = ending::user_namespace(&self.launch, self.pid);
+        let users = ending::user_namespace(&self.launch, self.pid);
+        let _ = sys::close(core::mem::replace(&mut self.users, users).unwrap_or(-1));
         self.health.renew();
         Ok(())
     }

@@ -181,6 +181,20 @@ fn remove_cgroup(path: &CStr) {
 /// Leaves of the cgroups what the first start found: another start enters none whose processes are to be in those below.
 pub fn clear_cgroups(launch: &Launch<'static>) {
     launch.cgroup.remove.iter().for_each(remove_below);
+    if let Some(cgroup) = launch.cgroup.v2 {
+        disable_controllers(cgroup);
+    }
+}
+
+/// A container that may write its cgroup may have handed controllers down, and none with processes below does
+/// that and has processes of its own: cgroups(7), "no internal processes".
+fn disable_controllers(cgroup: &CStr) {
+    let mut path = Text::<4096>::of(&[cgroup.to_bytes(), b"/cgroup.subtree_control"]);
+    let mut text = [0; 512];
+    let n = records::read_file(path.c(), &mut text).unwrap_or(0);
+    for word in text[..n].split(|b| b.is_ascii_whitespace()).filter(|word| !word.is_empty()) {
+        let _ = sys::put(AT_FDCWD, path.c(), Text::<64>::of(&[b"-", word]).bytes());
+    }
 }
 
 /// What the container made below its cgroup, and who is in there.

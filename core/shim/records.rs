@@ -27,7 +27,7 @@ pub fn open_dir(path: &CStr) -> sys::Result<Fd> {
 
 /// What `state.json` tells beside the members that the host gave.
 pub struct State {
-    /// The init; one that has ended while another start is waited for.
+    /// The init; 0 while another start is waited for.
     pub init: i32,
     /// When it was started.
     pub started_at: Moment,

@@ -94,8 +94,12 @@ fn a_stop_is_the_end_of_it_also_between_two_runs() {
     let container = host.spawn(with("always", "exit 0")).unwrap();
     let stop = |container: &Container| container.stop(&StopOptions::default(), &Cancel::new()).unwrap();
     // From the fifth on the pauses are long enough to be met.
-    let info = seen(&container, "a pause", |info| info.status == Status::Restarting && info.restart_count >= 4);
+    let rests = |info: &ContainerInfo| info.status == Status::Restarting && info.restart_count >= 4;
+    // Its end is noted right after its state.
+    let info = seen(&container, "a pause", |info| rests(info) && info.exit.is_some());
     assert_eq!((info.pid, info.exit.as_ref().map(|exit| exit.code)), (None, Some(0)));
+    let idle = container.top().unwrap_err();
+    assert!(idle.kind() == Kind::Conflict && idle.to_string().contains("between two runs"), "{idle}");
     let refused = container.remove(&RemoveOptions::default()).unwrap_err();
     assert!(refused.kind() == Kind::Conflict && refused.to_string().contains("restarting"), "{refused}");
     let options = ExecOptions { command: vec!["true".into()], ..Default::default() };
@@ -118,11 +122,73 @@ fn a_stop_is_the_end_of_it_also_between_two_runs() {
     gone(&host, &container);
 }
 
+/// The number of a process that is buried may be another's by then.
+#[test]
+fn between_two_runs_no_other_process_is_taken_for_its_own() {
+    let host = Host::new();
+    let stop = |container: &Container| container.stop(&StopOptions::default(), &Cancel::new()).unwrap();
+    let remove = |container: &Container| {
+        container.remove(&RemoveOptions { force: true, volumes: true }).unwrap();
+    };
+    for (end, goes) in [(&stop as &dyn Fn(&Container), false), (&remove, true)] {
+        let container = host.spawn(with("always", "exit 1")).unwrap();
+        let pause = |info: &ContainerInfo| info.status == Status::Restarting && info.restart_count >= 5;
+        seen(&container, "a pause", pause);
+        let path = state(&host, &container);
+        let mut told: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        assert_eq!((told["pid"].as_i64(), told["pid_start"].as_i64()), (Some(0), Some(0)));
+        let mut stranger = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        told["pid"] = stranger.id().into();
+        told["pid_start"] = start_time(stranger.id()).into();
+        std::fs::write(&path, told.to_string()).unwrap();
+        end(&container);
+        assert_eq!(stranger.try_wait().unwrap(), None);
+        stranger.kill().unwrap();
+        stranger.wait().unwrap();
+        if !goes {
+            assert_eq!(container.inspect().unwrap().status, Status::Exited);
+            remove(&container);
+        }
+        assert_eq!(host.left(), Vec::<String>::new());
+    }
+}
+
+/// Field 22 of `/proc/PID/stat`; see proc(5).
+fn start_time(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.rsplit(')').next().unwrap().split(' ').nth(20).unwrap().parse().unwrap()
+}
+
+/// The word of a stop is there before the pause is over, but not read.
+#[test]
+fn a_stop_without_patience_is_heard_at_the_end_of_a_pause() {
+    let host = Host::new();
+    let container = host.spawn(with("always", "echo run; exit 1")).unwrap();
+    seen(&container, "a pause", |info| info.status == Status::Restarting && info.restart_count >= 3);
+    let shim = shim(&host, &container);
+    let signal = |signal| nix::sys::signal::kill(shim, signal).unwrap();
+    signal(nix::sys::signal::Signal::SIGSTOP);
+    let runs = log(&container);
+    let pause = std::time::Instant::now();
+    until("the pause's end", || pause.elapsed() > std::time::Duration::from_secs(2));
+    let again = host.engine.container(container.id()).unwrap();
+    let stopped = std::thread::spawn(move || {
+        again.stop(&StopOptions { timeout: Some(0.0), signal: None }, &Cancel::new()).unwrap();
+    });
+    until("the stop's end", || stopped.is_finished());
+    stopped.join().unwrap();
+    assert_eq!((container.inspect().unwrap().status, log(&container)), (Status::Exited, runs));
+    gone(&host, &container);
+}
+
 /// Whether it runs or rests when it is asked: nothing may be left.
 #[test]
 fn a_forced_removal_meets_it_wherever_it_is() {
     let host = Host::new();
     for _ in 0..10 {
+        let container = host.spawn(with("always", "exit 1")).unwrap();
+        container.stop(&StopOptions { timeout: Some(0.0), signal: None }, &Cancel::new()).unwrap();
+        gone(&host, &container);
         let container = host.spawn(with("always", "exit 1")).unwrap();
         gone(&host, &container);
     }
@@ -187,6 +253,9 @@ fn what_makes_no_sense_is_refused_in_a_sentence() {
     let waited = host.run(with("always", "true")).unwrap_err();
     assert!(waited.kind() == Kind::InvalidArgument && waited.to_string().contains("spawn it"), "{waited}");
     assert!(host.run(with("no", "true")).is_ok());
+    let joins = RunOptions { network: Some("container:base".into()), ..with("always", "true") };
+    let joins = host.spawn(joins).unwrap_err();
+    assert!(joins.kind() == Kind::Unsupported && joins.to_string().contains("network namespace"), "{joins}");
     assert_eq!(host.left(), Vec::<String>::new());
 }
 
@@ -222,10 +291,7 @@ fn a_shim_that_is_killed_starts_nothing_more() {
         let info = seen(&container, "its state", |info| {
             info.status == wanted && (wanted == Status::Running || info.restart_count >= 4)
         });
-        let shim = std::fs::read_to_string(state(&host, &container)).unwrap();
-        let shim: serde_json::Value = serde_json::from_str(&shim).unwrap();
-        let shim = nix::unistd::Pid::from_raw(shim["shim_pid"].as_i64().unwrap() as i32);
-        nix::sys::signal::kill(shim, nix::sys::signal::Signal::SIGKILL).unwrap();
+        nix::sys::signal::kill(shim(&host, &container), nix::sys::signal::Signal::SIGKILL).unwrap();
         let code = if wanted == Status::Running { 137 } else { 1 };
         assert_eq!(wait(&container).code, code);
         let now = container.inspect().unwrap();
@@ -236,8 +302,22 @@ fn a_shim_that_is_killed_starts_nothing_more() {
     }
 }
 
+fn shim(host: &Host, container: &Container) -> nix::unistd::Pid {
+    let told: serde_json::Value = serde_json::from_slice(&std::fs::read(state(host, container)).unwrap()).unwrap();
+    nix::unistd::Pid::from_raw(told["shim_pid"].as_i64().unwrap() as i32)
+}
+
 fn state(host: &Host, container: &Container) -> std::path::PathBuf {
     host.dir.path().join("root/containers").join(container.id()).join("state.json")
+}
+
+/// No more is known of it than its processes, and another follows the one that is killed.
+#[test]
+fn one_that_is_damaged_is_removed_whatever_its_policy() {
+    let host = Host::new();
+    let container = host.spawn(with("always", "exec sleep 1000")).unwrap();
+    std::fs::write(state(&host, &container).with_file_name("record.json"), "{").unwrap();
+    gone(&host, &container);
 }
 
 #[test]
@@ -312,7 +392,9 @@ fn held(shim: i32) -> (usize, String) {
 
 #[test]
 fn the_end_of_its_owner_ends_it_whether_it_runs_or_rests() {
-    for script in ["exec sleep 1000", "exit 1"] {
+    // What is another user's of the container only its user namespace can remove.
+    const RESTS: &str = "mkdir -p /d && touch /d/f && chown -R 5:5 /d; exit 1";
+    for script in ["exec sleep 1000", RESTS] {
         let host = Host::new();
         host.sh("true");
         let mut owner = std::process::Command::new(std::env::current_exe().unwrap())
@@ -324,7 +406,7 @@ fn the_end_of_its_owner_ends_it_whether_it_runs_or_rests() {
             .stdout(std::process::Stdio::null())
             .spawn()
             .unwrap();
-        let resting = script == "exit 1";
+        let resting = script == RESTS;
         until("its container", || {
             let found = host.engine.container("owned").and_then(|container| container.inspect());
             found.is_ok_and(|info| info.started_at.is_some() && (!resting || info.restart_count >= 4))

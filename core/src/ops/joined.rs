@@ -43,7 +43,7 @@ fn first_process(context: &Context, id: &ContainerId) -> Result<i32> {
     let alive = container.status() == Status::Running && wait::process(&container)?.is_some();
     container.state.as_ref().filter(|_| alive).map(|s| s.pid).ok_or_else(|| {
         Error::new(Kind::Conflict, "find container", container.record.name.as_str())
-            .because("it is not running")
+            .because(container.idle())
             .hint("start it first")
     })
 }

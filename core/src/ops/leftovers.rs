@@ -69,7 +69,7 @@ fn shares_pids(context: &Context, container: &Container) -> Result<bool> {
 /// own, and without a cgroup to find them by, they are told by the root file system that they stand on.
 fn end_processes(context: &Context, container: &Container, no_cgroup: bool) -> Result<()> {
     let Some(state) = &container.state else { return Ok(()) };
-    if let Some(process) = PidFd::open_started(state.pid, state.pid_start)? {
+    if let Some(process) = state.first_process()? {
         process.signal(libc::SIGKILL)?;
         process.wait(Some(PATIENCE), &Cancel::new())?;
     }

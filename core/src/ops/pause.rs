@@ -17,7 +17,7 @@ pub fn pause(context: &Context, id: &ContainerId, cancel: &Cancel) -> Result<()>
     match status(context, &container) {
         Status::Running => {}
         Status::Paused => return Err(conflict("pause container", name, "it is paused already")),
-        _ => return Err(conflict("pause container", name, "it is not running")),
+        _ => return Err(conflict("pause container", name, container.idle())),
     }
     freezer(context, &container)?
         .ok_or_else(|| no_freezer(name))?

@@ -13,7 +13,7 @@ use crate::id::ContainerId;
 use crate::launch;
 use crate::store::containers::{self, Container, Record, State};
 use crate::store::liveness;
-use crate::sys::PidFd;
+use crate::wire;
 
 /// Removes a container.
 pub fn remove(context: &Context, id: &ContainerId, options: &RemoveOptions) -> Result<()> {
@@ -56,15 +56,25 @@ fn remove_damaged(context: &Context, id: &ContainerId, force: bool) -> Result<()
     }
 }
 
-/// Kills what runs, told by its state alone; whether its shim has gone with it.
+/// Kills what runs, told by its state alone; whether its shim has gone with it. Nobody knows whether a policy would have
+/// it started again: then what is killed may not have been the last.
 fn kill_damaged(context: &Context, id: &ContainerId) -> Result<bool> {
-    if let Some(state) = containers::state(&context.paths, id)?.filter(State::is_here) {
-        if let Some(process) = PidFd::open_started(state.pid, state.pid_start)? {
-            process.signal(libc::SIGKILL)?;
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let soon = Instant::now().checked_add(Duration::from_millis(500));
+        let _ = launch::set_restart(context.paths.container(id).dir(), wire::Restart::No, &Cancel::new(), soon);
+        if let Some(state) = containers::state(&context.paths, id)?.filter(State::is_here) {
+            if let Some(process) = state.first_process()? {
+                process.signal(libc::SIGKILL)?;
+            }
+            pause::thaw(state.cgroups.unwrap_or_default());
         }
-        pause::thaw(state.cgroups.unwrap_or_default());
+        let soon = Instant::now().checked_add(Duration::from_millis(500));
+        let released = wait::until_released(context, id, soon, &Cancel::new())?;
+        if released || Instant::now() >= deadline {
+            return Ok(released);
+        }
     }
-    wait::until_released(context, id, Instant::now().checked_add(Duration::from_secs(10)), &Cancel::new())
 }
 
 /// Somebody holds it: one that runs is killed if that is wanted; one that ends or is removed is waited for.

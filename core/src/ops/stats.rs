@@ -19,7 +19,7 @@ pub fn stats(context: &Context, id: &ContainerId) -> Result<ContainerStats> {
     let container = list::load(context, id)?;
     let record = &container.record;
     if container.status() != Status::Running {
-        return Err(Error::new(Kind::Conflict, "read statistics", record.name.as_str()).because("it is not running"));
+        return Err(Error::new(Kind::Conflict, "read statistics", record.name.as_str()).because(container.idle()));
     }
     let usage = groups::usage(&placed::counters(context, &container)?);
     let network = network(&container);

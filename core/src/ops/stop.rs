@@ -21,12 +21,9 @@ pub fn stop(context: &Context, id: &ContainerId, options: &StopOptions, cancel: 
     let signal = options.signal.as_deref().map_or(Ok(spec.stop_signal), names::signal)?;
     let patience = options.timeout.map_or(Ok(spec.stop_timeout_ms), |t| resolve::milliseconds("timeout", t))?;
     let deadline = Instant::now().checked_add(Duration::from_millis(patience));
-    let container = forgo(context, container, cancel, deadline)?;
-    if !send(context, &container, signal)? {
-        // Not running: Docker's `stop` is content. A shim may still be writing its records.
-        wait::until_released(context, id, None, cancel)?;
+    let Some(container) = ask(context, forgo(context, container, cancel, deadline)?, signal, cancel)? else {
         return end_leftovers(context, id);
-    }
+    };
     // Only what runs can see the signal.
     pause::thaw_for_signal(context, &container);
     if !wait::until_released(context, id, deadline, cancel)? {
@@ -34,6 +31,22 @@ pub fn stop(context: &Context, id: &ContainerId, options: &StopOptions, cancel: 
     }
     events::tell(context, &container.record, "stop", &[]);
     Ok(())
+}
+
+/// Sends the signal; `None` for one that doesn't run, with which Docker's `stop` is content, and will not: a shim may
+/// still be writing its records, or have heard too late and start the container once more, which then is asked, too.
+fn ask(context: &Context, mut container: Container, signal: i32, cancel: &Cancel) -> Result<Option<Container>> {
+    while !send(context, &container, signal)? {
+        let id = &container.record.id;
+        let soon = || Instant::now().checked_add(Duration::from_secs(1));
+        let restarts = container.record.spec.restart != Restart::No;
+        if wait::until_released(context, id, if restarts { soon() } else { None }, cancel)? {
+            return Ok(None);
+        }
+        wake_shim(context, id)?;
+        container = forgo(context, list::load(context, id)?, cancel, soon())?;
+    }
+    Ok(Some(container))
 }
 
 /// Until it is gone: a shim that heard too late of it may have started the container once more.

@@ -30,7 +30,7 @@ pub fn top(context: &Context, id: &ContainerId) -> Result<Vec<ProcessInfo>> {
 }
 
 fn not_running(container: &Container) -> Error {
-    Error::new(Kind::Conflict, "list processes", container.record.name.as_str()).because("it is not running")
+    Error::new(Kind::Conflict, "list processes", container.record.name.as_str()).because(container.idle())
 }
 
 fn pids(context: &Context, container: &Container, init: i32) -> Result<Vec<i32>> {

@@ -204,5 +204,5 @@ pub(super) fn process(container: &Container) -> Result<Option<PidFd>> {
             .because("it runs on another machine")
             .hint("call from there"));
     }
-    PidFd::open_started(state.pid, state.pid_start)
+    state.first_process()
 }

@@ -20,7 +20,7 @@ use crate::id::{ContainerId, Digest, Name};
 use crate::lock;
 use crate::paths::{ContainerPaths, Paths};
 use crate::spec::Spec;
-use crate::sys;
+use crate::sys::{self, PidFd};
 use crate::wire;
 
 /// The version of the three records that this library writes, and the newest that it reads.
@@ -66,9 +66,9 @@ pub struct State {
     pub boot_id: String,
     /// The machine that they belong to.
     pub machine_id: String,
-    /// The container's first process.
+    /// The container's first process; 0 between two runs.
     pub pid: i32,
-    /// Its start time in clock ticks since boot.
+    /// Its start time in clock ticks since boot; 0 between two runs.
     pub pid_start: u64,
     /// The shim.
     pub shim_pid: i32,
@@ -91,6 +91,15 @@ impl State {
     /// Whether its process ids are of this machine since it came up.
     pub fn is_here(&self) -> bool {
         self.boot_id == sys::boot_id() && self.machine_id == sys::machine_id()
+    }
+
+    /// The container's first process, on the machine that it [is of](Self::is_here); `None` when it has ended. Between two
+    /// runs there is none, whatever number is written.
+    pub fn first_process(&self) -> Result<Option<PidFd>> {
+        match self.restarting {
+            true => Ok(None),
+            false => PidFd::open_started(self.pid, self.pid_start),
+        }
     }
 }
 
@@ -193,6 +202,14 @@ impl Container {
     pub fn ended(&self) -> Option<&Exit> {
         let run = self.state.as_ref().map_or(0, |state| state.restart_count);
         self.exit.as_ref().filter(|exit| exit.restart_count >= run)
+    }
+
+    /// Why nothing can be done with the processes of one that doesn't run.
+    pub fn idle(&self) -> &'static str {
+        match self.status() {
+            Status::Restarting => "it is restarting: between two runs it has no process",
+            _ => "it is not running",
+        }
     }
 
     /// A shim that is told to stop can be told more: it runs, or will run again.
