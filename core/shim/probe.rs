@@ -19,6 +19,8 @@ const KEPT: usize = 5;
 const OUTPUT: usize = 4096;
 /// The code of a probe that did not come to its own end.
 const NONE: i32 = -1;
+/// So long is waited for the container's end, which kills a probe, or keeps it from being made, just before.
+const DOUBT_MS: u64 = 100;
 
 /// What a container's health is looked after with; nothing of it for one without a check.
 pub struct Health(Option<Check>);
@@ -27,6 +29,8 @@ struct Check {
     plan: wire::Health<'static>,
     probes: Probes,
     running: Option<Probe>,
+    /// What a probe has come to that the container's end may have cut short, and until when that is waited for.
+    doubt: Option<(Found, u64)>,
     results: [Entry; KEPT],
     /// Probes that have ended.
     count: usize,
@@ -47,6 +51,14 @@ struct Probe {
     late: bool,
 }
 
+/// What a probe has come to.
+struct Found {
+    code: i32,
+    /// The step and the errno of one that could not be run.
+    failed: Option<(i32, i32)>,
+    began_ms: u64,
+}
+
 #[derive(Clone, Copy)]
 struct Entry {
     began: [u8; LENGTH],
@@ -65,7 +77,8 @@ impl Health {
         let Some(plan) = launch.supervise.health else { return Ok(Health(None)) };
         let (outputs, room) = (sys::map_anonymous(KEPT * OUTPUT)?, sys::map_anonymous(ROOM)?);
         let probes = Probes::new(&plan.timing, sys::now_ms());
-        let check = Check { plan, probes, running: None, results: [NOTHING; KEPT], count: 0, outputs, room };
+        let check =
+            Check { plan, probes, running: None, doubt: None, results: [NOTHING; KEPT], count: 0, outputs, room };
         Ok(Health(Some(check)))
     }
 
@@ -80,6 +93,7 @@ impl Health {
     pub fn renew(&mut self) {
         if let Some(check) = &mut self.0 {
             (check.probes, check.count) = (Probes::new(&check.plan.timing, sys::now_ms()), 0);
+            check.doubt = None;
         }
     }
 
@@ -91,10 +105,11 @@ impl Health {
     /// Milliseconds until [`Health::tick`] has something to do.
     pub fn wait_ms(&self) -> Option<u64> {
         let check = self.0.as_ref()?;
-        let at = match &check.running {
-            Some(probe) if probe.late => return None,
-            Some(probe) => probe.deadline,
-            None => check.probes.due_ms(),
+        let at = match (&check.doubt, &check.running) {
+            (Some((_, until)), _) => *until,
+            (None, Some(probe)) if probe.late => return None,
+            (None, Some(probe)) => probe.deadline,
+            (None, None) => check.probes.due_ms(),
         };
         Some(at.saturating_sub(sys::now_ms()))
     }
@@ -104,6 +119,9 @@ impl Health {
         let due = self.wait_ms() == Some(0);
         let Some(check) = self.0.as_mut().filter(|_| due) else { return };
         let now = sys::now_ms();
+        if let Some((found, _)) = check.doubt.take() {
+            return check.conclude(found, container.launch, dir);
+        }
         if freezer::is_frozen(&container.launch.cgroup) {
             return check.postpone(now);
         }
@@ -136,7 +154,9 @@ impl Health {
 
     /// The container has ended, and the probe with it.
     pub fn stop(&mut self) {
-        if let Some(probe) = self.0.as_mut().and_then(|check| check.running.take()) {
+        let Some(check) = &mut self.0 else { return };
+        check.doubt = None;
+        if let Some(probe) = check.running.take() {
             probe.close();
         }
     }
@@ -157,7 +177,8 @@ impl Check {
             Ok(probe) => self.running = Some(probe),
             Err(fail) => {
                 self.keep(fail.detail);
-                self.conclude((NONE, Some((fail.step as i32, fail.errno.0))), now, container.launch, dir);
+                self.results[self.slot()].ended = time::now();
+                self.wait_for_end(Found { code: NONE, failed: Some((fail.step as i32, fail.errno.0)), began_ms: now });
             }
         }
     }
@@ -197,7 +218,7 @@ impl Check {
             (None, false, signal) => 128 + signal,
             _ => NONE,
         };
-        let began_ms = probe.began_ms;
+        let (began_ms, late) = (probe.began_ms, probe.late);
         self.results[self.slot()].began = probe.began;
         if probe.late {
             self.say_late();
@@ -206,7 +227,17 @@ impl Check {
             self.keep(detail);
         }
         probe.close();
-        self.conclude((code, told.map(|(step, errno, _)| (step, errno))), began_ms, launch, dir);
+        let found = Found { code, failed: told.map(|(step, errno, _)| (step, errno)), began_ms };
+        self.results[self.slot()].ended = time::now();
+        match !late && (ended.signal == sys::SIGKILL || found.failed.is_some()) {
+            true => self.wait_for_end(found),
+            false => self.conclude(found, launch, dir),
+        }
+    }
+
+    /// Before that counts: nothing is known of the health of one that was ending.
+    fn wait_for_end(&mut self, found: Found) {
+        self.doubt = Some((found, sys::now_ms() + DOUBT_MS));
     }
 
     fn say_late(&mut self) {
@@ -221,18 +252,10 @@ impl Check {
         self.results[slot].written = length;
     }
 
-    /// By its code, and the step and the errno of one that could not be run.
-    fn conclude(
-        &mut self,
-        (code, failed): (i32, Option<(i32, i32)>),
-        began_ms: u64,
-        launch: &Launch<'static>,
-        dir: Fd,
-    ) {
+    fn conclude(&mut self, Found { code, failed, began_ms }: Found, launch: &Launch<'static>, dir: Fd) {
         let slot = self.slot();
         let entry = &mut self.results[slot];
-        (entry.ended, entry.code) = (time::now(), code);
-        entry.failed = failed;
+        (entry.code, entry.failed) = (code, failed);
         self.count += 1;
         let changed = self.probes.ended(&self.plan.timing, code == 0, began_ms, sys::now_ms());
         let _ = self.write(dir);

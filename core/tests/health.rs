@@ -104,6 +104,22 @@ fn a_check_that_takes_too_long_is_killed_with_what_it_started() {
     gone(&host, &container);
 }
 
+/// What ends with the container has found nothing.
+#[test]
+fn a_check_that_its_containers_end_cuts_short_does_not_count() {
+    let host = Host::new();
+    let options = RunOptions { health_retries: Some(1), ..checked("touch /on; exec sleep 1000") };
+    let container = host.spawn(options).unwrap();
+    for _ in 0..5 {
+        exec(&container, "until [ -e /on ]; do sleep 0.02; done; rm /on");
+        container.kill("KILL").unwrap();
+        container.wait(Some(60.0), &Cancel::new()).unwrap();
+        assert_eq!(health(&container).log.len(), 0, "{:?}", health(&container));
+        container.start(&Stdio::default(), &Cancel::new()).unwrap();
+    }
+    gone(&host, &container);
+}
+
 #[test]
 fn what_it_writes_is_kept_up_to_a_bound_and_as_text() {
     let host = Host::new();
