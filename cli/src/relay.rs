@@ -90,6 +90,8 @@ impl Relay {
                 return self.drain(ended.as_fd()).map(|()| false);
             }
             if input && self.fill()? {
+                // What was typed in front of the keys came with them.
+                self.feed();
                 return Ok(true);
             }
             if to {

@@ -192,8 +192,10 @@ fn keys_leave_a_container_running_and_what_is_typed_later_reaches_it() {
         until("the terminal was never taken", || seat.is_raw());
         seat.type_in("two\n");
         seat.until("got two");
-        seat.type_in("\x18");
+        // What stands before the keys is the container's too.
+        seat.type_in("three\n\x18");
         assert_eq!(seat.code(), 0);
+        until("what was typed before the keys was lost", || host.ok(&["logs", "c"]).contains("got three"));
     }
 }
 
