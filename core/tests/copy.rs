@@ -233,6 +233,13 @@ fn files_are_opened_in_every_mode() {
     assert_eq!(kind("/tmp/none", "r"), Kind::NotFound);
     assert_eq!(kind("/tmp", "r"), Kind::InvalidArgument);
     assert_eq!(kind("/tmp/f", "q"), Kind::InvalidArgument);
+    // Through links that lead nowhere yet, and round and round.
+    sh(&container, "mkdir /tmp/d; ln -s d/second /tmp/first; ln -s /tmp/made /tmp/d/second; ln -s round /tmp/round");
+    open("/tmp/first", "w").unwrap().write_all(b"far").unwrap();
+    assert_eq!(read(&container, "/tmp/made"), "far");
+    assert_eq!(kind("/tmp/round", "w"), Kind::InvalidArgument);
+    sh(&container, "rm /tmp/made");
+    assert_eq!(kind("/tmp/first", "x"), Kind::AlreadyExists);
     // A handle outlives the container.
     let mut kept = open("/tmp/f", "w+").unwrap();
     gone(&host, &container);
@@ -241,6 +248,28 @@ fn files_are_opened_in_every_mode() {
     let mut all = String::new();
     kept.read_to_string(&mut all).unwrap();
     assert_eq!(all, "still");
+}
+
+/// Where the kernel tells of itself there is a directory with nothing in it, unless it is asked for.
+#[test]
+fn all_of_one_that_runs_is_copied() {
+    let host = Host::new();
+    let container = sleeper(&host);
+    sh(&container, "echo one > /root/f");
+    out(&container, "/", &at(&host, "all")).unwrap();
+    assert_eq!(fs::read_to_string(at(&host, "all/root/f")).unwrap(), "one\n");
+    for name in ["proc", "sys"] {
+        assert_eq!(fs::read_dir(at(&host, &format!("all/{name}"))).unwrap().count(), 0, "{name}");
+    }
+    let mut all = File::create(at(&host, "all.tar")).unwrap();
+    container.get_archive("/", all.as_fd(), &CopyOptions::default(), &Cancel::new()).unwrap();
+    all = File::open(at(&host, "all.tar")).unwrap();
+    let names: Vec<_> = tar::Archive::new(all).entries().unwrap().map(|e| text(&e.unwrap().path_bytes())).collect();
+    assert!(names.iter().any(|name| name.ends_with("root/f")), "{names:?}");
+    assert!(!names.iter().any(|name| name.contains("proc/self")), "{names:?}");
+    out(&container, "/proc/sys/kernel/random", &at(&host, "random")).unwrap();
+    assert!(Path::new(&at(&host, "random/boot_id")).exists());
+    gone(&host, &container);
 }
 
 /// Neither a pipe nor a device is ever opened, and neither is in the way.

@@ -4,9 +4,11 @@ use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::fcntl::OFlag;
+use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, PROC_SUPER_MAGIC, SYSFS_MAGIC, fstatfs};
 
 use super::COPY;
 use super::outside::copy_data;
+use super::rules;
 use super::tree::{Found, Item, Sink, Tree};
 use crate::cancel::Cancel;
 use crate::error::{Error, Kind, Result};
@@ -26,10 +28,21 @@ impl Inside {
         self.0.ask(step, question, fds, COPY)
     }
 
-    /// Opens a regular file.
-    pub fn open(&self, path: &str, flags: OFlag) -> Result<File> {
-        let question =
-            Question { path: path.as_bytes(), flags: flags.bits() as u32, mode: 0o644, ..Question::default() };
+    /// Opens a regular file; one that is made is made where a link leads.
+    pub fn open(&mut self, path: &str, flags: OFlag) -> Result<File> {
+        match self.open_at(path.as_bytes(), flags) {
+            // The name is a link's that leads nowhere yet.
+            Err(e) if e.errno() == Some(libc::EEXIST) && !flags.contains(OFlag::O_EXCL) => {
+                let end = rules::end_of_links(self, path.as_bytes())?;
+                self.open_at(&end, flags)
+            }
+            opened => opened,
+        }
+    }
+
+    fn open_at(&self, path: &[u8], flags: OFlag) -> Result<File> {
+        let question = Question { path, flags: flags.bits() as u32, mode: 0o644, ..Question::default() };
+        let path = String::from_utf8_lossy(path);
         let opened = self.0.ask(FileStep::Open, &question, &[], "open").map_err(|e| match e.errno() {
             Some(libc::ENXIO) => Error::new(Kind::InvalidArgument, "open", path).because("it is no regular file"),
             Some(libc::EISDIR) => e.with_kind(Kind::InvalidArgument),
@@ -55,7 +68,7 @@ impl Inside {
             Some(file) if opened => self.attributes(file.as_fd())?,
             _ => Vec::new(),
         };
-        fd.take_if(|_| !opened);
+        fd.take_if(|file| !opened || dir.is_some_and(|dir| begins_the_kernel_s(dir, file.as_fd())));
         let item = Item {
             mode: stat.mode,
             owner: stat.owner,
@@ -146,6 +159,16 @@ impl Inside {
         let question = Question { path: name, ..Question::default() };
         self.ask(FileStep::Link, &question, &[dir, file.as_fd()]).map(drop)
     }
+}
+
+/// Whether a directory in another is where the kernel tells of itself: its files are no content, and many can't be read.
+fn begins_the_kernel_s(parent: BorrowedFd<'_>, dir: BorrowedFd<'_>) -> bool {
+    is_the_kernel_s(dir) && !is_the_kernel_s(parent)
+}
+
+fn is_the_kernel_s(dir: BorrowedFd<'_>) -> bool {
+    let kinds = [PROC_SUPER_MAGIC, SYSFS_MAGIC, CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC];
+    fstatfs(dir).is_ok_and(|found| kinds.contains(&found.filesystem_type()))
 }
 
 /// Whether a copy has an extended attribute of that name.

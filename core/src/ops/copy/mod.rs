@@ -116,7 +116,7 @@ pub fn put_archive(
 /// Opens a regular file in the container, in a mode as of `fopen(3)`.
 pub fn open(context: &Context, id: &ContainerId, path: &str, mode: &str, cancel: &Cancel) -> Result<File> {
     let flags = rules::open_flags(mode)?;
-    let inside = Inside::new(enter(context, id, cancel)?);
+    let mut inside = Inside::new(enter(context, id, cancel)?);
     inside.open(path, flags).map_err(|e| explained(context, id, e))
 }
 

@@ -74,6 +74,19 @@ pub fn place(tree: &mut dyn Tree, path: &str) -> Result<Place> {
     Err(Error::errno_in(libc::ELOOP, COPY, String::from_utf8_lossy(&path)))
 }
 
+/// The path of what a path's last name leads to, link after link; there may be nothing yet.
+pub fn end_of_links(tree: &mut dyn Tree, path: &[u8]) -> Result<Vec<u8>> {
+    let mut path = path.to_vec();
+    for _ in 0..MOST_LINKS {
+        let (parent, name) = split(&path);
+        match tree.find(&[parent, name].concat(), false)? {
+            Some(found) if !found.item.link.is_empty() => path = join(parent, &found.item.link),
+            _ => return Ok(path),
+        }
+    }
+    Err(Error::errno_in(libc::ELOOP, COPY, String::from_utf8_lossy(&path)))
+}
+
 /// The parent with its slash, and the last name without one.
 fn split(path: &[u8]) -> (&[u8], &[u8]) {
     let end = path.iter().rposition(|b| *b != b'/').map_or(0, |at| at + 1);
