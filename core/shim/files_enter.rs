@@ -43,7 +43,13 @@ fn join(mapped: bool) -> Outcome {
     let user = if mapped { sys::CLONE_NEWUSER } else { 0 };
     sys::setns(fd::INSIDE, sys::CLONE_NEWNS | user).step(Step::Enter)?;
     let _ = sys::close(fd::INSIDE);
-    if mapped { init::take_root() } else { Ok(()) }
+    if !mapped {
+        return Ok(());
+    }
+    init::take_root()?;
+    // Whoever changes its user may be looked into again.
+    let _ = sys::prctl(sys::PR_SET_DUMPABLE, 0, 0);
+    Ok(())
 }
 
 /// As a start makes it, but for what only a process needs. The lock, held by us, keeps a start away meanwhile.
