@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
+import os
 import pathlib
 import tarfile
+import threading
+import time
+import weakref
+from collections.abc import Iterator
 
 import pytest
 
@@ -42,6 +48,19 @@ def test_an_open_file_is_a_file(engine: sampan.Engine, image: str) -> None:
     kept.close()
 
 
+def test_arguments_that_fit_no_file_leave_nothing_open(engine: sampan.Engine, image: str) -> None:
+    with engine.container(image, "sleep 1000") as container:
+        with container.open("/tmp/f", "w") as file:
+            file.write("kept")
+        before = len(os.listdir("/proc/self/fd"))
+        with pytest.raises(ValueError, match="encoding"):
+            container.open("/tmp/f", "wb", encoding="utf-8")
+        assert container.exec("cat /tmp/f").stdout == "kept"
+        with pytest.raises(LookupError):
+            container.open("/tmp/f", encoding="none-such")
+        assert len(os.listdir("/proc/self/fd")) == before
+
+
 def test_archives_are_streams(engine: sampan.Engine, image: str) -> None:
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz") as archive:
@@ -70,6 +89,53 @@ def test_archives_are_streams(engine: sampan.Engine, image: str) -> None:
             container.put_archive("/tmp", (b"" if n else bytes(1 // n) for n in (1, 0)))
         with pytest.raises(sampan.InvalidArgumentError, match="tar"):
             container.put_archive("/tmp", bytes(range(256)) * 4)
+
+
+def test_a_closed_archive_reads_nothing_of_others(engine: sampan.Engine, image: str) -> None:
+    with engine.container(image, "sleep 1000") as container:
+        archive, _ = container.get_archive("/bin")
+        archive.close()
+        archive.close()
+        # They get the numbers that became free.
+        strangers = [os.open("/proc/self/status", os.O_RDONLY) for _ in range(3)]
+        for read in (lambda: archive.read(8), lambda: archive.readinto(bytearray(8)), lambda: next(iter(archive))):
+            with pytest.raises(ValueError, match="closed"):
+                read()
+        assert [os.lseek(fd, 0, os.SEEK_CUR) for fd in strangers] == [0, 0, 0]
+        for fd in strangers:
+            os.close(fd)
+
+
+def test_an_archive_that_is_dropped_lets_go_of_the_container(engine: sampan.Engine, image: str) -> None:
+    with engine.containers.create(image, "true") as container:
+        archive, _ = container.get_archive("/bin")
+        assert archive.read(1)
+        dropped = weakref.ref(archive)
+        del archive
+        gc.collect()
+        assert dropped() is None
+        # It would be refused while the copy goes on.
+        container.start()
+        assert container.wait() == 0
+
+
+@pytest.mark.parametrize("cancelled", [True, False])
+def test_a_source_that_gives_nothing_keeps_no_failed_call(engine: sampan.Engine, image: str, cancelled: bool) -> None:
+    idle, cancel = threading.Event(), sampan.Cancel()
+
+    def source() -> Iterator[bytes]:
+        # So little is waited for more of; so much is no archive.
+        yield bytes(range(256)) * (4 if cancelled else 768)
+        if cancelled:
+            cancel.cancel()
+        idle.wait(60)
+
+    with engine.container(image, "sleep 1000") as container:
+        began = time.monotonic()
+        with pytest.raises(sampan.CancelledError if cancelled else sampan.InvalidArgumentError):
+            container.put_archive("/tmp", source(), cancel=cancel)
+        assert time.monotonic() - began < 30
+        idle.set()
 
 
 def test_the_same_for_asyncio(store: pathlib.Path, image: str, tmp_path: pathlib.Path) -> None:

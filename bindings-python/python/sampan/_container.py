@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 
 from . import _html
@@ -16,7 +17,7 @@ from ._results import BytesOutput, ExitStatus, Output, check
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import re
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import IO, Any, Literal, Union, overload
 
     from typing_extensions import Unpack
@@ -455,8 +456,10 @@ class Container:
 
         The file stays open whatever becomes of the container.
         """
-        fd = self._native.open(os.fspath(path), mode, cancel)
-        return os.fdopen(fd, mode, buffering, encoding, errors, newline)
+        name = os.fspath(path)
+        # Python refuses what fits no file before it asks for one.
+        opener: Callable[[str, int], int] = lambda *_: self._native.open(name, mode, cancel)  # noqa: E731
+        return io.open(name, mode, buffering, encoding, errors, newline, opener=opener)
 
     def rename(self, name: str) -> None:
         """Gives it another name."""

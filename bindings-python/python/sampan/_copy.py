@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import io
 import os
-import threading
+from _thread import get_ident
 
 from ._sampan import Cancel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from typing import IO, Any, Callable, Optional, Union
+    from typing import IO, Any, Callable, Union
+
+# Seconds that a failed call waits to hear whether its source failed.
+_PATIENCE = 0.5
 
 
 class Archive(io.RawIOBase):
@@ -21,31 +24,29 @@ class Archive(io.RawIOBase):
     """
 
     def __init__(self, write: Callable[[int, Cancel], None]) -> None:
+        import threading
+
         super().__init__()
-        self._error: Optional[BaseException] = None
+        self._errors: list[BaseException] = []
         self._cancel = Cancel()
         self._fd, to = os.pipe()
-        self._thread = threading.Thread(target=self._write, args=(write, to), name="sampan", daemon=True)
+        # It knows nothing of this object, which is closed when nobody else does either.
+        args = (write, to, self._cancel, self._errors)
+        self._thread = threading.Thread(target=_write, args=args, name="sampan", daemon=True)
         self._thread.start()
-
-    def _write(self, write: Callable[[int, Cancel], None], to: int) -> None:
-        try:
-            write(to, self._cancel)
-        except BaseException as error:
-            self._error = error
-        finally:
-            os.close(to)
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
+        if self.closed:
+            raise ValueError("I/O operation on closed file")
         data = os.read(self._fd, len(buffer))
         buffer[: len(data)] = data
         if not data and len(buffer):
             self._thread.join()
-            if self._error is not None:
-                raise self._error
+            if self._errors:
+                raise self._errors[0]
         return len(data)
 
     def __iter__(self) -> Iterator[bytes]:
@@ -54,13 +55,27 @@ class Archive(io.RawIOBase):
     def close(self) -> None:
         if not self.closed:
             self._cancel.cancel()
-            os.close(self._fd)
-            self._thread.join()
+            fd, self._fd = self._fd, -1
+            os.close(fd)
+            # Whoever collects garbage may be the thread itself.
+            if get_ident() != self._thread.ident:
+                self._thread.join()
         super().close()
+
+
+def _write(write: Callable[[int, Cancel], None], to: int, cancel: Cancel, errors: list[BaseException]) -> None:
+    try:
+        write(to, cancel)
+    except BaseException as error:
+        errors.append(error)
+    finally:
+        os.close(to)
 
 
 def put(data: Union[bytes, IO[bytes], Iterable[bytes]], take: Callable[[int], None]) -> None:
     """Gives `take` a descriptor that bytes, what a file has, or chunks are read from."""
+    import threading
+
     source, to = os.pipe()
     failed: list[BaseException] = []
     thread = threading.Thread(target=_feed, args=(data, to, failed), name="sampan", daemon=True)
@@ -68,9 +83,10 @@ def put(data: Union[bytes, IO[bytes], Iterable[bytes]], take: Callable[[int], No
     try:
         take(source)
     except BaseException:
-        # Nobody reads any more, and the feeder hears of that; its own failure is why the archive was cut.
+        # Nobody reads any more, and the feeder hears of that; its own failure is why the archive was cut. One that waits
+        # for what it is given ends with the next of it.
         os.close(source)
-        thread.join()
+        thread.join(_PATIENCE)
         if failed:
             raise failed[0] from None
         raise
