@@ -81,6 +81,8 @@ export function archiveOf(
   const signal = options.signal ? AbortSignal.any([options.signal, ended.signal]) : ended.signal
   let fd = -1
   const written = long((cancel, done) => void (fd = start(cancel, done)), { signal })
+  // It may fail before anybody reads, or with nobody who ever does.
+  written.catch(() => {})
   if (fd < 0) return Readable.from(failing(written))
   const pipe = new Socket({ fd, readable: true, writable: false })
   const stream = Readable.from(chunks(pipe, written), { objectMode: false })
@@ -96,8 +98,6 @@ async function* failing(written: Promise<unknown>): AsyncGenerator<Buffer, void,
 }
 
 async function* chunks(pipe: Socket, written: Promise<unknown>): AsyncGenerator<Buffer, void, void> {
-  // It may fail before anybody waits for it.
-  written.catch(() => {})
   for await (const chunk of pipe) yield chunk as Buffer
   // The end of the pipe comes with a failure too.
   await written
@@ -113,7 +113,8 @@ export async function feed(
   const taken = long((cancel, done) => void (fd = start(cancel, done)), options)
   if (fd < 0) return void (await taken)
   const source = data instanceof Uint8Array ? Readable.from([data]) : data
-  const fed = pipeline(source, new Socket({ fd, readable: false, writable: true }))
+  const pipe = new Socket({ fd, readable: false, writable: true })
+  const fed = pipeline(source, pipe)
   // Whoever takes it may stop early, at an error of its own or at the archive's end.
   const failed = fed.then(
     () => null,
@@ -122,8 +123,17 @@ export async function feed(
   try {
     await taken
   } catch (error) {
-    throw (await failed) ?? error
+    // A source that waits for what it is given hears of it with the next of it.
+    pipe.destroy()
+    throw (await soon(failed)) ?? error
   }
   const error = await failed
   if (error) throw error
+}
+
+/** What comes within half a second, else nothing: a source that failed has said so by then. */
+function soon<T>(coming: Promise<T>): Promise<T | null> {
+  let timer: NodeJS.Timeout
+  const late = new Promise<null>((resolve) => (timer = setTimeout(resolve, 500, null)))
+  return Promise.race([coming, late]).finally(() => clearTimeout(timer))
 }

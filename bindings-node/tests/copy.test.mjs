@@ -56,3 +56,30 @@ test('archives are streams', async () => {
   }
   await assert.rejects(container.putArchive('/', broken()), /mine/)
 })
+
+test('an archive that nobody reads', async () => {
+  const { stream } = await container.getArchive('/bin')
+  const closed = new Promise((resolve) => stream.once('close', resolve))
+  stream.destroy()
+  await closed
+  // A rejection that nobody handles would end this process by now.
+  assert.equal((await container.exec(['echo', 'on'])).stdout, 'on\n')
+})
+
+test('a source that gives nothing keeps no failed call', { timeout: 60_000 }, async () => {
+  let wake
+  const idle = new Promise((resolve) => (wake = resolve))
+  const source = async function* () {
+    yield Buffer.alloc(192 << 10, 7)
+    await idle
+  }
+  await assert.rejects(container.putArchive('/', source()), { code: 'invalid_argument' })
+  const ended = new AbortController()
+  const slow = async function* () {
+    ended.abort()
+    await idle
+    yield Buffer.alloc(0)
+  }
+  await assert.rejects(container.putArchive('/', slow(), { signal: ended.signal }), { code: 'cancelled' })
+  wake()
+})
