@@ -93,8 +93,8 @@ impl Client {
         let (mut size, mut index) = (None, None);
         for _ in 0..=MAX_INDEX_DEPTH {
             let what = wanted.as_ref().map_or(tag, |d| d.as_str());
-            let (raw, content_type) = self.manifest(what)?;
-            let digest = check(&raw, wanted.as_ref(), size)?;
+            let Given { raw, content_type, told } = self.manifest(what)?;
+            let digest = check(&raw, wanted.as_ref().or(told.as_ref()), size)?;
             match manifest::read(&raw, content_type.as_deref())? {
                 Document::Image(image) => return Ok(Resolved { digest, raw, image, index }),
                 Document::Index(list) => {
@@ -121,8 +121,7 @@ impl Client {
         BlobReader::new(self, blob.clone())
     }
 
-    /// One manifest's bytes and their content type.
-    fn manifest(&self, what: &str) -> Result<(Vec<u8>, Option<String>)> {
+    fn manifest(&self, what: &str) -> Result<Given> {
         let path = format!("manifests/{what}");
         let accept = ACCEPT.join(", ");
         retrying(&self.cancel, || {
@@ -132,8 +131,10 @@ impl Client {
             if status != StatusCode::OK {
                 return Err(failure::of_status(status, &headers, answer.into_body(), &url));
             }
-            let content_type = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).map(str::to_owned);
-            Ok((self.body(answer, MAX_MANIFEST, &url)?, content_type))
+            let header = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
+            let content_type = header(CONTENT_TYPE.as_str()).map(str::to_owned);
+            let told = header(CONTENT_DIGEST).and_then(|text| text.parse().ok());
+            Ok(Given { raw: self.body(answer, MAX_MANIFEST, &url)?, content_type, told })
         })
     }
 
@@ -287,6 +288,18 @@ fn redirected(from: &Uri, answer: &Response<Body>) -> Result<Uri, &'static str> 
         _ => Ok(to),
     }
 }
+
+/// A manifest as the registry gave it.
+struct Given {
+    raw: Vec<u8>,
+    content_type: Option<String>,
+    /// What the registry says it is, whatever name it was asked by. Of a tag nothing else tells that the bytes are not
+    /// those that were pushed.
+    told: Option<Digest>,
+}
+
+/// Distribution specification, "Pulling manifests". One of another algorithm can't be compared, and is no word.
+const CONTENT_DIGEST: &str = "docker-content-digest";
 
 /// The digest of a manifest's bytes, if it is what was asked for.
 fn check(raw: &[u8], wanted: Option<&Digest>, size: Option<u64>) -> Result<Digest> {

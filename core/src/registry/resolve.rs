@@ -51,14 +51,20 @@ impl Home {
         Home { host: host.to_ascii_lowercase(), inside: OnceLock::new() }
     }
 
-    fn check(&self, host: &str, found: &[SocketAddr]) -> Result<(), Error> {
-        let inside = found.iter().any(|address| url::is_own(address.ip()));
-        let own = host.eq_ignore_ascii_case(&self.host);
-        // Asked through a proxy it is never looked for here, and is elsewhere.
-        let home = if own { *self.inside.get_or_init(|| inside) } else { self.inside.get().copied().unwrap_or(false) };
-        match inside && !home {
-            true => Err(Error::Other(Box::new(LeadsInside))),
-            false => Ok(()),
+    /// Those of a name's addresses that may be connected to. A registry whose name leads elsewhere, too, is elsewhere:
+    /// it could else make itself one of this machine by one address more.
+    fn admit(&self, host: &str, found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Error> {
+        let is_inside = |address: &SocketAddr| url::is_own(address.ip());
+        let all_inside = !found.is_empty() && found.iter().all(is_inside);
+        let home = match host.eq_ignore_ascii_case(&self.host) {
+            true => *self.inside.get_or_init(|| all_inside),
+            // Asked through a proxy it is never looked for here, and is elsewhere.
+            false => self.inside.get().copied().unwrap_or(false),
+        };
+        match (home, all_inside) {
+            (true, _) => Ok(found),
+            (false, true) => Err(Error::Other(Box::new(LeadsInside))),
+            (false, false) => Ok(found.into_iter().filter(|address| !is_inside(address)).collect()),
         }
     }
 }
@@ -81,9 +87,10 @@ impl Resolver for SystemResolver {
         let port = url.port_u16().unwrap_or(if url.scheme_str() == Some("http") { 80 } else { 443 });
         let mut found = self.empty();
         let addresses = self.addresses(host, port)?;
-        if let Some(home) = &self.home {
-            home.check(host, &addresses)?;
-        }
+        let addresses = match &self.home {
+            Some(home) => home.admit(host, addresses)?,
+            None => addresses,
+        };
         addresses.into_iter().take(MAX_ADDRESSES).for_each(|address| found.push(address));
         match found.is_empty() {
             true => Err(Error::HostNotFound),
@@ -200,13 +207,27 @@ mod tests {
 
     #[test]
     fn a_name_means_home_by_the_first_look_alone() {
-        let (inside, outside) = ([SocketAddr::from(([127, 0, 0, 1], 1))], [SocketAddr::from(([10, 0, 0, 1], 1))]);
+        let inside = SocketAddr::from(([127, 0, 0, 1], 1));
+        let outside = SocketAddr::from(([10, 0, 0, 1], 1));
         let home = Home::new("R.io");
-        assert!(home.check("cdn.io", &inside).is_err() && home.check("cdn.io", &outside).is_ok());
-        assert!(home.check("r.io", &outside).is_ok());
-        assert!(home.check("r.io", &inside).is_err());
+        assert!(home.admit("cdn.io", vec![inside]).is_err());
+        assert_eq!(home.admit("cdn.io", vec![outside]).unwrap(), [outside]);
+        assert_eq!(home.admit("r.io", vec![outside]).unwrap(), [outside]);
+        assert!(home.admit("r.io", vec![inside]).is_err());
         let near = Home::new("r.io");
-        assert!(near.check("r.io", &inside).is_ok() && near.check("cdn.io", &inside).is_ok());
+        assert_eq!(near.admit("r.io", vec![inside]).unwrap(), [inside]);
+        assert_eq!(near.admit("cdn.io", vec![outside, inside]).unwrap(), [outside, inside]);
+    }
+
+    #[test]
+    fn a_name_with_an_address_elsewhere_is_elsewhere() {
+        let inside = SocketAddr::from(([127, 0, 0, 1], 1));
+        let outside = SocketAddr::from(([10, 0, 0, 1], 1));
+        let home = Home::new("r.io");
+        assert_eq!(home.admit("r.io", vec![inside, outside]).unwrap(), [outside]);
+        assert!(home.admit("cdn.io", vec![inside]).is_err());
+        assert_eq!(home.admit("cdn.io", vec![inside, outside]).unwrap(), [outside]);
+        assert!(home.admit("gone.io", Vec::new()).unwrap().is_empty());
     }
 
     #[test]

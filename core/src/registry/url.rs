@@ -55,9 +55,15 @@ fn is_inside(host: &str) -> bool {
 pub fn is_own(address: std::net::IpAddr) -> bool {
     match address.to_canonical() {
         std::net::IpAddr::V4(v4) => v4.is_loopback() || v4.is_unspecified() || v4.is_link_local(),
-        std::net::IpAddr::V6(v6) => v6.is_loopback() || v6.is_unspecified() || v6.is_unicast_link_local(),
+        // The last is the same of a cloud whose link has addresses of a private network.
+        std::net::IpAddr::V6(v6) => {
+            v6.is_loopback() || v6.is_unspecified() || v6.is_unicast_link_local() || v6 == CREDENTIALS_V6
+        }
     }
 }
+
+/// The metadata service of Amazon's machines (EC2 user guide, "Access instance metadata").
+const CREDENTIALS_V6: std::net::Ipv6Addr = std::net::Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
 
 /// What `location` means in an answer from `base`: http or https, without user and password.
 pub fn join(base: &Uri, location: &str) -> Option<Uri> {

@@ -95,6 +95,22 @@ fn an_index_leads_to_the_manifest_and_its_digest_is_checked() {
 }
 
 #[test]
+fn the_bytes_of_a_tag_are_those_that_the_registry_tells_of() {
+    let raw = manifest_of(b"{}");
+    let told = |digest: String| {
+        let answer = Answer::new(200, raw.clone()).header("content-type", MANIFEST);
+        resolve(&Server::start(script(vec![], answer.header("docker-content-digest", digest))))
+    };
+    assert_eq!(told(digest(&raw).to_string()).unwrap().digest, digest(&raw));
+    let error = told(digest(&manifest_of(b"pushed")).to_string()).unwrap_err();
+    assert_eq!((error.kind(), error.subject()), (Kind::Integrity, digest(&raw).as_str()), "{error}");
+    // Another algorithm than ours, and a word that is none.
+    for other in [format!("sha512:{}", "0".repeat(128)), "so".to_owned()] {
+        assert_eq!(told(other).unwrap().digest, digest(&raw));
+    }
+}
+
+#[test]
 fn a_manifest_that_is_two_things_or_too_long_is_refused() {
     let both = json!({"schemaVersion": 2, "manifests": [], "layers": [], "config": {}}).to_string();
     let server = Server::start(script(vec![], Answer::new(200, both)));

@@ -94,7 +94,7 @@ fn fetch_plainly(host: &str, wanted: &Descriptor) -> Result<Vec<u8>> {
 #[test]
 fn a_name_that_leads_into_this_machine_is_followed_from_inside_alone() {
     nowhere(|| {
-        know("127.0.0.1 inside.test home.test\n10.8.0.1 elsewhere.test\n");
+        know("127.0.0.1 inside.test home.test both.test\n10.8.0.1 elsewhere.test both.test\n");
         let bytes = noise(100);
         let serve = |bytes: &[u8]| {
             let bytes = bytes.to_vec();
@@ -105,7 +105,12 @@ fn a_name_that_leads_into_this_machine_is_followed_from_inside_alone() {
         let inside = Server::start(serve(&bytes));
         let to_inside = format!("http://inside.test:{}/cdn", port(&inside));
         let outside = Server::start_at("10.8.0.1", leads_to(to_inside.clone()));
-        for host in [outside.host.clone(), format!("elsewhere.test:{}", port(&outside))] {
+        // The last has an address of this machine besides: that is not connected to, and makes it none of this machine.
+        for host in [
+            outside.host.clone(),
+            format!("elsewhere.test:{}", port(&outside)),
+            format!("both.test:{}", port(&outside)),
+        ] {
             let error = fetch_plainly(&host, &blob(&bytes)).unwrap_err();
             assert_eq!((error.kind(), error.subject()), (Kind::Registry, to_inside[7..].trim_end_matches("/cdn")));
             assert!(error.cause().contains("leads into this machine"), "{error}");
