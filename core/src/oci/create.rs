@@ -11,7 +11,7 @@ use oci_spec::runtime::Spec;
 
 use super::hold::Held;
 use super::state::{self, Record, start_socket};
-use super::{CreateOptions, Runtime, Streams, groups, hooks, listener, process};
+use super::{CreateOptions, Runtime, Streams, groups, hooks, listener, namespaces, process};
 use crate::error::{Context, Error, Kind, Result};
 use crate::launch::bundle::{self, BundleFds};
 use crate::plan::facts::Facts;
@@ -28,7 +28,7 @@ impl Runtime {
         // Without a slash at its end, as engines compare it.
         let bundle: PathBuf = fs::absolute(&options.bundle)?.components().collect();
         let bytes = state::config_of_bundle(&bundle)?;
-        let config = activated(state::parse(&bytes)?, options.listen_fds);
+        let config = namespaces::without_own(activated(state::parse(&bytes)?, options.listen_fds));
         process::check_console(config.process().as_ref().and_then(|p| p.terminal()), streams)?;
         let new = New(Some(Held::new(self, id)?));
         fs::write_new(&new.path().join("config.json"), &bytes)?;

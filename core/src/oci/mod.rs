@@ -16,6 +16,7 @@ mod hold;
 mod hooks;
 mod list;
 mod listener;
+mod namespaces;
 mod process;
 mod start;
 mod state;

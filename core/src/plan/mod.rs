@@ -13,3 +13,4 @@ pub mod resolve;
 pub mod security;
 pub mod sharing;
 pub mod start;
+pub mod sysctl;

@@ -5,7 +5,7 @@ use crate::error::{Error, Kind, Result};
 use crate::id::{ContainerId, Name};
 use crate::spec::{Limits, Spec, SpecMount};
 
-use super::{life, logging, mounts, names, security, sharing};
+use super::{life, logging, mounts, names, security, sharing, sysctl};
 
 const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const DEFAULT_SHM: u64 = 64 << 20;
@@ -251,24 +251,13 @@ fn sysctls(options: &RunOptions) -> Result<std::collections::BTreeMap<String, St
         if value.is_empty() {
             return Err(invalid("sysctl", format!("{key} has no value")));
         }
-        let ipc = key.starts_with("fs.mqueue.")
-            || [
-                "kernel.msgmax",
-                "kernel.msgmnb",
-                "kernel.msgmni",
-                "kernel.sem",
-                "kernel.shmall",
-                "kernel.shmmax",
-                "kernel.shmmni",
-                "kernel.shm_rmid_forced",
-            ]
-            .contains(&key.as_str());
-        let own = match key.as_str() {
-            _ if key.contains("..") || key.contains('/') => false,
-            k if k.starts_with("net.") => !sharing.host_net && !sharing.joined.contains_key("net"),
-            _ if ipc => !sharing.host_ipc && !sharing.joined.contains_key("ipc"),
-            _ => false,
-        };
+        let own = !key.contains('/')
+            && match sysctl::namespace(key) {
+                Some(sysctl::Of::Net) => !sharing.host_net && !sharing.joined.contains_key("net"),
+                Some(sysctl::Of::Ipc) => !sharing.host_ipc && !sharing.joined.contains_key("ipc"),
+                // Its names have options of their own.
+                Some(sysctl::Of::Uts) | None => false,
+            };
         if !own {
             return Err(invalid("sysctl", format!("{key:?} does not belong to a namespace of the container")));
         }

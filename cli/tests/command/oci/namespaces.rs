@@ -88,3 +88,23 @@ fn a_user_namespace_that_is_not_there_is_told() {
     assert!(ended.code != 0 && ended.stdout.contains("join the namespace /proc/1/ns/nonexistent"), "{ended:?}");
     assert_eq!(bundle.left(), Vec::<PathBuf>::new());
 }
+
+/// One by path, too: the host's sysctls and names are set through no namespace of it.
+#[test]
+fn a_namespace_by_path_that_is_the_hosts_is_no_containers() {
+    let refused = |kind: &str, name: &str, change: &dyn Fn(&mut Value), field: &str| {
+        let own = format!("/proc/{}/ns/{name}", std::process::id());
+        let bundle = Bundle::new(&["true"], |config| {
+            namespace(config, kind, Some(&own));
+            change(config);
+        });
+        assert_ne!(bundle.create().code, 0);
+        assert!(bundle.output().contains(field), "{}", bundle.output());
+    };
+    // As it is: the host's would be written if it were not refused.
+    let forwards = std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward").unwrap();
+    let sysctl = |config: &mut Value| config["linux"]["sysctl"] = json!({"net.ipv4.ip_forward": forwards.trim()});
+    refused("network", "net", &sysctl, "linux.sysctl.net.ipv4.ip_forward");
+    let name = nix::unistd::gethostname().unwrap();
+    refused("uts", "uts", &|config| config["hostname"] = json!(name.to_string_lossy()), "hostname");
+}

@@ -5,19 +5,7 @@ use oci_spec::runtime::{Linux, Spec};
 use super::invalid;
 use crate::error::Result;
 use crate::plan::launch::{Namespace, Namespaces};
-
-/// System V IPC's; POSIX queues' begin with `fs.mqueue.`.
-const OF_IPC: [&str; 8] = [
-    "kernel.msgmax",
-    "kernel.msgmnb",
-    "kernel.msgmni",
-    "kernel.sem",
-    "kernel.shmall",
-    "kernel.shmmax",
-    "kernel.shmmni",
-    "kernel.shm_rmid_forced",
-];
-const OF_UTS: [&str; 2] = ["kernel.domainname", "kernel.hostname"];
+use crate::plan::sysctl;
 
 /// Names of the host.
 pub(super) fn check_names(spec: &Spec, namespaces: &Namespaces) -> Result<()> {
@@ -40,13 +28,11 @@ pub(super) fn sysctls(linux: &Linux, namespaces: &Namespaces) -> Result<Vec<(Str
 
 fn check_sysctl(key: &str, namespaces: &Namespaces) -> Result<()> {
     let refused = |because: &str| Err(invalid(format!("linux.sysctl.{key}"), because));
-    let dotted = key.replace('/', ".");
-    let namespace = match dotted.as_str() {
-        _ if dotted.contains("..") || dotted.starts_with('.') => return refused("it is not the name of one"),
-        name if name.starts_with("net.") => &namespaces.net,
-        name if name.starts_with("fs.mqueue.") || OF_IPC.contains(&name) => &namespaces.ipc,
-        name if OF_UTS.contains(&name) => &namespaces.uts,
-        _ => return refused("it belongs to no namespace of the container, so it would be the host's"),
+    let namespace = match sysctl::namespace(&key.replace('/', ".")) {
+        Some(sysctl::Of::Net) => &namespaces.net,
+        Some(sysctl::Of::Ipc) => &namespaces.ipc,
+        Some(sysctl::Of::Uts) => &namespaces.uts,
+        None => return refused("it belongs to no namespace of the container, so it would be the host's"),
     };
     match namespace {
         Namespace::Host => refused("the namespace that it belongs to is the host's"),
