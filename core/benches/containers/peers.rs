@@ -30,7 +30,7 @@ impl Peers<'_> {
     /// The raw system calls of such a run; `bare` without what is for security and limits.
     pub fn floor(&self, bare: bool) -> Entry<'static> {
         let program = compile(self.dir, "floor", &["-static"])?;
-        let (lower, base, filter) = (self.dir.join("lower"), self.dir.join("turns"), self.dir.join("filter"));
+        let (lower, base, filter) = (self.dir.join("lower"), self.dir.join("floor.base"), self.dir.join("filter"));
         shell(&format!(
             "mkdir -p {0}/bin {0}/etc {1} && cp $(command -v busybox) {0}/bin/true",
             lower.display(),
