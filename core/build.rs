@@ -23,6 +23,7 @@ fn compile(main: &Path) {
         .args(["--edition=2024", "--crate-type=bin", "--crate-name=sampan_shim", "--cfg=shim", "--check-cfg=cfg(shim)"])
         .args(["--target", &env::var("TARGET").expect("cargo sets TARGET")])
         .args(linker())
+        .arg(without_tables(&out))
         .args(CODEGEN.iter().chain(own_start_files()).flat_map(|flag| ["-C", flag]))
         .arg("-o")
         .arg(out.join("sampan-shim"))
@@ -43,6 +44,14 @@ fn linker() -> Vec<String> {
 fn own_start_files() -> &'static [&'static str] {
     let musl = env::var("CARGO_CFG_TARGET_ENV").is_ok_and(|env| env == "musl");
     if musl { &["link-self-contained=no"] } else { &[] }
+}
+
+/// The compiled `core` brings tables for unwinding, a tenth of the program; nobody unwinds here.
+fn without_tables(out: &Path) -> String {
+    let script = out.join("shim.ld");
+    let text = "SECTIONS { /DISCARD/ : { *(.eh_frame) *(.eh_frame.*) *(.comment) } } INSERT AFTER .text;\n";
+    std::fs::write(&script, text).expect("OUT_DIR can be written");
+    format!("-Clink-arg=-Wl,-T,{}", script.display())
 }
 
 /// Small, static at a fixed address, no start files: an exec of it costs a tenth of a millisecond.

@@ -49,6 +49,7 @@ impl Watch {
     }
 
     /// Pauses and starts it again; the end that is the last one when it comes to nothing.
+    #[inline(never)]
     fn go_on(&mut self, end: End, pause_ms: u64) -> Option<End> {
         self.rest(&end);
         if !self.pause(pause_ms) {
@@ -72,7 +73,7 @@ impl Watch {
         records::reserve_exit(self.dir);
         ending::tell(end);
         self.leave_host();
-        self.control.part(&end.init, end.oom, &self.launch);
+        self.control.part(&end.init, end.oom, self.launch);
         self.outputs.iter_mut().for_each(|output| output.renew(-1));
         self.input.renew(-1);
         // The user namespace stays: when there is no other run, it is needed for the removal.
@@ -109,9 +110,9 @@ impl Watch {
     }
 
     fn start(&mut self) -> Outcome {
-        ending::clear_cgroups(&self.launch);
+        ending::clear_cgroups(self.launch);
         self.oom_kills = oom::kills(&self.launch.cgroup);
-        let (init, ours) = supervise::pipes(&self.launch, false)?;
+        let (init, ours) = supervise::pipes(self.launch, false)?;
         let started = self.heard(init).inspect_err(|_| ours.iter().for_each(|fd| drop(sys::close(*fd))))?;
         let Terminal { master, held, peer } = started.terminal.map_or(NO_TERMINAL, supervise::own_terminal);
         (self.terminal, self.peer) = (master, peer);
@@ -120,7 +121,7 @@ impl Watch {
         self.outputs[1].renew(ours[2]);
         (self.pid, self.pidfd) = (started.pid, started.pidfd);
         (self.started_at, self.started_ms) = (started.started_at, sys::now_ms());
-        let users = ending::user_namespace(&self.launch, self.pid);
+        let users = ending::user_namespace(self.launch, self.pid);
         let _ = sys::close(core::mem::replace(&mut self.users, users).unwrap_or(-1));
         self.health.renew();
         Ok(())
@@ -132,7 +133,7 @@ impl Watch {
         let _ = sys::set_status_flags(ours, sys::O_NONBLOCK);
         let _ = sys::dup_to(theirs, fd::STATUS);
         let _ = sys::close(theirs);
-        let started = launch::again(&self.launch, init, self.restarts.count);
+        let started = launch::again(self.launch, init, self.restarts.count);
         relay::close(&mut fd::STATUS.clone());
         let told = started.map_err(|fail| fail.unwrap_or_else(|| told_by(ours)));
         let _ = sys::close(ours);

@@ -21,6 +21,7 @@ pub mod stage {
 }
 
 /// Makes the container and ends. Whoever of caller, shim and init is killed before, nothing of the others stays.
+#[inline(never)]
 pub fn run(header: &Header, bundle: Bundle<'static>) -> Outcome {
     let _ = sys::set_signal_mask(u64::MAX);
     let _ = sys::setsid();
@@ -28,7 +29,7 @@ pub fn run(header: &Header, bundle: Bundle<'static>) -> Outcome {
     let launch = &bundle.launch;
     let passed = Passed::receive(&bundle.tuning)?;
     let (ours, theirs) = sys::socketpair().step(Step::Clone)?;
-    let cgroup = launch.cgroup.v2.map(|dir| launch::open_cgroup(dir)).transpose()?;
+    let cgroup = launch.cgroup.v2.map(launch::open_cgroup).transpose()?;
     let binds = binds::make_all(launch, launch.id_map.is_some() || bundle.user.is_some())?;
     let forked = match bundle.user {
         Some(path) => joined::fork(launch, path, cgroup),

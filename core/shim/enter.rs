@@ -9,6 +9,7 @@ use crate::wire::{Enter, Header, Status, Step, fd};
 use crate::{exec, init, terminal, tuning, user};
 
 /// Starts the process, tells its number, and ends: the process then is a child of the caller's subreaper.
+#[inline(never)]
 pub fn run(header: &Header, enter: Enter<'static>) -> Outcome {
     let _ = sys::set_signal_mask(u64::MAX);
     // Nobody inside may look into this process, which still knows the host (CVE-2016-9962).

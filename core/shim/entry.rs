@@ -5,8 +5,8 @@ use core::panic::PanicInfo;
 
 use crate::fail::{At, Fail, Outcome};
 use crate::sys::{self, Errno};
-use crate::wire::{ABI, Field, Header, Kind, Reader, Step, fd};
-use crate::{bundle, enter, files_enter, launch, owners, program};
+use crate::wire::{ABI, Field, Header, Kind, Launch, Reader, Step, fd};
+use crate::{bundle, enter, files_enter, launch, memory, owners, program};
 
 /// Called by `_start` with the address of the argument count, which the arguments follow.
 pub extern "C" fn main(stack: *const usize) -> ! {
@@ -34,7 +34,7 @@ fn payload_of_selftest() -> ! {
 
 fn dispatch(header: &Header, body: &'static [u8]) -> Outcome {
     match Kind::from_number(header.kind) {
-        Some(Kind::Launch) => launch::run(header, parse(body)?),
+        Some(Kind::Launch) => launch::run(header, kept(body)?),
         Some(Kind::ApplyOwners) => owners::apply(parse(body)?),
         Some(Kind::RemoveTrees) => owners::remove(parse(body)?),
         Some(Kind::Program) => program::run(parse(body)?),
@@ -44,6 +44,12 @@ fn dispatch(header: &Header, body: &'static [u8]) -> Outcome {
         // The others are asked of a container's own shim.
         _ => Err(malformed()),
     }
+}
+
+/// What is looked at for as long as the container runs. In a frame of its own, which is gone by then.
+#[inline(never)]
+fn kept(body: &'static [u8]) -> Outcome<&'static Launch<'static>> {
+    memory::keep(parse(body)?).step(Step::Request)
 }
 
 fn parse<T: Field<'static>>(body: &'static [u8]) -> Outcome<T> {

@@ -12,6 +12,7 @@ use crate::wire::{Files, Launch, Status, Step, fd};
 use crate::{init, mounts, owners, rootfs};
 
 /// Enters, tells so, and serves until the host has no more to ask.
+#[inline(never)]
 pub fn run(files: Files<'static>) -> Outcome {
     let _ = sys::set_signal_mask(u64::MAX);
     let _ = sys::prctl(sys::PR_SET_NAME, c"sampan-files".as_ptr() as usize, 0);

@@ -24,14 +24,15 @@ pub mod word {
 }
 
 /// Starts the container and stays until it has ended.
-pub fn run(header: &Header, launch: Launch<'static>) -> Outcome {
+#[inline(never)]
+pub fn run(header: &Header, launch: &'static Launch<'static>) -> Outcome {
     become_shim();
-    let streams = supervise::prepare(&launch, header)?;
-    let born = bear(&launch, streams.init)?;
-    supervise::let_go(&launch);
+    let streams = supervise::prepare(launch, header)?;
+    let born = bear(launch, streams.init)?;
+    supervise::let_go(launch);
     // While the init is at work, so that it costs the start nothing.
-    let listener = control::listen(&launch);
-    let started = release(&launch, born.sync, born.pid, 0);
+    let listener = control::listen(launch);
+    let started = release(launch, born.sync, born.pid, 0);
     let _ = sys::close(born.sync);
     match started {
         Ok((started_at, terminal)) => {
@@ -43,7 +44,7 @@ pub fn run(header: &Header, launch: Launch<'static>) -> Outcome {
         }
         Err(failed) => {
             bury(&born);
-            supervise::forget(&launch);
+            supervise::forget(launch);
             match failed {
                 Some(fail) => Err(fail),
                 // The init has told it.
@@ -99,7 +100,7 @@ struct Born {
 /// Makes the init, which gets these streams; they are closed here.
 fn bear(launch: &Launch<'static>, streams: [Fd; 3]) -> Outcome<Born> {
     let (ours, theirs) = sys::socketpair().step(Step::Clone)?;
-    let cgroup = launch.cgroup.v2.map(|dir| open_cgroup(dir)).transpose()?;
+    let cgroup = launch.cgroup.v2.map(open_cgroup).transpose()?;
     let (pid, pidfd) = match fork(launch, cgroup)? {
         (Forked::Child, entered) => init::run(launch, streams, theirs, cgroup.filter(|_| !entered)),
         (Forked::Parent { pid, pidfd }, _) => (pid, pidfd),

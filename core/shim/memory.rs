@@ -88,6 +88,16 @@ pub fn words(n: usize) -> sys::Result<&'static mut [usize]> {
     Ok(unsafe { core::slice::from_raw_parts_mut(bytes.as_mut_ptr().cast(), n) })
 }
 
+/// The value in memory of its own, never given back: off the stack, where each hand that it goes through would copy it.
+pub fn keep<T>(value: T) -> sys::Result<&'static T> {
+    let place: *mut T = sys::map_anonymous(size_of::<T>())?.as_mut_ptr().cast();
+    // SAFETY: the mapping is fresh, page-aligned, that long, and nobody unmaps it.
+    unsafe {
+        place.write(value);
+        Ok(&*place)
+    }
+}
+
 /// `n` values, made one by one, never given back.
 pub fn slots<T: Copy>(n: usize, value: impl Fn() -> T) -> sys::Result<&'static mut [T]> {
     let bytes = sys::map_anonymous(n.max(1) * size_of::<T>())?;
@@ -98,4 +108,17 @@ pub fn slots<T: Copy>(n: usize, value: impl Fn() -> T) -> sys::Result<&'static m
     }
     // SAFETY: as above; every value is written, and nobody unmaps it.
     Ok(unsafe { core::slice::from_raw_parts_mut(first, n) })
+}
+
+/// Gives back the part of the stack that only deeper calls have used: a container that runs for days need not hold
+/// what its start took.
+#[inline(never)]
+pub fn shed_stack() {
+    // Pages that are larger make this fail, and change nothing.
+    const PAGE: usize = 4096;
+    const MOST: usize = 64 * PAGE;
+    let here = 0u8;
+    let floor = (core::hint::black_box(&raw const here) as usize & !(PAGE - 1)) - PAGE;
+    // SAFETY: a page below the deepest frame there is; the call's own frame and red zone end before.
+    unsafe { sys::forget_range(floor - MOST, MOST) };
 }

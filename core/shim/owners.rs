@@ -9,6 +9,7 @@ use crate::wire::{ApplyOwners, IdMap, Oom, RemoveTrees, Status, Step};
 use crate::{idmap, tree};
 
 /// Gives each listed file its owner; the paths are resolved within the tree and through no symlink.
+#[inline(never)]
 pub fn apply(request: ApplyOwners<'static>) -> Outcome {
     within(request.id_map, || {
         let flags = sys::O_PATH | sys::O_DIRECTORY;
@@ -49,6 +50,7 @@ fn give(file: Fd, uid: u32, gid: u32) -> sys::Result {
 }
 
 /// Deletes each tree; goes on after a failure, and reports the first.
+#[inline(never)]
 pub fn remove(request: RemoveTrees<'static>) -> Outcome {
     within(request.id_map, || {
         let delete = |path| tree::remove(AT_FDCWD, path).at(Step::Remove, path);

@@ -130,7 +130,7 @@ impl Health {
                 probe.late = true;
                 end_tree(probe.pid, 0);
             }
-            None => check.start(container, dir, now),
+            None => check.start(container, now),
         }
     }
 
@@ -170,7 +170,7 @@ impl Check {
         }
     }
 
-    fn start(&mut self, container: &Container, dir: Fd, now: u64) {
+    fn start(&mut self, container: &Container, now: u64) {
         let process = Process { args: self.plan.args, tty: false, init: false, ..container.launch.process };
         self.results[self.slot()] = Entry { began: time::now(), ..NOTHING };
         match Probe::start(container, process, now.saturating_add(self.plan.timing.timeout_ms)) {

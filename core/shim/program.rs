@@ -6,6 +6,7 @@ use crate::sys::{self, Forked};
 use crate::wire::{Oom, Program, Status, Step, fd};
 
 /// Runs it and tells how it ended.
+#[inline(never)]
 pub fn run(program: Program<'static>) -> Outcome {
     let _ = sys::setsid();
     let child = match sys::fork(0, None).or_else(|_| sys::fork_by_clone(0)).step(Step::Program)? {

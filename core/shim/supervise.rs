@@ -9,6 +9,7 @@ use crate::ending::{self, End};
 use crate::fail::{At, Outcome};
 use crate::launch::Started;
 use crate::log::Log;
+use crate::memory;
 use crate::oom;
 use crate::probe::Health;
 use crate::records::{self, Moment, State};
@@ -32,7 +33,7 @@ pub struct Streams {
 /// A container whose payload runs.
 pub struct Running {
     /// What was asked for.
-    pub launch: Launch<'static>,
+    pub launch: &'static Launch<'static>,
     /// Which descriptors the host passed.
     pub header: Header,
     /// Its init.
@@ -130,7 +131,9 @@ pub fn forget(launch: &Launch<'static>) {
 }
 
 /// From the payload's first instruction to its end, and what is to be done then.
+#[inline(never)]
 pub fn run(mut running: Running) -> ! {
+    memory::shed_stack();
     match Watch::new(&mut running) {
         Ok(mut watch) => while watch.turn() {},
         // Without the little memory that this takes nothing can be looked after.
@@ -160,7 +163,7 @@ pub struct Watch {
     /// The other end of the terminal, held open.
     pub peer: Fd,
     pub control: Control,
-    pub launch: Launch<'static>,
+    pub launch: &'static Launch<'static>,
     /// When the init was let go, as records tell it and by the clock that only goes forward.
     pub started_at: Moment,
     pub started_ms: u64,
@@ -179,6 +182,7 @@ pub struct Watch {
 }
 
 impl Watch {
+    #[inline(never)]
     fn new(running: &mut Running) -> sys::Result<Watch> {
         let log = running.streams.log.take();
         let supervise = &running.launch.supervise;
@@ -208,7 +212,7 @@ impl Watch {
             oom_kills: 0,
             restarts: Restarts::default(),
             restart: Cell::new(restart),
-            health: Health::new(&running.launch)?,
+            health: Health::new(running.launch)?,
             outputs: [
                 Output::new(b"stdout", stdout, stream(fd::STDOUT))?,
                 Output::new(b"stderr", stderr, stream(fd::STDERR))?,
@@ -223,7 +227,7 @@ impl Watch {
                 running.launch.cgroup,
             ),
             dir,
-            users: ending::user_namespace(&running.launch, running.init.pid),
+            users: ending::user_namespace(running.launch, running.init.pid),
         })
     }
 
@@ -268,6 +272,7 @@ impl Watch {
         polls
     }
 
+    #[inline(never)]
     fn handle(&mut self, polls: &[Poll]) {
         let ready = |i: usize| polls[i].revents != 0;
         for (output, polls) in self.outputs.iter_mut().zip(polls.chunks_exact(relay::POLLS)) {
@@ -310,8 +315,8 @@ impl Watch {
         loop {
             match sys::wait(-1, true) {
                 Ok(Some(ended)) if ended.pid == self.pid => return Some(ended),
-                Ok(Some(ended)) if self.health.reaped(&ended, &self.launch, self.dir) => {}
-                Ok(Some(ended)) => self.control.reaped(&ended, &self.launch),
+                Ok(Some(ended)) if self.health.reaped(&ended, self.launch, self.dir) => {}
+                Ok(Some(ended)) => self.control.reaped(&ended, self.launch),
                 // Somebody else has buried it, and with it the word of how it ended.
                 Err(Errno::ECHILD) => return Some(Ended { pid: self.pid, code: UNKNOWN, signal: 0 }),
                 _ => return None,
@@ -328,12 +333,13 @@ impl Watch {
     }
 
     /// The init has ended: ends what it has left running, and brings its output where it belongs.
+    #[inline(never)]
     pub fn wind_up(&mut self, init: Ended) -> End {
         let (finished_at, ran_ms) = (time::now(), sys::now_ms().saturating_sub(self.started_ms));
-        ending::kill_stragglers(&self.launch);
+        ending::kill_stragglers(self.launch);
         match self.restart.get() {
-            Restart::No => self.control.close(&self.launch),
-            _ => self.control.end_commands(&self.launch),
+            Restart::No => self.control.close(self.launch),
+            _ => self.control.end_commands(self.launch),
         }
         self.health.stop();
         self.drain();
@@ -341,16 +347,17 @@ impl Watch {
         let oom = oom::look(&self.launch.cgroup).since(self.oom_kills);
         let (started_at, restarts, log_error) = (self.started_at, self.restarts.count, self.log.error);
         let end = End { init, started_at, finished_at, ran_ms, oom, log_error, restarts, failed: None };
-        ending::tell_end(&self.launch, &end);
+        ending::tell_end(self.launch, &end);
         end
     }
 
     /// This end is the last one.
+    #[inline(never)]
     pub fn conclude(&mut self, end: &End) {
-        self.control.close(&self.launch);
-        ending::conclude(&self.launch, self.dir, end, self.tie.is_cut(), self.users);
+        self.control.close(self.launch);
+        ending::conclude(self.launch, self.dir, end, self.tie.is_cut(), self.users);
         // Who hears of the end may ask for it at once.
-        self.control.part(&end.init, end.oom, &self.launch);
+        self.control.part(&end.init, end.oom, self.launch);
     }
 
     /// The host hears no more of the container.

@@ -465,6 +465,15 @@ pub fn writev(fd: Fd, slices: &[Slice]) -> Result<usize> {
 
 /// Gives the memory of whole pages back; they read as zeros afterwards.
 pub fn forget_pages(pages: &mut [u8]) {
+    // SAFETY: nobody else has them while they are lent.
+    unsafe { forget_range(pages.as_mut_ptr() as usize, pages.len()) }
+}
+
+/// As [`forget_pages`], wherever they are; what of it is not mapped is left alone.
+///
+/// # Safety
+/// Nobody counts on what is in there.
+pub unsafe fn forget_range(start: usize, length: usize) {
     const MADV_DONTNEED: i32 = 4;
-    let _ = syscall!(MADVISE, pages.as_mut_ptr(), pages.len(), MADV_DONTNEED);
+    let _ = syscall!(MADVISE, start, length, MADV_DONTNEED);
 }
