@@ -30,6 +30,12 @@ mod this {
         result
     }
 
+    /// Ends the process by a signal.
+    pub fn trap() -> ! {
+        // SAFETY: nothing comes after it.
+        unsafe { asm!("ud2", options(noreturn)) }
+    }
+
     /// The numbers, which differ between processors below 424.
     pub mod nr {
         crate::arch::numbers! {
@@ -76,6 +82,12 @@ mod this {
         result
     }
 
+    /// Ends the process by a signal.
+    pub fn trap() -> ! {
+        // SAFETY: nothing comes after it.
+        unsafe { asm!("brk #1", options(noreturn)) }
+    }
+
     /// The numbers, which differ between processors below 424.
     pub mod nr {
         crate::arch::numbers! {
@@ -109,5 +121,5 @@ macro_rules! numbers {
 macro_rules! common_numbers {
     ($($name:ident $number:literal)+) => { $(#[allow(dead_code, missing_docs)] pub const $name: usize = $number;)+ };
 }
-pub use this::{nr, syscall};
+pub use this::{nr, syscall, trap};
 pub(crate) use {common_numbers, numbers};

@@ -1,7 +1,7 @@
 //! What the payload may: capabilities, ids, no new privileges, the seccomp filter. In this order.
 
 use crate::fail::{At, Outcome};
-use crate::passed::Listener;
+use crate::listener::Listener;
 use crate::sys::{self, Errno, Fd};
 use crate::user::User;
 use crate::wire::{Capabilities, Process, Step};
@@ -26,9 +26,12 @@ fn install_filter(process: &Process<'static>, listener: Option<&Listener>) -> Ou
     if process.seccomp.is_empty() {
         return Ok(());
     }
-    let flag = if listener.is_some() { sys::SECCOMP_FILTER_FLAG_NEW_LISTENER } else { 0 };
-    let filter = sys::seccomp(process.seccomp, process.seccomp_flags | flag).step(Step::Seccomp)?;
-    listener.map_or(Ok(()), |listener| listener.hand_over(filter as Fd))
+    let Some(listener) = listener else {
+        return sys::seccomp(process.seccomp, process.seccomp_flags).step(Step::Seccomp).map(drop);
+    };
+    let messenger = listener.messenger()?;
+    let flags = process.seccomp_flags | sys::SECCOMP_FILTER_FLAG_NEW_LISTENER;
+    messenger.hand_over(sys::seccomp(process.seccomp, flags).map(|filter| filter as Fd))
 }
 
 fn drop_bounding(keep: u64) -> Outcome {

@@ -4,7 +4,8 @@ use core::ffi::CStr;
 
 use crate::fail::{At, Fail, Outcome};
 use crate::launch::word;
-use crate::passed::{Listener, Passed};
+use crate::listener::Listener;
+use crate::passed::Passed;
 use crate::scratch::Scratch;
 use crate::sys::{self, AT_FDCWD, Errno, Fd};
 use crate::target::{self, Missing};

@@ -41,6 +41,7 @@ mod idmap;
 mod init;
 mod joined;
 mod launch;
+mod listener;
 mod log;
 mod log_json;
 mod memory;

@@ -4,6 +4,7 @@
 use core::ffi::CStr;
 
 use crate::fail::{self, At, Fail, Outcome};
+use crate::listener::Listener;
 use crate::memory;
 use crate::sys::{self, Errno, Fd};
 use crate::text::Text;
@@ -15,12 +16,6 @@ pub struct Passed {
     kept: &'static [usize],
     listener: Option<Fd>,
     told: List<'static, &'static CStr>,
-}
-
-/// The listener is told of a filter by one message (runtime-spec, config-linux.md, "The Container Process State").
-pub struct Listener {
-    socket: Fd,
-    message: &'static [u8],
 }
 
 impl Passed {
@@ -79,21 +74,6 @@ impl Passed {
             put(part.to_bytes());
         }
         Ok(Some(Listener { socket, message }))
-    }
-}
-
-impl Listener {
-    /// Hands the filter's descriptor over. On a stream the first bytes carry it; the rest may need several calls.
-    pub fn hand_over(&self, filter: Fd) -> Outcome {
-        let sent = sys::send_fds(self.socket, self.message, &[filter]).step(Step::Listener)?;
-        let mut rest = &self.message[sent..];
-        while !rest.is_empty() {
-            let more = sys::send(self.socket, rest).step(Step::Listener)?;
-            rest = &rest[more..];
-        }
-        let _ = sys::close(filter);
-        let _ = sys::close(self.socket);
-        Ok(())
     }
 }
 

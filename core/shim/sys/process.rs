@@ -14,6 +14,8 @@ pub const CLONE_NEWUSER: u64 = 0x10000000;
 pub const CLONE_NEWPID: u64 = 0x20000000;
 pub const CLONE_NEWNET: u64 = 0x40000000;
 const CLONE_PIDFD: u64 = 0x1000;
+/// The child's descriptors are its parent's, and the other way round.
+pub const CLONE_FILES: u64 = 0x400;
 /// The child becomes its parent's sibling.
 pub const CLONE_PARENT: u64 = 0x8000;
 const CLONE_INTO_CGROUP: u64 = 0x200000000;
@@ -32,7 +34,7 @@ pub enum Forked {
     Parent { pid: i32, pidfd: Fd },
 }
 
-/// A copy of this process in new namespaces (`CLONE_NEW*`; `CLONE_PARENT` too), born in a v2 cgroup when `cgroup` is its directory.
+/// A copy of this process in new namespaces (`CLONE_NEW*`; `CLONE_PARENT` and `CLONE_FILES` too), born in a v2 cgroup when `cgroup` is its directory.
 pub fn fork(namespaces: u64, cgroup: Option<Fd>) -> Result<Forked> {
     let mut pidfd: Fd = -1;
     let cgroup_flag = if cgroup.is_some() { CLONE_INTO_CGROUP } else { 0 };
@@ -260,6 +262,13 @@ pub fn set_signal_mask(mask: u64) -> Result {
 pub fn set_signal_action(signal: i32, ignore: bool) -> Result {
     let action = [ignore as u64, 0, 0, 0];
     syscall!(RT_SIGACTION, signal, action.as_ptr(), null::<u8>(), 8).map(drop)
+}
+
+/// Children leave nothing behind that would have to be waited for, until an exec.
+pub fn reap_children_by_kernel() -> Result {
+    const SA_NOCLDWAIT: u64 = 2;
+    let action = [0, SA_NOCLDWAIT, 0, 0];
+    syscall!(RT_SIGACTION, SIGCHLD, action.as_ptr(), null::<u8>(), 8).map(drop)
 }
 
 /// A descriptor that the signals in `mask` are read from, as records of 128 bytes.

@@ -3,6 +3,7 @@
 mod attacks;
 mod faults;
 mod limits;
+mod listeners;
 mod mounts;
 mod namespaces;
 mod podman;

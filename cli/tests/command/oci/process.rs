@@ -1,9 +1,9 @@
-//! What a process begins with: descriptors, scheduling, CPUs, a seccomp listener.
+//! What a process begins with: descriptors, scheduling, CPUs.
 
 use std::process::{Command, Stdio};
 
 use nix::libc;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Bundle, is_root};
 use crate::host::{Ended, finish};
@@ -132,105 +132,6 @@ fn further_processes_have_the_cpus_of_the_configuration() {
     let config = std::fs::read_to_string(&record).unwrap().replace("\"final\":\"1\"", "\"final\":\"0\"");
     std::fs::write(&record, config).unwrap();
     assert_eq!(cpus(), "0");
-}
-
-/// The `struct seccomp_notif` and `struct seccomp_notif_resp` of the kernel.
-#[repr(C)]
-#[derive(Default)]
-struct Call {
-    id: u64,
-    pid: u32,
-    flags: u32,
-    data: [u64; 8],
-}
-#[repr(C)]
-struct Answer {
-    id: u64,
-    value: i64,
-    error: i32,
-    flags: u32,
-}
-nix::ioctl_readwrite!(receive_call, b'!', 0, Call);
-nix::ioctl_readwrite!(send_answer, b'!', 1, Answer);
-
-const ENOMEDIUM: i32 = 123;
-
-/// Takes one process's filter and answers its first call with an error; what it was told.
-fn listen_once(listener: &std::os::unix::net::UnixListener) -> Value {
-    use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
-    use std::os::fd::AsRawFd;
-    let (connection, _) = listener.accept().unwrap();
-    let mut buffer = [0; 8192];
-    let mut space = nix::cmsg_space!([i32; 1]);
-    let mut slices = [std::io::IoSliceMut::new(&mut buffer)];
-    let message = recvmsg::<()>(connection.as_raw_fd(), &mut slices, Some(&mut space), MsgFlags::empty()).unwrap();
-    let (length, mut fds) = (message.bytes, Vec::new());
-    for control in message.cmsgs().unwrap() {
-        if let ControlMessageOwned::ScmRights(rights) = control {
-            fds.extend(rights);
-        }
-    }
-    let told = serde_json::from_slice(&buffer[..length]).unwrap();
-    let mut call = Call::default();
-    // SAFETY: both structures are those of the kernel.
-    unsafe {
-        receive_call(fds[0], &mut call).unwrap();
-        let mut answer = Answer { id: call.id, value: 0, error: -ENOMEDIUM, flags: 0 };
-        send_answer(fds[0], &mut answer).unwrap();
-        libc::close(fds[0]);
-    }
-    told
-}
-
-fn with_listener(path: &str) -> Bundle {
-    Bundle::new(&["sh", "-c", "/bin/busybox mkdir /made; exec sleep 1000"], |config| {
-        config["annotations"] = json!({"name": "boat"});
-        config["linux"]["seccomp"] = json!({
-            "defaultAction": "SCMP_ACT_ALLOW", "listenerPath": path, "listenerMetadata": "told \"so\"",
-            "flags": ["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", "SECCOMP_FILTER_FLAG_LOG"],
-            "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_NOTIFY"}],
-        });
-    })
-}
-
-#[test]
-fn a_listener_decides_calls() {
-    let dir = tempfile::tempdir_in("/dev/shm").unwrap();
-    let path = dir.path().join("listener");
-    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
-    for no_new_privs in [true, false] {
-        // Without it a plain user needs a capability of its namespace's root, which it has.
-        let bundle = with_listener(path.to_str().unwrap());
-        bundle.change(|config| config["process"]["noNewPrivileges"] = json!(no_new_privs));
-        assert_eq!(bundle.create().code, 0, "{}", bundle.output());
-        bundle.ok(&["start", &bundle.id()]);
-        let told = listen_once(&listener);
-        let pid = bundle.state()["pid"].clone();
-        assert_eq!((&told["pid"], &told["state"]["pid"]), (&pid, &pid));
-        assert_eq!((told["fds"][0].as_str(), told["metadata"].as_str()), (Some("seccompFd"), Some("told \"so\"")));
-        assert_eq!(
-            (told["state"]["id"].as_str(), told["state"]["status"].as_str()),
-            (Some(bundle.id().as_str()), Some("created"))
-        );
-        assert_eq!(told["state"]["annotations"]["name"], "boat");
-        crate::common::until("the call's end", || bundle.output().contains("No medium found"));
-        let words = ["exec", &bundle.id(), "/bin/busybox", "mkdir", "/more"];
-        let mut exec = bundle.command(&words).stderr(Stdio::piped()).spawn().unwrap();
-        let told = listen_once(&listener);
-        assert_ne!(told["pid"], pid);
-        assert_eq!((&told["state"]["pid"], told["state"]["status"].as_str()), (&pid, Some("running")));
-        assert_eq!(exec.wait().unwrap().code(), Some(1));
-        bundle.ok(&["delete", "--force", &bundle.id()]);
-        assert_eq!(bundle.left(), Vec::<std::path::PathBuf>::new());
-    }
-}
-
-#[test]
-fn a_listener_that_is_not_there_is_told() {
-    let bundle = with_listener("/nonexistent/listener");
-    let ended = bundle.create();
-    assert!(ended.code != 0 && ended.stdout.contains("linux.seccomp.listenerPath"), "{ended:?}");
-    assert_eq!(bundle.left(), Vec::<std::path::PathBuf>::new());
 }
 
 #[test]

@@ -31,21 +31,14 @@ fn is_asked(seccomp: &LinuxSeccomp) -> bool {
     seccomp.syscalls().iter().flatten().any(|rule| rule.action() == LinuxSeccompAction::ScmpActNotify)
 }
 
-/// Refuses what would wait for a listener before that has the filter's descriptor.
+/// As in runc, a listener decides calls by name only.
 pub(super) fn check(seccomp: &LinuxSeccomp) -> Result<()> {
-    if seccomp.default_action() == LinuxSeccompAction::ScmpActNotify {
-        return Err(invalid("linux.seccomp.defaultAction", "SCMP_ACT_NOTIFY can't be the default one"));
-    }
-    for (at, rule) in seccomp.syscalls().iter().flatten().enumerate() {
-        let ours = rule.names().iter().find(|name| matches!(name.as_str(), "sendmsg" | "sendto" | "close"));
-        if let (LinuxSeccompAction::ScmpActNotify, Some(name)) = (rule.action(), ours) {
-            return Err(invalid(
-                format!("linux.seccomp.syscalls[{at}].action"),
-                format!("{name} is how the filter's listener is told of it, and can't be decided by that"),
-            ));
+    match seccomp.default_action() {
+        LinuxSeccompAction::ScmpActNotify => {
+            Err(invalid("linux.seccomp.defaultAction", "SCMP_ACT_NOTIFY can't be the default one"))
         }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// Flags of the filter as `seccomp(2)` takes them; the process has one thread, so there is none to synchronize.
