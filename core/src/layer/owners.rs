@@ -9,6 +9,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::{Mode, SFlag};
 
+use super::spill::{BOUNDS, Sorted, Spill};
 use super::tree::{self, Missing, Tree};
 use super::{FILES, SIDECAR, name};
 use crate::error::{Context, Error, Kind, Result};
@@ -41,7 +42,8 @@ pub fn owed(into: BorrowedFd<'_>) -> Result<Debts> {
     Debts::open(into, BATCH)
 }
 
-/// What is owed, some files at a time. A file may come again: what is said of it later counts.
+/// What is owed, some files at a time: first owners, of which what is said of a file later counts, then capabilities, since
+/// the kernel takes those of a file that is given an owner by any of its names.
 pub struct Debts {
     sidecar: BufReader<File>,
     files: Tree,
@@ -49,6 +51,7 @@ pub struct Debts {
     text: Vec<u8>,
     /// Some has been given: what is root's after all may have got another's owner.
     begun: bool,
+    capabilities: Capabilities,
 }
 
 impl Debts {
@@ -57,7 +60,9 @@ impl Debts {
         let file = openat(into, SIDECAR, flags, Mode::empty()).context("read sidecar", "")?;
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let files = Tree::new(openat(into, FILES, flags, Mode::empty()).context("read layer", "")?);
-        let mut debts = Debts { sidecar: BufReader::new(file.into()), files, batch, text: Vec::new(), begun: false };
+        let noted = Capabilities::Noted { words: Spill::new(into, BOUNDS).context("read sidecar", "")?, any: false };
+        let sidecar = BufReader::new(file.into());
+        let mut debts = Debts { sidecar, files, batch, text: Vec::new(), begun: false, capabilities: noted };
         debts.record()?;
         match debts.text.as_slice() {
             b"sampan-layer 1\0" => Ok(debts),
@@ -79,12 +84,30 @@ impl Debts {
         self.text.clear();
         while self.text.len() < self.batch && self.record()? {}
         if self.text.is_empty() {
-            return Ok(None);
+            return self.next_capabilities();
         }
-        let last = last_words(&self.text).ok_or_else(damaged)?;
-        let owed = look_up(&mut self.files, last, self.begun)?;
+        self.capabilities.note(&self.text)?;
+        let last = last_owners(&self.text).ok_or_else(damaged)?;
+        let owners = look_up(&mut self.files, last, self.begun)?;
         self.begun = true;
-        Ok(Some(owed))
+        Ok(Some(Owed { owners, capabilities: Vec::new() }))
+    }
+
+    fn next_capabilities(&mut self) -> Result<Option<Owed>> {
+        let (mut owed, mut size, mut ended) = (Owed::default(), 0, false);
+        while size < self.batch && !ended {
+            match self.capabilities.next()? {
+                Some((path, value)) => {
+                    size += path.len() + value.len();
+                    // Only a regular file has any.
+                    if found(&mut self.files, &path)? == Some(true) {
+                        owed.capabilities.push((path, value));
+                    }
+                }
+                None => ended = true,
+            }
+        }
+        Ok((size > 0).then_some(owed))
     }
 }
 
@@ -92,48 +115,75 @@ fn damaged() -> Error {
     Error::new(Kind::Store, "read sidecar", "").because("it is damaged")
 }
 
+/// Capabilities by path, of which the last word counts: nothing when a new file has come there without any.
+enum Capabilities {
+    /// Words as they come; owners are among them only once there is a capability that one could take.
+    Noted {
+        words: Spill,
+        any: bool,
+    },
+    Sorted {
+        words: Sorted,
+        next: Option<(Vec<u8>, Vec<u8>)>,
+    },
+}
+
+impl Capabilities {
+    fn note(&mut self, text: &[u8]) -> Result<()> {
+        let Capabilities::Noted { words, any } = self else { return Ok(()) };
+        for record in text.split(|b| *b == 0) {
+            let word = match record {
+                [b'c', b' ', rest @ ..] => capability(rest).ok_or_else(damaged).map(Some)?,
+                [b'o', b' ', rest @ ..] if *any => owner(rest).map(|(path, _)| (path, Vec::new())),
+                _ => None,
+            };
+            let Some((path, value)) = word else { continue };
+            *any = true;
+            words.push(path, &value).context("sort capabilities", "")?;
+        }
+        Ok(())
+    }
+
+    /// Path and value of the next; `None` at the end.
+    fn next(&mut self) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
+        if let Capabilities::Noted { words, .. } = self {
+            let mut words = words.sorted().context("sort capabilities", "")?;
+            let next = following(&mut words)?;
+            *self = Capabilities::Sorted { words, next };
+        }
+        let Capabilities::Sorted { words, next } = self else { return Ok(None) };
+        while let Some((path, value)) = next.take() {
+            *next = following(words)?;
+            let is_last = next.as_ref().is_none_or(|(other, _)| *other != path);
+            if is_last && !value.is_empty() {
+                return Ok(Some((path, value)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn following(words: &mut Sorted) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
+    let word = words.next().context("sort capabilities", "")?;
+    Ok(word.map(|(path, value)| (path.to_vec(), value.to_vec())))
+}
+
 /// Of what is said, what holds for files that are there; of what is root's only `with_root_s`.
-fn look_up(files: &mut Tree, said: HashMap<&[u8], Word>, with_root_s: bool) -> Result<Owed> {
-    let mut owed = Owed::default();
-    let counts = |word: &Word| word.ids.is_some_and(|ids| with_root_s || ids != (0, 0));
-    for (path, word) in said.into_iter().filter(|(_, word)| counts(word) || word.capability.is_some()) {
-        let found = find(files, path).context("read layer", path.escape_ascii())?;
-        let Some(is_file) = found else { continue };
-        if let (true, Some((uid, gid))) = (counts(&word), word.ids) {
-            owed.owners.push(Owner { path: if path.is_empty() { b"." } else { path }.to_vec(), uid, gid });
-        }
-        owed.capabilities.extend(word.capability.filter(|_| is_file).map(|value| (path.to_vec(), value)));
-    }
-    owed.owners.sort();
-    owed.capabilities.sort();
-    Ok(owed)
-}
-
-/// The last word on a path.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Word {
-    /// `None` when no owner was told, which is root's unless it was told before.
-    ids: Option<(u32, u32)>,
-    capability: Option<Vec<u8>>,
-}
-
-fn last_words(text: &[u8]) -> Option<HashMap<&[u8], Word>> {
-    let mut words = HashMap::<&[u8], Word>::new();
-    for record in text.strip_suffix(b"\0")?.split(|b| *b == 0) {
-        match record {
-            [b'o', b' ', rest @ ..] => {
-                let (path, ids) = owner(rest)?;
-                // A new file has come there, without the capabilities of the one before.
-                words.insert(path, Word { ids: Some(ids), capability: None });
-            }
-            [b'c', b' ', rest @ ..] => {
-                let at = rest.iter().position(|b| *b == b' ')?;
-                words.entry(&rest[at + 1..]).or_default().capability = Some(unhex(&rest[..at])?);
-            }
-            _ => {}
+fn look_up(files: &mut Tree, said: HashMap<&[u8], (u32, u32)>, with_root_s: bool) -> Result<Vec<Owner>> {
+    let mut owners = Vec::new();
+    for (path, (uid, gid)) in said.into_iter().filter(|(_, ids)| with_root_s || *ids != (0, 0)) {
+        if found(files, path)?.is_some() {
+            owners.push(Owner { path: if path.is_empty() { b"." } else { path }.to_vec(), uid, gid });
         }
     }
-    Some(words)
+    owners.sort();
+    Ok(owners)
+}
+
+/// The last word on each path.
+fn last_owners(text: &[u8]) -> Option<HashMap<&[u8], (u32, u32)>> {
+    let records = text.strip_suffix(b"\0")?.split(|b| *b == 0);
+    records.filter_map(|record| record.strip_prefix(b"o ")).map(owner).collect()
 }
 
 fn owner(record: &[u8]) -> Option<(&[u8], (u32, u32))> {
@@ -144,9 +194,18 @@ fn owner(record: &[u8]) -> Option<(&[u8], (u32, u32))> {
     Some((words.next()?, ids))
 }
 
+fn capability(record: &[u8]) -> Option<(&[u8], Vec<u8>)> {
+    let at = record.iter().position(|b| *b == b' ')?;
+    Some((&record[at + 1..], unhex(&record[..at])?))
+}
+
 fn unhex(digits: &[u8]) -> Option<Vec<u8>> {
     let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
     digits.chunks(2).map(byte).collect()
+}
+
+fn found(files: &mut Tree, path: &[u8]) -> Result<Option<bool>> {
+    find(files, path).context("read layer", path.escape_ascii())
 }
 
 /// Whether a file is there, and a regular one: a later entry may have taken it away, or put something else
@@ -167,18 +226,37 @@ fn find(files: &mut Tree, path: &[u8]) -> nix::Result<Option<bool>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layer::spill::Bounds;
+
+    const TEXT: &[u8] = b"o 1 2 100644 a b\0w x\0c 01ff a b\0o 3 4 40755 d\0o 0 0 40755 d\0o 5 6 40755 \0\
+        c 02 p q\0o 0 0 100644 p q\0c 03 r\0c 04 r\0c 05 s\0";
 
     #[test]
     fn the_last_word_on_a_path_counts() {
-        let text = b"o 1 2 100644 a b\0w x\0c 01ff a b\0o 3 4 40755 d\0o 0 0 40755 d\0o 5 6 40755 \0\
-            c 02 p q\0o 0 0 100644 p q\0";
-        let all = last_words(text).unwrap();
-        let word = |ids, capability: Option<&[u8]>| Word { ids: Some(ids), capability: capability.map(<[u8]>::to_vec) };
-        assert_eq!(all[&b"a b"[..]], word((1, 2), Some(&[1, 255])));
-        assert_eq!((&all[&b"d"[..]], &all[&b""[..]]), (&word((0, 0), None), &word((5, 6), None)));
-        assert_eq!(all[&b"p q"[..]], word((0, 0), None));
-        for bad in [&b""[..], b"o 1 x 7 p\0", b"o 1 2\0", b"c 01\0", b"c 0x p\0"] {
-            assert!(last_words(bad).is_none());
+        let all = last_owners(TEXT).unwrap();
+        assert_eq!(
+            (all[&b"a b"[..]], all[&b"d"[..]], all[&b""[..]], all[&b"p q"[..]]),
+            ((1, 2), (0, 0), (5, 6), (0, 0))
+        );
+        assert_eq!(all.len(), 4);
+        for bad in [&b""[..], b"o 1 x 7 p\0", b"o 1 2\0"] {
+            assert!(last_owners(bad).is_none());
+        }
+    }
+
+    #[test]
+    fn so_it_does_on_capabilities_however_many_there_are() {
+        let dir = tempfile::tempdir().unwrap();
+        let into = File::open(dir.path()).unwrap();
+        let noting = |bounds| Capabilities::Noted { words: Spill::new(into.as_fd(), bounds).unwrap(), any: false };
+        for run in [32, BOUNDS.run] {
+            let mut all = noting(Bounds { run, ..BOUNDS });
+            TEXT.split_inclusive(|b| *b == 0).for_each(|record| all.note(record).unwrap());
+            let told: Vec<_> = std::iter::from_fn(|| all.next().unwrap()).collect();
+            assert_eq!(told, [(b"s".to_vec(), vec![5]), (b"r".to_vec(), vec![4]), (b"a b".to_vec(), vec![1, 255])]);
+        }
+        for bad in [&b"c 01\0"[..], b"c 0x p\0"] {
+            assert!(noting(BOUNDS).note(bad).is_err());
         }
     }
 }

@@ -156,7 +156,11 @@ impl Outcome {
     }
 
     pub fn owed(&self) -> Owed {
-        self.owed_by(BATCH).next().unwrap_or_default()
+        self.owed_by(BATCH).fold(Owed::default(), |mut all, owed| {
+            all.owners.extend(owed.owners);
+            all.capabilities.extend(owed.capabilities);
+            all
+        })
     }
 
     /// What is owed when so many bytes of the sidecar are read at once.

@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use tar::EntryType;
 
 use super::archive::*;
+use crate::layer::owners::BATCH;
 use crate::layer::{Form, Whiteouts};
 
 fn mode(out: &Outcome, below: &str) -> u32 {
@@ -239,6 +240,30 @@ fn owners_to_give_are_those_of_files_that_are_there() {
     assert_eq!((given["gone"], given["linked"]), (0, 0));
     given.retain(|_, uid| *uid != 0);
     assert_eq!(given.into_iter().collect::<Vec<_>>(), owners);
+}
+
+/// The kernel takes capabilities from a file that is given an owner, by whichever of its names.
+#[test]
+fn capabilities_are_owed_after_all_owners() {
+    let caps = b"\x01\0\0\x02\0\x20\0\0\0\0\0\0\0\0\0\0\0\0\0\n";
+    let empowered = [("SCHILY.xattr.security.capability", &caps[..])];
+    let out = Archive::new()
+        .pax(&empowered)
+        .file("replaced", b"with")
+        .file("replaced", b"without")
+        .pax(&empowered)
+        .file("ping", b"elf")
+        .hard_link("pong", "ping")
+        .unpack(Form::User);
+    out.done();
+    assert_eq!(out.sidecar().last().unwrap(), "o 0 0 100644 pong");
+    for batch in [1, BATCH] {
+        let batches: Vec<_> = out.owed_by(batch).collect();
+        let (last, before) = batches.split_last().unwrap();
+        assert!(before.iter().all(|owed| owed.capabilities.is_empty()));
+        assert_eq!(last.capabilities, [(b"ping".to_vec(), caps.to_vec())]);
+        assert!(batch > 1 || before.iter().any(|owed| owed.owners.iter().any(|o| o.path == b"pong")));
+    }
 }
 
 #[test]
