@@ -4,24 +4,28 @@
 //! is derived, never stored: a shim holds `lock` for as long as it lives, so a `kill -9` of anything
 //! leaves nothing to repair.
 
-use std::collections::BTreeMap;
+mod names;
+mod run;
+
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use self::names::{claim, release, release_name};
 use super::tmp::{self, Temp};
 use super::{crash, events, liveness, record};
-use crate::api::{RunOptions, Rung, Status};
+use crate::api::{RunOptions, Rung};
 use crate::error::{Error, Kind, Result};
 use crate::fs;
 use crate::id::{ContainerId, Digest, Name};
 use crate::lock;
 use crate::paths::{ContainerPaths, Paths};
 use crate::spec::Spec;
-use crate::sys::{self, PidFd};
-use crate::wire;
+
+pub use self::names::{claimed_name, owner_of};
+pub use self::run::{Cgroups, Container, Exit, Oom, State};
 
 /// The version of the three records that this library writes, and the newest that it reads.
 pub const VERSION: u32 = record::VERSION;
@@ -55,167 +59,6 @@ pub struct Record {
     pub options: RunOptions,
     /// As resolved.
     pub spec: Spec,
-}
-
-/// `state.json`: which processes run it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct State {
-    /// See [`VERSION`].
-    pub version: u32,
-    /// The boot that the process ids belong to.
-    pub boot_id: String,
-    /// The machine that they belong to.
-    pub machine_id: String,
-    /// The container's first process; 0 between two runs.
-    pub pid: i32,
-    /// Its start time in clock ticks since boot; 0 between two runs.
-    pub pid_start: u64,
-    /// The shim.
-    pub shim_pid: i32,
-    /// The shim's start time.
-    pub shim_start: u64,
-    /// RFC 3339.
-    pub started_at: String,
-    /// Where its processes are; `None` from a library that didn't write it yet.
-    #[serde(default)]
-    pub cgroups: Option<Cgroups>,
-    /// How often its shim has started it again.
-    #[serde(default)]
-    pub restart_count: u32,
-    /// Its process has ended, and the shim waits to start it again.
-    #[serde(default)]
-    pub restarting: bool,
-}
-
-impl State {
-    /// Whether its process ids are of this machine since it came up.
-    pub fn is_here(&self) -> bool {
-        self.boot_id == sys::boot_id() && self.machine_id == sys::machine_id()
-    }
-
-    /// The container's first process, on the machine that it [is of](Self::is_here); `None` when it has ended. Between two
-    /// runs there is none, whatever number is written.
-    pub fn first_process(&self) -> Result<Option<PidFd>> {
-        match self.restarting {
-            true => Ok(None),
-            false => PidFd::open_started(self.pid, self.pid_start),
-        }
-    }
-}
-
-/// The cgroups that a container was put in. Who asks later may be in another one, or see other mounts, and would
-/// work out others.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cgroups {
-    /// v1: controller to directory.
-    #[serde(default)]
-    pub v1: BTreeMap<String, String>,
-    /// v2: the one directory.
-    #[serde(default)]
-    pub v2: Option<String>,
-}
-
-/// `exit.json`: how it ended.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Exit {
-    /// See [`VERSION`].
-    pub version: u32,
-    /// Exit code; 128+n for signal n.
-    pub code: i32,
-    /// The signal that ended it.
-    pub signal: Option<i32>,
-    /// The kernel killed a process of it for want of memory.
-    #[serde(default)]
-    pub oom_killed: bool,
-    /// More of that; `None` from a shim that didn't write it yet.
-    #[serde(default)]
-    pub oom: Option<Oom>,
-    /// RFC 3339.
-    pub finished_at: String,
-    /// The errno that cut its log short.
-    #[serde(default)]
-    pub log_error: Option<i32>,
-    /// Which of its shim's runs ended so; see [`State::restart_count`].
-    #[serde(default)]
-    pub restart_count: u32,
-    /// The step that kept it from being started again.
-    #[serde(default)]
-    pub failed_step: Option<u32>,
-    /// Its errno.
-    #[serde(default)]
-    pub failed_errno: Option<i32>,
-}
-
-/// What the kernel's out-of-memory killer did in a container's cgroup.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Oom {
-    /// Processes that it killed.
-    pub kills: u64,
-    /// The limit in bytes; 0 for none.
-    pub limit: u64,
-    /// The most that was in use, in bytes; 0 where that is not counted.
-    pub peak: u64,
-    /// How often the limit was hit: v1's `memory.failcnt`, `oom` of v2's `memory.events`.
-    pub hits: u64,
-}
-
-impl From<wire::Oom> for Oom {
-    fn from(wire::Oom { kills, limit, peak, hits }: wire::Oom) -> Self {
-        Oom { kills, limit, peak, hits }
-    }
-}
-
-/// A container as it is on disk at one moment.
-#[derive(Clone, Debug)]
-pub struct Container {
-    /// What it was created as.
-    pub record: Record,
-    /// Who runs it, or ran it last.
-    pub state: Option<State>,
-    /// How it last ended.
-    pub exit: Option<Exit>,
-    /// A shim holds its lock.
-    pub held: bool,
-    /// State or exit are there, and say nothing: a crash of the machine cut them short.
-    pub damaged: bool,
-}
-
-impl Container {
-    /// Where it is in its life. (A frozen one is told apart by its cgroup, not here.)
-    pub fn status(&self) -> Status {
-        match (self.held, &self.state, self.ended()) {
-            (true, Some(state), _) if state.restarting => Status::Restarting,
-            (true, Some(_), None) => Status::Running,
-            (false, _, Some(_)) => Status::Exited,
-            (false, Some(_), None) => Status::Dead,
-            // Held without a state: being started. Held with an exit: its shim is about to go.
-            (true, _, Some(_)) => Status::Exited,
-            (false, None, None) if self.damaged => Status::Dead,
-            (true, None, None) if self.damaged => Status::Running,
-            (_, None, None) => Status::Created,
-        }
-    }
-}
-
-impl Container {
-    /// How it ended, unless it was started again since.
-    pub fn ended(&self) -> Option<&Exit> {
-        let run = self.state.as_ref().map_or(0, |state| state.restart_count);
-        self.exit.as_ref().filter(|exit| exit.restart_count >= run)
-    }
-
-    /// Why nothing can be done with the processes of one that doesn't run.
-    pub fn idle(&self) -> &'static str {
-        match self.status() {
-            Status::Restarting => "it is restarting: between two runs it has no process",
-            _ => "it is not running",
-        }
-    }
-
-    /// A shim that is told to stop can be told more: it runs, or will run again.
-    pub fn is_alive(&self) -> bool {
-        matches!(self.status(), Status::Running | Status::Restarting)
-    }
 }
 
 /// Writes a new container; it appears whole, with its name, or not at all.
@@ -287,51 +130,6 @@ fn write(paths: &Paths, record: &Record) -> Result<()> {
     fs::replace(&at.record(), &staged, &record::encode(&at.record(), record)?).map_err(|e| or_gone(&record.id, e))
 }
 
-/// A name is a symlink whose text is the id: made exclusively, and whole from the first instant.
-fn claim(paths: &Paths, name: &Name, id: &ContainerId) -> Result<()> {
-    if fs::symlink_new(id.as_str(), &paths.name(name))? {
-        return Ok(());
-    }
-    // Only under the lock may a claim be found stale, or two finders would each remove the other's new one.
-    let _guard = lock::exclusive(&paths.names_lock())?;
-    loop {
-        if let Some(owner) = owner_of(paths, name)? {
-            return Err(Error::new(Kind::AlreadyExists, "create container", name.as_str())
-                .because(format!("the name is in use by container {}", owner.short()))
-                .hint("remove or rename that container, or choose another name"));
-        }
-        fs::remove_file(&paths.name(name))?;
-        // Whoever finds no claim makes one without the lock, and may have come first.
-        if fs::symlink_new(id.as_str(), &paths.name(name))? {
-            return Ok(());
-        }
-    }
-}
-
-fn release(paths: &Paths, record: &Record) {
-    let _ = release_name(paths, &record.name, &record.id);
-}
-
-/// Removes the claim if it is still this container's; under the lock, so that it does not become another's
-/// between the look and the removal.
-fn release_name(paths: &Paths, name: &Name, id: &ContainerId) -> Result<()> {
-    let _guard = lock::exclusive(&paths.names_lock())?;
-    match fs::read_link(&paths.name(name))?.as_deref() == Some(id.as_str()) {
-        true => fs::remove_file(&paths.name(name)).map(drop),
-        false => Ok(()),
-    }
-}
-
-/// The container that has a name; `None` when none has, or its claim was left by a crash.
-pub fn owner_of(paths: &Paths, name: &Name) -> Result<Option<ContainerId>> {
-    let Some(Ok(id)) = fs::read_link(&paths.name(name))?.map(|text| text.parse::<ContainerId>()) else {
-        return Ok(None);
-    };
-    // In this order: one that is put in place between the two looks is seen by the second.
-    let making = tmp::is_busy(&paths.tmp().join(id.as_str()))?;
-    Ok((making || fs::exists(paths.container(&id).dir())?).then_some(id))
-}
-
 /// Gives a container another name; returns its record from then on, and the name before.
 pub fn rename(paths: &Paths, id: &ContainerId, name: Name) -> Result<(Record, Name)> {
     let (_guard, mut record) = lock_record(paths, id)?;
@@ -376,17 +174,6 @@ pub fn load(paths: &Paths, id: &ContainerId) -> Result<Option<Container>> {
 /// Who runs a container whose record is damaged, as far as that can be told.
 pub fn state(paths: &Paths, id: &ContainerId) -> Result<Option<State>> {
     record::read_unless_damaged(&paths.container(id).state())
-}
-
-/// The name that a container has by its claim, for one whose record is damaged.
-pub fn claimed_name(paths: &Paths, id: &ContainerId) -> Result<Option<Name>> {
-    for name in fs::list(&paths.names())? {
-        let Some(name) = name.to_str().and_then(|n| n.parse::<Name>().ok()) else { continue };
-        if fs::read_link(&paths.name(&name))?.as_deref() == Some(id.as_str()) {
-            return Ok(Some(name));
-        }
-    }
-    Ok(None)
 }
 
 /// What the shim has found of a container's health; `None` as long as that is nothing.
@@ -457,6 +244,7 @@ pub fn unlist_damaged(paths: &Paths, id: &ContainerId) -> Result<Option<PathBuf>
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::api::Status;
 
     struct Store {
         _dir: tempfile::TempDir,
