@@ -127,7 +127,7 @@ fn flock_wait(file: &File, path: &Path, mode: Mode, wait: Wait<'_>) -> Result<()
                 Error::new(Kind::Timeout, "lock", path.display().to_string()).because("another process holds it")
             );
         }
-        sleep(pause, wait.cancel);
+        rest(pause, wait.cancel);
         if let Some(cancel) = wait.cancel {
             cancel.check("lock", &path.display().to_string())?;
         }
@@ -135,7 +135,8 @@ fn flock_wait(file: &File, path: &Path, mode: Mode, wait: Wait<'_>) -> Result<()
     }
 }
 
-fn sleep(pause: Duration, cancel: Option<&Cancel>) {
+/// Waits so long, or until the call is cancelled.
+pub fn rest(pause: Duration, cancel: Option<&Cancel>) {
     match cancel.and_then(Cancel::fd) {
         Some(fd) if pause >= Duration::from_millis(1) => {
             let mut fds = [PollFd::new(fd, PollFlags::POLLIN)];

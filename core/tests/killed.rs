@@ -220,10 +220,11 @@ fn the_host_and_the_helper_are_killed_at_every_step_of_a_copy() {
 #[test]
 fn what_shares_the_hosts_process_ids_ends_with_the_next_look() {
     let scene = Scene::new("pids");
-    let looks: [(&str, Look); 4] = [
+    let looks: [(&str, Look); 5] = [
         ("wait", |_, container| assert_eq!(container.wait(Some(30.0), &Cancel::new()).unwrap().code, 137)),
         ("inspect", |_, container| common::until("its end", || container.inspect().unwrap().status == Status::Dead)),
         ("list", |scene, _| common::until("its end", || listed(scene) == [Status::Dead])),
+        ("copy", |_, container| drop(container.open("/etc/made", "w", &Cancel::new()).unwrap())),
         ("stop", |_, container| container.stop(&StopOptions::default(), &Cancel::new()).unwrap()),
     ];
     for (how, look) in looks {

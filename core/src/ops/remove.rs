@@ -24,7 +24,8 @@ pub fn remove(context: &Context, id: &ContainerId, options: &RemoveOptions) -> R
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         let container = list::load(context, id)?;
-        match liveness::hold(&context.paths.container(id).lock(), container.record.name.as_str()) {
+        let (lock, name) = (context.paths.container(id).lock(), container.record.name.as_str());
+        match liveness::hold_after_copies(&lock, name, &Cancel::new()) {
             Ok(lock) => return remove_held(context, id, options.volumes, lock),
             // Its own shim, or a second caller, has removed it meanwhile.
             Err(e) if e.kind() == Kind::NotFound => return Ok(()),

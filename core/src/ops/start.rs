@@ -21,14 +21,16 @@ use crate::store::{events as stored, layers, liveness};
 pub fn start(context: &Context, id: &ContainerId, stdio: &Stdio, cancel: &Cancel) -> Result<()> {
     cancel.check("start container", id.short())?;
     let record = super::list::load(context, id)?.record;
-    let launched = anew(context, &record, stdio).map_err(|e| e.within("start container", record.name.as_str()))?;
+    let launched =
+        anew(context, &record, stdio, cancel).map_err(|e| e.within("start container", record.name.as_str()))?;
     context.shims.keep(&record, launched, stdio);
     Ok(())
 }
 
 /// Starts one that may have run before.
-fn anew(context: &Context, record: &Record, stdio: &Stdio) -> Result<Launched> {
-    let lock = liveness::hold(&context.paths.container(&record.id).lock(), record.name.as_str())?;
+fn anew(context: &Context, record: &Record, stdio: &Stdio, cancel: &Cancel) -> Result<Launched> {
+    let lock = context.paths.container(&record.id).lock();
+    let lock = liveness::hold_after_copies(&lock, record.name.as_str(), cancel)?;
     liveness::settle(&lock)?;
     // Who changes its limits finds it running, or has changed them before they are read here.
     let _unchanged = containers::lock(&context.paths, &record.id)?;

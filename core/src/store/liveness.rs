@@ -3,29 +3,67 @@
 //! An open-file-description lock (`fcntl(2)`, F_OFD_SETLK) rather than a `flock`: it passes to the shim
 //! with the descriptor in the same way and dies with it, and it can be asked about without being taken,
 //! so that a look never makes a start fail.
+//!
+//! Who runs a container holds all of the file. Who must keep others from running it, but doesn't, as a copy of its files,
+//! holds all but the first byte, and the look is at that.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 
+use crate::cancel::Cancel;
 use crate::error::{Context, Error, Kind, Result};
 use crate::fs;
 use crate::lock;
 
-fn whole_file(kind: i32) -> libc::flock {
-    libc::flock { l_type: kind as i16, l_whence: libc::SEEK_SET as i16, l_start: 0, l_len: 0, l_pid: 0 }
+/// First byte and number of bytes; 0 for all that follow.
+type Range = (libc::off_t, libc::off_t);
+const ALL: Range = (0, 0);
+const RUNS: Range = (0, 1);
+const ALL_BUT_RUNS: Range = (1, 0);
+
+fn exclusive((l_start, l_len): Range) -> libc::flock {
+    libc::flock { l_type: libc::F_WRLCK as i16, l_whence: libc::SEEK_SET as i16, l_start, l_len, l_pid: 0 }
 }
 
 /// Takes the lock; an error of kind [`Kind::Conflict`] when another shim has it. The descriptor is given to the shim.
 pub fn hold(path: &Path, subject: &str) -> Result<OwnedFd> {
+    hold_range(path, subject, ALL)
+}
+
+/// As [`hold`], for a copy of the files of a container that doesn't run: it goes on not running.
+pub fn hold_files(path: &Path, subject: &str) -> Result<OwnedFd> {
+    hold_range(path, subject, ALL_BUT_RUNS)
+}
+
+/// As [`hold`], but waits for copies to end, if they don't take too long.
+pub fn hold_after_copies(path: &Path, subject: &str, cancel: &Cancel) -> Result<OwnedFd> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match hold(path, subject) {
+            Err(e) if e.kind() == Kind::Conflict && Instant::now() < deadline && !is_held(path)? => {}
+            held => return held,
+        }
+        lock::rest(LOOK_AGAIN, Some(cancel));
+        cancel.check("wait for a copy of files", subject)?;
+    }
+}
+
+/// How long others who copy are waited for.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+/// Between two looks at who holds a container.
+pub const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+fn hold_range(path: &Path, subject: &str, range: Range) -> Result<OwnedFd> {
     let file = fs::open_or_create(path)?;
-    match fcntl(&file, FcntlArg::F_OFD_SETLK(&whole_file(libc::F_WRLCK))) {
+    match fcntl(&file, FcntlArg::F_OFD_SETLK(&exclusive(range))) {
         Ok(_) if lock::is_still(&file, path)? => Ok(file.into()),
         Ok(_) => Err(Error::new(Kind::NotFound, "find container", subject).because("it was removed meanwhile")),
         Err(Errno::EAGAIN | Errno::EACCES) => Err(Error::new(Kind::Conflict, "start container", subject)
-            .because("it is running, or is being started or removed by another process")),
+            .because("it is running, or is being started, removed or copied by another process")),
         Err(e) => Err(e).context("lock", path.display()),
     }
 }
@@ -81,13 +119,13 @@ impl Marks {
     }
 }
 
-/// Whether a shim has the lock; false when the file is gone.
+/// Whether a shim has the lock, or who starts or removes the container; false when the file is gone.
 pub fn is_held(path: &Path) -> Result<bool> {
     let file = match fs::open(path) {
         Err(e) if e.errno() == Some(libc::ENOENT) => return Ok(false),
         file => file?,
     };
-    let mut lock = whole_file(libc::F_WRLCK);
+    let mut lock = exclusive(RUNS);
     fcntl(&file, FcntlArg::F_OFD_GETLK(&mut lock)).context("ask for lock", path.display())?;
     Ok(lock.l_type != libc::F_UNLCK as i16)
 }
@@ -109,6 +147,30 @@ mod tests {
         assert!(is_held(&path).unwrap());
         drop(passed_on);
         assert!(!is_held(&path).unwrap());
+    }
+
+    #[test]
+    fn a_copy_keeps_others_away_and_is_not_seen_as_a_run() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let copies = hold_files(&path, "c").unwrap();
+        assert!(!is_held(&path).unwrap());
+        for hold in [hold, hold_files] {
+            assert_eq!(hold(&path, "c").unwrap_err().kind(), Kind::Conflict);
+        }
+        let cancelled = Cancel::new();
+        cancelled.cancel();
+        assert_eq!(hold_after_copies(&path, "c", &cancelled).unwrap_err().kind(), Kind::Cancelled);
+        let starts = std::thread::spawn({
+            let path = path.clone();
+            move || hold_after_copies(&path, "c", &Cancel::new())
+        });
+        drop(copies);
+        let runs = starts.join().unwrap().unwrap();
+        assert!(is_held(&path).unwrap());
+        assert_eq!(hold_files(&path, "c").unwrap_err().kind(), Kind::Conflict);
+        assert_eq!(hold_after_copies(&path, "c", &Cancel::new()).unwrap_err().kind(), Kind::Conflict);
+        drop(runs);
     }
 
     #[test]

@@ -24,12 +24,13 @@ use self::inside::{Inside, InsideSink};
 use self::outside::{Outside, OutsideSink};
 use self::rules::{Name, Place};
 use self::tree::{Found, Sink, Tree};
-use super::{Context, list, start, wait};
+use super::{Context, leftovers, list, start, wait};
 use crate::api::{CopyOptions, PathStat, Status};
 use crate::cancel::Cancel;
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::id::ContainerId;
 use crate::launch::files::{self, Files};
+use crate::lock;
 use crate::plan::launch::{LaunchPlan, MountSource};
 use crate::store::liveness;
 
@@ -164,7 +165,7 @@ fn apart<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
 /// The container's files: by its first process when it runs, else as a start would make them.
 fn enter(context: &Context, id: &ContainerId, cancel: &Cancel) -> Result<Files> {
     // Others copy too, and each holds one that doesn't run for as long.
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + liveness::PATIENCE;
     loop {
         cancel.check(COPY, id.short())?;
         let container = list::load(context, id)?;
@@ -179,16 +180,21 @@ fn enter(context: &Context, id: &ContainerId, cancel: &Cancel) -> Result<Files> 
                 }
             }
         }
-        match liveness::hold(&context.paths.container(id).lock(), name) {
+        match liveness::hold_files(&context.paths.container(id).lock(), name) {
             Ok(lock) => return enter_stopped(context, id, lock.as_fd(), cancel),
-            Err(e) if e.kind() == Kind::Conflict && Instant::now() < deadline => pause(cancel)?,
+            Err(e) if e.kind() == Kind::Conflict && Instant::now() < deadline => {
+                lock::rest(liveness::LOOK_AGAIN, Some(cancel));
+            }
             Err(e) => return Err(e.within("enter container", name)),
         }
     }
 }
 
 fn enter_stopped(context: &Context, id: &ContainerId, lock: BorrowedFd<'_>, cancel: &Cancel) -> Result<Files> {
-    let record = list::load(context, id)?.record;
+    let container = list::load(context, id)?;
+    // What a killed shim has left running works on the same files.
+    leftovers::end(context, &container)?;
+    let record = container.record;
     super::create::make_volumes(context, &record)?;
     let mut plan = start::plan_files(context, &record)?;
     keep_files(&mut plan);
@@ -208,13 +214,6 @@ fn keep_files(plan: &mut LaunchPlan) {
     plan.symlinks.clear();
     plan.masked_paths.clear();
     plan.readonly_paths.clear();
-}
-
-fn pause(cancel: &Cancel) -> Result<()> {
-    use nix::poll::{PollFd, PollFlags, poll};
-    let mut fds: Vec<PollFd> = cancel.fd().map(|c| PollFd::new(c, PollFlags::POLLIN)).into_iter().collect();
-    let _ = poll(&mut fds, 5u8);
-    cancel.check(COPY, "")
 }
 
 // ── Rules ────────────────────────────────────────────────────────────────────────────────────────

@@ -2,7 +2,9 @@
 
 #![allow(missing_docs, clippy::disallowed_methods)]
 
+#[path = "../common/mod.rs"]
 mod common;
+mod held;
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
