@@ -14,12 +14,7 @@ use crate::supervise::{self, NO_TERMINAL, Terminal, Watch};
 use crate::sys::{self, Ended, Errno, Fd, POLLIN, Poll};
 use crate::text::Text;
 use crate::time;
-use crate::wire::{Oom, PACKET_MAX, Restart, Status, Step, fd};
-
-/// What a shell says of a command that is not there, of one that can't be executed, and of what failed before.
-const NOT_FOUND: i32 = 127;
-const NOT_EXECUTABLE: i32 = 126;
-const NOT_STARTED: i32 = 128;
+use crate::wire::{self, Oom, PACKET_MAX, Restart, Status, Step, fd};
 
 /// So many looks at what clients say are taken when a pause is over.
 const MOST_WORDS: u32 = 256;
@@ -141,10 +136,10 @@ impl Watch {
     }
 
     fn not_started(&self, fail: Fail) -> End {
-        let code = match (fail.step, fail.errno) {
-            (Step::Exec, Errno::ENOENT) => NOT_FOUND,
-            (Step::Exec, _) => NOT_EXECUTABLE,
-            _ => NOT_STARTED,
+        let code = match fail.step {
+            Step::Exec if wire::is_no_command(fail.errno.0) => wire::NOT_FOUND,
+            Step::Exec => wire::NOT_EXECUTABLE,
+            _ => wire::NOT_STARTED,
         };
         let (init, now) = (Ended { pid: self.pid, code, signal: 0 }, time::now());
         let (restarts, failed) = (self.restarts.count, Some(fail));

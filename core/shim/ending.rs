@@ -10,7 +10,7 @@ use crate::records::{self, Exit, Moment};
 use crate::sys::{self, AT_FDCWD, Ended, Errno, Fd};
 use crate::text::{Text, parse_dec};
 use crate::tree;
-use crate::wire::{Launch, Namespace, Oom, Status};
+use crate::wire::{Launch, Namespace, Oom, Status, shell_code};
 
 /// Pauses of 1, 2, 4 … milliseconds: about two seconds in all, then what won't go is left to a later sweep.
 const TRIES: u32 = 11;
@@ -79,7 +79,7 @@ pub fn tell_end(launch: &Launch<'static>, end: &End) {
 
 /// As a shell gives it: 128 and the signal's number.
 pub fn status(ended: &Ended) -> i32 {
-    if ended.signal != 0 { 128 + ended.signal } else { ended.code }
+    shell_code(ended.code, ended.signal)
 }
 
 /// The directory vanishes at once, by a rename; then comes what takes time.

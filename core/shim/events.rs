@@ -4,16 +4,13 @@
 use core::ffi::CStr;
 
 use crate::records::read_file;
-use crate::sys::{self, AT_FDCWD, Fd};
+use crate::sys::{self, AT_FDCWD, Fd, Stat};
 use crate::text::Text;
 use crate::time;
-use crate::wire::Supervise;
+use crate::wire::{EVENT_SUBJECT, EVENTS_FULL, EVENTS_MOST, Supervise};
 
-/// Bytes after which a file is full, and the most where it can't be put aside. The host has the same numbers.
-const FULL: u64 = 1 << 20;
-const MOST: u64 = 8 << 20;
-/// More than the host makes a subject.
-const SUBJECT: usize = 4096;
+/// With what is never left out of one.
+const SUBJECT: usize = EVENT_SUBJECT + 1024;
 const RENAMED: usize = 2 * SUBJECT;
 
 const LOCK_SH: i32 = 1;
@@ -97,10 +94,12 @@ fn append(path: &CStr, line: &[u8]) {
     for n in 0..TRIES {
         let Ok(file) = open(path) else { return };
         // Whoever puts the file aside holds it alone for an instant, unless he was stopped in it.
-        let held = sys::flock(file, LOCK_SH | LOCK_NB).is_ok() && is_still(file, path);
-        let size = if held || n + 1 == TRIES { write(file, line) } else { 0 };
+        let locked = sys::flock(file, LOCK_SH | LOCK_NB).is_ok();
+        let stat = sys::fstat(file).unwrap_or_default();
+        let held = locked && is_still(&stat, path);
+        let size = if held || n + 1 == TRIES { write(file, stat.size, line) } else { 0 };
         let _ = sys::close(file);
-        if held && size >= FULL {
+        if held && size >= EVENTS_FULL {
             put_aside(path);
         }
         if size > 0 {
@@ -114,15 +113,15 @@ fn open(path: &CStr) -> sys::Result<Fd> {
 }
 
 /// Whether the path names this file, which another may have put aside since it was opened.
-fn is_still(file: Fd, path: &CStr) -> bool {
+fn is_still(open: &Stat, path: &CStr) -> bool {
     let there = sys::statx(AT_FDCWD, path, sys::AT_SYMLINK_NOFOLLOW);
-    matches!((sys::fstat(file), there), (Ok(open), Ok(there)) if (open.dev, open.ino) == (there.dev, there.ino))
+    there.is_ok_and(|there| (open.dev, open.ino) == (there.dev, there.ino))
 }
 
-/// One write. Returns the size from then on.
-fn write(file: Fd, line: &[u8]) -> u64 {
-    let size = sys::fstat(file).map_or(0, |stat| stat.size) + line.len() as u64;
-    if size <= MOST {
+/// One write to a file of that size. Returns the size from then on.
+fn write(file: Fd, size: u64, line: &[u8]) -> u64 {
+    let size = size + line.len() as u64;
+    if size <= EVENTS_MOST {
         let _ = sys::write(file, line);
     }
     size
@@ -130,8 +129,9 @@ fn write(file: Fd, line: &[u8]) -> u64 {
 
 fn put_aside(path: &CStr) {
     let Ok(file) = open(path) else { return };
-    let held = sys::flock(file, LOCK_EX | LOCK_NB).is_ok() && is_still(file, path);
-    if held && sys::fstat(file).is_ok_and(|stat| stat.size >= FULL) {
+    let locked = sys::flock(file, LOCK_EX | LOCK_NB).is_ok();
+    let stat = sys::fstat(file).unwrap_or_default();
+    if locked && stat.size >= EVENTS_FULL && is_still(&stat, path) {
         let mut first = Text::<4096>::of(&[path.to_bytes(), b".1"]);
         let _ = sys::renameat2(AT_FDCWD, path, AT_FDCWD, first.c(), 0);
     }

@@ -6,9 +6,7 @@ use crate::fail::{Fail, Outcome};
 use crate::memory;
 use crate::sys::{self, AT_FDCWD, Errno};
 use crate::text::Text;
-use crate::wire::{Process, Step};
-
-const DEFAULT_PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+use crate::wire::{Process, SEARCH_PATH, Step};
 
 /// A vector of pointers to strings that end in a NUL each, closed by a null.
 pub fn vector<'a>(count: usize, strings: impl Iterator<Item = &'a [u8]>) -> sys::Result<&'static mut [usize]> {
@@ -62,7 +60,7 @@ fn search(
     if command.is_empty() {
         return Err(worst);
     }
-    for dir in variable(process, b"PATH=").unwrap_or(DEFAULT_PATH).split(|b| *b == b':') {
+    for dir in variable(process, b"PATH=").unwrap_or(SEARCH_PATH.as_bytes()).split(|b| *b == b':') {
         let dir = if dir.is_empty() { b"." } else { dir };
         let mut path: Text<4096> = Text::of(&[dir, b"/", command.to_bytes()]);
         if path.is_cut() {

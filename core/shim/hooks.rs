@@ -7,7 +7,7 @@ use crate::exec;
 use crate::fail::{At, Fail, Outcome};
 use crate::sys::{self, Errno, Fd, Forked, POLLIN, Poll};
 use crate::text::Text;
-use crate::wire::{Hook, List, Step, fd};
+use crate::wire::{Hook, List, NOT_FOUND, Step, fd};
 
 /// What hooks are told.
 pub struct Stage {
@@ -44,7 +44,7 @@ fn run_one(hook: &Hook<'static>, stage: &Stage) -> Outcome {
         _ if awaited == Awaited::TooLong => Err(failed(Errno::ETIMEDOUT)),
         _ if awaited == Awaited::ForNobody => Err(failed(Errno::ECONNRESET)),
         Some(end) if end.code == 0 && end.signal == 0 => Ok(()),
-        Some(end) if end.code == 127 => Err(failed(Errno::ENOENT)),
+        Some(end) if end.code == NOT_FOUND => Err(failed(Errno::ENOENT)),
         _ => Err(failed(Errno(0))),
     }
 }
@@ -91,5 +91,5 @@ fn become_hook(hook: &Hook<'static>, stdin: Fd) -> ! {
     if let (Ok(args), Ok(env)) = (args, env) {
         let _ = sys::execve(hook.path, args, env);
     }
-    sys::exit(127)
+    sys::exit(NOT_FOUND)
 }

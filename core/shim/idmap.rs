@@ -6,7 +6,7 @@ use crate::exec;
 use crate::fail::{At, Fail, Outcome, keep};
 use crate::sys::{self, AT_FDCWD, Errno, Fd, Forked};
 use crate::text::Text;
-use crate::wire::{Extent, IdMap, List, MountIdMap, Step, fd};
+use crate::wire::{Extent, IdMap, List, MountIdMap, NOT_FOUND, Step, fd};
 
 type Lines = Text<4096>;
 
@@ -87,7 +87,7 @@ fn run_helper(path: &'static CStr, extents: &List<'static, Extent>, pid: i32) ->
     let _ = sys::close(errors);
     match sys::wait(child, false).step(Step::IdMapHelper)? {
         Some(end) if end.code == 0 && end.signal == 0 => Ok(()),
-        Some(end) if end.code == 127 => {
+        Some(end) if end.code == NOT_FOUND => {
             Err(Fail { step: Step::IdMapHelper, errno: Errno::ENOENT, detail: path.to_bytes() })
         }
         _ => Err(Fail { step: Step::IdMapHelper, errno: Errno(0), detail: keep(&said) }),
@@ -106,7 +106,7 @@ fn exec_helper(path: &'static CStr, extents: &List<'static, Extent>, pid: i32, e
     if let Ok(args) = exec::vector(2 + 3 * extents.len(), text.bytes().split_inclusive(|b| *b == 0)) {
         let _ = sys::execve(path, args, &[0]);
     }
-    sys::exit(127)
+    sys::exit(NOT_FOUND)
 }
 
 fn read_all(pipe: Fd) -> Text<512> {

@@ -3,7 +3,7 @@
 use crate::exec;
 use crate::fail::{At, Fail, Outcome, send};
 use crate::sys::{self, Forked};
-use crate::wire::{Oom, Program, Status, Step, fd};
+use crate::wire::{NOT_FOUND, Oom, Program, Status, Step, fd};
 
 /// Runs it and tells how it ended.
 #[inline(never)]
@@ -32,5 +32,5 @@ fn become_program(program: &Program<'static>) -> ! {
         (Err(errno), _) | (_, Err(errno)) => errno,
     };
     Fail { step: Step::Program, errno, detail: program.path.to_bytes() }.report();
-    sys::exit(127)
+    sys::exit(NOT_FOUND)
 }

@@ -2,7 +2,7 @@
 
 use crate::fail::Fail;
 use crate::sys::{self, Ended, Errno, Forked};
-use crate::wire::{Process, Step, fd};
+use crate::wire::{Process, Step, fd, shell_code};
 
 /// Where there is no close_range (before Linux 5.9): no descriptor of ours is above it.
 const OLD_LIMIT: i32 = 1024;
@@ -76,5 +76,5 @@ fn handle(signal: i32, command: i32) {
 
 /// The first process of a PID namespace can't kill itself, so a signal becomes a number.
 fn end(Ended { code, signal, .. }: Ended) -> ! {
-    sys::exit(if signal != 0 { 128 + signal } else { code })
+    sys::exit(shell_code(code, signal))
 }

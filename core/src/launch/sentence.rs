@@ -2,7 +2,7 @@
 
 use super::refusal;
 use crate::error::{Error, Kind};
-use crate::wire::Step;
+use crate::wire::{Step, is_no_command};
 
 /// The error for a step of a start that nobody was left to hear of, by the record of it.
 pub fn failure(step: u32, errno: i32, detail: &[u8]) -> Error {
@@ -73,12 +73,12 @@ fn kind(step: Step, errno: i32) -> Kind {
 }
 
 fn exec(errno: i32, command: String) -> Error {
-    match errno {
-        libc::ENOENT | libc::ENOTDIR => Error::new(Kind::CommandNotFound, "run command", format!("{command:?}"))
+    match is_no_command(errno) {
+        true => Error::new(Kind::CommandNotFound, "run command", format!("{command:?}"))
             .because("not found in the container")
             .with_errno(errno)
             .hint("check its name and the container's PATH; for a script or binary that exists, its interpreter is missing"),
-        _ => {
+        false => {
             let error = Error::new(Kind::CommandNotExecutable, "run command", format!("{command:?}"));
             let error = error.because("can't be executed").with_errno(errno);
             match cure_of_exec(errno) {

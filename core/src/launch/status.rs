@@ -11,7 +11,7 @@ use super::spawn::Shim;
 use crate::cancel::Cancel;
 use crate::error::{Context, Error, Kind, Result};
 use crate::store::containers::Oom;
-use crate::wire::{PACKET_MAX, Status};
+use crate::wire::{self, PACKET_MAX, Status};
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub struct Exit {
 impl Exit {
     /// As a shell gives it: 128 and the signal's number.
     pub fn status(self) -> i32 {
-        if self.signal != 0 { 128 + self.signal } else { self.code }
+        wire::shell_code(self.code, self.signal)
     }
 }
 

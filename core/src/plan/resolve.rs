@@ -4,10 +4,10 @@ use crate::api::{ImageInfo, Mount, MountKind, RunOptions};
 use crate::error::{Error, Kind, Result};
 use crate::id::{ContainerId, Name};
 use crate::spec::{Limits, Spec, SpecMount};
+use crate::wire;
 
 use super::{life, logging, mounts, names, security, sharing, sysctl};
 
-const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const DEFAULT_SHM: u64 = 64 << 20;
 const CPU_PERIOD_US: f64 = 100_000.0;
 
@@ -96,7 +96,7 @@ pub(super) fn no_nul(option: &str, text: &str) -> Result<()> {
 fn env(options: &RunOptions, image: &ImageInfo) -> Result<Vec<String>> {
     let mut env: Vec<String> = image.env.iter().filter(|e| is_assignment(e)).cloned().collect();
     if !env.iter().any(|e| e.starts_with("PATH=")) {
-        env.insert(0, DEFAULT_PATH.into());
+        env.insert(0, format!("PATH={}", wire::SEARCH_PATH));
     }
     if options.tty && !env.iter().any(|e| e.starts_with("TERM=")) {
         env.push("TERM=xterm".into());

@@ -14,15 +14,10 @@ use crate::lock::{Lock, Mode};
 use crate::paths::Paths;
 use crate::store::containers::Record;
 use crate::sys;
+use crate::wire::{EVENT_SUBJECT, EVENTS_FULL as FULL, EVENTS_MOST as MOST};
 
-/// Bytes after which a file is full. The shim has the same number.
-const FULL: u64 = 1 << 20;
-/// The most that a file may have where it can't be put aside.
-const MOST: u64 = 8 << 20;
 /// How many files there are: the one that is written, and the full one before it.
 pub const FILES: u32 = 2;
-/// Labels that would make an event's subject longer are left out, so that every line is one small write.
-const SUBJECT_MAX: usize = 3 << 10;
 /// What a line begins with; in no text inside of one, where quotes are escaped.
 const BEGIN: &[u8] = b"{\"time\":\"";
 
@@ -38,7 +33,7 @@ pub fn subject(kind: &str, id: &str, attributes: &[(&str, &str)]) -> String {
     let mut text = format!("\"kind\":{},\"id\":{},\"attributes\":{{", quoted(kind), quoted(id));
     for (n, (name, value)) in attributes.iter().enumerate() {
         let attribute = format!("{}{}:{}", if n == 0 { "" } else { "," }, quoted(name), quoted(value));
-        if text.len() + attribute.len() <= SUBJECT_MAX || n == 0 {
+        if text.len() + attribute.len() <= EVENT_SUBJECT || n == 0 {
             text.push_str(&attribute);
         }
     }
@@ -203,7 +198,7 @@ mod tests {
     fn labels_that_are_too_long_are_left_out() {
         let long = "x".repeat(4000);
         let told = subject("container", "a", &[("name", "n"), ("long", &long), ("short", "s")]);
-        assert!(told.len() < SUBJECT_MAX && told.ends_with("\"name\":\"n\",\"short\":\"s\""), "{told}");
+        assert!(told.len() < EVENT_SUBJECT && told.ends_with("\"name\":\"n\",\"short\":\"s\""), "{told}");
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod field;
 mod files;
 mod life;
 mod request;
+mod shared;
 mod status;
 mod step;
 
@@ -21,6 +22,7 @@ pub use field::{Field, List, Malformed, Reader};
 pub use files::*;
 pub use life::{Healthy, Probes, Restart, Restarts, Timing};
 pub use request::*;
+pub use shared::*;
 pub use status::{Oom, PACKET_MAX, Status};
 pub use step::Step;
 
