@@ -88,19 +88,7 @@ impl Server {
 
 /// The reply's fixed part in front of the text, which is there; the length of both.
 fn write(reply: &mut [u8], errno: u32, found: &Found) -> usize {
-    let none = Stat {
-        mode: 0,
-        uid: 0,
-        gid: 0,
-        size: 0,
-        ino: 0,
-        nlink: 0,
-        dev: (0, 0),
-        rdev: (0, 0),
-        mtime: (0, 0),
-        atime: (0, 0),
-    };
-    let s = found.stat.unwrap_or(none);
+    let s = found.stat.unwrap_or_default();
     let words = [errno, s.mode, s.uid, s.gid, s.nlink, s.mtime.1, s.dev.0, s.dev.1, s.rdev.0, s.rdev.1];
     let (fixed, _) = reply.split_at_mut(REPLY_FIXED);
     for (to, word) in fixed.chunks_exact_mut(4).zip(words) {

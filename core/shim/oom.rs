@@ -2,6 +2,7 @@
 
 use core::ffi::CStr;
 
+use crate::ending;
 use crate::records::read_file;
 use crate::sys::{Ended, SIGKILL};
 use crate::text::{Text, parse_dec};
@@ -26,7 +27,7 @@ pub fn kills(cgroup: &Cgroup) -> u64 {
 
 /// Whether a process may have ended by it: by its signal, or with the code that a shell makes of that in a child.
 pub fn is_possible(ended: &Ended) -> bool {
-    ended.signal == SIGKILL || ended.code == 128 + SIGKILL
+    ending::status(ended) == 128 + SIGKILL
 }
 
 /// The limit and how it was met, by the files beside the one that counts.

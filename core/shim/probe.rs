@@ -4,6 +4,7 @@
 
 use crate::command;
 use crate::control::Container;
+use crate::ending;
 use crate::events;
 use crate::fail::Fail;
 use crate::freezer;
@@ -213,11 +214,7 @@ impl Check {
         let Some(probe) = self.running.take() else { return };
         let mut packet = [0; PACKET_MAX];
         let told = probe.failure(&mut packet);
-        let code = match (&told, probe.late, ended.signal) {
-            (None, false, 0) => ended.code,
-            (None, false, signal) => 128 + signal,
-            _ => NONE,
-        };
+        let code = if told.is_none() && !probe.late { ending::status(ended) } else { NONE };
         let (began_ms, late) = (probe.began_ms, probe.late);
         self.results[self.slot()].began = probe.began;
         if probe.late {

@@ -47,7 +47,7 @@ pub const RESOLVE_BENEATH: u64 = 8;
 pub const RESOLVE_IN_ROOT: u64 = 0x10;
 
 /// What `statx` tells, as far as it is used here.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Stat {
     pub mode: u32,
     pub uid: u32,
