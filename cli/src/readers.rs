@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::stat::{SFlag, fstat, major};
 use sampan::{Cancel, Container, Stdio};
 
 use crate::fail::Outcome;
@@ -14,7 +15,10 @@ pub const BROKEN_PIPE: u8 = 141;
 
 /// Shows what others do, for as long as anybody reads it: a reader that goes ends the wait for more without a word.
 pub fn following(show: impl FnOnce(&Cancel) -> Outcome) -> Outcome {
-    let unread = cancelled_after(|| until_gone(&[io::stdout().as_fd()]).is_some());
+    let unread = match can_lose_its_reader(io::stdout().as_fd()) {
+        true => cancelled_after(|| until_gone(&[io::stdout().as_fd()]).is_some()),
+        false => Cancel::new(),
+    };
     match show(&unread) {
         Err(_) if unread.is_cancelled() => Ok(0),
         shown => shown,
@@ -26,13 +30,29 @@ pub fn following(show: impl FnOnce(&Cancel) -> Outcome) -> Outcome {
 ///
 /// Its shim copies the streams to where ours lead: here no write fails.
 pub fn watch_container(container: &Container, stdio: &Stdio) -> Cancel {
-    let (container, ours) = (container.clone(), [stdio.stdout, stdio.stderr].map(|fd| fd.is_some()));
+    let (stdout, stderr) = (io::stdout(), io::stderr());
+    let lost = |given: Option<i32>, fd| given.is_some() && can_lose_its_reader(fd);
+    let watched = [lost(stdio.stdout, stdout.as_fd()), lost(stdio.stderr, stderr.as_fd())];
+    if watched == [false; 2] {
+        return Cancel::new();
+    }
+    let container = container.clone();
     cancelled_after(move || {
-        let (stdout, stderr) = (io::stdout(), io::stderr());
-        let all = [(0, stdout.as_fd()), (1, stderr.as_fd())].into_iter().filter(|(number, _)| ours[*number]);
+        let all = [(0, stdout.as_fd()), (1, stderr.as_fd())].into_iter().filter(|(number, _)| watched[*number]);
         let (numbers, fds): (Vec<usize>, Vec<BorrowedFd>) = all.unzip();
         until_gone(&fds).is_some_and(|which| until_it_writes(&container, numbers[which]))
     })
+}
+
+/// A file has no reader to lose, nor has `/dev/null` or another of the memory devices: there is nothing to wait for.
+fn can_lose_its_reader(fd: BorrowedFd<'_>) -> bool {
+    const MEMORY: u64 = 1;
+    let Ok(stat) = fstat(fd) else { return false };
+    match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
+        SFlag::S_IFREG => false,
+        SFlag::S_IFCHR => major(stat.st_rdev) != MEMORY,
+        _ => true,
+    }
 }
 
 /// Cancels when `seen` has come back with a yes. Without a thread to wait on, the command goes on as if all were read.
@@ -93,6 +113,22 @@ mod tests {
         drop(gone);
         assert_eq!(until_gone(&[first.as_fd(), second.as_fd()]), Some(1));
         drop((kept, first));
+    }
+
+    #[test]
+    fn only_what_somebody_reads_is_watched() {
+        use std::fs::OpenOptions;
+        let open = |path: &str| OpenOptions::new().write(true).open(path).unwrap();
+        let (_, pipe) = nix::unistd::pipe().unwrap();
+        let (socket, _) = std::os::unix::net::UnixStream::pair().unwrap();
+        let terminal = nix::pty::openpty(None, None).unwrap().slave;
+        for fd in [pipe.as_fd(), socket.as_fd(), terminal.as_fd()] {
+            assert!(can_lose_its_reader(fd), "{fd:?}");
+        }
+        let file = tempfile::tempfile().unwrap();
+        for fd in [file.as_fd(), open("/dev/null").as_fd(), open("/dev/full").as_fd()] {
+            assert!(!can_lose_its_reader(fd), "{fd:?}");
+        }
     }
 
     #[test]
