@@ -96,6 +96,18 @@ test_what_a_container_nests_below_its_cgroup_goes_too() {
   same "" "$(left $groups)"
 }
 
+# No process may be where controllers are handed down from, that of another run neither.
+test_controllers_that_a_container_hands_down_are_in_no_later_run_s_way() {
+  script='cd /sys/fs/cgroup; mkdir -p below; for pid in $(cat cgroup.procs); do echo $pid >below/cgroup.procs; done 2>/dev/null
+    echo +pids >cgroup.subtree_control && echo handed down; exit 3'
+  sampan run -d --name hands --privileged --pids-limit 100 --restart on-failure:1 $image sh -c "$script" >/dev/null
+  eventually sh -c '[ "$(sampan inspect --format "{{.State.Status}} {{.RestartCount}}" hands)" = "exited 1" ]'
+  same "handed down handed down" "$(echo $(sampan logs hands))"
+  same 3 "$(sampan wait hands)"
+  sampan rm hands
+  same "" "$(left $groups)"
+}
+
 test_a_parent_is_named() {
   id=$(sampan run -d --name below --cgroup-parent batch -m 64m $image sleep 1000)
   same 67108864 "$(cat $groups/batch/$id/memory.max)"
