@@ -3,6 +3,7 @@
 use crate::bundle::stage;
 use crate::fail::{At, Fail, Outcome};
 use crate::hooks::{self, Stage};
+use crate::label::{self, Labels};
 use crate::launch::word;
 use crate::passed::Passed;
 use crate::scratch::Scratch;
@@ -14,7 +15,7 @@ use crate::{device, exec, init, mounts, rootfs, terminal, tuning, user};
 /// Everything between the clone and the exec. `cgroup` is a v2 directory that the kernel did not put it into.
 pub fn run(bundle: &Bundle<'static>, passed: &Passed, binds: &[usize], sync: Fd, cgroup: Option<Fd>) -> ! {
     let failed = match create(bundle, binds, sync, cgroup) {
-        Ok((user, pid)) => match start(bundle, passed, sync, (&user, pid)) {
+        Ok((user, pid, labels)) => match start(bundle, passed, sync, (&user, pid, &labels)) {
             Ok(()) => exec::run(&bundle.launch.process, user.home),
             Err(failed) => failed,
         },
@@ -25,12 +26,13 @@ pub fn run(bundle: &Bundle<'static>, passed: &Passed, binds: &[usize], sync: Fd,
     sys::exit(1)
 }
 
-/// All but what the payload may not have yet: its credentials. Returns its user, and its number outside.
-fn create(bundle: &Bundle<'static>, binds: &[usize], sync: Fd, cgroup: Option<Fd>) -> Outcome<(User, i32)> {
+/// All but what the payload may not have yet: its credentials. Returns its user, its number outside, and its labels.
+fn create(bundle: &Bundle<'static>, binds: &[usize], sync: Fd, cgroup: Option<Fd>) -> Outcome<(User, i32, Labels)> {
     let launch = &bundle.launch;
     init::enter_cgroups(launch, cgroup)?;
     // A change of credentials gives what /proc has of this process to the host's root, so before that.
     init::set_score(&launch.process)?;
+    let labels = label::by_hosts_proc(&launch.process)?;
     enter_time(bundle)?;
     init::become_root(launch, sync)?;
     if bundle.user.is_some() {
@@ -53,7 +55,7 @@ fn create(bundle: &Bundle<'static>, binds: &[usize], sync: Fd, cgroup: Option<Fd
         sys::personality(persona).step(Step::Personality)?;
     }
     exec::look_for(&launch.process)?;
-    Ok((user, pid))
+    Ok((user, pid, labels))
 }
 
 /// By the host's /proc, while that is still this process's to write. Clocks can be set only before anybody is inside.
@@ -73,7 +75,8 @@ fn enter_time(bundle: &Bundle<'static>) -> Outcome {
 }
 
 /// Waits for the word to start, and gives everything away that the plan does not leave.
-fn start(bundle: &Bundle<'static>, passed: &Passed, sync: Fd, (user, pid): (&User, i32)) -> Outcome {
+fn start(bundle: &Bundle<'static>, passed: &Passed, sync: Fd, made: (&User, i32, &Labels)) -> Outcome {
+    let (user, pid, labels) = made;
     sys::send(sync, &[stage::CREATED]).step(Step::Died)?;
     init::expect(sync, word::GO)?;
     let _ = sys::close(sync);
@@ -85,7 +88,7 @@ fn start(bundle: &Bundle<'static>, passed: &Passed, sync: Fd, (user, pid): (&Use
     // A container's filter may deny it later.
     let _ = sys::send(fd::STATUS, &[word::READY]);
     let mapped = bundle.launch.id_map.is_some() || bundle.user.is_some();
-    init::become_user(process, mapped, user, Some((passed, listener.as_ref())))
+    init::become_user(process, mapped, user, labels, Some((passed, listener.as_ref())))
 }
 
 /// From here on whoever starts it is told of failures, and sees the exec by the end of the connection.

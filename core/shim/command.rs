@@ -15,7 +15,7 @@ use crate::sys::{self, AT_FDCWD, Errno, Fd, Forked};
 use crate::text::Text;
 use crate::user;
 use crate::wire::{EXEC_MAX, ExecHead, Launch, Namespace, Process, Reader, Step, fd};
-use crate::{exec, init, terminal};
+use crate::{exec, init, label, terminal};
 
 /// A client's request.
 pub struct Order<'a> {
@@ -197,9 +197,10 @@ impl Joining<'_> {
         // By the host's /proc and cgroup trees, which are out of sight inside.
         init::set_score_unseen(&launch.process)?;
         let groups = Groups::open(launch)?;
+        let proc = label::host(&launch.process)?;
         sys::setns(self.container.pidfd, namespaces(launch)).step(Step::Join)?;
         match groups.fork()? {
-            (Forked::Child, entered) => Command { joining: self, groups: &groups, entered }.run(),
+            (Forked::Child, entered) => Command { joining: self, groups: &groups, proc, entered }.run(),
             (Forked::Parent { pid, .. }, _) => Ok(pid),
         }
     }
@@ -286,6 +287,7 @@ impl Groups {
 struct Command<'a> {
     joining: &'a Joining<'a>,
     groups: &'a Groups,
+    proc: Option<Fd>,
     entered: bool,
 }
 
@@ -305,6 +307,8 @@ impl Command<'_> {
         let Joining { container, order, streams, sync, .. } = *self.joining;
         let launch = container.launch;
         self.groups.enter(self.entered)?;
+        // The container's, whoever runs a command in it.
+        let labels = label::open(self.proc, &launch.process)?;
         if launch.namespaces.cgroup != Namespace::Host {
             // After the cgroup: from inside, the one we come from can't be seen, nor left.
             sys::setns(container.pidfd, sys::CLONE_NEWCGROUP).step(Step::Join)?;
@@ -318,7 +322,7 @@ impl Command<'_> {
         let slave = if order.head.tty { Some(terminal::make_inside(sync, order.head.size())?) } else { None };
         init::connect(streams, slave, user.uid)?;
         init::set_limits(&process)?;
-        init::become_user(&process, launch.id_map.is_some(), &user, None)?;
+        init::become_user(&process, launch.id_map.is_some(), &user, &labels, None)?;
         // After the last change of credentials, which would clear it.
         let _ = sys::prctl(sys::PR_SET_PDEATHSIG, sys::SIGKILL as usize, 0);
         // The shim may be gone by now, and would take nobody along.

@@ -6,7 +6,7 @@ use crate::passed::Passed;
 use crate::sys::{self, AT_FDCWD, Errno, Fd, Forked};
 use crate::text::Text;
 use crate::wire::{Enter, Header, Status, Step, fd};
-use crate::{exec, init, terminal, tuning, user};
+use crate::{exec, init, label, terminal, tuning, user};
 
 /// Starts the process, tells its number, and ends: the process then is a child of the caller's subreaper.
 #[inline(never)]
@@ -21,11 +21,12 @@ pub fn run(header: &Header, enter: Enter<'static>) -> Outcome {
     enter_cgroups(&enter)?;
     tuning::set_affinity(enter.tuning.affinity.1)?;
     init::set_score_unseen(&enter.process)?;
+    let proc = label::host(&enter.process)?.map(|proc| passed.above(proc)).transpose()?;
     sys::setns(fd::INSIDE, enter.namespaces).step(Step::Enter)?;
     let (ours, theirs) = sys::socketpair().step(Step::Clone)?;
     let theirs = passed.above(theirs)?;
     match sys::fork(0, None).or_else(|_| sys::fork_by_clone(0)).step(Step::Clone)? {
-        Forked::Child => become_process(&enter, &passed, theirs),
+        Forked::Child => become_process(&enter, &passed, theirs, proc),
         Forked::Parent { pid, .. } => {
             let _ = sys::close(theirs);
             let _ = sys::send(ours, &pid.to_ne_bytes());
@@ -64,8 +65,8 @@ fn accompany(header: &Header, enter: &Enter<'static>, sync: Fd, pid: i32) -> Out
     }
 }
 
-fn become_process(enter: &Enter<'static>, passed: &Passed, sync: Fd) -> ! {
-    let failed = match set_up(enter, passed, sync) {
+fn become_process(enter: &Enter<'static>, passed: &Passed, sync: Fd, proc: Option<Fd>) -> ! {
+    let failed = match set_up(enter, passed, sync, proc) {
         Ok(user) => exec::run(&enter.process, user.home),
         Err(failed) => failed,
     };
@@ -83,8 +84,9 @@ fn told_pid(sync: Fd) -> Outcome<i32> {
     }
 }
 
-fn set_up(enter: &Enter<'static>, passed: &Passed, sync: Fd) -> Outcome<user::User> {
+fn set_up(enter: &Enter<'static>, passed: &Passed, sync: Fd, proc: Option<Fd>) -> Outcome<user::User> {
     let process = &enter.process;
+    let labels = label::open(proc, process)?;
     let listener = passed.listener(told_pid(sync)?)?;
     if enter.mapped {
         init::take_root()?;
@@ -97,6 +99,6 @@ fn set_up(enter: &Enter<'static>, passed: &Passed, sync: Fd) -> Outcome<user::Us
     init::connect([fd::STDIN, fd::STDOUT, fd::STDERR], slave, user.uid)?;
     init::set_limits(process)?;
     tuning::apply(&enter.tuning)?;
-    init::become_user(process, enter.mapped, &user, Some((passed, listener.as_ref())))?;
+    init::become_user(process, enter.mapped, &user, &labels, Some((passed, listener.as_ref())))?;
     Ok(user)
 }

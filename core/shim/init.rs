@@ -3,6 +3,7 @@
 use core::ffi::CStr;
 
 use crate::fail::{At, Fail, Outcome};
+use crate::label::Labels;
 use crate::launch::word;
 use crate::listener::Listener;
 use crate::passed::Passed;
@@ -11,13 +12,13 @@ use crate::sys::{self, AT_FDCWD, Errno, Fd};
 use crate::target::{self, Missing};
 use crate::text::Text;
 use crate::wire::{Launch, Namespace, Process, Step, fd};
-use crate::{credentials, exec, mounts, reaper, rootfs, terminal, user};
+use crate::{credentials, exec, label, mounts, reaper, rootfs, terminal, user};
 
 /// Everything between the clone and the exec. `cgroup` is a v2 directory that the kernel did not put it into.
 pub fn run(launch: &Launch<'static>, streams: [Fd; 3], sync: Fd, cgroup: Option<Fd>) -> ! {
     let failed = match set_up(launch, streams, sync, cgroup) {
-        Ok(home) => match launch.process.init {
-            true => reaper::split(&launch.process).unwrap_or_else(|| exec::run(&launch.process, home)),
+        Ok((home, labels)) => match launch.process.init {
+            true => reaper::split(&launch.process, &labels).unwrap_or_else(|| exec::run(&launch.process, home)),
             false => exec::run(&launch.process, home),
         },
         Err(failed) => failed,
@@ -28,10 +29,16 @@ pub fn run(launch: &Launch<'static>, streams: [Fd; 3], sync: Fd, cgroup: Option<
 }
 
 /// The only order that works; each line leans on those above it.
-fn set_up(launch: &Launch<'static>, streams: [Fd; 3], sync: Fd, cgroup: Option<Fd>) -> Outcome<&'static CStr> {
+fn set_up(
+    launch: &Launch<'static>,
+    streams: [Fd; 3],
+    sync: Fd,
+    cgroup: Option<Fd>,
+) -> Outcome<(&'static CStr, Labels)> {
     enter_cgroups(launch, cgroup)?;
     // A change of credentials gives what /proc has of this process to the host's root, so before that.
     set_score(&launch.process)?;
+    let labels = label::by_hosts_proc(&launch.process)?;
     become_root(launch, sync)?;
     // From here on nobody of the container may look into this process, which still knows the host.
     let _ = sys::prctl(sys::PR_SET_DUMPABLE, 0, 0);
@@ -43,11 +50,11 @@ fn set_up(launch: &Launch<'static>, streams: [Fd; 3], sync: Fd, cgroup: Option<F
     enter_directory(&launch.process)?;
     connect(streams, slave, user.uid)?;
     set_limits(&launch.process)?;
-    become_user(&launch.process, launch.id_map.is_some(), &user, None)?;
+    become_user(&launch.process, launch.id_map.is_some(), &user, &labels, None)?;
     // After the last change of credentials, which would clear it; then a look whether the shim still lives.
     let _ = sys::prctl(sys::PR_SET_PDEATHSIG, sys::SIGKILL as usize, 0);
     expect(sync, word::GO)?;
-    Ok(user.home)
+    Ok((user.home, labels))
 }
 
 /// Waits for the shim's word; a shim that has died says nothing, and then nothing is run.
@@ -275,8 +282,10 @@ pub fn become_user(
     process: &Process<'static>,
     mapped: bool,
     user: &user::User,
+    labels: &Labels,
     passed: Option<(&Passed, Option<&Listener>)>,
 ) -> Outcome {
+    labels.apply()?;
     close_on_exec().step(Step::CloseFds)?;
     passed.map_or(Ok(()), |(passed, _)| passed.place())?;
     exec::reset_signals();

@@ -40,6 +40,7 @@ mod hooks;
 mod idmap;
 mod init;
 mod joined;
+mod label;
 mod launch;
 mod listener;
 mod log;

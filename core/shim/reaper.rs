@@ -1,6 +1,7 @@
 //! The container's first process when the command is not to be it: buries orphans, passes signals on.
 
 use crate::fail::Fail;
+use crate::label::Labels;
 use crate::sys::{self, Ended, Errno, Forked};
 use crate::wire::{Process, Step, fd, shell_code};
 
@@ -8,7 +9,7 @@ use crate::wire::{Process, Step, fd, shell_code};
 const OLD_LIMIT: i32 = 1024;
 
 /// Comes back in the child, with `None`, and where there can be none, with the failure.
-pub fn split(process: &Process<'static>) -> Option<Fail> {
+pub fn split(process: &Process<'static>, labels: &Labels) -> Option<Fail> {
     // What arrives from here on waits until it can be passed on.
     let _ = sys::set_signal_mask(u64::MAX);
     match sys::fork(0, None).or_else(|_| sys::fork_by_clone(0)) {
@@ -19,6 +20,11 @@ pub fn split(process: &Process<'static>) -> Option<Fail> {
         Ok(Forked::Parent { pid, .. }) => {
             let exe = sys::openat(sys::AT_FDCWD, c"/proc/self/exe", sys::O_RDONLY, 0);
             let sealed = exe.is_ok_and(sys::is_sealed);
+            // It is no exec that does it here; the command ends with this process.
+            if let Err(failed) = labels.enter() {
+                failed.report();
+                sys::exit(1);
+            }
             // All that was the shim's goes, as by the exec in the child: the other ends of its streams too, which
             // would keep an input from ending.
             if sys::close_from(fd::STDERR + 1).is_err() {

@@ -38,9 +38,11 @@ pub fn require(root: Fd, path: &'static CStr, missing: Missing, step: Step) -> O
     open(root, path, missing, step)?.ok_or(Fail { step, errno: Errno::ENOENT, detail: path.to_bytes() })
 }
 
+/// What `statfs(2)` calls a /proc.
+pub const PROC_SUPER_MAGIC: u64 = 0x9fa0;
+
 /// A link of the image or of a volume must not lead a mount onto what the kernel says in /proc.
 pub fn check_place(target: Fd, path: &'static CStr) -> Outcome {
-    const PROC_SUPER_MAGIC: u64 = 0x9fa0;
     match is_own(path) || sys::fs_magic(target) != Ok(PROC_SUPER_MAGIC) {
         true => Ok(()),
         false => Err(Fail { step: Step::Hostile, errno: Errno::ELOOP, detail: path.to_bytes() }),

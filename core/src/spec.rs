@@ -44,6 +44,8 @@ pub struct Spec {
     pub no_new_privs: bool,
     /// The filter of its system calls.
     pub seccomp: Seccomp,
+    /// The AppArmor profile that it enters; `None` for the default.
+    pub apparmor: Option<String>,
     /// `(RLIMIT_*, soft, hard)`.
     pub rlimits: Vec<(u32, u64, u64)>,
     /// Devices: a node of the host, and where it is in the container.

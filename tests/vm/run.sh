@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The VM lane: Sampan on a kernel of another distribution, where cgroup v2 is all there is, and over a reboot.
+# The VM lane: Sampan on a kernel of another distribution, where cgroup v2 is all there is, over a reboot, and with AppArmor.
 #
 # bash tests/vm/run.sh [PATTERN]: all tests, or those whose names match. Boots Debian's cloud kernel under QEMU without KVM, so it needs no privilege beyond that
 # of making files with owners (root). SAMPAN_VM_KEEP=1 keeps the disk and the consoles.
@@ -55,7 +55,7 @@ binaries() {
   strip -o "$1/usr/bin/sampan" "${CARGO_TARGET_DIR:-target}/debug/sampan"
   rustc --edition 2024 -O -C strip=symbols -o "$1/usr/bin/as" "$here/as.rs"
   cp "$(command -v docker-registry)" "$1/usr/bin/"
-  cp -p "$(command -v newuidmap)" "$(command -v newgidmap)" "$1/usr/bin/"
+  cp -p "$(command -v newuidmap)" "$(command -v newgidmap)" "$(PATH=$PATH:/sbin:/usr/sbin command -v apparmor_parser)" "$1/usr/bin/"
   for name in "$1"/usr/bin/*; do ldd "$name" | grep -o '/[^ ]*'; done | sort -u |
     while read -r name; do mkdir -p "$1/$(dirname "$name")" && cp -L "$name" "$1/$name"; done
 }
@@ -99,12 +99,19 @@ boot() {
 
 count() { cat "${boots[@]/#/$scratch/}" | grep -c "^$1 " || true; }
 
+# tests NAME: those of a boot that are wanted.
+tests() { sed -n 's/^\(test_[a-z0-9_]*\)().*/\1/p' "$here/guest/$1.sh" | grep -E "$only" || true; }
+
 kernel
 initramfs
 disk
-boots=(first second)
-for name in "${boots[@]}"; do boot "$name"; done
-expected=$(cat "$here"/guest/{first,second}.sh | sed -n 's/^\(test_[a-z0-9_]*\)().*/\1/p' | grep -cE "$only")
+boots=() expected=0
+for name in first second apparmor; do
+  wanted=$(tests "$name" | wc -l)
+  [ "$wanted" -gt 0 ] || continue
+  boots+=("$name") expected=$((expected + wanted))
+  boot "$name"
+done
 passed=$(count ok) failed=$(count FAIL)
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ] && [ "$passed" -eq "$expected" ] || { echo "of $expected tests" >&2; exit 1; }

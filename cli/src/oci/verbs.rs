@@ -111,6 +111,7 @@ fn exec(runtime: &Runtime, args: &Exec) -> Result<u8> {
         user: args.user.clone(),
         cwd: args.cwd.clone(),
         tty: Some(args.tty),
+        apparmor: args.apparmor.clone(),
         pid_file: args.pid_file.clone(),
     };
     let console = console(args.console_socket.as_deref())?;

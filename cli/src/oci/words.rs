@@ -150,6 +150,9 @@ pub struct Exec {
     /// uid[:gid]
     #[arg(long, short, value_name = "USER")]
     pub user: Option<String>,
+    /// The AppArmor profile that it enters [default: the container's]
+    #[arg(long, value_name = "PROFILE")]
+    pub apparmor: Option<String>,
     /// The whole process, in a JSON file
     #[arg(long, short, value_name = "FILE")]
     pub process: Option<PathBuf>,

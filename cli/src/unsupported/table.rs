@@ -39,7 +39,10 @@ const NOTES: &[(&str, &str)] = &[
     ("health-cmd", "a command of the shell that the image names, `/bin/sh` by default"),
     ("restart", "as long as the machine is up; not with `--rm` or `container:NAME`"),
     ("privileged", "for root with the host's devices; a plain user's gets what its user namespace gives"),
-    ("security-opt", "`seccomp`, `no-new-privileges` and `systempaths`; labels and AppArmor profiles are refused"),
+    (
+        "security-opt",
+        "`seccomp`, `apparmor`, `no-new-privileges`, `systempaths` and `label=disable`; other labels are refused",
+    ),
     ("ulimit", "not above the host's own hard limit when rootless"),
     ("user group-add", "root alone on the rung `single-id`"),
     ("uts", "`container:NAME` for root alone"),

@@ -237,6 +237,7 @@ pub(super) fn process(w: &mut Writer, p: &Process) {
     w.option(&p.oom_score_adj, |w, n| w.u32(*n as u32));
     w.raw(p.seccomp.as_deref().map_or(&[], Vec::as_slice));
     w.u32(p.seccomp_flags);
+    w.option(&p.apparmor, |w, profile| w.text(profile));
 }
 
 /// The body of a request for a command: what goes into the packet, and what into the blob.

@@ -35,6 +35,7 @@ pub(super) fn of(step: u32, errno: i32, detail: &[u8]) -> Error {
             .because("the image has a symbolic link where a mount of the container belongs"),
         // The words of who asked for it: what is told is a path of `/proc/sys`.
         Step::Sysctl => refusal::explain(plain(step, errno, &detail.replace('/', ".")), errno),
+        Step::AppArmor => apparmor(errno, &detail),
         Step::Overlay => refusal::overlay(plain(step, errno, &detail), errno, &detail),
         Step::MountSource if errno == libc::ENOENT => {
             plain(step, errno, &detail).hint("make it on this machine, or check the path")
@@ -52,6 +53,22 @@ fn keys(step: Step) -> Error {
     Error::new(Kind::LimitExceeded, step.words(), "")
         .because("this user has as many keys as it may, and each container takes one")
         .hint("raise sysctl kernel.keys.maxkeys (kernel.keys.root_maxkeys for root)")
+}
+
+/// The kernel looks a profile up by its name (apparmor(7)).
+fn apparmor(errno: i32, profile: &str) -> Error {
+    let error = plain(Step::AppArmor, errno, &format!("{profile:?}"));
+    match errno {
+        // Not of the file that is written to, which was there to be opened.
+        libc::ENOENT => Error::new(Kind::NotFound, Step::AppArmor.words(), format!("{profile:?}"))
+            .because("it is not loaded")
+            .hint("load it (apparmor_parser --replace FILE), or ask for another (aa-status lists those that are)"),
+        libc::EACCES | libc::EPERM => error
+            .with_kind(Kind::PermissionDenied)
+            .because("the profile that this process runs under does not let it")
+            .hint("run it unconfined, or give its profile the rule change_profile"),
+        _ => error,
+    }
 }
 
 fn with_errno(error: Error, errno: i32) -> Error {
@@ -152,6 +169,15 @@ mod tests {
             error.to_string().starts_with("open the mount source /none: ") && error.hint_text().is_some(),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_profile_that_is_not_loaded_is_named() {
+        let error = of(Step::AppArmor as u32, libc::ENOENT, b"mine");
+        assert_eq!(error.kind(), Kind::NotFound);
+        assert!(error.to_string().starts_with("enter the AppArmor profile \"mine\": it is not loaded"), "{error}");
+        let error = of(Step::AppArmor as u32, libc::EACCES, b"mine");
+        assert!(error.kind() == Kind::PermissionDenied && error.hint_text().is_some(), "{error}");
     }
 
     #[test]

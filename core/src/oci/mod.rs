@@ -77,6 +77,8 @@ pub struct ExecOptions {
     pub cwd: Option<String>,
     /// Give it a terminal.
     pub tty: Option<bool>,
+    /// The AppArmor profile that it enters; by default the container's.
+    pub apparmor: Option<String>,
     /// A file to write its number to.
     pub pid_file: Option<PathBuf>,
 }

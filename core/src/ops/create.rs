@@ -76,6 +76,7 @@ pub(super) fn record(context: &Context, options: &RunOptions, image: &ImageInfo)
     devices(&spec)?;
     // What is no profile is told now, not at the start.
     security::filter(&spec, facts)?;
+    security::apparmor(&spec, facts)?;
     let unenforced = cgroup::plan(&spec.limits, &id, &facts.cgroups)?.unenforced;
     Ok(Record {
         version: containers::VERSION,

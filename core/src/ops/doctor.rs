@@ -3,6 +3,8 @@
 use super::{Context, facts, probe};
 use crate::api::*;
 use crate::error::{Error, Result};
+use crate::plan::facts::AppArmor;
+use crate::plan::labels::DEFAULT_PROFILE;
 use crate::sys;
 
 const NFS: i64 = 0x6969;
@@ -11,7 +13,8 @@ const TMPFS: i64 = 0x0102_1994;
 
 /// Looks at everything that has been seen to go wrong, and runs the self-test.
 pub fn doctor(context: &Context) -> Result<DoctorReport> {
-    let mut checks = vec![kernel(), ids(), cgroups(), run_dir(), store(context), host_process(), memfd()];
+    let mut checks =
+        vec![kernel(), ids(), cgroups(), run_dir(), store(context), host_process(), memfd(), apparmor(context)];
     let (rung, reason, test) = match self_test(context) {
         Ok((rung, reason, millis)) => (rung, reason, Ok(millis)),
         Err(e) => (Rung::default(), e.to_string(), Err(e)),
@@ -135,6 +138,20 @@ fn host_process() -> Check {
     };
     let hint = "run it below an init (docker run --init, tini), or expect SIGCHLD of containers' shims";
     check("host process", CheckStatus::Warn, format!("{what}, so containers' shims become its children"), Some(hint))
+}
+
+fn apparmor(context: &Context) -> Check {
+    let found = context.facts().map_or_else(|_| super::apparmor::found(), |facts| facts.apparmor.clone());
+    match found {
+        AppArmor::Off => check("AppArmor", CheckStatus::Ok, "not enabled, so there are no profiles to enter", None),
+        AppArmor::Prepared => {
+            check("AppArmor", CheckStatus::Ok, format!("containers are confined by {DEFAULT_PROFILE}"), None)
+        }
+        AppArmor::Unprepared(why) => {
+            let status = if facts::is_mighty() { CheckStatus::Warn } else { CheckStatus::Ok };
+            check("AppArmor", status, format!("containers that name no profile run unconfined: {why}"), None)
+        }
+    }
 }
 
 fn memfd() -> Check {

@@ -1,5 +1,6 @@
 //! One file a verb. Each gathers facts, asks `plan`, and works through the floors below, undoing on failure.
 
+pub mod apparmor;
 pub mod attach;
 mod capture;
 mod context;

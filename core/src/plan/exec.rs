@@ -19,6 +19,8 @@ pub fn plan(spec: &Spec, facts: &Facts, options: &ExecOptions) -> Result<ExecPla
     process.args = options.command.clone();
     process.tty = options.tty;
     process.init = false;
+    // Those of the container as it was started, which its shim knows.
+    process.apparmor = None;
     process.env = env(process.env, options)?;
     if let Some(user) = &options.user {
         process.user.clone_from(user);

@@ -34,6 +34,20 @@ pub struct Facts {
     pub resolv_conf: String,
     /// The host's name, when it is shared.
     pub hostname: String,
+    /// Whether processes may be confined by AppArmor's profiles.
+    pub apparmor: AppArmor,
+}
+
+/// AppArmor, as far as a start depends on it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub enum AppArmor {
+    /// The kernel has none, or has not been told to use it.
+    #[default]
+    Off,
+    /// It is there; the default profile is not loaded, for this reason.
+    Unprepared(String),
+    /// It is there, and so is the default profile.
+    Prepared,
 }
 
 /// Which control groups there are and may be written.

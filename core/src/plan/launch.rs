@@ -246,6 +246,9 @@ pub struct Process {
     /// `SECCOMP_FILTER_FLAG_*` of it.
     #[serde(skip_serializing_if = "is_default")]
     pub seccomp_flags: u32,
+    /// AppArmor profile that its exec enters; `None` stays with that of who starts it.
+    #[serde(skip_serializing_if = "is_default")]
+    pub apparmor: Option<String>,
 }
 
 /// A program says nothing to a reader; its length does.

@@ -37,6 +37,7 @@ pub fn resolve(options: &RunOptions, image: &ImageInfo, id: &ContainerId) -> Res
         bare_system_paths: security.bare_system_paths,
         no_new_privs: security.no_new_privs,
         seccomp: security.seccomp,
+        apparmor: security.apparmor,
         rlimits: options.ulimits.iter().map(rlimit).collect::<Result<_>>()?,
         devices: sharing::devices(options)?,
         init: options.init,

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::facts::Facts;
+use super::facts::{AppArmor, Facts};
+use super::labels;
 use super::resolve::invalid;
 use crate::api::RunOptions;
 use crate::error::{Error, Kind, Result};
@@ -18,6 +19,8 @@ pub struct Security {
     pub bare_system_paths: bool,
     /// The filter of system calls.
     pub seccomp: Seccomp,
+    /// The AppArmor profile; `None` for the default.
+    pub apparmor: Option<String>,
 }
 
 /// Reads the options; a later one goes before an earlier one. A privileged container has no filter, as in Docker.
@@ -31,11 +34,13 @@ pub fn read(options: &RunOptions) -> Result<Security> {
             ("systempaths", "unconfined") => Ok(Security { bare_system_paths: true, ..security }),
             ("seccomp", "") => Err(invalid("security_opt", format!("{option:?} names no profile"))),
             ("seccomp", profile) => Ok(Security { seccomp: profile_of(profile), ..security }),
-            // Neither is applied unless asked for, so there is nothing to leave out.
-            ("apparmor", "unconfined") | ("label", "disable") => Ok(security),
+            ("apparmor", "" | "true") => Err(invalid("security_opt", format!("{option:?} names no profile"))),
+            ("apparmor", profile) => Ok(Security { apparmor: Some(profile.to_owned()), ..security }),
+            // They are not applied unless asked for, so there is nothing to leave out.
+            ("label", "disable") => Ok(security),
             _ => Err(Error::new(Kind::Unsupported, "read option", "security_opt")
                 .because(format!("{option:?} can't be enforced by this version"))
-                .hint("use no-new-privileges, seccomp=PROFILE, seccomp=unconfined, systempaths=unconfined or apparmor=unconfined")),
+                .hint("use no-new-privileges, seccomp=PROFILE, seccomp=unconfined, systempaths=unconfined, apparmor=PROFILE or apparmor=unconfined")),
         }
     })
 }
@@ -69,6 +74,20 @@ pub fn filter(spec: &Spec, facts: &Facts) -> Result<Option<Arc<Filter>>> {
     }
 }
 
+/// The AppArmor profile that the container enters; `None` where it stays with that of whoever starts it, as a privileged
+/// one does unless it was given one.
+///
+/// # Errors
+/// `Unsupported` where AppArmor is not enabled, `InvalidArgument` for what is no name of a profile.
+pub fn apparmor(spec: &Spec, facts: &Facts) -> Result<Option<String>> {
+    let refused = |kind, because: &str| Error::new(kind, "read option", "security_opt").because(because);
+    match &spec.apparmor {
+        Some(profile) => labels::apparmor(profile, facts, refused),
+        None if spec.privileged || facts.apparmor != AppArmor::Prepared => Ok(None),
+        None => Ok(Some(labels::DEFAULT_PROFILE.into())),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,8 +110,31 @@ mod tests {
 
     #[test]
     fn what_can_not_be_enforced_is_refused() {
-        let options = RunOptions { security_opt: vec!["apparmor=mine".into()], ..RunOptions::default() };
-        assert!(read(&options).unwrap_err().to_string().contains("apparmor=mine"));
+        for option in ["apparmor", "apparmor=", "label=type:mine", "other"] {
+            let options = RunOptions { security_opt: vec![option.into()], ..RunOptions::default() };
+            assert!(read(&options).unwrap_err().to_string().contains(option), "{option}");
+        }
+    }
+
+    #[test]
+    fn the_default_profile_is_for_those_that_name_none() {
+        let entered = |options: &[&str], privileged, facts: &Facts| {
+            let asked = security(options, privileged);
+            apparmor(&Spec { apparmor: asked.apparmor, privileged, ..Spec::default() }, facts).unwrap()
+        };
+        let ready = Facts { apparmor: AppArmor::Prepared, ..Facts::default() };
+        let bare = Facts { apparmor: AppArmor::Unprepared("why".into()), ..Facts::default() };
+        assert_eq!(entered(&[], false, &ready).as_deref(), Some("sampan-default"));
+        assert_eq!(entered(&[], true, &ready), None);
+        assert_eq!(entered(&[], false, &bare), None);
+        assert_eq!(entered(&[], false, &Facts::default()), None);
+        for facts in [&ready, &bare] {
+            assert_eq!(entered(&["apparmor=mine"], true, facts).as_deref(), Some("mine"));
+            assert_eq!(entered(&["apparmor:one", "apparmor=unconfined"], false, facts).as_deref(), Some("unconfined"));
+        }
+        let spec = Spec { apparmor: Some("mine".into()), ..Spec::default() };
+        let error = apparmor(&spec, &Facts::default()).unwrap_err();
+        assert!(error.kind() == Kind::Unsupported && error.to_string().contains("security_opt"), "{error}");
     }
 
     #[test]

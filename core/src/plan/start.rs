@@ -117,6 +117,7 @@ pub(super) fn process(spec: &Spec, facts: &Facts) -> Result<Process> {
         oom_score_adj: spec.oom_score_adj,
         seccomp: security::filter(spec, facts)?,
         seccomp_flags: 0,
+        apparmor: security::apparmor(spec, facts)?,
     })
 }
 

@@ -265,6 +265,8 @@ record! {
         seccomp: &'a [u8],
         /// `SECCOMP_FILTER_FLAG_*` of it.
         seccomp_flags: u32,
+        /// AppArmor profile that its exec enters.
+        apparmor: Option<&'a CStr>,
     }
 }
 

@@ -90,4 +90,5 @@ steps! {
     MapMount = 75 "map the ids of the mount",
     Listener = 76 "hand over the seccomp listener",
     Preserve = 77 "hand on the file descriptors",
+    AppArmor = 78 "enter the AppArmor profile",
 }

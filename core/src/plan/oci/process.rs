@@ -6,12 +6,12 @@ use oci_spec::runtime::{LinuxCapabilities, LinuxNamespaceType, Process as OciPro
 
 use super::listener::{self, Subject};
 use super::tuning::{self, Tuning};
-use super::{invalid, unsupported};
+use super::{field, invalid, unsupported};
 use crate::capability;
 use crate::error::Result;
 use crate::plan::facts::Facts;
 use crate::plan::launch::{Capabilities, Process};
-use crate::plan::names;
+use crate::plan::{labels, names};
 use crate::seccomp::{self, Arch, Circumstances, Filter};
 
 /// Reads one, of the configuration or of an exec; the filter is the container's.
@@ -19,7 +19,10 @@ use crate::seccomp::{self, Arch, Circumstances, Filter};
 /// # Errors
 /// `InvalidArgument` and `Unsupported`, with the field.
 pub fn process(process: &OciProcess, spec: &Spec, facts: &Facts) -> Result<Process> {
-    refuse(process)?;
+    let named = |label: &Option<String>| label.as_deref().is_some_and(|label| !label.is_empty());
+    if named(process.selinux_label()) {
+        return Err(unsupported("process.selinuxLabel", "SELinux labels are not applied by this version"));
+    }
     let capabilities = capabilities(process.capabilities(), grantable(spec, facts))?;
     let user = process.user();
     Ok(Process {
@@ -36,24 +39,16 @@ pub fn process(process: &OciProcess, spec: &Spec, facts: &Facts) -> Result<Proce
         oom_score_adj: oom_score_adj(process)?,
         seccomp: filter(spec, capabilities.bounding, facts)?,
         seccomp_flags: flags(spec)?,
+        apparmor: apparmor(process, spec, facts)?,
         capabilities,
     })
 }
 
-fn refuse(process: &OciProcess) -> Result<()> {
-    let named = |label: &Option<String>| label.as_deref().is_some_and(|label| !label.is_empty());
-    let present = [
-        (
-            "process.apparmorProfile",
-            named(process.apparmor_profile()),
-            "AppArmor profiles are not applied by this version",
-        ),
-        ("process.selinuxLabel", named(process.selinux_label()), "SELinux labels are not applied by this version"),
-    ];
-    match present.into_iter().find(|(_, present, _)| *present) {
-        Some((name, _, why)) => Err(unsupported(name, why)),
-        None => Ok(()),
-    }
+/// Its own, or that of the container.
+fn apparmor(process: &OciProcess, spec: &Spec, facts: &Facts) -> Result<Option<String>> {
+    let named = |process: &OciProcess| process.apparmor_profile().clone().filter(|profile| !profile.is_empty());
+    let profile = named(process).or_else(|| spec.process().as_ref().and_then(named)).unwrap_or_default();
+    labels::apparmor(&profile, facts, |kind, because| field(kind, "process.apparmorProfile", because))
 }
 
 fn args(process: &OciProcess) -> Result<Vec<String>> {

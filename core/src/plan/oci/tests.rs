@@ -78,6 +78,7 @@ fn what_can_not_be_done_is_refused_by_its_field() {
     refused(json!({"process": {"env": ["novalue"]}}), invalid, "novalue");
     refused(json!({"process": {"oomScoreAdj": 2000}}), invalid, "process.oomScoreAdj");
     refused(json!({"process": {"apparmorProfile": "mine"}}), unsupported, "process.apparmorProfile");
+    refused(json!({"process": {"apparmorProfile": "mine\nother"}}), invalid, "process.apparmorProfile");
     refused(json!({"linux": {"namespaces": [{"type": "pid"}]}}), unsupported, "linux.namespaces");
     refused(json!({"linux": {"namespaces": [{"type": "mount"}, {"type": "pid"}, {"type": "pid"}]}}), invalid, "twice");
     refused(json!({"linux": {"namespaces": [{"type": "mount"}, {"type": "user"}]}}), invalid, "linux.uidMappings");

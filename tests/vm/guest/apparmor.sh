@@ -1,0 +1,202 @@
+# A boot with AppArmor, as Debian's kernel has it unless it is told otherwise.
+
+loaded=/sys/kernel/security/apparmor/profiles
+current=/proc/self/attr/current
+
+# profile NAME RULE...: loads one that allows all but what the rules deny.
+profile() {
+  local name=$1
+  shift
+  { echo "profile $name flags=(attach_disconnected) { file, capability, network, signal, ptrace, mount, umount, change_profile,"
+    printf '%s\n' "$@" "}"; } | apparmor_parser --replace --skip-cache
+}
+
+# bundle: one in $bundle with the configuration to begin with, and a root of busybox.
+bundle() {
+  bundle=$(mktemp -d /run/bundle.XXXXXX)
+  mkdir -p $bundle/rootfs/bin $bundle/rootfs/secret
+  cp /bin/busybox $bundle/rootfs/bin/
+  for name in sh cat sleep ls mkdir; do ln -s busybox $bundle/rootfs/bin/$name; done
+  echo hidden >$bundle/rootfs/secret/file
+  (cd $bundle && sampan oci spec)
+}
+
+# args WORD...: what its process executes, in the place of a shell at a terminal, under the profile $label.
+args() {
+  local words=""
+  for word in "$@"; do words="$words,\"$word\""; done
+  tr -d '\n' <$bundle/config.json | sed "s|\"args\": *\[[^]]*\]|\"args\":[${words#,}]${label:+,\"apparmorProfile\":\"$label\"}|; s|\"terminal\": *true|\"terminal\":false|" >$bundle/new
+  mv $bundle/new $bundle/config.json
+}
+
+test_the_default_profile_confines_what_names_none() {
+  has "$(sampan doctor)" "containers are confined by sampan-default"
+  grep -q "^sampan-default (enforce)" $loaded
+  same "sampan-default (enforce)" "$(sampan run --rm $image cat $current)"
+  same "unconfined" "$(sampan run --rm --security-opt apparmor=unconfined $image cat $current)"
+  same "unconfined" "$(sampan run --rm --privileged $image cat $current)"
+  same "sampan-default (enforce)" "$(sampan run --rm --privileged --security-opt apparmor=sampan-default $image cat $current)"
+  same "sampan-default (enforce)" "$(sampan run --rm --security-opt no-new-privileges -u app $image cat $current)"
+}
+
+test_it_denies_what_reaches_the_host() {
+  try() { sampan run --rm --security-opt systempaths=unconfined --cap-add SYS_ADMIN --cap-add SYS_PTRACE "$@" 2>&1; }
+  write='cat /proc/sys/kernel/core_pattern >/tmp/kept; cat /tmp/kept >/proc/sys/kernel/core_pattern && echo written'
+  for script in "$write" 'mount -t tmpfs tmpfs /home && echo written' \
+    'echo 0 >/proc/sys/vm/drop_caches && echo written' 'echo h >/proc/sysrq-trigger && echo written'; do
+    said=$(try $image sh -c "$script" || true)
+    has "$said" denied
+    case $said in *written*) false ;; esac
+  done
+  has "$(try --security-opt apparmor=unconfined $image sh -c "$write")" written
+  has "$(try --pid host $image kill -0 1 || true)" denied
+  # What is its own it may change.
+  script='echo 100 >/proc/self/oom_score_adj && touch /file && chown app /file && sleep 1000 & kill $! && echo fine'
+  same fine "$(try $image sh -c "$script")"
+}
+
+test_a_profile_of_ones_own_denies_a_file() {
+  profile mine "deny /etc/group r,"
+  same "mine (enforce)" "$(sampan run --rm --security-opt apparmor=mine $image cat $current)"
+  has "$(fails 1 sampan run --rm --security-opt apparmor=mine $image cat /etc/group)" "Permission denied"
+  sampan run -d --name held --security-opt apparmor=mine $image sleep 1000
+  same "mine (enforce)" "$(cat /proc/$(field '{{.pid}}' held)/attr/current)"
+  same "mine (enforce)" "$(sampan exec held cat $current)"
+  same "mine (enforce)" "$(sampan exec --privileged -u app held cat $current)"
+  has "$(fails 1 sampan exec held cat /etc/group)" "Permission denied"
+  # With another engine's default, and by one that can't tell: it is the container's that counts.
+  sampan stop -t 0 held
+  sampan start held
+  same "mine (enforce)" "$(sampan exec held cat $current)"
+  sampan rm -f held
+}
+
+test_what_accompanies_the_command_is_confined_too() {
+  profile mine
+  sampan run -d --name both --init --security-opt apparmor=mine --health-cmd "cat $current" --health-interval 1s $image sleep 1000
+  for process in 1 2; do same "mine (enforce)" "$(sampan exec both cat /proc/$process/attr/current)"; done
+  eventually sh -c 'sampan inspect both | grep -q "mine (enforce)"'
+  sampan stop -t 5 both
+  same 143 "$(sampan wait both)"
+  sampan rm -f both
+  # Each run of one that is started anew.
+  sampan run --name again --restart on-failure:1 --security-opt apparmor=mine $image sh -c "cat $current; exit 1" || true
+  same 1 "$(sampan wait again)"
+  eventually sh -c '[ "$(sampan logs again | grep -c "mine (enforce)")" = 2 ]'
+  sampan rm -f again
+}
+
+test_a_profile_that_is_not_loaded_is_one_sentence_and_leaves_nothing() {
+  said=$(fails 125 sampan run --name none --security-opt apparmor=nowhere $image true)
+  has "$said" 'enter the AppArmor profile "nowhere": it is not loaded' "apparmor_parser --replace FILE"
+  same 1 "$(echo "$said" | wc -l)"
+  same "" "$(sampan ps -aq)$(left $groups)"
+  has "$(fails 125 sampan run --rm --security-opt apparmor= $image true)" "names no profile"
+}
+
+test_a_container_that_was_started_unconfined_stays_so() {
+  hidden() { unshare -m sh -ec 'umount /sys/kernel/security; exec "$@"' sh "$@"; }
+  has "$(hidden sampan doctor)" "containers that name no profile run unconfined" "mount -t securityfs"
+  hidden sampan run -d --name bare $image sleep 1000
+  same unconfined "$(sampan exec bare cat $current)"
+  sampan rm -f bare
+  sampan run -d --name confined $image sleep 1000
+  same "sampan-default (enforce)" "$(hidden sampan exec confined cat $current)"
+  sampan rm -f confined
+  # Without the compiler, while the profile is not loaded.
+  echo "profile sampan-default {}" | apparmor_parser --remove
+  without() { unshare -m sh -ec 'mount --bind /dev/null /usr/bin/apparmor_parser; exec "$@"' sh "$@"; }
+  has "$(without sampan doctor)" "containers that name no profile run unconfined" "apt install apparmor"
+  same unconfined "$(without sampan run --rm $image cat $current)"
+  same "sampan-default (enforce)" "$(sampan run --rm $image cat $current)"
+}
+
+test_a_plain_user_may_name_one() {
+  profile mine "deny /etc/group r,"
+  same unconfined "$(alice sampan run --rm $image cat $current)"
+  for rung in subids single-id; do
+    same "mine (enforce)" "$(alice sampan --rung $rung run --rm --init --security-opt apparmor=mine $image cat $current)"
+    has "$(fails 1 alice sampan --rung $rung run --rm --security-opt apparmor=mine $image cat /etc/group)" "Permission denied"
+  done
+  alice sampan run -d --name hers --security-opt apparmor=mine $image sleep 1000
+  same "mine (enforce)" "$(alice sampan exec hers cat $current)"
+  alice sampan rm -f hers
+  has "$(fails 125 alice sampan run --rm --security-opt apparmor=nowhere $image true)" "it is not loaded"
+  has "$(alice sampan doctor)" "loaded by root"
+}
+
+test_oci_bundles_and_what_is_executed_in_them() {
+  profile mine "deny /secret/** r,"
+  profile other
+  has "$(sampan oci features)" '"apparmor"'
+  bundle
+  label=mine args cat $current /secret/file
+  said=$(sampan oci run --bundle $bundle one 2>&1 || true)
+  has "$said" "mine (enforce)" "Permission denied"
+  bundle
+  label=mine args sleep 1000
+  sampan oci run --detach --bundle $bundle two </dev/null >/dev/null 2>&1
+  same "mine (enforce)" "$(sampan oci exec two cat $current)"
+  same "other (enforce)" "$(sampan oci exec --apparmor other two cat $current)"
+  has "$(fails 1 sampan oci exec two cat /secret/file)" "Permission denied"
+  has "$(fails 1 sampan oci exec --apparmor nowhere two cat $current)" "it is not loaded"
+  printf '{"user":{"uid":0,"gid":0},"args":["cat","%s"],"cwd":"/","env":["PATH=/bin"]}' $current >/run/process
+  same "mine (enforce)" "$(sampan oci exec --process /run/process two)"
+  sampan oci delete --force two
+  bundle
+  label=nowhere args sleep 1000
+  said=$(fails 1 sampan oci create --bundle $bundle three)
+  has "$said" 'enter the AppArmor profile "nowhere": it is not loaded'
+  same "[]" "$(sampan oci list --format json)"
+  same "" "$(ls /run/sampan/oci)$(left $groups)"
+}
+
+# Else who chose the hook would be held back by what the container may.
+test_a_hook_of_the_container_is_not_confined_by_its_profile() {
+  profile mine
+  bundle
+  label=mine args cat $current
+  hook='{"path":"/bin/sh","args":["sh","-c","read label </proc/self/attr/current; echo $label >/secret/hook"]}'
+  sed "s|\"root\"|\"hooks\":{\"startContainer\":[$hook]},\"root\"|; s|\"readonly\": *true|\"readonly\":false|" $bundle/config.json >$bundle/new
+  mv $bundle/new $bundle/config.json
+  same "mine (enforce)" "$(sampan oci run --bundle $bundle hooked)"
+  same unconfined "$(cat $bundle/rootfs/secret/hook)"
+}
+
+# CVE-2019-16884, CVE-2025-52881: where the label is written to is nothing that the image has made.
+test_an_image_does_not_take_the_label_for_itself() {
+  profile mine "deny /secret/** r,"
+  bundle
+  label=mine args sh -c 'cat /secret/file; while :; do :; done'
+  attr=$bundle/rootfs/proc/thread-self/attr
+  mkdir -p $attr/apparmor $bundle/rootfs/proc/self
+  cp -r $attr $bundle/rootfs/proc/self/
+  for file in $(find $bundle/rootfs/proc -type d -name attr); do
+    for name in exec current apparmor/exec apparmor/current; do echo untouched >$file/$name; done
+  done
+  # No /proc but the image's own.
+  sed -i 's|{[^{}]*"destination": *"/proc"[^{}]*},||' $bundle/config.json
+  sampan oci run --detach --bundle $bundle faked </dev/null >$bundle/said 2>&1
+  same "mine (enforce)" "$(cat /proc/$(sampan oci state faked | sed -n 's/.*"pid": *\([0-9]*\).*/\1/p')/attr/current)"
+  eventually grep -q "Permission denied" $bundle/said
+  same "" "$(find $bundle/rootfs/proc -type f -exec grep -L untouched {} +)"
+  sampan oci delete --force faked
+  for link in self thread-self; do
+    rm -rf $bundle/rootfs/proc
+    mkdir $bundle/rootfs/proc
+    ln -s ../secret $bundle/rootfs/proc/$link
+    sampan oci run --detach --bundle $bundle $link </dev/null >$bundle/said 2>&1
+    same "mine (enforce)" "$(cat /proc/$(sampan oci state $link | sed -n 's/.*"pid": *\([0-9]*\).*/\1/p')/attr/current)"
+    same file "$(ls $bundle/rootfs/secret)"
+    sampan oci delete --force $link
+  done
+  rm -rf $bundle/rootfs/proc
+  ln -s /secret $bundle/rootfs/proc
+  has "$(fails 1 sampan oci create --bundle $bundle linked)" "symbolic link"
+  same file "$(ls $bundle/rootfs/secret)"
+}
+
+test_nothing_of_a_container_has_a_file_of_the_hosts_proc() {
+  profile mine
+  same "" "$(sampan run --rm --security-opt apparmor=mine $image sh -c 'for fd in /proc/self/fd/*; do readlink $fd; done' | grep attr)"
+}
