@@ -5,6 +5,7 @@
 use core::ffi::CStr;
 
 use crate::fail::Fail;
+use crate::log_json::escape;
 use crate::sys::{self, AT_FDCWD, Errno, Fd};
 use crate::text::{Text, parse_dec};
 use crate::time;
@@ -14,8 +15,12 @@ const STATE: &CStr = c"state.json";
 const STATE_NEW: &CStr = c"state.json.new";
 const EXIT: &CStr = c"exit.json";
 const EXIT_NEW: &CStr = c"exit.json.new";
-/// More than any exit record.
+/// More than any exit record but for one that tells of a path, whose rest still lies in the same block.
 const RESERVED: usize = 512;
+/// More than any exit record.
+const LONGEST: usize = 4096;
+/// Bytes of a path that an exit record tells of: each may take six.
+const PATH: usize = 512;
 
 /// When the container was started, as both records tell it.
 pub type Moment = [u8; time::LENGTH];
@@ -110,7 +115,7 @@ pub fn write_exit(dir: Fd, exit: &Exit) -> sys::Result {
     written.and_then(|()| sys::renameat2(dir, EXIT_NEW, dir, EXIT, 0))
 }
 
-fn exit_text(exit: &Exit) -> Text<{ RESERVED + 1 }> {
+fn exit_text(exit: &Exit) -> Text<LONGEST> {
     let mut text = Text::of(&[b"{\"version\":1,\"code\":"]);
     text.signed(exit.code.into()).push(b",\"signal\":");
     or_null(&mut text, exit.signal);
@@ -122,8 +127,15 @@ fn exit_text(exit: &Exit) -> Text<{ RESERVED + 1 }> {
     or_null(&mut text, exit.failed.map_or(0, |fail| fail.step as i32));
     text.push(b",\"failed_errno\":");
     or_null(&mut text, exit.failed.map_or(0, |fail| fail.errno.0));
+    failed_on(&mut text, exit.failed.map_or(b"", |fail| fail.detail));
     text.push(b"}\n");
     text
+}
+
+fn failed_on<const N: usize>(text: &mut Text<N>, detail: &[u8]) {
+    let (mut room, mut used) = ([0; 6 * PATH], 0);
+    escape(&mut room, &mut used, &detail[..detail.len().min(PATH)]);
+    text.push(b",\"failed_on\":\"").push(&room[..used]).push(b"\"");
 }
 
 fn or_none<const N: usize>(text: &mut Text<N>, oom: &Oom) {

@@ -272,13 +272,16 @@ fn a_start_that_fails_is_told_and_is_the_last() {
     let exit = info.exit.unwrap();
     let error = exit.error.unwrap();
     assert_eq!((exit.code, info.restart_count), (128, 1), "{error}");
-    assert!(error.contains("mount source") && error.contains("no such file"), "{error}");
+    let told = format!("mount source {}", source.display());
+    assert!(error.contains(&told) && error.contains("no such file"), "{error}");
     gone(&host, &container);
 
     // What the init tells reaches the record too.
     let container = host.spawn(with("always", "rm -f /bin/sh; exit 1")).unwrap();
     let info = seen(&container, "the last end", |info| info.status == Status::Exited);
-    assert_eq!(info.exit.unwrap().code, 127);
+    let exit = info.exit.unwrap();
+    assert_eq!(exit.code, 127);
+    assert!(exit.error.as_deref().unwrap_or_default().contains("command \"sh\""), "{:?}", exit.error);
     gone(&host, &container);
 }
 

@@ -129,7 +129,7 @@ pub(super) fn noted(container: &Container, exit: &Exit) -> ExitStatus {
 fn told_of(container: &Container, exit: &Exit) -> Option<String> {
     let what = format!("container {}", container.record.name);
     let failed = exit.failed_step.map(|step| {
-        let failed = launch::failure(step, exit.failed_errno.unwrap_or(0), b"");
+        let failed = launch::failure(step, exit.failed_errno.unwrap_or(0), exit.failed_on.as_bytes());
         failed.within("start container again", container.record.name.as_str()).to_string()
     });
     let killed = oom::sentence(&what, exit.code, &exit.oom.unwrap_or_default());

@@ -97,6 +97,9 @@ pub struct Exit {
     /// Its errno.
     #[serde(default)]
     pub failed_errno: Option<i32>,
+    /// The path or command that it failed on, or nothing.
+    #[serde(default)]
+    pub failed_on: String,
 }
 
 /// What the kernel's out-of-memory killer did in a container's cgroup.
