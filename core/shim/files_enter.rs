@@ -7,7 +7,7 @@
 use crate::fail::{At, Outcome, send};
 use crate::files::Server;
 use crate::scratch::Scratch;
-use crate::sys::{self, AT_FDCWD, Fd};
+use crate::sys::{self, AT_FDCWD, Errno, Fd};
 use crate::wire::{Files, Launch, Status, Step, fd};
 use crate::{init, mounts, owners, rootfs};
 
@@ -42,8 +42,15 @@ fn own_descriptors() -> Outcome<Fd> {
 
 fn join(mapped: bool) -> Outcome {
     let user = if mapped { sys::CLONE_NEWUSER } else { 0 };
+    // A plain user can't be in another root than that of all mounts, as then he could make no user namespace.
+    let _ = rootfs::go_to_top();
+    let host = root()?;
     sys::setns(fd::INSIDE, sys::CLONE_NEWNS | user).step(Step::Enter)?;
     let _ = sys::close(fd::INSIDE);
+    // An init that has not made its root yet has the host's mounts still.
+    if root()? == host {
+        return Err(Errno::EAGAIN).step(Step::Enter);
+    }
     if !mapped {
         return Ok(());
     }
@@ -51,6 +58,11 @@ fn join(mapped: bool) -> Outcome {
     // Whoever changes its user may be looked into again.
     let _ = sys::prctl(sys::PR_SET_DUMPABLE, 0, 0);
     Ok(())
+}
+
+/// Which directory the root is, the same in any copy of its mounts.
+fn root() -> Outcome<((u32, u32), u64)> {
+    sys::statx(AT_FDCWD, c"/", 0).map(|root| (root.dev, root.ino)).step(Step::Enter)
 }
 
 /// As a start makes it, but for what only a process needs. The lock, held by us, keeps a start away meanwhile.

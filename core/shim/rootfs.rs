@@ -20,7 +20,7 @@ pub fn detach_from_host() -> Outcome {
 }
 
 /// Joining a mount namespace, one's own too, makes the top of it the root.
-fn go_to_top() -> sys::Result {
+pub fn go_to_top() -> sys::Result {
     let own =
         sys::pidfd_open(sys::getpid()).or_else(|_| sys::openat(AT_FDCWD, c"/proc/self/ns/mnt", sys::O_RDONLY, 0))?;
     let joined = sys::setns(own, sys::CLONE_NEWNS);

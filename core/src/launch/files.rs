@@ -79,7 +79,8 @@ pub struct Question<'a> {
     pub value: &'a [u8],
 }
 
-/// Enters the files of the container of which `inside` is the first process.
+/// Enters the files of the container of which `inside` is the first process. The errno is EAGAIN as long as that makes its
+/// root: what it sees is the host's.
 pub fn enter(inside: BorrowedFd<'_>, mapped: bool, helper: &HelperSource, cancel: &Cancel) -> Result<Files> {
     let mut w = Writer::default();
     w.flag(false);

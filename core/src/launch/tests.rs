@@ -16,6 +16,17 @@ use crate::plan::launch::*;
 
 const DEFAULT_CAPABILITIES: u64 = 0xa80425fb;
 
+/// An init that still makes its root sees the host's.
+#[test]
+fn the_hosts_files_are_not_entered_for_a_container_s() {
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let host = crate::sys::PidFd::open(std::process::id() as i32).unwrap().unwrap();
+    let entered = files::enter(host.as_fd(), false, &HelperSource::default(), &Cancel::new());
+    assert_eq!(entered.err().and_then(|e| e.errno()), Some(libc::EAGAIN));
+}
+
 struct Box_ {
     dir: TempDir,
 }

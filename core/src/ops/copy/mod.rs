@@ -32,6 +32,7 @@ use crate::id::ContainerId;
 use crate::launch::files::{self, Files};
 use crate::lock;
 use crate::plan::launch::{LaunchPlan, MountSource};
+use crate::store::containers::Container;
 use crate::store::liveness;
 
 /// What an error says was done.
@@ -170,36 +171,45 @@ fn enter(context: &Context, id: &ContainerId, cancel: &Cancel) -> Result<Files> 
         cancel.check(COPY, id.short())?;
         let container = list::load(context, id)?;
         let name = container.record.name.as_str();
-        if container.status() == Status::Running {
-            let mapped = context.facts()?.id_map.is_some();
-            // It may end meanwhile.
-            if let Some(process) = wait::process(&container)? {
-                match files::enter(process.as_fd(), mapped, &context.helper(), cancel) {
-                    Err(_) if process.wait(Some(Duration::ZERO), cancel)? => {}
-                    entered => return entered.map_err(|e| e.within("enter container", name)),
-                }
-            }
+        match try_enter(context, &container, cancel).map_err(|e| e.within("enter container", name))? {
+            Err(_) if Instant::now() < deadline => lock::rest(liveness::LOOK_AGAIN, Some(cancel)),
+            entered => return entered.map_err(|e| e.within("enter container", name)),
         }
-        match liveness::hold_files(&context.paths.container(id).lock(), name) {
-            Ok(lock) => return enter_stopped(context, id, lock.as_fd(), cancel),
-            Err(e) if e.kind() == Kind::Conflict && Instant::now() < deadline => {
-                lock::rest(liveness::LOOK_AGAIN, Some(cancel));
-            }
-            Err(e) => return Err(e.within("enter container", name)),
+    }
+}
+
+/// The inner error is of what passes: others start it, remove it or copy its files just now.
+fn try_enter(context: &Context, container: &Container, cancel: &Cancel) -> Result<Result<Files>> {
+    let record = &container.record;
+    if container.status() == Status::Running
+        && let Some(process) = wait::process(container)?
+    {
+        let mapped = context.facts()?.id_map.is_some();
+        match files::enter(process.as_fd(), mapped, &context.helper(), cancel) {
+            Err(_) if process.wait(Some(Duration::ZERO), cancel)? => {}
+            // It is on its way from the host's files to its own, and into it no plain user may look then.
+            Err(e) if matches!(e.errno(), Some(libc::EAGAIN | libc::EPERM)) => return Ok(Err(e)),
+            entered => return entered.map(Ok),
         }
+    }
+    match liveness::hold_files(&context.paths.container(&record.id).lock(), record.name.as_str()) {
+        Ok(lock) => enter_stopped(context, &record.id, lock.as_fd(), cancel).map(Ok),
+        Err(e) if e.kind() == Kind::Conflict => Ok(Err(e)),
+        Err(e) => Err(e),
     }
 }
 
 fn enter_stopped(context: &Context, id: &ContainerId, lock: BorrowedFd<'_>, cancel: &Cancel) -> Result<Files> {
     let container = list::load(context, id)?;
-    // What a killed shim has left running works on the same files.
-    leftovers::end(context, &container)?;
+    // What a killed shim has left running works on the same files. One that rests has left nothing.
+    if !container.held {
+        leftovers::end(context, &container)?;
+    }
     let record = container.record;
     super::create::make_volumes(context, &record)?;
     let mut plan = start::plan_files(context, &record)?;
     keep_files(&mut plan);
     files::enter_stopped(&plan, lock, &context.helper(), cancel)
-        .map_err(|e| e.within("enter container", record.name.as_str()))
 }
 
 /// Of a start, what is files of somebody's: the root, volumes and the host's paths, but not what is a device or the
