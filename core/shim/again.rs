@@ -16,6 +16,8 @@ use crate::text::Text;
 use crate::time;
 use crate::wire::{self, Oom, PACKET_MAX, Restart, Status, Step, fd};
 
+/// Between two looks whether a copy has ended that keeps a start waiting.
+const COPY_MS: u64 = 10;
 /// So many looks at what clients say are taken when a pause is over.
 const MOST_WORDS: u32 = 256;
 
@@ -76,12 +78,13 @@ impl Watch {
             let _ = sys::close(fd);
         }
         (self.pidfd, self.terminal, self.peer) = (-1, -1, -1);
+        // Its files may be copied until they are needed.
+        let _ = sys::lock_from(fd::LOCK, wire::LOCK_FILES, false);
     }
 
     /// True when the time has come and nobody wants it otherwise.
     fn pause(&mut self, pause_ms: u64) -> bool {
-        let at = sys::now_ms() + pause_ms;
-        let mut late = 0;
+        let (mut at, mut late) = (sys::now_ms() + pause_ms, 0);
         while !self.tie.is_cut() && self.restart.get() != Restart::No {
             let left = at.saturating_sub(sys::now_ms());
             let mut polls = [Poll { fd: -1, events: POLLIN, revents: 0 }; 2 + control::POLLS];
@@ -93,7 +96,10 @@ impl Watch {
                 // What was said in time is heard, however late it is; those who go on talking are not.
                 late += 1;
                 if ready == Ok(0) || late > MOST_WORDS {
-                    return true;
+                    if takes_files() {
+                        return true;
+                    }
+                    (at, late) = (sys::now_ms() + COPY_MS, 0);
                 }
             }
             if polls[..2].iter().any(|poll| poll.revents != 0) {
@@ -154,6 +160,11 @@ impl Watch {
             failed,
         }
     }
+}
+
+/// False when somebody copies them just now.
+fn takes_files() -> bool {
+    !matches!(sys::lock_from(fd::LOCK, wire::LOCK_FILES, true), Err(Errno::EAGAIN | Errno::EACCES))
 }
 
 /// The failure that the init has told.

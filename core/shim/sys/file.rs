@@ -374,6 +374,16 @@ pub fn flock(fd: Fd, operation: i32) -> Result {
     syscall!(FLOCK, fd, operation).map(drop)
 }
 
+/// Takes an open file's lock of all bytes from one on, or gives it back; waits for nobody.
+pub fn lock_from(file: Fd, start: i64, hold: bool) -> Result {
+    const F_OFD_SETLK: i32 = 37;
+    const F_WRLCK: u64 = 1;
+    const F_UNLCK: u64 = 2;
+    // `struct flock`: type and whence (the file's begin), start, length (to its end), process.
+    let range = [if hold { F_WRLCK } else { F_UNLCK }, start as u64, 0, 0];
+    syscall!(FCNTL, file, F_OFD_SETLK, range.as_ptr()).map(drop)
+}
+
 pub fn fsync(fd: Fd) -> Result {
     syscall!(FSYNC, fd).map(drop)
 }

@@ -5,7 +5,7 @@
 //! so that a look never makes a start fail.
 //!
 //! Who runs a container holds all of the file. Who must keep others from running it, but doesn't, as a copy of its files,
-//! holds all but the first byte, and the look is at that.
+//! holds all but the first byte, and the look is at that. A shim that rests between two runs holds that byte alone.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -18,12 +18,13 @@ use crate::cancel::Cancel;
 use crate::error::{Context, Error, Kind, Result};
 use crate::fs;
 use crate::lock;
+use crate::wire;
 
 /// First byte and number of bytes; 0 for all that follow.
 type Range = (libc::off_t, libc::off_t);
 const ALL: Range = (0, 0);
-const RUNS: Range = (0, 1);
-const ALL_BUT_RUNS: Range = (1, 0);
+const RUNS: Range = (wire::LOCK_RUNS, 1);
+const FILES: Range = (wire::LOCK_FILES, 0);
 
 fn exclusive((l_start, l_len): Range) -> libc::flock {
     libc::flock { l_type: libc::F_WRLCK as i16, l_whence: libc::SEEK_SET as i16, l_start, l_len, l_pid: 0 }
@@ -34,9 +35,9 @@ pub fn hold(path: &Path, subject: &str) -> Result<OwnedFd> {
     hold_range(path, subject, ALL)
 }
 
-/// As [`hold`], for a copy of the files of a container that doesn't run: it goes on not running.
+/// As [`hold`], for a copy of the files of a container that doesn't run, or rests: it goes on not running.
 pub fn hold_files(path: &Path, subject: &str) -> Result<OwnedFd> {
-    hold_range(path, subject, ALL_BUT_RUNS)
+    hold_range(path, subject, FILES)
 }
 
 /// As [`hold`], but waits for copies to end, if they don't take too long.

@@ -1,5 +1,10 @@
 //! What host and shim must do alike though neither tells the other.
 
+/// A container's lock: who holds the first of these bytes runs it, or starts or removes it; who holds all that follow
+/// keeps others from its files. A shim holds both but while it rests, where it leaves the files to copies.
+pub const LOCK_RUNS: i64 = 0;
+pub const LOCK_FILES: i64 = 1;
+
 /// Bytes after which a file of events is full.
 pub const EVENTS_FULL: u64 = 1 << 20;
 /// The most bytes that one may have where it can't be put aside.

@@ -3,13 +3,14 @@
 use std::fs::File;
 use std::io::{Read, copy, sink};
 use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
 
 use nix::fcntl::OFlag;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, pipe2};
 use sampan::{Cancel, Container, CopyOptions, Error, Kind, Mount, MountKind, RemoveOptions, RunOptions, Status, Stdio};
 
-use super::common::{Host, cgroups, command};
+use super::common::{Host, cgroups, command, until};
 use super::{at, gone, into, out, read, sh, sleeper, tree};
 
 fn status(container: &Container) -> Status {
@@ -50,6 +51,31 @@ fn a_copy_is_no_run_and_is_waited_for() {
     dead(&container);
     beside_a_copy(&container, is_dead, || container.remove(&RemoveOptions::default()));
     assert_eq!(host.left(), Vec::<String>::new());
+}
+
+/// Between two runs: the copy doesn't wait for the next one, the next one waits for the copy.
+#[test]
+fn one_that_rests_is_copied_before_it_runs_again() {
+    let host = Host::new();
+    let restart = Some("always".into());
+    let script = ["sh", "-c", "[ -e /told ] && exec sleep 1000; exit 1"];
+    let container = host.spawn(RunOptions { restart, ..command(&script) }).unwrap();
+    let now = || container.inspect().map(|info| (info.status, info.restart_count)).unwrap();
+    // From then on it rests for nearly a second, then for more.
+    until("some runs", || now().1 >= 3 && now().0 == Status::Restarting);
+    let (rests, began) = (now(), Instant::now());
+    let longer = || {
+        until("the end of its pause", || began.elapsed() > Duration::from_secs(2));
+        assert_eq!(now(), rests);
+    };
+    beside_a_copy(&container, longer, || Ok(()));
+    until("a longer rest", || now().1 >= rests.1 + 2 && now().0 == Status::Restarting);
+    let before = now().1;
+    into(&container, &tree(&host), "/told").unwrap();
+    until("a run that finds it", || status(&container) == Status::Running);
+    assert_eq!(now().1, before, "the very next run finds it");
+    assert_eq!(read(&container, "/told/sub/again"), "one");
+    gone(&host, &container);
 }
 
 #[test]
@@ -105,7 +131,7 @@ fn who_sees_the_helper_can_t_look_into_it() {
     }
     let container = host.spawn(options).unwrap();
     let look = "for dir in /proc/[0-9]*; do read name <$dir/comm; [ \"$name\" = sampan-files ] || continue; echo met; \
-        ls $dir/fd/ && echo open; readlink $dir/exe && echo seen; done 2>/dev/null; true";
+        readlink $dir/exe $dir/root $dir/fd/0; done 2>/dev/null; true";
     let in_vain = || {
         let seen = sh(&container, look);
         // Helpers of other containers are met too.
