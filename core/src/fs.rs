@@ -70,6 +70,12 @@ pub fn exists(path: &Path) -> Result<bool> {
     }
 }
 
+/// A word that changes with a file's content, where a symlink leads; empty when there is none.
+pub fn version(path: &Path) -> String {
+    let word = |meta: std::fs::Metadata| format!("{}-{}.{}", meta.ino(), meta.mtime(), meta.mtime_nsec());
+    std::fs::metadata(path).map_or_else(|_| String::new(), word)
+}
+
 /// The size of a regular file; `None` when it is missing or of another kind.
 pub fn file_size(path: &Path) -> Result<Option<u64>> {
     match std::fs::symlink_metadata(path) {

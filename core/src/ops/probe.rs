@@ -124,8 +124,8 @@ fn try_rung(mut facts: Facts, paths: &Paths, helper: &HelperSource) -> Result<Fa
     }
 }
 
-/// What a found rung holds for: this boot, these namespaces, these restrictions. The same user may come from a pod
-/// whose `/proc` is masked, or from a service that may gain no privileges.
+/// What a found rung holds for: this boot, these namespaces, these restrictions, these ranges of ids. The same user may
+/// come from a pod whose `/proc` is masked, or from a service that may gain no privileges; or may be given ids.
 pub fn sandbox() -> String {
     let namespace = |kind: &str| {
         let link = nix::fcntl::readlink(Path::new(&format!("/proc/self/ns/{kind}")));
@@ -135,7 +135,9 @@ pub fn sandbox() -> String {
     let status = String::from_utf8_lossy(&status);
     let word = |key: &str| status.lines().find_map(|l| l.strip_prefix(key)).unwrap_or_default().trim();
     let restrictions = ["NoNewPrivs:", "Seccomp_filters:", "CapEff:"].map(word);
-    format!("{},{},{},{}", sys::boot_id(), namespace("mnt"), namespace("user"), restrictions.join(","))
+    let ranges = ["/etc/subuid", "/etc/subgid"].map(|file| fs::version(Path::new(file)));
+    let namespaces = ["mnt", "user"].map(namespace);
+    [&[sys::boot_id()][..], &namespaces, &restrictions.map(str::to_owned), &ranges].concat().join(",")
 }
 
 /// The rung's word and whether `/proc` can be fresh, as kept for the rest of the boot.

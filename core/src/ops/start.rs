@@ -83,7 +83,10 @@ pub(super) fn plan(context: &Context, record: &Record) -> Result<(CgroupPlan, La
     if facts.rung != record.rung {
         return Err(Error::new(Kind::Conflict, "start container", record.name.as_str())
             .because(format!("it was created on rung {:?} and this is {:?}", record.rung.word(), facts.rung.word()))
-            .hint("create it again here"));
+            .hint(format!(
+                "create it again here, or give the rung (--rung {}) where this machine still has it",
+                record.rung.word()
+            )));
     }
     let cgroup = cgroup::plan(&record.spec.limits, &record.id, &facts.cgroups)?;
     let mut spec = record.spec.clone();
