@@ -1188,7 +1188,7 @@ typedef struct sampan_engine_options {
      */
     const char *const *additional_stores;
     /**
-     * An installed helper, used when the kernel refuses to execute a memfd.
+     * An installed helper (`sampan setup --helper`), executed in place of the one that the library carries.
      */
     const char *helper;
     /**

@@ -86,7 +86,7 @@ lane_deny() {
 lane_unit() {
   workspace
   command_tools
-  apt_need busybox-static docker-registry e2fsprogs iproute2 libseccomp2 openssl procps skopeo uidmap zstd
+  apt_need apparmor busybox-static docker-registry e2fsprogs iproute2 libseccomp2 openssl procps skopeo uidmap zstd
   if command -v cargo-nextest >/dev/null; then
     limit 60 cargo nextest run --workspace --all-features --no-fail-fast --status-level fail
   else

@@ -36,7 +36,7 @@ export interface EngineOptions {
   keepBlobs?: boolean | null | undefined
   /** Read-only stores that are searched after this one. */
   additionalStores?: string[] | undefined
-  /** An installed helper, used when the kernel refuses to execute a memfd. */
+  /** An installed helper (`sampan setup --helper`), executed in place of the one that the library carries. */
   helper?: string | null | undefined
   /** Registries (`host:port`) whose certificate is not checked, and that may speak without TLS; loopback may anyhow. */
   insecureRegistries?: string[] | undefined

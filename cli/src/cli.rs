@@ -1,5 +1,7 @@
 //! The command line: every command and its flags, in Docker's words.
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use sampan::{EngineOptions, Rung};
@@ -116,6 +118,8 @@ pub enum Command {
     Version(Late<FormatArg>),
     /// What this machine allows, and what would better it
     Doctor(Late<FormatArg>),
+    /// As root, once: give plain users of this machine what they need to run containers
+    Setup(Late<SetupArgs>),
     /// Remove data that no image or container uses
     Gc,
     /// A completion script for a shell
@@ -496,6 +500,35 @@ pub struct FormatArg {
     /// `json` or a template such as '{{.version}}'
     #[arg(short, long, value_name = "FORMAT")]
     pub format: Option<String>,
+}
+
+const SETUP_EXAMPLES: &str = "\
+Examples:
+  sampan setup --dry-run --user alice        what would be done, and what is there already
+  sudo sampan setup --user alice --user bob  subordinate ids, cgroups, an AppArmor profile
+  sudo sampan setup --remove                 what was done is taken back, and nothing else";
+
+#[derive(Debug, Args)]
+#[command(after_help = SETUP_EXAMPLES)]
+pub struct SetupArgs {
+    /// Give this user subordinate ids, and a cgroup where no systemd does it; a name, or a number
+    #[arg(long, value_name = "USER")]
+    pub user: Vec<String>,
+    /// Install the helper here, for programs that name it to their engine, and give it an AppArmor profile too
+    #[arg(long, value_name = "PATH")]
+    pub helper: Option<PathBuf>,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Take back what was done, and nothing that anybody has changed since
+    #[arg(long, conflicts_with_all = ["user", "helper"])]
+    pub remove: bool,
+    /// `json` or a template such as '{{.name}} {{.state}}', for each step
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<String>,
+    /// A directory that is laid out as a machine
+    #[arg(long, value_name = "DIR", default_value = "/", hide = true)]
+    pub machine: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -14,8 +14,10 @@ use nix::errno::Errno;
 use crate::error::{Context, Error, Kind, Result};
 use crate::sys;
 
+mod durable;
 mod remove;
 
+pub use durable::{owner_and_mode, remove_durably, replace_durably};
 pub use remove::{remove_tree, tree_size};
 pub use std::fs::File;
 

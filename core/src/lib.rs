@@ -9,6 +9,7 @@ pub mod id;
 pub mod oci;
 pub mod progress;
 pub mod reference;
+pub mod setup;
 
 mod capability;
 #[cfg(feature = "capi")]

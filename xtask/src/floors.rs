@@ -34,6 +34,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("ops", 6),
     ("api", 7),
     ("oci", 7),
+    ("setup", 7),
     ("capi", 8),
 ];
 

@@ -69,7 +69,7 @@ class EngineOptions(TypedDict, total=False):
         rung: Force a rung of the rootless ladder instead of the best that works.
         keep_blobs: Keep compressed blobs after unpacking (push and save need them); on by default.
         additional_stores: Read-only stores that are searched after this one.
-        helper: An installed helper, used when the kernel refuses to execute a memfd.
+        helper: An installed helper (`sampan setup --helper`), executed in place of the one that the library carries.
         insecure_registries: Registries (`host:port`) whose certificate is not checked, and that may speak without TLS; loopback may anyhow.
         max_unpacked_bytes: Refuse images that unpack to more bytes than this; 64 GiB by default.
         max_entries: Refuse images with more files than this; 4,000,000 by default.

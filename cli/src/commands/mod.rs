@@ -10,6 +10,7 @@ mod inspect;
 mod logs;
 mod ps;
 mod run;
+mod setup;
 mod system;
 mod watch;
 
@@ -28,6 +29,7 @@ pub fn execute(cli: Cli) -> Outcome {
             clap_complete::generate(*shell, &mut Cli::command(), "sampan", &mut std::io::stdout());
             return Ok(0);
         }
+        Command::Setup(args) => return setup::setup(args),
         // Only with options before the word: else the runtime has its own command line (`oci::asked`).
         Command::Oci { .. } => {
             return Err(Fail::usage("the options of the OCI runtime stand behind `oci`: sampan oci --root DIR list"));
@@ -81,7 +83,7 @@ fn dispatch(engine: &Engine, command: Command) -> Outcome {
         Command::Events(args) => events::events(engine, &args),
         Command::Doctor(format) => system::doctor(engine, &format),
         Command::Gc => system::gc(engine),
-        Command::Version(_) | Command::Completion { .. } | Command::Oci { .. } => {
+        Command::Version(_) | Command::Setup(_) | Command::Completion { .. } | Command::Oci { .. } => {
             unreachable!("answered before a store was opened")
         }
     }

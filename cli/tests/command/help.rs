@@ -39,6 +39,7 @@ const COMMANDS: &[&str] = &[
     "info",
     "version",
     "doctor",
+    "setup",
     "gc",
     "completion",
     "oci",

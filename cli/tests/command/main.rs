@@ -21,6 +21,7 @@ mod logs;
 mod oci;
 mod readers;
 mod run;
+mod setup;
 mod signals;
 mod terminal;
 mod watch;

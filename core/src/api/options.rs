@@ -53,7 +53,7 @@ options! {
         pub keep_blobs: Option<bool>,
         /// Read-only stores that are searched after this one.
         pub additional_stores: Vec<String>,
-        /// An installed helper, used when the kernel refuses to execute a memfd.
+        /// An installed helper (`sampan setup --helper`), executed in place of the one that the library carries.
         pub helper: Option<String>,
         /// Registries (`host:port`) whose certificate is not checked, and that may speak without TLS; loopback may anyhow.
         pub insecure_registries: Vec<String>,

@@ -155,7 +155,7 @@ pub struct sampan_engine_options {
     pub keep_blobs: *const sampan_bool,
     /// Read-only stores that are searched after this one.
     pub additional_stores: *const *const c_char,
-    /// An installed helper, used when the kernel refuses to execute a memfd.
+    /// An installed helper (`sampan setup --helper`), executed in place of the one that the library carries.
     pub helper: *const c_char,
     /// Registries (`host:port`) whose certificate is not checked, and that may speak without TLS; loopback may anyhow.
     pub insecure_registries: *const *const c_char,

@@ -25,6 +25,30 @@ const CONTROLLERS: [&str; 10] =
     ["memory", "cpu", "cpuacct", "pids", "freezer", "cpuset", "blkio", "devices", "hugetlb", "perf_event"];
 const MOST: u64 = 8 << 20;
 
+/// Below a hierarchy: the cgroups of plain users that `setup` makes where no systemd does it, each named by its user's
+/// number.
+pub const USERS: &str = "sampan-users";
+
+/// The hierarchies that are mounted, whoever may write to them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hierarchies {
+    /// `v1`, `hybrid`, `v2` or `none`.
+    pub mode: &'static str,
+    /// Controller to its mount point, where v1 has the controllers.
+    pub v1: BTreeMap<String, String>,
+    /// The mount point, where v2 has them.
+    pub v2: Option<String>,
+}
+
+/// Reads them off the text of a `mountinfo`.
+pub fn hierarchies(mountinfo: &str) -> Hierarchies {
+    let mounts = parse_mounts(mountinfo);
+    let mode = mode(&mounts);
+    let v2 = mounts.iter().find(|(_, fstype, _)| mode == "v2" && fstype == "cgroup2").map(|(point, ..)| point.clone());
+    let v1 = if v2.is_some() { BTreeMap::new() } else { v1_places(&mounts, |point| Some(point.to_owned())) };
+    Hierarchies { mode, v1, v2 }
+}
+
 /// Reads `/proc/self/mountinfo` and `/proc/self/cgroup` and tries what is writable.
 pub fn detect() -> Result<Found> {
     let text = |path: &str| {
@@ -73,17 +97,25 @@ fn mode(mounts: &Mounts) -> &'static str {
     }
 }
 
-fn v1(mounts: &Mounts) -> BTreeMap<String, String> {
+/// Controller to the first of its mounts for which there is a place.
+fn v1_places(mounts: &Mounts, place: impl Fn(&str) -> Option<String>) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     for (point, _, options) in mounts.iter().filter(|(_, f, _)| f == "cgroup") {
-        if !fs::writable(Path::new(point)) {
-            continue;
-        }
+        let Some(place) = place(point) else { continue };
         for controller in options.split(',').filter(|c| CONTROLLERS.contains(c)) {
-            found.entry(controller.to_owned()).or_insert_with(|| point.clone());
+            found.entry(controller.to_owned()).or_insert_with(|| place.clone());
         }
     }
     found
+}
+
+/// Root takes the top, a plain user what `setup` has made for it there.
+fn v1(mounts: &Mounts) -> BTreeMap<String, String> {
+    let user = nix::unistd::geteuid();
+    v1_places(mounts, |point| {
+        let own = format!("{point}/{USERS}/{user}");
+        [point.to_owned(), own].into_iter().find(|dir| fs::writable(Path::new(dir)))
+    })
 }
 
 /// Root takes the top. A plain user takes the highest directory above its own that was delegated to it:

@@ -65,7 +65,7 @@ fn make_one(directory: &Directory, enable: &[String]) -> Result<()> {
         match directory.inherits_cpuset {
             true if parent != Path::new(&directory.base) => inherit_cpuset(parent)?,
             true => {}
-            false => enable_all(parent, enable)?,
+            false => hand_down(parent, enable)?,
         }
     }
     fs::make_dirs(path)?;
@@ -85,7 +85,7 @@ fn parents(directory: &Directory) -> Vec<&Path> {
 }
 
 /// Hands controllers down, only those that aren't yet: the write takes a lock that all of the host shares.
-fn enable_all(parent: &Path, enable: &[String]) -> Result<()> {
+pub fn hand_down(parent: &Path, enable: &[String]) -> Result<()> {
     if enable.is_empty() {
         return Ok(());
     }
@@ -101,7 +101,7 @@ fn enable_all(parent: &Path, enable: &[String]) -> Result<()> {
 
 /// Hands controllers down to cgroups that are there already, for limits that were not thought of when they were made.
 pub fn enable(directories: &[Directory], controllers: &[String]) -> Result<()> {
-    directories.iter().flat_map(parents).try_for_each(|parent| enable_all(parent, controllers))
+    directories.iter().flat_map(parents).try_for_each(|parent| hand_down(parent, controllers))
 }
 
 fn busy(error: Error, parent: &Path) -> Error {
@@ -113,7 +113,8 @@ fn busy(error: Error, parent: &Path) -> Error {
     }
 }
 
-fn inherit_cpuset(dir: &Path) -> Result<()> {
+/// v1: gives a cgroup the processors and the memory of the one above it, without which it holds no process.
+pub fn inherit_cpuset(dir: &Path) -> Result<()> {
     for file in ["cpuset.cpus", "cpuset.mems"] {
         let own = dir.join(file);
         if !fs::read_bounded(&own, 4096)?.trim_ascii().is_empty() {

@@ -10,9 +10,9 @@ mod members;
 mod usage;
 
 pub use change::change;
-pub use detect::{Found, controllers, detect};
+pub use detect::{Found, Hierarchies, USERS, controllers, detect, hierarchies};
 pub use end::{end, end_paths};
 pub use freeze::Freezer;
-pub use make::{Directory, enable, file_of, make};
+pub use make::{Directory, enable, file_of, hand_down, inherit_cpuset, make};
 pub use members::{members, members_below, signal_below};
 pub use usage::{Counters, oom_kills, usage};

@@ -83,7 +83,7 @@ fn forbidden(error: Error, errno: i32, read: &dyn Fn(&str) -> Option<i64>) -> Er
     } else if is("kernel/apparmor_restrict_unprivileged_userns", 1) {
         (
             "AppArmor gives user namespaces only to programs that have a profile for it",
-            "have root run: sysctl kernel.apparmor_restrict_unprivileged_userns=0, or give this program a profile with `userns`",
+            "have root run `sampan setup`, which gives the command one (for another program: --helper PATH, and PATH as its engine's helper), or: sysctl kernel.apparmor_restrict_unprivileged_userns=0",
         )
     } else {
         (

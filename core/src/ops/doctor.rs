@@ -78,7 +78,17 @@ fn cgroups() -> Check {
             "cgroup",
             CheckStatus::Warn,
             format!("{}: none is writable, so memory, cpu and pids limits can't be enforced", found.mode),
-            Some("run in a systemd user session on cgroup v2 (loginctl enable-linger), or as root"),
+            Some(&no_cgroup()),
+        ),
+    }
+}
+
+/// Root that has none is in a container.
+fn no_cgroup() -> String {
+    match nix::unistd::geteuid() {
+        root if root.is_root() => "mount them so that they can be written to (docker run --privileged)".into(),
+        user => format!(
+            "have root run: sampan setup --user {user}; or run in a systemd user session on cgroup v2 (loginctl enable-linger), or as root"
         ),
     }
 }

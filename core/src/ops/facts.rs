@@ -143,9 +143,12 @@ pub fn subids() -> Result<IdMap> {
 }
 
 fn no_range(file: &str, user: &str, uid: u32) -> Error {
+    let user = if user.is_empty() { uid.to_string() } else { user.into() };
     Error::new(Kind::Unsupported, "find subordinate ids", file)
-        .because(format!("there is no range for {} in it", if user.is_empty() { uid.to_string() } else { user.into() }))
-        .hint("have root run: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER")
+        .because(format!("there is no range for {user} in it"))
+        .hint(format!(
+            "have root run: sampan setup --user {user} (or usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user})"
+        ))
 }
 
 fn user_name(uid: u32) -> String {

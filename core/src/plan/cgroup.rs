@@ -195,8 +195,10 @@ fn unenforceable(options: &[String], facts: &Cgroups) -> Error {
             .hint("move them into a cgroup below it first, or set best_effort to go on without");
     }
     let hint = match facts.mode.as_str() {
-        "v2" => "have the controllers delegated to this user (a systemd user session does it), or set best_effort",
-        _ => "run as root, or on cgroup v2 with delegation, or set best_effort to go on without",
+        "v2" => {
+            "have the controllers delegated to this user (a systemd user session does it, or `sampan setup` by root), or set best_effort"
+        }
+        _ => "run as root, or have root run `sampan setup --user` for this user, or set best_effort to go on without",
     };
     error.because("this host gives no writable cgroup with the controller that enforces it").hint(hint)
 }

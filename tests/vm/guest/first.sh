@@ -151,6 +151,32 @@ test_a_plain_user_without_one_is_told() {
   same hello "$(bob sampan run --rm $image echo hello)"
 }
 
+test_setup_gives_a_plain_user_limits_and_takes_them_back() {
+  fails 125 bob sampan run --rm -m 64m $image true
+  cp /etc/subuid /etc/subgid /run
+  said=$(sampan setup --user bob)
+  same "$said" "$(sampan setup --user bob)"
+  place=$groups/sampan-users/1001
+  set_up() { in_group $place/session as_user bob "$@"; }
+  same "67108864 67108864 32" "$(set_up sampan run --rm -m 64m --pids-limit 32 $image sh -c 'cd /sys/fs/cgroup && echo $(cat memory.max memory.swap.max pids.max)')"
+  has "$(fails 137 set_up sampan run --name hog -m 16m --memory-swap 16m $image tail -c 64m /dev/zero)" "its limit is 16 MiB"
+  set_up sampan rm hog
+  same 1000 "$(set_up sampan run --rm -u app $image id -u)"
+  has "$(set_up sampan doctor)" "v2: " memory subids
+  # A process of the user's own is not to be put anywhere else, nor its limit changed.
+  fails 1 set_up sh -c "echo max >$place/memory.max"
+  fails 1 set_up sh -c "echo 0 >$groups/guest/cgroup.procs"
+  set_up sampan run -d --name stays -m 64m $image sleep 1000
+  has "$(fails 1 sampan setup --remove)" "can't       cgroup $place: remove cgroup $place/" "processes run in it"
+  same running "$(set_up sampan inspect --format '{{.status}}' stays)"
+  set_up sampan rm -f stays
+  sampan setup --remove
+  same "" "$(ls -d $place /etc/sampan 2>/dev/null)"
+  cmp /run/subuid /etc/subuid
+  cmp /run/subgid /etc/subgid
+  has "$(fails 125 bob sampan run --rm -m 64m $image true)" memory best_effort
+}
+
 test_each_rung_runs() {
   same 0 "$(sampan run --rm $image id -u)"
   same 0 "$(alice sampan --rung subids run --rm $image id -u)"

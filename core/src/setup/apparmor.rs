@@ -1,0 +1,121 @@
+//! An AppArmor profile, where the kernel gives user namespaces only to programs that have one for it (Ubuntu since 23.10).
+//!
+//! It says `unconfined` and nothing else than `userns`, as those of the distribution's own for such programs: what a
+//! container may do is held by the container.
+
+use std::path::Path;
+
+use super::host::Host;
+use super::place::{Found, Place, Then, taken};
+use super::record::Record;
+use super::{Act, State, Task};
+use crate::error::Result;
+use crate::fs;
+
+const SWITCH: &str = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns";
+const DIR: &str = "/etc/apparmor.d";
+const LOADED: &str = "/sys/kernel/security/apparmor/profiles";
+
+pub(super) fn task(host: &Host<'_>, record: &Record, program: &Path) -> Result<Task> {
+    let program = program.to_string_lossy().into_owned();
+    let name = format!("AppArmor profile for {program}");
+    let task = |state, detail: &str| Ok(Task::new(&name, state, detail));
+    if host.kernel(SWITCH).trim() != "1" {
+        return task(State::NotNeeded, "this kernel does not keep user namespaces for programs with a profile");
+    }
+    if let Some(other) = given_by_others(host, record, &program)? {
+        return task(State::Done, &format!("is in {other}"));
+    }
+    if let Some(why) = impossible(host, &program)? {
+        return task(State::Impossible, &why);
+    }
+    let place = place(&program);
+    let detail = format!("{} gives it user namespaces", place.path);
+    match place.look(host, record)? {
+        Found::Same if is_loaded(host, &place.path) => task(State::Done, &detail),
+        Found::Others => task(State::Impossible, &taken(&place.path).to_string()),
+        Found::Changed => task(State::Done, &format!("{}, as somebody has changed it", place.path)),
+        _ => Ok(Task::to_do(&name, detail, Act::Place(place))),
+    }
+}
+
+fn impossible(host: &Host<'_>, program: &str) -> Result<Option<String>> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._+-".contains(c);
+    if !program.starts_with('/') || !program.chars().all(plain) {
+        return Ok(Some("its path has characters that mean something else in a profile; install it elsewhere".into()));
+    }
+    if let Some(dir) = writable_by_others(host, program)? {
+        return Ok(Some(format!(
+            "{dir} can be written by others than root, who could put any program there; install it in /usr/local/bin"
+        )));
+    }
+    Ok(match (host.program("apparmor_parser"), host.has("/etc/apparmor.d/abi/4.0")) {
+        (None, _) => Some("apparmor_parser is not installed, which loads it; apt install apparmor".into()),
+        (_, false) => Some("AppArmor here is older than 4.0, and knows no rule for user namespaces".into()),
+        _ => None,
+    })
+}
+
+/// The program, or a directory above it. In a directory with the sticky bit only a file's owner can replace it.
+fn writable_by_others(host: &Host<'_>, program: &str) -> Result<Option<String>> {
+    for path in Path::new(program).ancestors() {
+        let Some((owner, mode)) = fs::owner_and_mode(&host.at(&path.to_string_lossy()))? else { continue };
+        let shared = mode & 0o022 != 0 && mode & libc::S_ISVTX == 0;
+        if owner != 0 || shared {
+            return Ok(Some(path.display().to_string()));
+        }
+    }
+    Ok(None)
+}
+
+/// Where there are several, each is named for its program.
+fn place(program: &str) -> Place {
+    let name = profile_name(program);
+    let text = format!(
+        "# Lets this program make user namespaces, and confines it in nothing. Written by `sampan setup`, taken back by\n\
+         # `sampan setup --remove`; what is to be added goes into local/{name}.\n\
+         abi <abi/4.0>,\n\
+         include <tunables/global>\n\
+         \n\
+         profile {name} {program} flags=(unconfined) {{\n\
+         \x20 userns,\n\
+         \n\
+         \x20 include if exists <local/{name}>\n\
+         }}\n"
+    );
+    Place { path: format!("{DIR}/{name}"), bytes: text.into_bytes(), mode: 0o644, then: Then::Profile }
+}
+
+fn profile_name(program: &str) -> String {
+    format!("sampan{}", program.replace('/', "."))
+}
+
+/// Whether the kernel has the profile of a file of ours. Where it can't be asked, it is taken to have it.
+pub(super) fn is_loaded(host: &Host<'_>, path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    match host.text(LOADED) {
+        Ok(list) if !list.is_empty() => list.lines().any(|line| line.split(" (").next() == Some(name)),
+        _ => true,
+    }
+}
+
+/// A profile with `userns` for this program in a file that is not ours: the distribution's, or the administrator's.
+fn given_by_others(host: &Host<'_>, record: &Record, program: &str) -> Result<Option<String>> {
+    for name in fs::list(&host.at(DIR))? {
+        let path = format!("{DIR}/{}", name.to_string_lossy());
+        if record.digests(&path).is_some() || !fs::is_regular(&host.at(&path)) {
+            continue;
+        }
+        let text = host.kernel(&path);
+        let attached =
+            text.lines().any(|line| line.trim_start().starts_with("profile ") && words(line).any(|w| w == program));
+        if attached && text.lines().any(|line| line.trim() == "userns,") {
+            return Ok(Some(path));
+        }
+    }
+    Ok(None)
+}
+
+fn words(line: &str) -> impl Iterator<Item = &str> {
+    line.split([' ', '\t', '"', '{']).filter(|word| !word.is_empty())
+}
