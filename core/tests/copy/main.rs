@@ -96,6 +96,29 @@ fn a_tree_goes_in_and_comes_out_as_it_was() {
     }
 }
 
+/// Their size is nothing, or a page, whatever there is to read.
+#[test]
+fn the_kernel_s_files_are_what_is_read() {
+    let host = Host::new();
+    let container = sleeper(&host);
+    for path in ["/proc/version", "/proc/1/cmdline", "/sys/devices/system/cpu/online"] {
+        out(&container, path, &at(&host, "made")).unwrap();
+        let seen = sh(&container, &format!("cat {path}"));
+        assert_eq!(fs::read_to_string(at(&host, "made")).unwrap(), seen, "{path}");
+        let mut archive = tempfile::tempfile().unwrap();
+        container.get_archive(path, archive.as_fd(), &CopyOptions::default(), &Cancel::new()).unwrap();
+        archive.seek(SeekFrom::Start(0)).unwrap();
+        let mut archive = tar::Archive::new(archive);
+        let mut entry = archive.entries().unwrap().next().unwrap().unwrap();
+        let mut told = String::new();
+        entry.read_to_string(&mut told).unwrap();
+        assert_eq!(told, seen, "{path}");
+    }
+    into(&container, "/proc/version", "/tmp/version").unwrap();
+    assert_eq!(sh(&container, "cat /tmp/version"), fs::read_to_string("/proc/version").unwrap());
+    gone(&host, &container);
+}
+
 #[test]
 fn the_rules_are_docker_s() {
     let host = Host::new();

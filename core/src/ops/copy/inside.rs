@@ -4,12 +4,11 @@ use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::fcntl::OFlag;
-use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, PROC_SUPER_MAGIC, SYSFS_MAGIC, fstatfs};
 
-use super::COPY;
 use super::outside::copy_data;
 use super::rules;
 use super::tree::{Found, Item, Sink, Tree};
+use super::{COPY, kernel};
 use crate::cancel::Cancel;
 use crate::error::{Error, Kind, Result};
 use crate::launch::files::{Answered, Files, Question};
@@ -163,12 +162,7 @@ impl Inside {
 
 /// Whether a directory in another is where the kernel tells of itself: its files are no content, and many can't be read.
 fn begins_the_kernel_s(parent: BorrowedFd<'_>, dir: BorrowedFd<'_>) -> bool {
-    is_the_kernel_s(dir) && !is_the_kernel_s(parent)
-}
-
-fn is_the_kernel_s(dir: BorrowedFd<'_>) -> bool {
-    let kinds = [PROC_SUPER_MAGIC, SYSFS_MAGIC, CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC];
-    fstatfs(dir).is_ok_and(|found| kinds.contains(&found.filesystem_type()))
+    kernel::owns(dir) && !kernel::owns(parent)
 }
 
 /// Whether a copy has an extended attribute of that name.

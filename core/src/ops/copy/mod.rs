@@ -7,6 +7,7 @@
 
 mod archive;
 mod inside;
+mod kernel;
 mod outside;
 mod rules;
 mod tree;

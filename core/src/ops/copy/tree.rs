@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::dir::Dir;
 use nix::errno::Errno;
 
-use super::COPY;
+use super::{COPY, kernel};
 use crate::cancel::Cancel;
 use crate::error::{Error, Result};
 
@@ -120,7 +120,7 @@ impl Walk<'_> {
             (libc::S_IFREG, Some(data)) => match found.shared.and_then(|key| self.seen.get(&key)) {
                 Some(first) => self.sink.again(name, item, first),
                 None => {
-                    self.sink.file(name, item, data.as_fd())?;
+                    self.file(name, item, data.as_fd())?;
                     found.shared.map(|key| self.seen.insert(key, self.path.clone()));
                     Ok(())
                 }
@@ -129,6 +129,15 @@ impl Walk<'_> {
             (libc::S_IFSOCK, _) => Ok(()),
             _ => self.sink.other(name, item),
         }
+    }
+
+    fn file(&mut self, name: &[u8], item: &Item, data: BorrowedFd<'_>) -> Result<()> {
+        if !kernel::owns(data) {
+            return self.sink.file(name, item, data);
+        }
+        let read = kernel::read_out(data, self.cancel);
+        let (data, size) = read.map_err(|e| e.within(COPY, String::from_utf8_lossy(&self.path)))?;
+        self.sink.file(name, &Item { size, ..item.clone() }, data.as_fd())
     }
 
     fn children(&mut self, found: &Found, depth: usize) -> Result<()> {
