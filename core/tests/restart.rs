@@ -354,6 +354,24 @@ fn each_run_has_a_terminal_of_its_own() {
     gone(&host, &container);
 }
 
+#[test]
+fn readings_go_on_from_run_to_run_and_end_with_the_last() {
+    let host = Host::new();
+    let container = host.spawn(with("on-failure", "[ -e /stay ] && exec sleep 1000; exit 1")).unwrap();
+    seen(&container, "a longer rest", |info| info.status == Status::Restarting && info.restart_count >= 4);
+    let mut readings = container.stats_stream(0.05).unwrap();
+    std::thread::scope(|scope| {
+        let reads = scope.spawn(|| readings.next(&Cancel::new()));
+        drop(container.open("/stay", "w", &Cancel::new()).unwrap());
+        let reading = reads.join().unwrap().unwrap().expect("another run follows");
+        assert_eq!(reading.id, container.id());
+    });
+    assert_eq!(container.inspect().unwrap().status, Status::Running);
+    container.stop(&StopOptions { timeout: Some(0.0), ..Default::default() }, &Cancel::new()).unwrap();
+    assert_eq!(readings.next(&Cancel::new()).unwrap(), None);
+    gone(&host, &container);
+}
+
 /// Its shim has no more open, nor more memory, than after the first run.
 #[test]
 fn nothing_grows_from_run_to_run() {

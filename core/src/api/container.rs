@@ -118,7 +118,8 @@ impl Container {
         ops::stats::stats(self.context(), &self.id)
     }
 
-    /// What it uses now, and then again every `interval` seconds until it has ended.
+    /// What it uses now, and then again every `interval` seconds until it has ended for good: between two runs that its
+    /// restart policy brings, a reading is waited for.
     pub fn stats_stream(&self, interval: f64) -> Result<StatsStream> {
         Ok(StatsStream::new(ops::stats::stream(&self.engine.context, &self.id, interval)?))
     }

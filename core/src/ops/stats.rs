@@ -13,6 +13,7 @@ use crate::fs;
 use crate::id::ContainerId;
 use crate::plan::resolve::milliseconds;
 use crate::store::containers::Container;
+use crate::store::liveness;
 
 /// Reads what a container uses.
 pub fn stats(context: &Context, id: &ContainerId) -> Result<ContainerStats> {
@@ -63,20 +64,24 @@ pub fn stream(context: &Arc<Context>, id: &ContainerId, interval: f64) -> Result
 }
 
 impl Reader {
-    /// The next reading; none once the container has ended.
+    /// The next reading; none once the container has ended, and will not run again by its policy.
     pub fn next(&mut self, cancel: &Cancel) -> Result<Option<ContainerStats>> {
-        cancel.check("read statistics", self.id.short())?;
-        let now = Instant::now();
-        let due = self.due.unwrap_or(now);
-        if wait::until_released(&self.context, &self.id, Some(due), cancel)? {
-            return Ok(None);
-        }
-        // Now only, or a wait that is cancelled would cost an interval.
-        self.due = due.max(now).checked_add(self.interval);
-        match stats(&self.context, &self.id) {
-            // It has ended since, perhaps with its records.
-            Err(error) if matches!(error.kind(), Kind::Conflict | Kind::NotFound) => Ok(None),
-            other => other.map(Some),
+        loop {
+            cancel.check("read statistics", self.id.short())?;
+            let now = Instant::now();
+            let due = self.due.unwrap_or(now);
+            if wait::until_released(&self.context, &self.id, Some(due), cancel)? {
+                return Ok(None);
+            }
+            // Now only, or a wait that is cancelled would cost an interval.
+            self.due = due.max(now).checked_add(self.interval);
+            match stats(&self.context, &self.id) {
+                // Between two runs, or its shim is about to go: there is nothing to read then.
+                Err(e) if e.kind() == Kind::Conflict => self.due = self.due.max(now.checked_add(liveness::LOOK_AGAIN)),
+                // It was removed since.
+                Err(e) if e.kind() == Kind::NotFound => return Ok(None),
+                other => return other.map(Some),
+            }
         }
     }
 }
