@@ -195,6 +195,7 @@ impl Watch {
         let stdout = if master < 0 { stdout } else { held };
         // Who can't be reached can't be told to stop starting it.
         let restart = if running.listener < 0 { Restart::No } else { supervise.restart };
+        let source = stream(fd::STDIN);
         let dir = records::open_dir(supervise.dir).unwrap_or(-1);
         records::reserve_exit(dir);
         const SIGCHLD_BIT: u64 = 1 << (sys::SIGCHLD - 1);
@@ -217,7 +218,8 @@ impl Watch {
                 Output::new(b"stdout", stdout, stream(fd::STDOUT))?,
                 Output::new(b"stderr", stderr, stream(fd::STDERR))?,
             ],
-            input: Input::new(stream(fd::STDIN), stdin, master >= 0, supervise.keep_stdin)?,
+            // As in Docker: an attached input that ends is the input's end; kept open is what nobody is attached to.
+            input: Input::new(source, stdin, master >= 0, supervise.keep_stdin && source.is_none())?,
             log: Log::new(log, supervise.log_json)?,
             tie: Tie::new(
                 tied(fd::HOST),

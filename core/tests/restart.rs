@@ -354,6 +354,27 @@ fn each_run_has_a_terminal_of_its_own() {
     gone(&host, &container);
 }
 
+/// What was given to the first run is over with it: an input that is open waits for whoever joins.
+#[test]
+fn a_later_run_waits_for_its_input() {
+    let host = Host::new();
+    host.sh("true");
+    std::fs::write(host.dir.path().join("input"), "one\n").unwrap();
+    let input = File::open(host.dir.path().join("input")).unwrap();
+    let stdio = Stdio { stdin: Some(input.as_raw_fd()), ..Default::default() };
+    let options = RunOptions { interactive: true, ..with("on-failure:2", "read line; echo \"<$line>\"; exit 1") };
+    let container = host.engine.spawn(&options, &stdio, &mut Quiet, &Cancel::new()).unwrap();
+    for run in 1..=2 {
+        seen(&container, "the next run", |info| info.status == Status::Running && info.restart_count == run);
+        let mut joined = container.attach(true, &Cancel::new()).unwrap();
+        std::io::Write::write_all(&mut File::from(joined.take_stdin().unwrap()), b"more\n").unwrap();
+        assert_eq!(joined.wait(&Cancel::new()).unwrap().code, 1);
+    }
+    seen(&container, "the last end", |info| info.status == Status::Exited);
+    assert_eq!(log(&container), "<one>\n<more>\n<more>\n");
+    gone(&host, &container);
+}
+
 #[test]
 fn readings_go_on_from_run_to_run_and_end_with_the_last() {
     let host = Host::new();

@@ -62,8 +62,6 @@ pub(super) fn launch(
     streams: Streams,
 ) -> Result<Launched> {
     let (cgroup, mut plan) = plan(context, record)?;
-    // As in Docker: an attached input that ends is the input's end; kept open is what nobody is attached to.
-    plan.supervise.keep_stdin &= stdio.stdin.is_none();
     plan.supervise.direct = streams == Streams::Direct;
     let made = groups::make(&cgroup.dirs, &cgroup.enable)?;
     let fds = LaunchFds {

@@ -306,7 +306,8 @@ pub struct Supervise {
     pub stop_signal: i32,
     /// Milliseconds from it to SIGKILL.
     pub stop_timeout_ms: u64,
-    /// Standard input stays open after the launching host has closed its end.
+    /// Standard input is open, and stays so, where the launching host gives none: its own is the input of the first run,
+    /// and its end that one's end.
     pub keep_stdin: bool,
     /// The container gets the host's descriptors themselves: nothing is copied, and nothing logged.
     pub direct: bool,

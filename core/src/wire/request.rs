@@ -307,7 +307,7 @@ record! {
         stop_signal: i32,
         /// From there to SIGKILL.
         stop_timeout_ms: u64,
-        /// Standard input outlives the host's end.
+        /// Standard input is open without one of the host's.
         keep_stdin: bool,
         /// The container has the host's descriptors themselves.
         direct: bool,
