@@ -248,7 +248,7 @@ lane_examples() {
 lane_vm() {
   [ "$(uname -m)" = x86_64 ] || { skip vm "its machine is an x86_64 one, and emulated from elsewhere it takes too long"; return; }
   compiler
-  apt_need qemu-system-x86 apparmor busybox-static docker-registry skopeo uidmap cpio e2fsprogs binutils zstd
+  apt_need qemu-system-x86 apparmor secilc busybox-static docker-registry skopeo uidmap cpio e2fsprogs binutils zstd
   apt-cache show linux-image-cloud-amd64 >/dev/null 2>&1 || apt_update
   limit 60 bash tests/vm/run.sh
 }

@@ -40,7 +40,7 @@ fn create(bundle: &Bundle<'static>, binds: &[usize], sync: Fd, cgroup: Option<Fd
     }
     let _ = sys::prctl(sys::PR_SET_DUMPABLE, 0, 0);
     let _ = sys::setsid();
-    init::leave_keyring()?;
+    init::leave_keyring(&labels)?;
     init::enter_namespaces(launch)?;
     if let Some(name) = bundle.domainname {
         sys::setdomainname(name.to_bytes()).at(Step::DomainName, name)?;
@@ -111,7 +111,7 @@ fn await_start() -> Outcome {
 fn make_root(bundle: &Bundle<'static>, binds: &[usize], sync: Fd) -> Outcome<(Option<Fd>, i32)> {
     let launch = &bundle.launch;
     rootfs::detach_from_host()?;
-    let root = rootfs::make(&launch.rootfs)?;
+    let root = rootfs::make(&launch.rootfs, launch.mount_label)?;
     let mut scratch = Scratch::new(launch)?;
     rootfs::attach(root, &launch.rootfs)?;
     mounts::apply_all(root, launch, &mut scratch, binds)?;

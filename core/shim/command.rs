@@ -315,7 +315,7 @@ impl Command<'_> {
         }
         init::assume_root(launch)?;
         let _ = sys::setsid();
-        init::leave_keyring()?;
+        init::leave_keyring(&labels)?;
         let process = read(order)?;
         let user = user::find(&process)?;
         init::enter_directory(&process)?;

@@ -92,7 +92,7 @@ fn set_up(enter: &Enter<'static>, passed: &Passed, sync: Fd, proc: Option<Fd>) -
         init::take_root()?;
     }
     let _ = sys::setsid();
-    init::leave_keyring()?;
+    init::leave_keyring(&labels)?;
     let user = user::find(process)?;
     init::enter_directory(process)?;
     let slave = if process.tty { Some(terminal::make_inside(sync, None)?) } else { None };

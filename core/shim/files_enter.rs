@@ -68,7 +68,7 @@ fn root() -> Outcome<((u32, u32), u64)> {
 /// As a start makes it, but for what only a process needs. The lock, held by us, keeps a start away meanwhile.
 fn make_root(launch: &Launch<'static>) -> Outcome {
     rootfs::detach_from_host()?;
-    let root = rootfs::make(&launch.rootfs)?;
+    let root = rootfs::make(&launch.rootfs, launch.mount_label)?;
     let mut scratch = Scratch::new(launch)?;
     rootfs::attach(root, &launch.rootfs)?;
     mounts::apply_all(root, launch, &mut scratch, &[])?;

@@ -43,7 +43,7 @@ fn set_up(
     // From here on nobody of the container may look into this process, which still knows the host.
     let _ = sys::prctl(sys::PR_SET_DUMPABLE, 0, 0);
     let _ = sys::setsid();
-    leave_keyring()?;
+    leave_keyring(&labels)?;
     enter_namespaces(launch)?;
     let slave = make_root(launch, sync)?;
     let user = user::find(&launch.process)?;
@@ -113,11 +113,11 @@ pub fn take_root() -> Outcome {
 
 /// The host's session keyring is not the container's. A kernel without keyrings has none to leave, and where a filter
 /// around this process refuses the call, it refuses it to the container too.
-pub fn leave_keyring() -> Outcome {
-    match sys::new_session_keyring() {
+pub fn leave_keyring(labels: &Labels) -> Outcome {
+    labels.with_keys(|| match sys::new_session_keyring() {
         Err(Errno::ENOSYS | Errno::EPERM) => Ok(()),
         other => other.step(Step::Keyring),
-    }
+    })
 }
 
 pub fn enter_namespaces(launch: &Launch<'static>) -> Outcome {
@@ -190,7 +190,7 @@ pub fn set_score_unseen(process: &Process<'static>) -> Outcome {
 fn make_root(launch: &Launch<'static>, sync: Fd) -> Outcome<Option<Fd>> {
     rootfs::detach_from_host()?;
     // Made before anything is attached there: the place to attach at may be the parent of its directories.
-    let root = rootfs::make(&launch.rootfs)?;
+    let root = rootfs::make(&launch.rootfs, launch.mount_label)?;
     let mut scratch = Scratch::new(launch)?;
     rootfs::attach(root, &launch.rootfs)?;
     mounts::apply_all(root, launch, &mut scratch, &[])?;

@@ -77,12 +77,32 @@ fn new_fs(fstype: &CStr, options: &List<'static, (&'static CStr, &'static CStr)>
         if !options.iter().any(|(key, _)| key == c"source") {
             sys::fsconfig_set(context, c"source", fstype)?;
         }
-        options.iter().try_for_each(|(key, value)| sys::fsconfig_set(context, key, value))?;
+        let takes = |key: &CStr| key != LABEL || fstype != c"mqueue";
+        options
+            .iter()
+            .filter(|(key, _)| takes(key))
+            .try_for_each(|(key, value)| sys::fsconfig_set(context, key, value))?;
         sys::fsconfig_create(context)?;
-        sys::fsmount(context, attributes)
+        let tree = sys::fsmount(context, attributes)?;
+        options.iter().filter(|(key, _)| !takes(key)).try_for_each(|(_, label)| give_label(tree, label))?;
+        Ok(tree)
     })();
     let _ = sys::close(context);
     made
+}
+
+/// The option by which SELinux labels everything on a file system.
+const LABEL: &CStr = c"context";
+
+/// Of the root of a file system that does not know the option; one of a user namespace has no labels.
+fn give_label(tree: Fd, label: &CStr) -> sys::Result {
+    let root = sys::openat(tree, c".", sys::O_RDONLY | sys::O_DIRECTORY, 0)?;
+    let given = sys::fsetxattr(root, c"security.selinux", label.to_bytes());
+    let _ = sys::close(root);
+    match given {
+        Err(Errno::EOPNOTSUPP) => Ok(()),
+        other => other,
+    }
 }
 
 fn bind(mount: &Mount<'static>, path: &'static CStr, recursive: bool) -> Outcome<Fd> {

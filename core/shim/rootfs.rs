@@ -29,11 +29,11 @@ pub fn go_to_top() -> sys::Result {
 }
 
 /// A detached mount of it; the descriptor is its root directory.
-pub fn make(rootfs: &Rootfs<'static>) -> Outcome<Fd> {
+pub fn make(rootfs: &Rootfs<'static>, label: Option<&'static CStr>) -> Outcome<Fd> {
     let nodev = if rootfs.nodev { sys::MOUNT_ATTR_NODEV } else { 0 };
     match rootfs.kind {
         RootfsKind::Overlay(lower, upper, work, userxattr) => {
-            let overlay = Overlay { lower, upper, work, userxattr, nodev };
+            let overlay = Overlay { lower, upper, work, userxattr, nodev, label };
             overlay.mount(rootfs.attach_at).at(Step::Overlay, upper)
         }
         RootfsKind::Directory(path) => directory(path, nodev).at(Step::RootDirectory, path),
@@ -84,6 +84,8 @@ struct Overlay {
     work: &'static CStr,
     userxattr: bool,
     nodev: u64,
+    /// SELinux label of everything in it.
+    label: Option<&'static CStr>,
 }
 
 impl Overlay {
@@ -121,6 +123,9 @@ impl Overlay {
         if self.userxattr {
             sys::fsconfig_set(context, c"userxattr", c"")?;
         }
+        if let Some(label) = self.label {
+            sys::fsconfig_set(context, c"context", label)?;
+        }
         sys::fsconfig_create(context)
     }
 
@@ -143,6 +148,10 @@ impl Overlay {
         push_directory(&mut options, b",workdir=", self.work)?;
         if self.userxattr {
             options.push(b",userxattr");
+        }
+        if let Some(label) = self.label {
+            // A label has commas, which end an option otherwise.
+            options.push(b",context=\"").push(label.to_bytes()).push(b"\"");
         }
         if options.is_cut() { Err(Errno::E2BIG) } else { Ok(options) }
     }

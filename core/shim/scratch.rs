@@ -25,7 +25,7 @@ impl Scratch {
     pub fn new(launch: &Launch<'static>) -> Outcome<Scratch> {
         let files = launch.mounts.iter().any(|m| matches!(m.source, MountSource::File(..)));
         let dir = match files || !launch.masked_paths.is_empty() {
-            true => Some(attach(launch.rootfs.attach_at).step(Step::Scratch)?),
+            true => Some(attach(launch.rootfs.attach_at, launch.mount_label).step(Step::Scratch)?),
             false => None,
         };
         Ok(Scratch { dir, files: 0, empty: None, null: None })
@@ -75,10 +75,13 @@ impl Scratch {
     }
 }
 
-fn attach(at: &CStr) -> sys::Result<Fd> {
+fn attach(at: &CStr, label: Option<&'static CStr>) -> sys::Result<Fd> {
     let context = sys::fsopen(c"tmpfs")?;
     sys::fsconfig_set(context, c"mode", c"755")?;
     sys::fsconfig_set(context, c"size", c"4m")?;
+    if let Some(label) = label {
+        sys::fsconfig_set(context, c"context", label)?;
+    }
     sys::fsconfig_create(context)?;
     let mount = sys::fsmount(context, sys::MOUNT_ATTR_NOSUID | sys::MOUNT_ATTR_NODEV | sys::MOUNT_ATTR_NOEXEC)?;
     let _ = sys::close(context);

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The VM lane: Sampan on a kernel of another distribution, where cgroup v2 is all there is, over a reboot, and with AppArmor.
+# The VM lane: Sampan on a kernel of another distribution, where cgroup v2 is all there is, over a reboot, and with AppArmor
+# or SELinux.
 #
 # bash tests/vm/run.sh [PATTERN]: all tests, or those whose names match. Boots Debian's cloud kernel under QEMU without KVM, so it needs no privilege beyond that
 # of making files with owners (root). SAMPAN_VM_KEEP=1 keeps the disk and the consoles.
@@ -78,11 +79,16 @@ disk() {
   chown -R 1001:1001 "$tree/home/bob"
   binaries "$tree"
   cp "$here"/guest/*.sh "$tree/tests/"
+  bash "$here/policy.sh" >"$scratch/policy.cil"
+  secilc -o "$tree/tests/policy" -f /dev/null "$scratch/policy.cil"
   # Its standard input ends at once, and with it the registry.
   bash tests/lib/images.sh serve "$scratch/registry" busybox </dev/null >/dev/null
   cp -r "$scratch/registry/data" "$tree/registry"
   mke2fs -q -F -t ext4 -O ^metadata_csum_seed -d "$tree" "$scratch/disk" 1500M
 }
+
+# security NAME: which of the kernel's modules confines what runs in that boot.
+security() { if [ "$1" = selinux ]; then echo selinux; else echo apparmor; fi; }
 
 # boot NAME: one boot of the disk with its tests; its report goes to standard output and $scratch/NAME.
 # An emulated timer may be late on a busy machine, which the kernel must not take for a broken one (no_timer_check).
@@ -90,7 +96,7 @@ boot() {
   timeout "$patience" qemu-system-x86_64 -accel tcg -cpu max -m 1536 -smp 2 -nodefaults -display none -no-reboot \
     -kernel "$kernel" -initrd "$scratch/initramfs.cpio" -drive "file=$scratch/disk,format=raw,if=virtio,cache=unsafe" \
     -serial "file:$scratch/$1.console" -serial "file:$scratch/$1" \
-    -append "console=ttyS0 quiet loglevel=1 panic=-1 no_timer_check sampan.tests=$1 sampan.only=$only" </dev/null || true
+    -append "console=ttyS0 quiet loglevel=1 panic=-1 no_timer_check security=$(security "$1") sampan.tests=$1 sampan.only=$only" </dev/null || true
   cat "$scratch/$1"
   grep -q '^end of tests$' "$scratch/$1" && return
   echo "FAIL $1: the boot did not come to its end; its console:" | tee -a "$scratch/$1"
@@ -106,7 +112,7 @@ kernel
 initramfs
 disk
 boots=() expected=0
-for name in first second apparmor; do
+for name in first second apparmor selinux; do
   wanted=$(tests "$name" | wc -l)
   [ "$wanted" -gt 0 ] || continue
   boots+=("$name") expected=$((expected + wanted))

@@ -112,6 +112,7 @@ fn exec(runtime: &Runtime, args: &Exec) -> Result<u8> {
         cwd: args.cwd.clone(),
         tty: Some(args.tty),
         apparmor: args.apparmor.clone(),
+        selinux: args.process_label.clone(),
         pid_file: args.pid_file.clone(),
     };
     let console = console(args.console_socket.as_deref())?;

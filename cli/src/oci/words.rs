@@ -153,6 +153,9 @@ pub struct Exec {
     /// The AppArmor profile that it enters [default: the container's]
     #[arg(long, value_name = "PROFILE")]
     pub apparmor: Option<String>,
+    /// The SELinux label that it gets [default: the container's]
+    #[arg(long, value_name = "LABEL")]
+    pub process_label: Option<String>,
     /// The whole process, in a JSON file
     #[arg(long, short, value_name = "FILE")]
     pub process: Option<PathBuf>,

@@ -113,6 +113,7 @@ pub(super) fn launch_into(w: &mut Writer, p: &LaunchPlan) {
         w.text(value);
     });
     w.option(&p.hostname, |w, s| w.text(s));
+    w.option(&p.mount_label, |w, label| w.text(label));
     process(w, &p.process);
     supervise(w, &p.supervise);
 }
@@ -238,6 +239,7 @@ pub(super) fn process(w: &mut Writer, p: &Process) {
     w.raw(p.seccomp.as_deref().map_or(&[], Vec::as_slice));
     w.u32(p.seccomp_flags);
     w.option(&p.apparmor, |w, profile| w.text(profile));
+    w.option(&p.selinux, |w, label| w.text(label));
 }
 
 /// The body of a request for a command: what goes into the packet, and what into the blob.

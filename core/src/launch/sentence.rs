@@ -36,6 +36,7 @@ pub(super) fn of(step: u32, errno: i32, detail: &[u8]) -> Error {
         // The words of who asked for it: what is told is a path of `/proc/sys`.
         Step::Sysctl => refusal::explain(plain(step, errno, &detail.replace('/', ".")), errno),
         Step::AppArmor => apparmor(errno, &detail),
+        Step::SeLinux => selinux(errno, &detail),
         Step::Overlay => refusal::overlay(plain(step, errno, &detail), errno, &detail),
         Step::MountSource if errno == libc::ENOENT => {
             plain(step, errno, &detail).hint("make it on this machine, or check the path")
@@ -53,6 +54,20 @@ fn keys(step: Step) -> Error {
     Error::new(Kind::LimitExceeded, step.words(), "")
         .because("this user has as many keys as it may, and each container takes one")
         .hint("raise sysctl kernel.keys.maxkeys (kernel.keys.root_maxkeys for root)")
+}
+
+/// The policy says which labels there are, and who may give them (selinux(8)).
+fn selinux(errno: i32, label: &str) -> Error {
+    let error = |kind| Error::new(kind, Step::SeLinux.words(), format!("{label:?}"));
+    match errno {
+        libc::EINVAL => error(Kind::InvalidArgument)
+            .because("the policy of this machine has no such label")
+            .hint("name a user, role, type and level that it has (seinfo lists them)"),
+        libc::EACCES | libc::EPERM => error(Kind::PermissionDenied)
+            .because("the policy does not let this process give it")
+            .hint("run it under a label that may (unconfined_t), or ask for another (audit2why tells what was denied)"),
+        _ => plain(Step::SeLinux, errno, &format!("{label:?}")),
+    }
 }
 
 /// The kernel looks a profile up by its name (apparmor(7)).
@@ -178,6 +193,15 @@ mod tests {
         assert!(error.to_string().starts_with("enter the AppArmor profile \"mine\": it is not loaded"), "{error}");
         let error = of(Step::AppArmor as u32, libc::EACCES, b"mine");
         assert!(error.kind() == Kind::PermissionDenied && error.hint_text().is_some(), "{error}");
+    }
+
+    #[test]
+    fn a_label_that_can_not_be_had_is_named() {
+        for (errno, kind) in [(libc::EINVAL, Kind::InvalidArgument), (libc::EACCES, Kind::PermissionDenied)] {
+            let error = of(Step::SeLinux as u32, errno, b"u:r:t");
+            assert!(error.kind() == kind && error.hint_text().is_some(), "{error}");
+            assert!(error.to_string().starts_with("take on the SELinux label \"u:r:t\": the policy"), "{error}");
+        }
     }
 
     #[test]

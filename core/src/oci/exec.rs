@@ -109,6 +109,9 @@ fn wanted(options: &ExecOptions, config: &Spec) -> Result<Process> {
     if options.apparmor.is_some() {
         process.set_apparmor_profile(options.apparmor.clone());
     }
+    if options.selinux.is_some() {
+        process.set_selinux_label(options.selinux.clone());
+    }
     process.set_env(Some(process.env().iter().flatten().chain(&options.env).cloned().collect()));
     options.user.as_deref().map_or(Ok(()), |user| set_user(&mut process, user))?;
     Ok(process)

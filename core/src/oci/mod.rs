@@ -79,6 +79,8 @@ pub struct ExecOptions {
     pub tty: Option<bool>,
     /// The AppArmor profile that it enters; by default the container's.
     pub apparmor: Option<String>,
+    /// The SELinux label that it gets; by default the container's.
+    pub selinux: Option<String>,
     /// A file to write its number to.
     pub pid_file: Option<PathBuf>,
 }

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::apparmor;
 use super::probe::{self, Found};
+use super::{apparmor, selinux};
 use crate::api::Rung;
 use crate::capability;
 use crate::error::{Error, Kind, Result};
@@ -70,6 +70,7 @@ fn facts((rung, id_map): (Rung, Option<IdMap>), fresh_proc: bool) -> Result<Fact
         resolv_conf: text("/etc/resolv.conf"),
         hostname: nix::unistd::gethostname().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
         apparmor: apparmor::found(),
+        selinux: selinux::is_enabled(),
     })
 }
 

@@ -26,6 +26,7 @@ pub mod pull;
 pub mod remove;
 pub mod rename;
 pub mod run;
+pub mod selinux;
 mod shims;
 pub mod start;
 pub mod stats;

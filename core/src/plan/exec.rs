@@ -20,7 +20,7 @@ pub fn plan(spec: &Spec, facts: &Facts, options: &ExecOptions) -> Result<ExecPla
     process.tty = options.tty;
     process.init = false;
     // Those of the container as it was started, which its shim knows.
-    process.apparmor = None;
+    (process.apparmor, process.selinux) = (None, None);
     process.env = env(process.env, options)?;
     if let Some(user) = &options.user {
         process.user.clone_from(user);

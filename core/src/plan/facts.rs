@@ -36,6 +36,8 @@ pub struct Facts {
     pub hostname: String,
     /// Whether processes may be confined by AppArmor's profiles.
     pub apparmor: AppArmor,
+    /// SELinux is enabled, with a policy.
+    pub selinux: bool,
 }
 
 /// AppArmor, as far as a start depends on it.

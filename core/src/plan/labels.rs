@@ -27,6 +27,33 @@ pub fn apparmor(profile: &str, facts: &Facts, refused: impl Fn(Kind, &str) -> Er
     }
 }
 
+/// The SELinux label that a process or its files are to have; `None` where nothing is to be done. `refused` makes an error
+/// of a kind and its reason.
+///
+/// # Errors
+/// `Unsupported` where SELinux is not enabled, `InvalidArgument` for what can't be a label.
+pub fn selinux(label: &str, facts: &Facts, refused: impl Fn(Kind, &str) -> Error) -> Result<Option<String>> {
+    match facts.selinux {
+        _ if label.is_empty() => Ok(None),
+        _ if !is_label(label) => Err(refused(Kind::InvalidArgument, "an SELinux label is user:role:type[:level]")),
+        false => Err(refused(Kind::Unsupported, "SELinux is not enabled on this machine")
+            .hint("boot a kernel that has it with security=selinux and load a policy, or ask for no label")),
+        true => Ok(Some(label.to_owned())),
+    }
+}
+
+/// A level may have more parts. The rest is the policy's to say.
+fn is_label(label: &str) -> bool {
+    let plain = label.chars().all(|c| c.is_ascii_graphic() && c != '"');
+    plain && label.split(':').take(3).filter(|part| !part.is_empty()).count() == 3
+}
+
+/// The label as an option of a new file system of this type; those that the kernel alone fills have labels of its own.
+pub fn option_of(fstype: &str, label: Option<&str>) -> Option<(String, String)> {
+    let of_kernel = ["proc", "sysfs", "cgroup", "cgroup2"].contains(&fstype);
+    label.filter(|_| !of_kernel).map(|label| ("context".to_owned(), label.to_owned()))
+}
+
 /// One that stands for itself in an order to the kernel.
 fn is_name(profile: &str) -> bool {
     profile.trim() == profile && !profile.chars().any(char::is_control)
@@ -92,6 +119,29 @@ mod tests {
         assert!(error.to_string().contains("AppArmor is not enabled on this machine"), "{error}");
         assert_eq!(asked("unconfined", AppArmor::Off).unwrap(), None);
         assert_eq!(asked("", AppArmor::Off).unwrap(), None);
+    }
+
+    #[test]
+    fn a_label_is_given_where_selinux_is() {
+        let asked = |label: &str, selinux| {
+            let facts = Facts { selinux, ..Facts::default() };
+            super::selinux(label, &facts, |kind, because| Error::new(kind, "read", "here").because(because))
+        };
+        for label in ["u:r:t", "system_u:system_r:container_t:s0:c1,c2", "u:r:t:s0-s0:c0.c1023"] {
+            assert_eq!(asked(label, true).unwrap().as_deref(), Some(label));
+            assert_eq!(asked(label, false).unwrap_err().kind(), Kind::Unsupported);
+        }
+        assert_eq!(asked("", false).unwrap(), None);
+        for label in ["mine", "u:r", "u:r:", ":r:t", "u:r:t\n", "u:r:t:s0 ", "u:r:t\"", "u:r:t:s0\",suid"] {
+            assert_eq!(asked(label, true).unwrap_err().kind(), Kind::InvalidArgument, "{label:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_kernel_fills_is_not_labelled() {
+        assert_eq!(option_of("tmpfs", Some("u:r:t")), Some(("context".into(), "u:r:t".into())));
+        assert_eq!(option_of("tmpfs", None), None);
+        assert_eq!(option_of("proc", Some("u:r:t")), None);
     }
 
     #[test]

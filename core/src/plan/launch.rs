@@ -35,6 +35,10 @@ pub struct LaunchPlan {
     pub sysctls: Vec<(String, String)>,
     /// Host name, when the UTS namespace is new.
     pub hostname: Option<String>,
+    /// SELinux label of what is on file systems of the container's own: its overlay, what hides paths, and those mounts that
+    /// name it.
+    #[serde(skip_serializing_if = "is_default")]
+    pub mount_label: Option<String>,
     /// The process.
     pub process: Process,
     /// What the shim does besides: log, records, tie, removal.
@@ -249,6 +253,9 @@ pub struct Process {
     /// AppArmor profile that its exec enters; `None` stays with that of who starts it.
     #[serde(skip_serializing_if = "is_default")]
     pub apparmor: Option<String>,
+    /// SELinux label that its exec gives it; `None` for what the policy makes of it.
+    #[serde(skip_serializing_if = "is_default")]
+    pub selinux: Option<String>,
 }
 
 /// A program says nothing to a reader; its length does.

@@ -49,6 +49,7 @@ pub fn plan(spec: &Spec, facts: &Facts, cgroup: &CgroupPlan, places: &Places) ->
         sysctls: spec.sysctls.clone().into_iter().collect(),
         hostname: (!spec.namespaces.host_uts && !places.joined.contains_key("uts")).then(|| spec.hostname.clone()),
         process: process(spec, facts)?,
+        mount_label: None,
         supervise: supervise(spec, facts, places, &groups),
     })
 }
@@ -118,6 +119,7 @@ pub(super) fn process(spec: &Spec, facts: &Facts) -> Result<Process> {
         seccomp: security::filter(spec, facts)?,
         seccomp_flags: 0,
         apparmor: security::apparmor(spec, facts)?,
+        selinux: None,
     })
 }
 

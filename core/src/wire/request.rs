@@ -44,6 +44,8 @@ record! {
         sysctls: List<'a, (&'a CStr, &'a CStr)>,
         /// Host name.
         hostname: Option<&'a CStr>,
+        /// SELinux label of what is on file systems of the container's own.
+        mount_label: Option<&'a CStr>,
         /// The process.
         process: Process<'a>,
         /// What the shim does besides.
@@ -267,6 +269,8 @@ record! {
         seccomp_flags: u32,
         /// AppArmor profile that its exec enters.
         apparmor: Option<&'a CStr>,
+        /// SELinux label that its exec gives it.
+        selinux: Option<&'a CStr>,
     }
 }
 

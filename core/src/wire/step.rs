@@ -91,4 +91,5 @@ steps! {
     Listener = 76 "hand over the seccomp listener",
     Preserve = 77 "hand on the file descriptors",
     AppArmor = 78 "enter the AppArmor profile",
+    SeLinux = 79 "take on the SELinux label",
 }

@@ -11,23 +11,8 @@ profile() {
     printf '%s\n' "$@" "}"; } | apparmor_parser --replace --skip-cache
 }
 
-# bundle: one in $bundle with the configuration to begin with, and a root of busybox.
-bundle() {
-  bundle=$(mktemp -d /run/bundle.XXXXXX)
-  mkdir -p $bundle/rootfs/bin $bundle/rootfs/secret
-  cp /bin/busybox $bundle/rootfs/bin/
-  for name in sh cat sleep ls mkdir; do ln -s busybox $bundle/rootfs/bin/$name; done
-  echo hidden >$bundle/rootfs/secret/file
-  (cd $bundle && sampan oci spec)
-}
-
-# args WORD...: what its process executes, in the place of a shell at a terminal, under the profile $label.
-args() {
-  local words=""
-  for word in "$@"; do words="$words,\"$word\""; done
-  tr -d '\n' <$bundle/config.json | sed "s|\"args\": *\[[^]]*\]|\"args\":[${words#,}]${label:+,\"apparmorProfile\":\"$label\"}|; s|\"terminal\": *true|\"terminal\":false|" >$bundle/new
-  mv $bundle/new $bundle/config.json
-}
+# under PROFILE: what a configuration's process says of it.
+under() { echo "\"apparmorProfile\":\"$1\""; }
 
 test_the_default_profile_confines_what_names_none() {
   has "$(sampan doctor)" "containers are confined by sampan-default"
@@ -130,11 +115,11 @@ test_oci_bundles_and_what_is_executed_in_them() {
   profile other
   has "$(sampan oci features)" '"apparmor"'
   bundle
-  label=mine args cat $current /secret/file
+  process=$(under mine) args cat $current /secret/file
   said=$(sampan oci run --bundle $bundle one 2>&1 || true)
   has "$said" "mine (enforce)" "Permission denied"
   bundle
-  label=mine args sleep 1000
+  process=$(under mine) args sleep 1000
   sampan oci run --detach --bundle $bundle two </dev/null >/dev/null 2>&1
   same "mine (enforce)" "$(sampan oci exec two cat $current)"
   same "other (enforce)" "$(sampan oci exec --apparmor other two cat $current)"
@@ -144,7 +129,7 @@ test_oci_bundles_and_what_is_executed_in_them() {
   same "mine (enforce)" "$(sampan oci exec --process /run/process two)"
   sampan oci delete --force two
   bundle
-  label=nowhere args sleep 1000
+  process=$(under nowhere) args sleep 1000
   said=$(fails 1 sampan oci create --bundle $bundle three)
   has "$said" 'enter the AppArmor profile "nowhere": it is not loaded'
   same "[]" "$(sampan oci list --format json)"
@@ -155,7 +140,7 @@ test_oci_bundles_and_what_is_executed_in_them() {
 test_a_hook_of_the_container_is_not_confined_by_its_profile() {
   profile mine
   bundle
-  label=mine args cat $current
+  process=$(under mine) args cat $current
   hook='{"path":"/bin/sh","args":["sh","-c","read label </proc/self/attr/current; echo $label >/secret/hook"]}'
   sed "s|\"root\"|\"hooks\":{\"startContainer\":[$hook]},\"root\"|; s|\"readonly\": *true|\"readonly\":false|" $bundle/config.json >$bundle/new
   mv $bundle/new $bundle/config.json
@@ -167,7 +152,7 @@ test_a_hook_of_the_container_is_not_confined_by_its_profile() {
 test_an_image_does_not_take_the_label_for_itself() {
   profile mine "deny /secret/** r,"
   bundle
-  label=mine args sh -c 'cat /secret/file; while :; do :; done'
+  process=$(under mine) args sh -c 'cat /secret/file; while :; do :; done'
   attr=$bundle/rootfs/proc/thread-self/attr
   mkdir -p $attr/apparmor $bundle/rootfs/proc/self
   cp -r $attr $bundle/rootfs/proc/self/
@@ -177,7 +162,7 @@ test_an_image_does_not_take_the_label_for_itself() {
   # No /proc but the image's own.
   sed -i 's|{[^{}]*"destination": *"/proc"[^{}]*},||' $bundle/config.json
   sampan oci run --detach --bundle $bundle faked </dev/null >$bundle/said 2>&1
-  same "mine (enforce)" "$(cat /proc/$(sampan oci state faked | sed -n 's/.*"pid": *\([0-9]*\).*/\1/p')/attr/current)"
+  same "mine (enforce)" "$(cat /proc/$(pid faked)/attr/current)"
   eventually grep -q "Permission denied" $bundle/said
   same "" "$(find $bundle/rootfs/proc -type f -exec grep -L untouched {} +)"
   sampan oci delete --force faked
@@ -186,7 +171,7 @@ test_an_image_does_not_take_the_label_for_itself() {
     mkdir $bundle/rootfs/proc
     ln -s ../secret $bundle/rootfs/proc/$link
     sampan oci run --detach --bundle $bundle $link </dev/null >$bundle/said 2>&1
-    same "mine (enforce)" "$(cat /proc/$(sampan oci state $link | sed -n 's/.*"pid": *\([0-9]*\).*/\1/p')/attr/current)"
+    same "mine (enforce)" "$(cat /proc/$(pid $link)/attr/current)"
     same file "$(ls $bundle/rootfs/secret)"
     sampan oci delete --force $link
   done

@@ -17,6 +17,7 @@ report=/dev/ttyS1
 stty -F $report -opost 2>/dev/null
 
 . /tests/lib.sh
+[ "$boot" != selinux ] || policy
 machine
 for name in $(sed -n 's/^\(test_[a-z0-9_]*\)().*/\1/p' "/tests/$boot.sh" | grep -E "$only"); do
   began=$(date +%s)

@@ -26,6 +26,13 @@ machine() {
   chown -R alice:alice $delegated
 }
 
+# policy: SELinux's, as a whole, and enforced.
+policy() {
+  mount -t selinuxfs selinuxfs /sys/fs/selinux
+  dd if=/tests/policy of=/sys/fs/selinux/load bs=16M count=1 2>/dev/null
+  echo 1 >/sys/fs/selinux/enforce
+}
+
 hand_down() { sed 's/\([a-z_]*\)/+\1/g' "$1/cgroup.controllers" >"$1/cgroup.subtree_control"; }
 
 # same WANTED GOT
@@ -68,6 +75,29 @@ as_user() {
 # alice in her delegated session; bob has neither subordinate ids nor a cgroup of his own.
 alice() { in_group $delegated/session as_user alice "$@"; }
 bob() { in_group $groups/guest as_user bob "$@"; }
+
+# bundle: one in $bundle with the configuration to begin with, and a root of busybox.
+bundle() {
+  bundle=$(mktemp -d /run/bundle.XXXXXX)
+  mkdir -p $bundle/rootfs/bin $bundle/rootfs/secret
+  cp /bin/busybox $bundle/rootfs/bin/
+  for name in sh cat sleep ls mkdir; do ln -s busybox $bundle/rootfs/bin/$name; done
+  echo hidden >$bundle/rootfs/secret/file
+  (cd $bundle && sampan oci spec)
+}
+
+# args WORD...: what its process executes, in the place of a shell at a terminal, with the members $process, and those of
+# $linux for all of it.
+args() {
+  local words="" word
+  for word in "$@"; do words="$words,\"$word\""; done
+  tr -d '\n' <$bundle/config.json | sed "s|\"args\": *\[[^]]*\]|\"args\":[${words#,}]${process:+,$process}|; \
+    s|\"terminal\": *true|\"terminal\":false|; s|\"linux\": *{|\"linux\":{${linux:+$linux,}|" >$bundle/new
+  mv $bundle/new $bundle/config.json
+}
+
+# pid ID: the number of the first process of an OCI container.
+pid() { sampan oci state "$1" | sed -n 's/.*"pid": *\([0-9]*\).*/\1/p'; }
 
 # field FORMAT CONTAINER
 field() { sampan inspect --format "$1" "$2"; }

@@ -56,7 +56,7 @@ fn facts(mode: &str) -> Facts {
     let v2 = (mode == "v2").then(|| "/cg".to_owned());
     let cgroups = Cgroups { mode: mode.into(), v1, v2, ..Cgroups::default() };
     let apparmor = AppArmor::Unprepared(String::new());
-    Facts { cgroups, kernel: (6, 1), capabilities: u64::MAX, apparmor, ..Facts::default() }
+    Facts { cgroups, kernel: (6, 1), capabilities: u64::MAX, apparmor, selinux: true, ..Facts::default() }
 }
 
 fn planned(config: &Value, mode: &str) -> Result<()> {

@@ -29,6 +29,7 @@ pub use resources::{Write as ResourceWrite, writes as resource_writes};
 pub use tuning::{Scheduler, Tuning};
 
 use super::facts::Facts;
+use super::labels;
 use super::launch::{LaunchPlan, Namespace, Rootfs, RootfsKind};
 use crate::error::{Error, Kind, Result};
 
@@ -130,6 +131,7 @@ pub fn plan(spec: &Spec, request: &Request<'_>) -> Result<BundlePlan> {
             masked_paths: linux.masked_paths().clone().unwrap_or_default(),
             readonly_paths: linux.readonly_paths().clone().unwrap_or_default(),
             sysctls,
+            mount_label: mount_label(&linux, request.facts)?,
             process,
             ..LaunchPlan::default()
         },
@@ -147,6 +149,11 @@ pub fn plan(spec: &Spec, request: &Request<'_>) -> Result<BundlePlan> {
         user,
         time,
     })
+}
+
+fn mount_label(linux: &oci_spec::runtime::Linux, facts: &Facts) -> Result<Option<String>> {
+    let label = linux.mount_label().as_deref().unwrap_or_default();
+    labels::selinux(label, facts, |kind, because| field(kind, "linux.mountLabel", because))
 }
 
 /// The first process's own; the CPUs that are named are those of further ones.
@@ -171,11 +178,6 @@ fn required(spec: &Spec) -> Result<&oci_spec::runtime::Process> {
 fn refuse(linux: &oci_spec::runtime::Linux) -> Result<()> {
     let present = [
         ("linux.intelRdt", linux.intel_rdt().is_some(), "this runtime does not manage cache allocation"),
-        (
-            "linux.mountLabel",
-            linux.mount_label().as_deref().is_some_and(|l| !l.is_empty()),
-            "SELinux labels are not set by this version",
-        ),
         (
             "linux.netDevices",
             linux.net_devices().as_ref().is_some_and(|d| !d.is_empty()),

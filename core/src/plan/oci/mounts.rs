@@ -7,6 +7,7 @@ use oci_spec::runtime::{Linux, LinuxIdMapping, Mount, Spec};
 use super::namespaces::extent;
 use super::{Request, invalid, unsupported};
 use crate::error::Result;
+use crate::plan::labels;
 use crate::plan::launch::{MountIdMap, MountSource, MountStep};
 use crate::plan::mounts::{NODEV, NOEXEC, NOSUID, OVER_PROC, RDONLY, covers_proc};
 
@@ -82,15 +83,20 @@ fn one(field: &str, mount: &Mount, linux: &Linux, request: &Request<'_>, steps: 
             let source = bind(field, mount, request, words.recursive)?;
             steps.push(MountStep { id_map, ..words.step(source, target) });
         }
-        "cgroup" | "cgroup2" => cgroup(&words, target, request, steps),
+        "cgroup" | "cgroup2" => cgroup(&words, target, request, label(linux), steps),
         _ => {
             let named = mount.source().iter().filter_map(|source| source.to_str()).filter(|source| !source.is_empty());
             let source = named.map(|source| ("source".to_owned(), source.to_owned()));
-            let options = source.chain(words.data.clone()).collect();
+            let options = source.chain(words.data.clone()).chain(labels::option_of(kind, label(linux))).collect();
             steps.push(words.step(MountSource::Fs { fstype: kind.to_owned(), options }, target));
         }
     }
     Ok(())
+}
+
+/// Of files on the container's own file systems.
+fn label(linux: &Linux) -> Option<&str> {
+    linux.mount_label().as_deref().filter(|label| !label.is_empty())
 }
 
 /// From the root on, as relative ones do, which are deprecated; `..` goes by the words of the path, as in runc, and never
@@ -115,16 +121,17 @@ fn bind(field: &str, mount: &Mount, request: &Request<'_>, recursive: bool) -> R
 }
 
 /// v2: the container's own tree. v1: a directory for each controller, of the container's own cgroups (CVE-2022-0492).
-fn cgroup(words: &Words, target: String, request: &Request<'_>, steps: &mut Vec<MountStep>) {
+fn cgroup(words: &Words, target: String, request: &Request<'_>, label: Option<&str>, steps: &mut Vec<MountStep>) {
     let facts = &request.facts.cgroups;
     if facts.mode == "v2" {
         let own = MountSource::Fs { fstype: "cgroup2".into(), options: Vec::new() };
         return steps.push(MountStep { fallback: Some("/sys/fs/cgroup".into()), ..words.step(own, target) });
     }
-    let mode = vec![("mode".to_owned(), "755".to_owned())];
+    let mode = std::iter::once(("mode".to_owned(), "755".to_owned()));
+    let options = mode.chain(labels::option_of("tmpfs", label)).collect();
     steps.push(
         Words { here: Change { set: words.here.set & !RDONLY, clear: 0 }, ..Words::default() }
-            .step(MountSource::Fs { fstype: "tmpfs".into(), options: mode }, target.clone()),
+            .step(MountSource::Fs { fstype: "tmpfs".into(), options }, target.clone()),
     );
     for (controller, dir) in &request.groups.by_controller {
         let source = MountSource::Bind { path: dir.clone(), recursive: false };

@@ -6,7 +6,7 @@ use oci_spec::runtime::{LinuxCapabilities, LinuxNamespaceType, Process as OciPro
 
 use super::listener::{self, Subject};
 use super::tuning::{self, Tuning};
-use super::{field, invalid, unsupported};
+use super::{field, invalid};
 use crate::capability;
 use crate::error::Result;
 use crate::plan::facts::Facts;
@@ -19,10 +19,6 @@ use crate::seccomp::{self, Arch, Circumstances, Filter};
 /// # Errors
 /// `InvalidArgument` and `Unsupported`, with the field.
 pub fn process(process: &OciProcess, spec: &Spec, facts: &Facts) -> Result<Process> {
-    let named = |label: &Option<String>| label.as_deref().is_some_and(|label| !label.is_empty());
-    if named(process.selinux_label()) {
-        return Err(unsupported("process.selinuxLabel", "SELinux labels are not applied by this version"));
-    }
     let capabilities = capabilities(process.capabilities(), grantable(spec, facts))?;
     let user = process.user();
     Ok(Process {
@@ -40,11 +36,19 @@ pub fn process(process: &OciProcess, spec: &Spec, facts: &Facts) -> Result<Proce
         seccomp: filter(spec, capabilities.bounding, facts)?,
         seccomp_flags: flags(spec)?,
         apparmor: apparmor(process, spec, facts)?,
+        selinux: selinux(process, spec, facts)?,
         capabilities,
     })
 }
 
 /// Its own, or that of the container.
+fn selinux(process: &OciProcess, spec: &Spec, facts: &Facts) -> Result<Option<String>> {
+    let named = |process: &OciProcess| process.selinux_label().clone().filter(|label| !label.is_empty());
+    let label = named(process).or_else(|| spec.process().as_ref().and_then(named)).unwrap_or_default();
+    labels::selinux(&label, facts, |kind, because| field(kind, "process.selinuxLabel", because))
+}
+
+/// The same.
 fn apparmor(process: &OciProcess, spec: &Spec, facts: &Facts) -> Result<Option<String>> {
     let named = |process: &OciProcess| process.apparmor_profile().clone().filter(|profile| !profile.is_empty());
     let profile = named(process).or_else(|| spec.process().as_ref().and_then(named)).unwrap_or_default();

@@ -3,7 +3,8 @@ use serde_json::{Value, json};
 
 use super::{BundlePlan, Groups, Request, groups, plan};
 use crate::error::{Kind, Result};
-use crate::plan::facts::{Cgroups, Facts};
+use crate::plan::facts::{AppArmor, Cgroups, Facts};
+use crate::plan::launch::MountSource;
 
 fn facts(mode: &str) -> Facts {
     let v1 = ["memory", "cpu", "cpuacct", "pids", "freezer", "devices", "cpuset", "blkio"];
@@ -79,6 +80,9 @@ fn what_can_not_be_done_is_refused_by_its_field() {
     refused(json!({"process": {"oomScoreAdj": 2000}}), invalid, "process.oomScoreAdj");
     refused(json!({"process": {"apparmorProfile": "mine"}}), unsupported, "process.apparmorProfile");
     refused(json!({"process": {"apparmorProfile": "mine\nother"}}), invalid, "process.apparmorProfile");
+    refused(json!({"process": {"selinuxLabel": "u:r:t"}}), unsupported, "process.selinuxLabel");
+    refused(json!({"process": {"selinuxLabel": "mine"}}), invalid, "process.selinuxLabel");
+    refused(json!({"linux": {"mountLabel": "u:r:t"}}), unsupported, "linux.mountLabel");
     refused(json!({"linux": {"namespaces": [{"type": "pid"}]}}), unsupported, "linux.namespaces");
     refused(json!({"linux": {"namespaces": [{"type": "mount"}, {"type": "pid"}, {"type": "pid"}]}}), invalid, "twice");
     refused(json!({"linux": {"namespaces": [{"type": "mount"}, {"type": "user"}]}}), invalid, "linux.uidMappings");
@@ -240,4 +244,31 @@ fn a_destination_is_where_its_words_lead() {
     for over in ["/dev/../proc/self", "proc/./sys", "/../proc//1/.."] {
         assert!(at(over).unwrap_err().to_string().contains("over /proc"), "{over}");
     }
+}
+
+#[test]
+fn labels_are_those_of_the_process_and_of_what_is_mounted_for_it() {
+    let config = with(json!({
+        "process": {"apparmorProfile": "mine", "selinuxLabel": "u:r:box_t:s0:c1,c2"},
+        "mounts": [
+            {"destination": "/proc", "type": "proc"}, {"destination": "/tmp", "type": "tmpfs", "options": ["size=1m"]},
+            {"destination": "/dev/mqueue", "type": "mqueue"}, {"destination": "/sys/fs/cgroup", "type": "cgroup"},
+        ],
+        "linux": {"mountLabel": "u:r:file_t:s0:c1,c2"},
+    }));
+    let spec: Spec = serde_json::from_value(config).unwrap();
+    let facts = Facts { apparmor: AppArmor::Prepared, selinux: true, ..facts("v1") };
+    let groups = groups(&spec, "one", &facts).unwrap();
+    let plan = plan(&spec, &Request { id: "one", bundle: "/bundle", facts: &facts, groups: &groups }).unwrap().launch;
+    let process = (plan.process.apparmor.as_deref(), plan.process.selinux.as_deref());
+    assert_eq!(process, (Some("mine"), Some("u:r:box_t:s0:c1,c2")));
+    assert_eq!(plan.mount_label.as_deref(), Some("u:r:file_t:s0:c1,c2"));
+    let mut named = Vec::new();
+    for mount in &plan.mounts {
+        let MountSource::Fs { options, .. } = &mount.source else { continue };
+        let label = options.iter().find(|(key, _)| key == "context").map(|(_, label)| label.as_str());
+        named.push((mount.target.as_str(), label));
+    }
+    let label = Some("u:r:file_t:s0:c1,c2");
+    assert_eq!(named, [("/proc", None), ("/tmp", label), ("/dev/mqueue", label), ("/sys/fs/cgroup", label)]);
 }
