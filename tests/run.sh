@@ -219,7 +219,7 @@ runtime() {
 
 lane_oci() {
   [ -d "${SAMPAN_RUNTIME_TOOLS:-}" ] || {
-    skip oci "set SAMPAN_RUNTIME_TOOLS to a built checkout of opencontainers/runtime-tools"
+    skip oci "set SAMPAN_RUNTIME_TOOLS to a built checkout of opencontainers/runtime-tools (docs/oci.md, Conformance)"
     return 0
   }
   runtime

@@ -90,8 +90,11 @@ fn accompany(header: &Header, bundle: &Bundle<'static>, sync: Fd, pid: i32) -> R
 }
 
 fn mounted(bundle: &Bundle<'static>, sync: Fd, pid: i32) -> Outcome {
-    hooks::run(&bundle.create_runtime, &Stage { state: bundle.state, status: b"creating", pid, caller: fd::STATUS })?;
-    // The init knows itself by another number.
+    let stage = |status| Stage { state: bundle.state, status, pid, caller: fd::STATUS };
+    // Those of old were run by the start, and know no other status.
+    hooks::run(&bundle.prestart, &stage(b"created"))?;
+    hooks::run(&bundle.create_runtime, &stage(b"creating"))?;
+    // The init knows itself by another number, which a listener can't use.
     let [a, b, c, d] = pid.to_ne_bytes();
     sys::send(sync, &[word::GO, a, b, c, d]).step(Step::Died).map(drop)
 }

@@ -81,7 +81,7 @@ fn start(bundle: &Bundle<'static>, passed: &Passed, sync: Fd, made: (&User, i32,
     init::expect(sync, word::GO)?;
     let _ = sys::close(sync);
     await_start()?;
-    hooks::run(&bundle.start_container, &Stage { state: bundle.state, status: b"created", pid, caller: -1 })?;
+    hooks::run(&bundle.start_container, &stage(bundle, b"created", -1))?;
     let process = &bundle.launch.process;
     let listener = passed.listener(pid)?;
     // Whoever started it can tell the exec from this process's death by it; what fails from here on is told besides.
@@ -89,6 +89,11 @@ fn start(bundle: &Bundle<'static>, passed: &Passed, sync: Fd, made: (&User, i32,
     let _ = sys::send(fd::STATUS, &[word::READY]);
     let mapped = bundle.launch.id_map.is_some() || bundle.user.is_some();
     init::become_user(process, mapped, user, labels, Some((passed, listener.as_ref())))
+}
+
+/// For hooks inside, which know this process by the number that it has there (runtime.md, "State").
+fn stage(bundle: &Bundle<'static>, status: &'static [u8], caller: Fd) -> Stage {
+    Stage { state: bundle.state, status, pid: sys::getpid(), caller }
 }
 
 /// From here on whoever starts it is told of failures, and sees the exec by the end of the connection.
@@ -120,7 +125,7 @@ fn make_root(bundle: &Bundle<'static>, binds: &[usize], sync: Fd) -> Outcome<(Op
     let slave = if launch.process.tty { Some(terminal::make(root, sync)?) } else { None };
     init::set_sysctls(launch)?;
     let pid = await_outside(sync)?;
-    hooks::run(&bundle.create_container, &Stage { state: bundle.state, status: b"creating", pid, caller: fd::STATUS })?;
+    hooks::run(&bundle.create_container, &stage(bundle, b"creating", fd::STATUS))?;
     launch.readonly_paths.iter().try_for_each(|path| mounts::make_readonly(root, path))?;
     launch.masked_paths.iter().try_for_each(|path| mounts::mask(root, path, &mut scratch))?;
     init::make_working_directory(root, &launch.process)?;

@@ -15,7 +15,7 @@ pub struct Stage {
     pub state: (&'static CStr, &'static CStr, &'static CStr),
     /// `creating`, `created`.
     pub status: &'static [u8],
-    /// The init, by its number outside.
+    /// The init, by the number that the hook's namespaces have of it.
     pub pid: i32,
     /// A connection to the caller, without whom the hook is not wanted any more; -1 for none.
     pub caller: Fd,

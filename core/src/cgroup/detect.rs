@@ -23,6 +23,8 @@ pub struct Found {
 
 const CONTROLLERS: [&str; 10] =
     ["memory", "cpu", "cpuacct", "pids", "freezer", "cpuset", "blkio", "devices", "hugetlb", "perf_event"];
+/// Those that v2 does not have at all: some hosts of v2 mount them beside it, and are no hosts of v1 for that.
+const NETWORK: [&str; 2] = ["net_cls", "net_prio"];
 const MOST: u64 = 8 << 20;
 
 /// Below a hierarchy: the cgroups of plain users that `setup` makes where no systemd does it, each named by its user's
@@ -45,7 +47,9 @@ pub fn hierarchies(mountinfo: &str) -> Hierarchies {
     let mounts = parse_mounts(mountinfo);
     let mode = mode(&mounts);
     let v2 = mounts.iter().find(|(_, fstype, _)| mode == "v2" && fstype == "cgroup2").map(|(point, ..)| point.clone());
-    let v1 = if v2.is_some() { BTreeMap::new() } else { v1_places(&mounts, |point| Some(point.to_owned())) };
+    let mut v1 = if v2.is_some() { BTreeMap::new() } else { v1_places(&mounts, |point| Some(point.to_owned())) };
+    // A host's rules for packets may go by their class, which is no plain user's to choose.
+    v1.retain(|controller, _| !NETWORK.contains(&controller.as_str()));
     Hierarchies { mode, v1, v2 }
 }
 
@@ -102,7 +106,7 @@ fn v1_places(mounts: &Mounts, place: impl Fn(&str) -> Option<String>) -> BTreeMa
     let mut found = BTreeMap::new();
     for (point, _, options) in mounts.iter().filter(|(_, f, _)| f == "cgroup") {
         let Some(place) = place(point) else { continue };
-        for controller in options.split(',').filter(|c| CONTROLLERS.contains(c)) {
+        for controller in options.split(',').filter(|c| CONTROLLERS.contains(c) || NETWORK.contains(c)) {
             found.entry(controller.to_owned()).or_insert_with(|| place.clone());
         }
     }
@@ -181,6 +185,21 @@ mod tests {
         // systemd's own v1 hierarchy has no controller, so this is v2 in all that matters.
         assert_eq!(mode(&parse_mounts(&(only("systemd") + "\n" + &only("- cgroup2")))), "v2");
         assert_eq!(mode(&parse_mounts("1 2 0:3 / / rw - ext4 /dev/a rw")), "none");
+    }
+
+    #[test]
+    fn network_controllers_are_found_and_make_no_v1_of_a_host() {
+        let (tmp, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let mount = |dir: &Path, controllers: &str| {
+            format!("31 30 0:27 / {} rw - cgroup cgroup rw,{controllers}\n", dir.display())
+        };
+        let network = mount(tmp.path(), "net_cls,net_prio");
+        assert_eq!(mode(&parse_mounts(&(network.clone() + "34 30 0:30 / /cg rw - cgroup2 cgroup2 rw"))), "v2");
+        let both = network + &mount(other.path(), "memory");
+        assert_eq!(hierarchies(&both).v1.into_keys().collect::<Vec<_>>(), ["memory"]);
+        let found = v1(&parse_mounts(&both));
+        assert_eq!(found.keys().collect::<Vec<_>>(), ["memory", "net_cls", "net_prio"]);
+        assert_eq!(found["net_prio"], tmp.path().display().to_string());
     }
 
     #[test]

@@ -154,7 +154,10 @@ pub(super) fn explain(error: Error, file: &str, value: &str) -> Error {
     match error.errno() {
         Some(libc::ENOENT | libc::EOPNOTSUPP) => Error::new(Kind::UnenforceableLimit, "set limit", file)
             .because("this kernel does not have it")
-            .hint("leave the limit out (memory_swap needs swap accounting)"),
+            .hint(match file.contains("memsw") || file.contains(".swap.") {
+                true => "leave the limit out, or boot the host with swap accounting (swapaccount=1)",
+                false => "leave the limit out",
+            }),
         Some(libc::EINVAL | libc::ERANGE) => Error::new(Kind::InvalidArgument, "set limit", file)
             .because(format!("the kernel does not take the value {value}")),
         Some(libc::EBUSY) => Error::new(Kind::Conflict, "set limit", file)

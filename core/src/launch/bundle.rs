@@ -138,7 +138,8 @@ fn ask(
 fn bundle(p: &BundlePlan, preserved: usize) -> Result<Vec<u8>> {
     let w = &mut Writer::default();
     encode::launch_into(w, &p.launch);
-    [&p.create_runtime, &p.create_container, &p.start_container].into_iter().for_each(|hooks| w.list(hooks, hook));
+    let hooks = [&p.prestart, &p.create_runtime, &p.create_container, &p.start_container];
+    hooks.into_iter().for_each(|hooks| w.list(hooks, hook));
     [&p.state.0, &p.state.1, &p.state.2].into_iter().for_each(|part| w.text(part));
     w.list(&p.devices, device);
     w.option(&p.domainname, |w, name| w.text(name));

@@ -7,12 +7,12 @@ use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, connect, recv, send, socket};
 
 use super::hold::Held;
-use super::state::{self, Record, Status, start_socket};
+use super::state::{self, Record, State, Status, start_socket};
 use super::{Runtime, hooks};
 use crate::error::{Context, Error, Kind, Result};
 use crate::launch;
 use crate::plan::oci::Hook;
-use crate::wire::PACKET_MAX;
+use crate::wire::{PACKET_MAX, Step};
 use crate::{fs, plan};
 
 impl Runtime {
@@ -23,20 +23,38 @@ impl Runtime {
     pub fn start(&self, id: &str) -> Result<()> {
         let held = Held::known(self, id)?;
         let dir = held.path();
-        match Record::read(dir)?.status(dir)? {
+        let record = Record::read(dir)?;
+        match record.status(dir)? {
             Status::Created => {}
             other => return Err(wrong_stage("start container", id, other)),
         }
         let poststart: Vec<Hook> = plan::oci::poststart(&state::config(dir)?)?;
+        // A payload that has ended by the time of its hooks was running all the same.
+        let state = State { status: Status::Running, ..self.state(id)? };
         let connection = connect_to(dir, SockFlag::empty())?.context("connect to container", id)?;
         send(connection.as_raw_fd(), b"g", MsgFlags::MSG_NOSIGNAL).context("start container", id)?;
         let started = await_exec(&connection, id);
         fs::remove_file(&start_socket(dir))?;
-        started?;
         // Hooks may ask for the container, or end it.
         drop(held);
-        hooks::run(&poststart, &self.state(id)?, &self.helper)
+        started.and_then(|()| hooks::run(&poststart, &state, &self.helper)).inspect_err(|failed| {
+            if is_of_hook(failed) {
+                // That the hook has failed is what there is to tell.
+                let _ = self.undo(id, &record);
+            }
+        })
     }
+
+    /// Ends it and undoes its creation (runtime.md, "Lifecycle", 7 and 9), unless a hook has put another in its place.
+    fn undo(&self, id: &str, record: &Record) -> Result<()> {
+        let there = Record::read(&self.known(id)?)?;
+        if (there.pid, there.pid_start) == (record.pid, record.pid_start) { self.delete(id, true) } else { Ok(()) }
+    }
+}
+
+/// Whether a hook of the start has failed, inside or outside.
+fn is_of_hook(error: &Error) -> bool {
+    [hooks::RUN, Step::Hook.words()].contains(&error.operation())
 }
 
 pub(super) fn wrong_stage(operation: &'static str, id: &str, status: Status) -> Error {

@@ -377,6 +377,8 @@ record! {
         /// As for any container; of `supervise` nothing is used.
         launch: Launch<'a>,
         /// Run by the shim when all mounts stand, before the root is entered.
+        prestart: List<'a, Hook<'a>>,
+        /// Run by the shim after those.
         create_runtime: List<'a, Hook<'a>>,
         /// Run by the init then.
         create_container: List<'a, Hook<'a>>,

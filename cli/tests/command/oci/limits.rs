@@ -1,11 +1,12 @@
 //! `update` and `events` on containers with limits.
 
 use std::io::Write;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
 use super::{Bundle, is_root};
+use crate::host::finish;
 
 /// What a file of one of its v1 cgroups holds, or of its v2 one.
 fn held(bundle: &Bundle, controller: &str, v1: &str, v2: &str) -> String {
@@ -85,6 +86,37 @@ fn events_tell_of_a_process_killed_for_want_of_memory_and_end_with_the_container
     bundle.ok(&["kill", &id, "KILL"]);
     assert!(lines.map(kind).all(|kind| kind == "stats" || kind == "oom"));
     assert!(listening.wait().unwrap().success());
+}
+
+/// This call where the hierarchy of the network's controllers is mounted, which is gone with it.
+fn with_network_controllers(call: &Command, at: &str) -> Command {
+    let script = "mkdir \"$0\" && mount -t cgroup -o net_cls,net_prio none \"$0\" && exec \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", script, at]).arg(call.get_program()).args(call.get_args());
+    command
+}
+
+#[test]
+fn packets_have_the_class_and_priority_that_are_asked_for() {
+    let kernel = std::fs::read_to_string("/proc/cgroups").unwrap_or_default();
+    if !is_root() || !kernel.contains("net_cls") || !std::path::Path::new("/sys/fs/cgroup/memory").is_dir() {
+        return;
+    }
+    let script = "cat /net/*/net_cls.classid; cat /net/*/net_prio.ifpriomap";
+    let bundle = Bundle::new(&["sh", "-c", script], |_| {});
+    let (at, group) = (bundle.path("network"), format!("sampan-net-{}", bundle.id()));
+    bundle.change(|config| {
+        config["linux"]["cgroupsPath"] = json!(group);
+        config["linux"]["resources"]["network"] =
+            json!({"classID": 0x10_0001, "priorities": [{"name": "lo", "priority": 7}]});
+        let bind = json!({"destination": "/net", "type": "bind", "source": at, "options": ["rbind"]});
+        config["mounts"].as_array_mut().unwrap().push(bind);
+    });
+    std::fs::create_dir(bundle.path("rootfs/net")).unwrap();
+    let run = bundle.command(&["run", "--bundle", &bundle.path(""), &bundle.id()]);
+    let ended = finish(with_network_controllers(&run, &at));
+    assert!(ended.stdout.starts_with("1048577\n") && ended.stdout.contains("lo 7\n"), "{ended:?}");
+    assert_eq!(bundle.left(), Vec::<std::path::PathBuf>::new());
 }
 
 #[test]

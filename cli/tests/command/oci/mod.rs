@@ -2,6 +2,7 @@
 
 mod attacks;
 mod faults;
+mod hooks;
 mod limits;
 mod listeners;
 mod mounts;
@@ -9,7 +10,7 @@ mod namespaces;
 mod podman;
 mod process;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -172,53 +173,6 @@ fn a_payload_that_is_not_there_is_told_at_creation_and_leaves_nothing() {
     assert_eq!(ended.code, 1);
     assert!(ended.stdout.contains("executable file not found in $PATH"), "{ended:?}");
     assert_eq!(bundle.left(), Vec::<PathBuf>::new());
-}
-
-#[test]
-fn hooks_of_all_kinds_in_their_order_with_the_state() {
-    let bundle = Bundle::new(&["sh", "-c", "echo payload >> /trace"], |_| {});
-    let trace = bundle.path("rootfs/trace");
-    let config_path = bundle.path("config.json");
-    let mut config: Value = serde_json::from_slice(&std::fs::read(&config_path).unwrap()).unwrap();
-    let outside =
-        |kind: &str| json!([{"path": "/bin/sh", "args": ["sh", "-c", format!("echo {kind} $(cat) >> {trace}")]}]);
-    let inside = json!([{"path": "/bin/sh", "args": ["sh", "-c", "echo startContainer $(cat) >> /trace"]}]);
-    config["root"]["readonly"] = json!(false);
-    config["hooks"] = json!({
-        "prestart": outside("prestart"), "createRuntime": outside("createRuntime"),
-        "createContainer": outside("createContainer"), "startContainer": inside,
-        "poststart": outside("poststart"), "poststop": outside("poststop"),
-    });
-    std::fs::write(&config_path, config.to_string()).unwrap();
-    assert_eq!(bundle.oci(&["run", "--bundle", &bundle.path(""), &bundle.id()]).code, 0);
-    let lines = std::fs::read_to_string(Path::new(&trace)).unwrap();
-    let mut order: Vec<&str> = lines.lines().map(|line| line.split(' ').next().unwrap()).collect();
-    // The payload runs already when the hooks after its start do.
-    order.retain(|word| *word != "payload");
-    assert_eq!(order, ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"]);
-    let state = |kind: &str| {
-        lines.lines().find_map(|line| line.strip_prefix(kind)).unwrap_or_else(|| panic!("{lines}")).trim().to_owned()
-    };
-    let created: Value = serde_json::from_str(&state("createRuntime ")).unwrap();
-    assert_eq!((created["status"].as_str(), created["id"].as_str()), (Some("creating"), Some(bundle.id().as_str())));
-    assert!(created["pid"].as_i64().unwrap() > 1);
-    let stopped: Value = serde_json::from_str(&state("poststop ")).unwrap();
-    assert_eq!(stopped["status"], "stopped");
-}
-
-#[test]
-fn a_hook_that_fails_fails_the_container() {
-    for (kind, hook, word) in [
-        ("createRuntime", json!({"path": "/bin/false"}), "/bin/false"),
-        ("createContainer", json!({"path": "/nonexistent/hook"}), "/nonexistent/hook"),
-        ("createRuntime", json!({"path": "/bin/sleep", "args": ["sleep", "100"], "timeout": 1}), "timed out"),
-    ] {
-        let bundle = Bundle::new(&["true"], |config| config["hooks"] = json!({ (kind): [hook] }));
-        let ended = bundle.create();
-        assert_eq!(ended.code, 1, "{kind}");
-        assert!(ended.stdout.contains(word), "{kind}: {ended:?}");
-        assert_eq!(bundle.left(), Vec::<PathBuf>::new());
-    }
 }
 
 #[test]

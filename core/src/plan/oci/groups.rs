@@ -87,6 +87,17 @@ fn v1_groups(facts: &Cgroups, path: &str) -> Groups {
     groups
 }
 
+/// The part of the configuration that a v1 controller is for.
+fn field(controller: &str) -> &str {
+    match controller {
+        "blkio" => "blockIO",
+        "cpuset" => "cpu",
+        "hugetlb" => "hugepageLimits",
+        "net_cls" | "net_prio" => "network",
+        same => same,
+    }
+}
+
 fn place(groups: &mut Groups, write: Write, v2: bool) -> Result<()> {
     let controller = if v2 { "" } else { write.controller };
     let dir = groups.by_controller.iter().find(|(name, _)| name == controller).map(|(_, dir)| dir.clone());
@@ -95,8 +106,8 @@ fn place(groups: &mut Groups, write: Write, v2: bool) -> Result<()> {
         // Without cgroups there is nothing to keep a device from; the nodes themselves are ours.
         None if write.controller == "devices" => {}
         None => {
-            let what = format!("linux.resources.{}", write.controller);
-            return Err(unsupported(what, "this host gives no such cgroup controller"));
+            let why = format!("this host gives no cgroup controller {}", write.controller);
+            return Err(unsupported(format!("linux.resources.{}", field(write.controller)), why));
         }
     }
     Ok(())

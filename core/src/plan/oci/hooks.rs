@@ -22,6 +22,7 @@ pub struct Hook {
 /// Those that are run before the payload.
 #[derive(Default)]
 pub(super) struct Hooks {
+    pub prestart: Vec<Hook>,
     pub create_runtime: Vec<Hook>,
     pub create_container: Vec<Hook>,
     pub start_container: Vec<Hook>,
@@ -31,12 +32,12 @@ pub(super) struct Hooks {
 pub(super) fn read(spec: &Spec) -> Result<Hooks> {
     let Some(hooks) = spec.hooks() else { return Ok(Hooks::default()) };
     #[allow(deprecated)]
-    let mut create_runtime = list("hooks.prestart", hooks.prestart())?;
-    create_runtime.extend(list("hooks.createRuntime", hooks.create_runtime())?);
+    let prestart = list("hooks.prestart", hooks.prestart())?;
     poststart(spec)?;
     poststop(spec)?;
     Ok(Hooks {
-        create_runtime,
+        prestart,
+        create_runtime: list("hooks.createRuntime", hooks.create_runtime())?,
         create_container: list("hooks.createContainer", hooks.create_container())?,
         start_container: list("hooks.startContainer", hooks.start_container())?,
     })

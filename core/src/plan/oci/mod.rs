@@ -38,7 +38,9 @@ use crate::error::{Error, Kind, Result};
 pub struct BundlePlan {
     /// As for any container; of `supervise` nothing is used.
     pub launch: LaunchPlan,
-    /// Run outside when all mounts stand: `prestart`, then `createRuntime`.
+    /// Run outside when all mounts stand.
+    pub prestart: Vec<Hook>,
+    /// Run outside after those.
     pub create_runtime: Vec<Hook>,
     /// Run in the container's namespaces then.
     pub create_container: Vec<Hook>,
@@ -136,6 +138,7 @@ pub fn plan(spec: &Spec, request: &Request<'_>) -> Result<BundlePlan> {
             ..LaunchPlan::default()
         },
         state: hooks::state(spec, request),
+        prestart: hooks.prestart,
         create_runtime: hooks.create_runtime,
         create_container: hooks.create_container,
         start_container: hooks.start_container,
