@@ -4,6 +4,7 @@
 //! the caller has written that down, and ends: the init then is a child of the caller's subreaper, which waits for it.
 //! Nothing of ours stays but the init, which waits on a socket until it is started.
 
+use crate::ahead::Ahead;
 use crate::fail::{At, Fail, Outcome, send};
 use crate::hooks::{self, Stage};
 use crate::launch::{self, word};
@@ -33,7 +34,7 @@ pub fn run(header: &Header, bundle: Bundle<'static>) -> Outcome {
     let binds = binds::make_all(launch, launch.id_map.is_some() || bundle.user.is_some())?;
     let forked = match bundle.user {
         Some(path) => joined::fork(launch, path, cgroup),
-        None => launch::fork(launch, cgroup),
+        None => launch::fork(launch, Ahead::NOTHING, cgroup),
     };
     let (pid, pidfd) = match forked? {
         (Forked::Child, entered) => bundle_init::run(&bundle, &passed, binds, theirs, cgroup.filter(|_| !entered)),

@@ -1,5 +1,6 @@
 //! The first process of a container by the OCI's rules, from the clone to the exec.
 
+use crate::ahead::Ahead;
 use crate::bundle::stage;
 use crate::fail::{At, Fail, Outcome};
 use crate::hooks::{self, Stage};
@@ -41,7 +42,7 @@ fn create(bundle: &Bundle<'static>, binds: &[usize], sync: Fd, cgroup: Option<Fd
     let _ = sys::prctl(sys::PR_SET_DUMPABLE, 0, 0);
     let _ = sys::setsid();
     init::leave_keyring(&labels)?;
-    init::enter_namespaces(launch)?;
+    init::enter_namespaces(launch, Ahead::NOTHING)?;
     if let Some(name) = bundle.domainname {
         sys::setdomainname(name.to_bytes()).at(Step::DomainName, name)?;
     }

@@ -3,9 +3,10 @@
 use core::ffi::CStr;
 use core::panic::PanicInfo;
 
+use crate::ahead::Ahead;
 use crate::fail::{At, Fail, Outcome};
-use crate::sys::{self, Errno};
-use crate::wire::{ABI, Field, Header, Kind, Launch, Reader, Step, fd};
+use crate::sys::{self, Errno, Fd};
+use crate::wire::{ABI, Field, Header, Kind, Launch, NEW_NET, Reader, Step, fd};
 use crate::{bundle, enter, files_enter, launch, memory, owners, program};
 
 /// Called by `_start` with the address of the argument count, which the arguments follow.
@@ -16,7 +17,7 @@ pub extern "C" fn main(stack: *const usize) -> ! {
     }
     // A host that ignores it passes that on, and then no end of a child could be waited for.
     let _ = sys::set_signal_action(sys::SIGCHLD, false);
-    let outcome = request().and_then(|(header, body)| dispatch(&header, body));
+    let outcome = request().and_then(|(header, body, ahead)| dispatch(&header, body, ahead));
     match outcome {
         Ok(()) => sys::exit(0),
         Err(fail) => {
@@ -32,9 +33,9 @@ fn payload_of_selftest() -> ! {
     sys::exit(told.is_err() as i32)
 }
 
-fn dispatch(header: &Header, body: &'static [u8]) -> Outcome {
+fn dispatch(header: &Header, body: &'static [u8], ahead: Ahead) -> Outcome {
     match Kind::from_number(header.kind) {
-        Some(Kind::Launch) => launch::run(header, kept(body)?),
+        Some(Kind::Launch) => launch::run(header, kept(body)?, ahead),
         Some(Kind::ApplyOwners) => owners::apply(parse(body)?),
         Some(Kind::RemoveTrees) => owners::remove(parse(body)?),
         Some(Kind::Program) => program::run(parse(body)?),
@@ -61,8 +62,9 @@ fn malformed() -> Fail {
 }
 
 /// Maps the request for good: every path in it is used where it lies.
-fn request() -> Outcome<(Header, &'static [u8])> {
-    let size = sys::fstat(fd::BLOB).step(Step::Request)?.size as usize;
+fn request() -> Outcome<(Header, &'static [u8], Ahead)> {
+    let ahead = if request_size()? == 0 { take_request().step(Step::Request)? } else { Ahead::NOTHING };
+    let size = request_size()?;
     let blob = sys::map_file(fd::BLOB, size).step(Step::Request)?;
     let header = Header::read(blob).map_err(|_| malformed())?;
     if header.abi != ABI {
@@ -70,7 +72,33 @@ fn request() -> Outcome<(Header, &'static [u8])> {
     }
     let _ = sys::close(fd::BLOB);
     let body = blob[Header::SIZE..].get(..header.length as usize).ok_or_else(malformed)?;
-    Ok((header, body))
+    Ok((header, body, ahead))
+}
+
+fn request_size() -> Outcome<usize> {
+    sys::fstat(fd::BLOB).step(Step::Request).map(|file| file.size as usize)
+}
+
+/// Started before its request was known: takes descriptors as they come, each with its number, to that of the request.
+fn take_request() -> sys::Result<Ahead> {
+    let mut ahead = Ahead::NOTHING;
+    loop {
+        let mut word = [0; 1];
+        match sys::recv_fd(fd::STATUS, &mut word)? {
+            (1, None) if word[0] == NEW_NET => ahead = Ahead::in_new_net(),
+            (1, Some(given)) if word[0] < fd::FIRST_FREE as u8 => place(given, word[0].into())?,
+            // The host has nothing to ask, or is gone.
+            _ => sys::exit(0),
+        }
+        if i32::from(word[0]) == fd::BLOB {
+            return Ok(ahead);
+        }
+    }
+}
+
+fn place(given: Fd, number: Fd) -> sys::Result {
+    sys::dup_to(given, number)?;
+    sys::close(given)
 }
 
 #[panic_handler]

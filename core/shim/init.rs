@@ -2,6 +2,7 @@
 
 use core::ffi::CStr;
 
+use crate::ahead::Ahead;
 use crate::fail::{At, Fail, Outcome};
 use crate::label::Labels;
 use crate::launch::word;
@@ -15,8 +16,8 @@ use crate::wire::{Launch, Namespace, Process, Step, fd};
 use crate::{credentials, exec, label, mounts, reaper, rootfs, terminal, user};
 
 /// Everything between the clone and the exec. `cgroup` is a v2 directory that the kernel did not put it into.
-pub fn run(launch: &Launch<'static>, streams: [Fd; 3], sync: Fd, cgroup: Option<Fd>) -> ! {
-    let failed = match set_up(launch, streams, sync, cgroup) {
+pub fn run(launch: &Launch<'static>, ahead: Ahead, streams: [Fd; 3], sync: Fd, cgroup: Option<Fd>) -> ! {
+    let failed = match set_up(launch, ahead, streams, sync, cgroup) {
         Ok((home, labels)) => match launch.process.init {
             true => reaper::split(&launch.process, &labels).unwrap_or_else(|| exec::run(&launch.process, home)),
             false => exec::run(&launch.process, home),
@@ -31,6 +32,7 @@ pub fn run(launch: &Launch<'static>, streams: [Fd; 3], sync: Fd, cgroup: Option<
 /// The only order that works; each line leans on those above it.
 fn set_up(
     launch: &Launch<'static>,
+    ahead: Ahead,
     streams: [Fd; 3],
     sync: Fd,
     cgroup: Option<Fd>,
@@ -44,7 +46,7 @@ fn set_up(
     let _ = sys::prctl(sys::PR_SET_DUMPABLE, 0, 0);
     let _ = sys::setsid();
     leave_keyring(&labels)?;
-    enter_namespaces(launch)?;
+    enter_namespaces(launch, ahead)?;
     let slave = make_root(launch, sync)?;
     let user = user::find(&launch.process)?;
     enter_directory(&launch.process)?;
@@ -120,7 +122,7 @@ pub fn leave_keyring(labels: &Labels) -> Outcome {
     })
 }
 
-pub fn enter_namespaces(launch: &Launch<'static>) -> Outcome {
+pub fn enter_namespaces(launch: &Launch<'static>, ahead: Ahead) -> Outcome {
     let n = &launch.namespaces;
     for (namespace, kind) in [(&n.net, sys::CLONE_NEWNET), (&n.ipc, sys::CLONE_NEWIPC), (&n.uts, sys::CLONE_NEWUTS)] {
         if let Namespace::Join(path) = namespace {
@@ -133,7 +135,7 @@ pub fn enter_namespaces(launch: &Launch<'static>) -> Outcome {
         Namespace::New => sys::unshare(sys::CLONE_NEWCGROUP).step(Step::CgroupNamespace)?,
         Namespace::Join(path) => join(path, sys::CLONE_NEWCGROUP)?,
     }
-    if n.net == Namespace::New {
+    if n.net == Namespace::New && ahead.namespaces() & sys::CLONE_NEWNET == 0 {
         raise_loopback().step(Step::Loopback)?;
     }
     match launch.hostname {
@@ -150,7 +152,7 @@ pub fn join(path: &'static CStr, kind: u64) -> Outcome {
     joined
 }
 
-fn raise_loopback() -> sys::Result {
+pub fn raise_loopback() -> sys::Result {
     const SIOCSIFFLAGS: usize = 0x8914;
     const IFF_UP: u16 = 1;
     #[repr(C)]

@@ -2,6 +2,7 @@
 
 use core::ffi::CStr;
 
+use crate::ahead::Ahead;
 use crate::fail::{At, Fail, Outcome, send};
 use crate::records::Moment;
 use crate::supervise::{self, Running};
@@ -25,10 +26,11 @@ pub mod word {
 
 /// Starts the container and stays until it has ended.
 #[inline(never)]
-pub fn run(header: &Header, launch: &'static Launch<'static>) -> Outcome {
+pub fn run(header: &Header, launch: &'static Launch<'static>, ahead: Ahead) -> Outcome {
     become_shim();
     let streams = supervise::prepare(launch, header)?;
-    let born = bear(launch, streams.init)?;
+    let ahead = ahead.suiting(launch)?;
+    let born = bear(launch, ahead, streams.init)?;
     supervise::let_go(launch);
     // While the init is at work, so that it costs the start nothing.
     let listener = control::listen(launch);
@@ -74,7 +76,7 @@ pub fn again(launch: &Launch<'static>, streams: [Fd; 3], count: u32) -> Result<S
         // container runs that could make use of that.
         let _ = sys::prctl(sys::PR_SET_DUMPABLE, 1, 0);
     }
-    let born = bear(launch, streams).map_err(Some)?;
+    let born = bear(launch, Ahead::NOTHING, streams).map_err(Some)?;
     let started = release(launch, born.sync, born.pid, count);
     let _ = sys::close(born.sync);
     match started {
@@ -98,11 +100,11 @@ struct Born {
 }
 
 /// Makes the init, which gets these streams; they are closed here.
-fn bear(launch: &Launch<'static>, streams: [Fd; 3]) -> Outcome<Born> {
+fn bear(launch: &Launch<'static>, ahead: Ahead, streams: [Fd; 3]) -> Outcome<Born> {
     let (ours, theirs) = sys::socketpair().step(Step::Clone)?;
     let cgroup = launch.cgroup.v2.map(open_cgroup).transpose()?;
-    let (pid, pidfd) = match fork(launch, cgroup)? {
-        (Forked::Child, entered) => init::run(launch, streams, theirs, cgroup.filter(|_| !entered)),
+    let (pid, pidfd) = match fork(launch, ahead, cgroup)? {
+        (Forked::Child, entered) => init::run(launch, ahead, streams, theirs, cgroup.filter(|_| !entered)),
         (Forked::Parent { pid, pidfd }, _) => (pid, pidfd),
     };
     close_all(&[theirs, cgroup.unwrap_or(-1), streams[0], streams[1], streams[2]]);
@@ -154,13 +156,13 @@ pub fn open_cgroup(dir: &'static CStr) -> Outcome<Fd> {
 }
 
 /// The init, and whether it was born in its v2 cgroup.
-pub fn fork(launch: &Launch<'static>, cgroup: Option<Fd>) -> Outcome<(Forked, bool)> {
-    let Namespace::Join(path) = launch.namespaces.pid else { return fork_here(launch, cgroup) };
+pub fn fork(launch: &Launch<'static>, ahead: Ahead, cgroup: Option<Fd>) -> Outcome<(Forked, bool)> {
+    let Namespace::Join(path) = launch.namespaces.pid else { return fork_here(launch, ahead, cgroup) };
     // Joining one takes effect on children only. It is left again: further children are not the container's, and the
     // numbers of theirs that are told must be the host's.
     let own = sys::openat(AT_FDCWD, c"/proc/self/ns/pid", sys::O_RDONLY, 0).at(Step::JoinNamespace, path)?;
     init::join(path, sys::CLONE_NEWPID)?;
-    let forked = fork_here(launch, cgroup)?;
+    let forked = fork_here(launch, ahead, cgroup)?;
     if let Forked::Parent { pid, .. } = forked.0 {
         sys::setns(own, sys::CLONE_NEWPID).at(Step::JoinNamespace, path).inspect_err(|_| end(pid))?;
     }
@@ -173,8 +175,12 @@ fn end(child: i32) {
     let _ = sys::wait(child, false);
 }
 
-fn fork_here(launch: &Launch<'static>, cgroup: Option<Fd>) -> Outcome<(Forked, bool)> {
-    fork_with(namespaces(launch), cgroup)
+fn fork_here(launch: &Launch<'static>, ahead: Ahead, cgroup: Option<Fd>) -> Outcome<(Forked, bool)> {
+    let forked = fork_with(namespaces(launch) & !ahead.namespaces(), cgroup)?;
+    if let Forked::Parent { pid, .. } = forked.0 {
+        ahead.leave().inspect_err(|_| end(pid))?;
+    }
+    Ok(forked)
 }
 
 /// With these flags of clone.

@@ -16,6 +16,7 @@
 mod wire;
 
 mod again;
+mod ahead;
 mod arch;
 mod attach;
 mod binds;

@@ -167,6 +167,13 @@ pub struct Sharing {
     pub joined: BTreeMap<String, String>,
 }
 
+impl Sharing {
+    /// The network is new with the container.
+    pub fn has_own_net(&self) -> bool {
+        !self.host_net && !self.joined.contains_key("net")
+    }
+}
+
 /// Limits that the cgroup enforces.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

@@ -5,6 +5,7 @@
 
 pub mod bundle;
 mod control;
+mod early;
 mod encode;
 pub mod files;
 mod helper;
@@ -18,6 +19,7 @@ mod tie;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 pub use control::{Attachment, Command, attach, exec, resize, set_restart};
+pub use early::Early;
 pub use helper::{HelperSource, memory_file, shim_image};
 pub use modes::{HostProgram, run_program};
 pub use modes::{apply_owners, remove_trees};
@@ -43,7 +45,7 @@ pub struct LaunchFds<'a> {
 }
 
 /// Starts a container; returns once its payload runs.
-pub fn launch(plan: &LaunchPlan, fds: LaunchFds<'_>, helper: &HelperSource) -> Result<Launched> {
+pub fn launch(plan: &LaunchPlan, fds: LaunchFds<'_>, shim: Early) -> Result<Launched> {
     let tie = plan.supervise.tie_host.then(tie::tie).transpose()?;
     let mut passed = vec![(fd::LOCK, fds.lock.as_fd())];
     passed.extend(fds.stdin.map(|f| (fd::STDIN, f)));
@@ -53,8 +55,7 @@ pub fn launch(plan: &LaunchPlan, fds: LaunchFds<'_>, helper: &HelperSource) -> R
         passed.extend([(fd::TIE, tie.pipe.as_fd()), (fd::HOST, tie.host.as_fd())]);
     }
     let body = encode::launch(plan)?;
-    let shim = spawn::spawn(Kind::Launch, body, &passed, helper)?;
-    Launched::await_ready(shim)
+    Launched::await_ready(shim.ask(Kind::Launch, body, &passed)?)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::io::IoSlice;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr::null;
 use std::sync::Mutex;
 
@@ -24,7 +24,23 @@ pub(super) struct Shim {
 impl Shim {
     /// Sends a descriptor behind the request.
     pub fn pass(&self, fd: BorrowedFd<'_>) -> nix::Result<()> {
-        let (packet, fds) = ([IoSlice::new(b"d")], [fd.as_raw_fd()]);
+        self.send(b'd', fd)
+    }
+
+    /// Gives an idle one a descriptor, which gets this number there.
+    pub fn pass_as(&self, number: i32, fd: BorrowedFd<'_>) -> nix::Result<()> {
+        self.send(number as u8, fd)
+    }
+
+    /// A word without a descriptor.
+    pub fn tell(&self, word: u8) -> nix::Result<()> {
+        let sent = nix::sys::socket::send(self.status.as_raw_fd(), &[word], MsgFlags::MSG_NOSIGNAL);
+        sent.map(drop)
+    }
+
+    fn send(&self, word: u8, fd: BorrowedFd<'_>) -> nix::Result<()> {
+        let (word, fds) = ([word], [fd.as_raw_fd()]);
+        let packet = [IoSlice::new(&word)];
         let rights = [ControlMessage::ScmRights(&fds)];
         sendmsg::<()>(self.status.as_raw_fd(), &packet, &rights, MsgFlags::MSG_NOSIGNAL, None).map(drop)
     }
@@ -37,14 +53,22 @@ pub(super) fn spawn(
     passed: &[(i32, BorrowedFd<'_>)],
     helper: &HelperSource,
 ) -> Result<Shim> {
+    let blob = helper::memory_file([&header(kind, passed, body.len()), &body]).map_err(unstarted)?;
+    start(&[passed, &[(fd::BLOB, blob.as_fd())]].concat(), helper)
+}
+
+/// Starts one that has no request yet: it waits for descriptors, and the request is the last of them.
+pub(super) fn idle(helper: &HelperSource) -> Result<Shim> {
+    start(&[], helper)
+}
+
+fn start(passed: &[(i32, BorrowedFd<'_>)], helper: &HelperSource) -> Result<Shim> {
     reap_returned_shims();
     let mut executable = helper::executable(helper)?;
-    let blob = helper::memory_file([&header(kind, passed, body.len()), &body]).map_err(unstarted)?;
     let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
         .context("create status socket", "")?;
     let mut job = Job::new(&executable);
     passed.iter().for_each(|(to, from)| job.pass(from.as_raw_fd(), *to));
-    job.pass(blob.as_raw_fd(), fd::BLOB);
     job.pass(theirs.as_raw_fd(), fd::STATUS);
     let pidfd = match job.run() {
         Err(refused) if job.was_not_executable() => {
@@ -58,7 +82,7 @@ pub(super) fn spawn(
     Ok(remember(Shim { status: ours, pidfd }))
 }
 
-fn header(kind: wire::Kind, passed: &[(i32, BorrowedFd<'_>)], length: usize) -> [u8; wire::Header::SIZE] {
+pub(super) fn header(kind: wire::Kind, passed: &[(i32, BorrowedFd<'_>)], length: usize) -> [u8; wire::Header::SIZE] {
     let fds = passed.iter().fold(0, |bits, (to, _)| bits | fd::bit(*to));
     header_of(kind, fds, length)
 }
@@ -164,7 +188,7 @@ impl Job {
     }
 }
 
-fn unstarted(error: std::io::Error) -> Error {
+pub(super) fn unstarted(error: std::io::Error) -> Error {
     let errno = error.raw_os_error().unwrap_or(0);
     refusal::explain(Error::errno_in(errno, "start helper", ""), errno)
 }
@@ -235,8 +259,8 @@ unsafe fn arrange(job: &mut Job) -> Option<()> {
         for to in 0..fd::FIRST_FREE {
             match moves[..job.count].iter().find(|(_, wanted)| *wanted == to) {
                 Some((from, _)) => ok(libc::dup2(*from, to))?,
-                None if to <= fd::STDERR => ok(libc::dup2(nothing, to))?,
-                None => libc::close(to),
+                // Taken, so that what an idle one is given comes above.
+                None => ok(libc::dup2(nothing, to))?,
             };
         }
         ok(libc::dup3(executable, fd::FIRST_FREE, libc::O_CLOEXEC))?;

@@ -14,7 +14,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::Pid;
 
-use super::{HelperSource, LaunchFds, Launched, apply_owners, launch, remove_trees};
+use super::{Early, HelperSource, LaunchFds, Launched, apply_owners, launch, remove_trees};
 use crate::cancel::Cancel;
 use crate::error::Kind;
 use crate::plan::launch::{Extent, IdMap, LaunchPlan, MountSource, MountStep, Namespace, RootfsKind};
@@ -71,7 +71,7 @@ impl Place {
     fn start(&self, plan: &LaunchPlan, streams: [Option<OwnedFd>; 3]) -> Launched {
         let lock = File::create(self.path("lock")).unwrap().into();
         let [stdin, stdout, stderr] = streams.each_ref().map(|s| s.as_ref().map(|fd| fd.as_fd()));
-        launch(plan, LaunchFds { lock, stdin, stdout, stderr }, &HelperSource::default()).unwrap()
+        launch(plan, LaunchFds { lock, stdin, stdout, stderr }, Early::begin(HelperSource::default(), true)).unwrap()
     }
 
     /// Runs to the end and returns the exit record.

@@ -125,7 +125,7 @@ impl Box_ {
         let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
         let lock: OwnedFd = File::create(self.dir.path().join("lock")).unwrap().into();
         let fds = LaunchFds { lock, stdin: None, stdout: Some(write.as_fd()), stderr: Some(write.as_fd()) };
-        launch(plan, fds, &HelperSource::default()).map(|launched| (launched, File::from(read)))
+        launch(plan, fds, Early::begin(HelperSource::default(), true)).map(|launched| (launched, File::from(read)))
     }
 
     /// Exit status and what was written.
@@ -199,6 +199,26 @@ fn the_container_sees_its_own_world() {
     assert_eq!((status, text.as_str()), (0, "boxed\n1\ncat\n/root\n0\n"));
     let (_, links) = b.sh("ls /; ls /proc/self/fd", |_| ());
     assert!(links.ends_with("0\n1\n2\n3\n"), "{links}");
+}
+
+/// It is made before anybody knows what is wanted: the shim goes back, and who shares the host's has the host's.
+#[test]
+fn a_network_made_ahead_is_the_container_s_alone() {
+    let net = |pid: i32| fs::read_link(format!("/proc/{pid}/ns/net")).unwrap();
+    let host = net(std::process::id() as i32);
+    let b = Box_::new();
+    for (wanted, own) in [(Namespace::New, true), (Namespace::Host, false)] {
+        let mut plan = b.plan(&["sh", "-c", "exec sleep 1000"]);
+        plan.namespaces.net = wanted;
+        let (launched, _output) = b.start(&plan).unwrap();
+        assert_eq!(net(launched.init_pid) != host, own);
+        if nix::unistd::geteuid().is_root() {
+            assert_eq!(net(launched.shim_pid), host);
+        }
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(launched.init_pid), nix::sys::signal::Signal::SIGKILL)
+            .unwrap();
+        launched.wait_gone(&Cancel::new(), None).unwrap();
+    }
 }
 
 #[test]

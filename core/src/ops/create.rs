@@ -8,7 +8,8 @@ use crate::api::*;
 use crate::cancel::Cancel;
 use crate::error::{Error, Kind, Result};
 use crate::id::{ContainerId, Digest, Name};
-use crate::plan::{cgroup, resolve, security};
+use crate::launch::Early;
+use crate::plan::{cgroup, resolve, security, sharing};
 use crate::progress::Progress;
 use crate::registry::Platform;
 use crate::spec::Spec;
@@ -23,34 +24,43 @@ pub fn create(
     progress: &mut dyn Progress,
     cancel: &Cancel,
 ) -> Result<ContainerId> {
+    let image = image(context, options, progress, cancel)?;
     let make = |record: &Record| containers::create(&context.paths, record);
-    create_with(context, options, |_| {}, make, progress, cancel).map(|(record, ())| record.id)
+    create_of(context, options, &image, |_| {}, make).map(|(record, ())| record.id)
 }
 
-/// Creates a container that the caller starts at once, with a last word on the spec; its lock is held.
+/// Creates a container that the caller starts at once, with a last word on the spec; its lock is held, and its shim is
+/// on its way.
 pub(super) fn create_held(
     context: &Context,
     options: &RunOptions,
     adjust: impl FnOnce(&mut Spec),
     progress: &mut dyn Progress,
     cancel: &Cancel,
-) -> Result<(Record, OwnedFd)> {
-    let make = |record: &Record| containers::create_held(&context.paths, record);
-    create_with(context, options, adjust, make, progress, cancel)
+) -> Result<(Record, OwnedFd, Early)> {
+    let image = image(context, options, progress, cancel)?;
+    let new_net = sharing::namespaces(options).is_ok_and(|shared| shared.has_own_net());
+    let shim = Early::begin(context.helper(), new_net);
+    // Given up together with the lock, of which a shim that is just starting may have a copy.
+    let make = |record: &Record| containers::create_held(&context.paths, record).map(|lock| (lock, shim));
+    create_of(context, options, &image, adjust, make).map(|(record, (lock, shim))| (record, lock, shim))
 }
 
-fn create_with<T>(
+fn image(context: &Context, options: &RunOptions, progress: &mut dyn Progress, cancel: &Cancel) -> Result<ImageInfo> {
+    let image = ensure_image(context, options, progress, cancel)?;
+    // One that is at hand was not waited for, so nothing has asked yet.
+    cancel.check("create container", &options.image)?;
+    Ok(image)
+}
+
+fn create_of<T>(
     context: &Context,
     options: &RunOptions,
+    image: &ImageInfo,
     adjust: impl FnOnce(&mut Spec),
     make: impl FnOnce(&Record) -> Result<T>,
-    progress: &mut dyn Progress,
-    cancel: &Cancel,
 ) -> Result<(Record, T)> {
-    let image = ensure_image(context, options, progress, cancel)?;
-    // An image that is at hand was not waited for, so nothing has asked yet.
-    cancel.check("create container", &options.image)?;
-    let mut record = record(context, options, &image)?;
+    let mut record = record(context, options, image)?;
     adjust(&mut record.spec);
     // Until the record names the layers, nothing else keeps garbage collection from them.
     let _guard = lock::shared(&context.paths.gc_lock())?;

@@ -10,7 +10,7 @@ use crate::cancel::Cancel;
 use crate::cgroup as groups;
 use crate::error::{Error, Kind, Result};
 use crate::id::ContainerId;
-use crate::launch::{self, HelperSource, LaunchFds};
+use crate::launch::{self, Early, HelperSource, LaunchFds};
 use crate::paths::Paths;
 use crate::plan::facts::Facts;
 use crate::plan::start::{self, Places};
@@ -71,7 +71,7 @@ fn run(dir: &Path, id: &ContainerId, paths: &Paths, facts: &Facts, helper: &Help
     let (output, write) =
         nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(|e| Error::errno_in(e as i32, "make pipe", ""))?;
     let fds = LaunchFds { lock, stdin: None, stdout: Some(std::os::fd::AsFd::as_fd(&write)), stderr: None };
-    let launched = launch::launch(&plan, fds, helper)?;
+    let launched = launch::launch(&plan, fds, Early::begin(helper.clone(), true))?;
     made.keep();
     drop(write);
     let mut ends = Ends { stdin: None, stdout: Some(output), stderr: None };

@@ -8,7 +8,7 @@ use crate::api::*;
 use crate::cancel::Cancel;
 use crate::error::{Error, Kind, Result};
 use crate::id::ContainerId;
-use crate::launch::Launched;
+use crate::launch::{Early, Launched};
 use crate::plan::life;
 use crate::progress::Progress;
 use crate::spec::{Restart, Spec};
@@ -30,10 +30,10 @@ pub fn run(context: &Context, options: &RunOptions, progress: &mut dyn Progress,
     }
     // Before there is anything to undo.
     let pipes = Pipes::new(options.stdin.is_some())?;
-    let (record, lock) = create::create_held(context, options, adjust, progress, cancel)?;
+    let (record, lock, shim) = create::create_held(context, options, adjust, progress, cancel)?;
     // A terminal has no pipes to hand on.
     let streams = if record.spec.tty { Streams::Relayed } else { Streams::Direct };
-    let launched = launch_or_remove(context, &record, lock, &pipes.stdio(), streams)?;
+    let launched = launch_or_remove(context, &record, lock, shim, &pipes.stdio(), streams)?;
     let (ours, theirs) = pipes.split();
     drop(theirs);
     let input = options.stdin.as_deref().unwrap_or_default();
@@ -57,8 +57,8 @@ pub fn spawn(
             .because("bytes for standard input can only be given to a run that is waited for")
             .hint("pass a descriptor in stdio"));
     }
-    let (record, lock) = create::create_held(context, options, |_| {}, progress, cancel)?;
-    let launched = launch_or_remove(context, &record, lock, stdio, Streams::Relayed)?;
+    let (record, lock, shim) = create::create_held(context, options, |_| {}, progress, cancel)?;
+    let launched = launch_or_remove(context, &record, lock, shim, stdio, Streams::Relayed)?;
     context.shims.keep(&record, launched, stdio);
     Ok(record.id)
 }
@@ -68,10 +68,11 @@ fn launch_or_remove(
     context: &Context,
     record: &Record,
     lock: OwnedFd,
+    shim: Early,
     stdio: &Stdio,
     streams: Streams,
 ) -> Result<Launched> {
-    start::launch(context, record, lock, stdio, streams).map_err(|error| {
+    start::launch(context, record, lock, shim, stdio, streams).map_err(|error| {
         let error = error.within("run container", record.image.as_str());
         match remove::discard(context, record) {
             Ok(()) => error,

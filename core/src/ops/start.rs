@@ -10,7 +10,7 @@ use crate::cgroup as groups;
 use crate::error::{Error, Kind, Result};
 use crate::fs;
 use crate::id::{ContainerId, Digest};
-use crate::launch::{self, LaunchFds, Launched};
+use crate::launch::{self, Early, LaunchFds, Launched};
 use crate::plan::cgroup::{self, CgroupPlan};
 use crate::plan::launch::LaunchPlan;
 use crate::plan::start::{self, Places};
@@ -31,6 +31,7 @@ pub fn start(context: &Context, id: &ContainerId, stdio: &Stdio, cancel: &Cancel
 fn anew(context: &Context, record: &Record, stdio: &Stdio, cancel: &Cancel) -> Result<Launched> {
     let lock = context.paths.container(&record.id).lock();
     let lock = liveness::hold_after_copies(&lock, record.name.as_str(), cancel)?;
+    let shim = Early::begin(context.helper(), record.spec.namespaces.has_own_net());
     liveness::settle(&lock)?;
     // Who changes its limits finds it running, or has changed them before they are read here.
     let _unchanged = containers::lock(&context.paths, &record.id)?;
@@ -40,7 +41,7 @@ fn anew(context: &Context, record: &Record, stdio: &Stdio, cancel: &Cancel) -> R
     events::tell_lost(context, &container);
     containers::clear_run(&context.paths, &record.id)?;
     super::create::make_volumes(context, record)?;
-    launch(context, &container.record, lock, stdio, Streams::Relayed)
+    launch(context, &container.record, lock, shim, stdio, Streams::Relayed)
 }
 
 /// How the container's streams meet the descriptors in [`Stdio`].
@@ -58,6 +59,7 @@ pub(super) fn launch(
     context: &Context,
     record: &Record,
     lock: OwnedFd,
+    shim: Early,
     stdio: &Stdio,
     streams: Streams,
 ) -> Result<Launched> {
@@ -70,7 +72,7 @@ pub(super) fn launch(
         stdout: borrowed("stdout", stdio.stdout)?,
         stderr: borrowed("stderr", stdio.stderr)?,
     };
-    let launched = launch::launch(&plan, fds, &context.helper())?;
+    let launched = launch::launch(&plan, fds, shim)?;
     made.keep();
     Ok(launched)
 }

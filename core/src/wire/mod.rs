@@ -62,6 +62,9 @@ pub mod fd {
     }
 }
 
+/// To a shim that has no request yet: make a network namespace for the container. Above the numbers of descriptors.
+pub const NEW_NET: u8 = b'n';
+
 /// What the blob asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]

@@ -1,0 +1,139 @@
+//! A shim that is started while the host still works out what to ask of it: on another processor, the one is done when
+//! the other is.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use nix::sys::signal::SigSet;
+
+use super::helper::{self, HelperSource};
+use super::spawn::{self, Shim, header, unstarted};
+use crate::error::{Context, Result};
+use crate::wire::{Kind, NEW_NET, fd};
+
+/// A shim without a request. It ends when it is dropped, before the drop returns.
+#[derive(Debug)]
+pub struct Early {
+    helper: HelperSource,
+    /// `None` where the host can't have a thread more.
+    starting: Option<JoinHandle<Result<Shim>>>,
+}
+
+impl Early {
+    /// Begins to start it, with a network namespace made ahead where a new one is expected. What fails is told when it is
+    /// asked.
+    pub fn begin(helper: HelperSource, new_net: bool) -> Early {
+        let source = helper.clone();
+        let starting = without_signals(|| {
+            let thread = thread::Builder::new().name("sampan-start".into()).stack_size(STACK);
+            thread.spawn(move || idle(&source, new_net)).ok()
+        });
+        Early { helper, starting }
+    }
+
+    /// Asks it; `passed` as for [`spawn::spawn`].
+    pub(super) fn ask(mut self, kind: Kind, body: Vec<u8>, passed: &[(i32, BorrowedFd<'_>)]) -> Result<Shim> {
+        let Some(starting) = self.starting.take() else { return spawn::spawn(kind, body, passed, &self.helper) };
+        let shim = started(starting)?;
+        let asked = request(&shim, kind, &body, passed);
+        asked.inspect_err(|_| shim.hang_up(PATIENCE)).map(|()| shim)
+    }
+}
+
+impl Drop for Early {
+    fn drop(&mut self) {
+        if let Some(Ok(shim)) = self.starting.take().map(started) {
+            shim.hang_up(PATIENCE);
+        }
+    }
+}
+
+// The thread's own calls are few and flat; those of the shim's first instructions have stacks of their own.
+const STACK: usize = 128 * 1024;
+/// A shim without a request ends as soon as it runs.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn idle(helper: &HelperSource, new_net: bool) -> Result<Shim> {
+    let shim = spawn::idle(helper)?;
+    if new_net {
+        shim.tell(NEW_NET).context("start helper", "").inspect_err(|_| shim.hang_up(PATIENCE))?;
+    }
+    Ok(shim)
+}
+
+fn started(starting: JoinHandle<Result<Shim>>) -> Result<Shim> {
+    starting.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// The request itself comes last.
+fn request(shim: &Shim, kind: Kind, body: &[u8], passed: &[(i32, BorrowedFd<'_>)]) -> Result<()> {
+    let blob = helper::memory_file([&header(kind, passed, body.len()), body]).map_err(unstarted)?;
+    for (number, fd) in passed.iter().copied().chain([(fd::BLOB, blob.as_fd())]) {
+        shim.pass_as(number, fd).context("start helper", "")?;
+    }
+    Ok(())
+}
+
+/// The host's handlers run in its own threads: a new one inherits what is blocked here.
+fn without_signals<T>(work: impl FnOnce() -> T) -> T {
+    let before = SigSet::all().thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_BLOCK);
+    let done = work();
+    if let Ok(before) = before {
+        let _ = before.thread_set_mask();
+    }
+    done
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::OwnedFd;
+
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+    use super::*;
+    use crate::cancel::Cancel;
+
+    fn has_ended(pidfd: &OwnedFd) -> bool {
+        poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO) == Ok(1)
+    }
+
+    fn early(shim: Option<Shim>) -> Early {
+        let starting = shim.map(|shim| thread::spawn(move || Ok(shim)));
+        Early { helper: HelperSource::default(), starting }
+    }
+
+    #[test]
+    fn one_that_is_not_asked_is_gone_after_the_drop() {
+        let shim = idle(&HelperSource::default(), true).unwrap();
+        let pidfd = shim.pidfd.try_clone().unwrap();
+        assert!(!has_ended(&pidfd));
+        drop(early(Some(shim)));
+        assert!(has_ended(&pidfd));
+    }
+
+    #[test]
+    fn one_whose_host_is_gone_ends() {
+        let shim = spawn::idle(&HelperSource::default()).unwrap();
+        drop(shim.status);
+        let ended = poll(&mut [PollFd::new(shim.pidfd.as_fd(), PollFlags::POLLIN)], PollTimeout::from(10_000u16));
+        assert_eq!(ended, Ok(1));
+    }
+
+    /// What it is asked arrives, whether it was there before or is only made for it.
+    #[test]
+    fn the_request_arrives_either_way() {
+        for shim in [Some(spawn::idle(&HelperSource::default()).unwrap()), None] {
+            let asked = early(shim).ask(Kind::Launch, b"no request".to_vec(), &[]).unwrap();
+            let refused = asked.next(&Cancel::new(), None).map(|_| ()).unwrap_err();
+            assert!(refused.to_string().contains("request"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn the_host_s_signals_are_as_before() {
+        let before = SigSet::thread_get_mask().unwrap();
+        drop(Early::begin(HelperSource::default(), true));
+        assert_eq!(SigSet::thread_get_mask().unwrap(), before);
+    }
+}
