@@ -24,9 +24,12 @@ pub fn create(
     progress: &mut dyn Progress,
     cancel: &Cancel,
 ) -> Result<ContainerId> {
-    let image = image(context, options, progress, cancel)?;
+    let image = match at_hand(context, options)? {
+        Some(image) => image,
+        None => pulled(context, options, progress, cancel)?,
+    };
     let make = |record: &Record| containers::create(&context.paths, record);
-    create_of(context, options, &image, |_| {}, make).map(|(record, ())| record.id)
+    create_of(context, options, &image, |_| {}, make, cancel).map(|(record, ())| record.id)
 }
 
 /// Creates a container that the caller starts at once, with a last word on the spec; its lock is held, and its shim is
@@ -38,19 +41,21 @@ pub(super) fn create_held(
     progress: &mut dyn Progress,
     cancel: &Cancel,
 ) -> Result<(Record, OwnedFd, Early)> {
-    let image = image(context, options, progress, cancel)?;
     let new_net = sharing::namespaces(options).is_ok_and(|shared| shared.has_own_net());
-    let shim = Early::begin(context.helper(), new_net);
+    let begin = || Early::begin(context.helper(), new_net);
+    let early = begin();
+    let (image, shim) = match at_hand(context, options)? {
+        Some(image) => (image, early),
+        // A pull may take long.
+        None => {
+            drop(early);
+            (pulled(context, options, progress, cancel)?, begin())
+        }
+    };
     // Given up together with the lock, of which a shim that is just starting may have a copy.
     let make = |record: &Record| containers::create_held(&context.paths, record).map(|lock| (lock, shim));
-    create_of(context, options, &image, adjust, make).map(|(record, (lock, shim))| (record, lock, shim))
-}
-
-fn image(context: &Context, options: &RunOptions, progress: &mut dyn Progress, cancel: &Cancel) -> Result<ImageInfo> {
-    let image = ensure_image(context, options, progress, cancel)?;
-    // One that is at hand was not waited for, so nothing has asked yet.
-    cancel.check("create container", &options.image)?;
-    Ok(image)
+    let (record, (lock, shim)) = create_of(context, options, &image, adjust, make, cancel)?;
+    Ok((record, lock, shim))
 }
 
 fn create_of<T>(
@@ -59,7 +64,10 @@ fn create_of<T>(
     image: &ImageInfo,
     adjust: impl FnOnce(&mut Spec),
     make: impl FnOnce(&Record) -> Result<T>,
+    cancel: &Cancel,
 ) -> Result<(Record, T)> {
+    // An image that is at hand was not waited for, so nothing has asked yet.
+    cancel.check("create container", &options.image)?;
     let mut record = record(context, options, image)?;
     adjust(&mut record.spec);
     // Until the record names the layers, nothing else keeps garbage collection from them.
@@ -152,27 +160,24 @@ fn name(options: &RunOptions, id: &ContainerId) -> Result<Name> {
     format!("{}_{}_{}", FIRST[digit(0)], SECOND[digit(1)], &id.as_str()[2..8]).parse()
 }
 
-fn ensure_image(
-    context: &Context,
-    options: &RunOptions,
-    progress: &mut dyn Progress,
-    cancel: &Cancel,
-) -> Result<ImageInfo> {
-    let pulled = |progress: &mut dyn Progress| {
-        let how = PullOptions { platform: options.platform.clone(), ..PullOptions::default() };
-        pull::pull(context, &options.image, &how, progress, cancel)
-    };
+/// The image in the store; `None` when it is to be pulled.
+fn at_hand(context: &Context, options: &RunOptions) -> Result<Option<ImageInfo>> {
     if options.image.is_empty() {
         return Err(Error::new(Kind::InvalidArgument, "read option", "image").because("no image was named"));
     }
     if options.pull == PullPolicy::Always {
-        return pulled(progress);
+        return Ok(None);
     }
     let found = images::for_container(context, &options.image).and_then(|image| of_platform(image, options));
     match found {
-        Err(e) if e.kind() == Kind::NotFound && options.pull == PullPolicy::Missing => pulled(progress),
-        found => found,
+        Err(e) if e.kind() == Kind::NotFound && options.pull == PullPolicy::Missing => Ok(None),
+        found => found.map(Some),
     }
+}
+
+fn pulled(context: &Context, options: &RunOptions, progress: &mut dyn Progress, cancel: &Cancel) -> Result<ImageInfo> {
+    let how = PullOptions { platform: options.platform.clone(), ..PullOptions::default() };
+    pull::pull(context, &options.image, &how, progress, cancel)
 }
 
 /// An image for another machine than was asked for is as good as none.
