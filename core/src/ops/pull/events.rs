@@ -56,7 +56,7 @@ impl Drop for Post {
 }
 
 impl Mail {
-    /// Delivers events until every [`Post`] is gone; passes a cancel on to `abort`.
+    /// Delivers events until every [`Post`] is gone; passes a cancel on to `abort`. Who has cancelled is told no more.
     pub fn deliver(self, progress: &mut dyn Progress, cancel: &Cancel, abort: &Cancel) {
         loop {
             // Before the queue is looked at, or a ring in between would be lost.
@@ -65,6 +65,7 @@ impl Mail {
                 abort.cancel();
             }
             match self.receiver.try_recv() {
+                Ok(_) if cancel.is_cancelled() => {}
                 Ok(event) => progress.event(&event),
                 Err(TryRecvError::Empty) => self.wait(cancel),
                 Err(TryRecvError::Disconnected) => return,
@@ -103,6 +104,20 @@ mod tests {
         });
         assert_eq!(seen.len(), 100);
         assert!(matches!(seen[99], Event::LayerBytes { done: 99, .. }));
+    }
+
+    #[test]
+    fn who_has_cancelled_is_told_no_more() {
+        let (post, mail) = channel().unwrap();
+        (1..3).for_each(|done| post.send(Event::LayerBytes { digest: String::new(), done, total: 2 }));
+        drop(post);
+        let (cancel, abort, mut told) = (Cancel::new(), Cancel::new(), 0);
+        let mut take = |_: &Event| {
+            told += 1;
+            cancel.cancel();
+        };
+        mail.deliver(&mut take, &cancel, &abort);
+        assert!(told == 1 && abort.is_cancelled());
     }
 
     #[test]
