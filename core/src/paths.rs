@@ -46,6 +46,11 @@ impl ContainerPaths {
         self.0.join("exit.json")
     }
 
+    /// There once somebody has told of the end of a run whose shim was killed, and could not.
+    pub fn lost(&self) -> PathBuf {
+        self.0.join("lost")
+    }
+
     /// What the shim has found of its health.
     pub fn health(&self) -> PathBuf {
         self.0.join("health.json")

@@ -175,10 +175,39 @@ fn a_start_that_fails_and_a_shim_that_is_killed_are_told() {
     let shim = container.inspect().unwrap().shim_pid.unwrap();
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(shim), nix::sys::signal::Signal::SIGKILL).unwrap();
     container.wait(None, &Cancel::new()).unwrap();
+    assert_eq!(actions(&of(&host, &container)), ["create", "start", "die"]);
     gone(&host, &container);
     let events = of(&host, &container);
     assert_eq!(actions(&events), ["create", "start", "die", "destroy"]);
     assert_eq!(events[2].attributes["exitCode"], "137");
+}
+
+/// By whoever watches: nobody else is there to tell of it.
+#[test]
+fn a_watcher_hears_of_a_killed_shim_at_once() {
+    let host = Host::new();
+    let before = host.spawn(command(&["sleep", "1000"])).unwrap();
+    let options = EventOptions { filters: vec!["event=die".into()], ..Default::default() };
+    let mut watched = [0; 2].map(|_| host.engine.events(&options).unwrap());
+    let since = host.spawn(command(&["sleep", "1000"])).unwrap();
+    std::thread::scope(|scope| {
+        let watchers = watched.each_mut().map(|watched| scope.spawn(|| [next(watched), next(watched)]));
+        for container in [&before, &since] {
+            let shim = container.inspect().unwrap().shim_pid.unwrap();
+            nix::sys::signal::kill(nix::unistd::Pid::from_raw(shim), nix::sys::signal::Signal::SIGKILL).unwrap();
+        }
+        for watcher in watchers {
+            let told = watcher.join().unwrap();
+            assert!(told.iter().all(|event| event.attributes["exitCode"] == "137"), "{told:?}");
+            assert!([&before, &since].iter().all(|c| told.iter().any(|event| event.id == c.id())), "{told:?}");
+        }
+    });
+    // Once, and once for each run.
+    before.start(&Stdio::default(), &Cancel::new()).unwrap();
+    before.remove(&RemoveOptions { force: true, volumes: true }).unwrap();
+    gone(&host, &since);
+    assert_eq!(actions(&of(&host, &before)), ["create", "start", "die", "start", "kill", "die", "destroy"]);
+    assert_eq!(actions(&of(&host, &since)), ["create", "start", "die", "destroy"]);
 }
 
 #[test]

@@ -2,19 +2,23 @@
 
 mod changes;
 mod filter;
+mod shims;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use self::changes::Changes;
 use self::filter::Filter;
+use self::shims::Shims;
 use super::Context;
 use super::logs::chain::Chain;
 use super::logs::time;
 use crate::api::*;
 use crate::cancel::Cancel;
 use crate::error::{Error, Kind, Result};
+use crate::fs;
 use crate::store::containers::{Container, Record};
 use crate::store::events::{self, FILES};
 
@@ -34,15 +38,18 @@ pub(super) fn tell_volume(context: &Context, name: &str, action: &str, container
     events::tell(&context.events, &events::subject("volume", name, &of), action, &[]);
 }
 
-/// Tells of the end of a container whose shim was killed and told nothing; the caller holds its lock.
+/// Tells of the end of a container whose shim was killed and told nothing, unless somebody has; the caller holds its lock.
 pub(super) fn tell_lost(context: &Context, container: &Container) {
-    if container.state.is_some() && container.ended().is_none() {
+    let lost = context.paths.container(&container.record.id).lost();
+    if container.state.is_some()
+        && container.ended().is_none()
+        && fs::create_new(&lost).is_ok_and(|made| made.is_some())
+    {
         tell(context, &container.record, "die", &[("exitCode", "137")]);
     }
 }
 
 /// Reads events.
-#[derive(Debug)]
 pub struct Reader {
     files: Chain,
     /// What was read and is not given out yet.
@@ -53,10 +60,19 @@ pub struct Reader {
     /// An event was met that is later than the last one wanted.
     past: bool,
     changes: Changes,
+    context: Arc<Context>,
+    /// Watched from the first time on that events are waited for.
+    shims: Option<Shims>,
+}
+
+impl std::fmt::Debug for Reader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reader").field("filters", &self.filters).finish_non_exhaustive()
+    }
 }
 
 /// Opens the events of the store.
-pub fn open(context: &Context, options: &EventOptions) -> Result<Reader> {
+pub fn open(context: &Arc<Context>, options: &EventOptions) -> Result<Reader> {
     let filters = options.filters.iter().map(|f| Filter::parse(f)).collect::<Result<_>>()?;
     let since = options.since.as_deref().map(|s| time("since", s)).transpose()?;
     let until = options.until.as_deref().map(until).transpose()?;
@@ -66,7 +82,8 @@ pub fn open(context: &Context, options: &EventOptions) -> Result<Reader> {
     if since.is_none() {
         files.skip_all()?;
     }
-    Ok(Reader { files, buffer: VecDeque::new(), filters, since, until, past: false, changes })
+    let (context, buffer) = (Arc::clone(context), VecDeque::new());
+    Ok(Reader { files, buffer, filters, since, until, past: false, changes, context, shims: None })
 }
 
 fn until(text: &str) -> Result<(String, Timestamp)> {
@@ -92,7 +109,9 @@ impl Reader {
             if due {
                 return Ok(None);
             }
-            self.changes.wait(self.until.as_ref().map(|(_, moment)| *moment), cancel);
+            let shims = self.shims.get_or_insert_with(|| Shims::of(&self.context));
+            self.changes.wait(self.until.as_ref().map(|(_, moment)| *moment), shims.fds(), cancel);
+            shims.bury(&self.context);
         }
     }
 
@@ -103,6 +122,9 @@ impl Reader {
         {
             let line: Vec<u8> = self.buffer.drain(..=end).collect();
             let Some(event) = events::parse(&line) else { continue };
+            if let (Some(shims), "container", "start") = (&mut self.shims, event.kind.as_str(), event.action.as_str()) {
+                shims.watch(&self.context, &event.id);
+            }
             self.past = self.until.as_ref().is_some_and(|(until, _)| event.time >= *until);
             let early = self.since.as_ref().is_some_and(|since| event.time < *since);
             if !self.past && !early && Filter::all_match(&self.filters, &event) {

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Context, placed, remove};
+use super::{Context, events, placed, remove};
 use crate::api::Status;
 use crate::cancel::Cancel;
 use crate::cgroup as groups;
@@ -38,20 +38,31 @@ pub(super) fn end_damaged(context: &Context, id: &ContainerId) -> Result<()> {
     kill_by_root(&context.paths.container(id).upper(), id.short())
 }
 
-/// What runs on after its shim was killed, as it shares the host's process ids, is ended by whoever looks at the
-/// container: nobody else comes by. What can't be ended now is left to the next.
+/// Where a shim was killed, its end is told by whoever looks at the container, and what runs on, as it shares the host's
+/// process ids, is ended: nobody else comes by. What can't be done now is left to the next.
 pub(super) fn end_orphans(context: &Context, container: &Container) {
-    if may_have_orphans(context, container).unwrap_or(false)
-        // Only where there are any: who looks must not be in the way of a start.
-        && let Ok(_lock) = liveness::hold(&context.paths.container(&container.record.id).lock(), "")
+    let id = &container.record.id;
+    if is_untended(context, container).unwrap_or(false)
+        // Only where there is something to do. A start waits for it.
+        && let Ok(_lock) = liveness::hold_files(&context.paths.container(id).lock(), "")
+        && let Ok(Some(dead)) = containers::load(&context.paths, id)
+        && dead.status() == Status::Dead
     {
-        let _ = end(context, container);
+        let _ = end(context, &dead);
+        events::tell_lost(context, &dead);
     }
 }
 
-fn may_have_orphans(context: &Context, container: &Container) -> Result<bool> {
+fn is_untended(context: &Context, container: &Container) -> Result<bool> {
     let here = container.state.as_ref().is_some_and(State::is_here);
-    if container.status() != Status::Dead || !here || !shares_pids(context, container)? {
+    Ok(here
+        && container.status() == Status::Dead
+        && (!fs::exists(&context.paths.container(&container.record.id).lost())?
+            || may_have_orphans(context, container)?))
+}
+
+fn may_have_orphans(context: &Context, container: &Container) -> Result<bool> {
+    if !shares_pids(context, container)? {
         return Ok(false);
     }
     let groups = placed::directories(&placed::of(context, container)?);

@@ -1,6 +1,6 @@
 //! Waiting until something was written into a directory.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -25,9 +25,9 @@ impl Changes {
         Changes(watch().ok())
     }
 
-    /// Returns when there may be more, at that moment at the latest, and at a cancel.
-    pub fn wait(&self, until: Option<Timestamp>, cancel: &Cancel) {
-        let mut fds: Vec<PollFd> = Vec::new();
+    /// Returns when there may be more, at that moment at the latest, at a cancel, and when one of the others is ready.
+    pub fn wait<'a>(&self, until: Option<Timestamp>, others: impl Iterator<Item = BorrowedFd<'a>>, cancel: &Cancel) {
+        let mut fds: Vec<PollFd> = others.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
         fds.extend(cancel.fd().map(|c| PollFd::new(c, PollFlags::POLLIN)));
         fds.extend(self.0.as_ref().map(|c| PollFd::new(c.as_fd(), PollFlags::POLLIN)));
         // A token without a descriptor is asked as often.

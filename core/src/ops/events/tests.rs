@@ -5,7 +5,7 @@ use crate::paths::Paths;
 
 struct Store {
     _dir: tempfile::TempDir,
-    context: Context,
+    context: Arc<Context>,
 }
 
 fn store() -> Store {
@@ -13,7 +13,7 @@ fn store() -> Store {
     let at = |s: &str| Some(dir.path().join(s).display().to_string());
     let context =
         Context::open(&EngineOptions { root: at("root"), run: at("run"), ..EngineOptions::default() }).unwrap();
-    Store { _dir: dir, context }
+    Store { _dir: dir, context: Arc::new(context) }
 }
 
 impl Store {

@@ -186,6 +186,7 @@ pub fn clear_run(paths: &Paths, id: &ContainerId) -> Result<()> {
     let at = paths.container(id);
     fs::remove_file(&at.exit())?;
     fs::remove_file(&at.health())?;
+    fs::remove_file(&at.lost())?;
     fs::remove_file(&at.state()).map(drop)
 }
 
