@@ -41,7 +41,12 @@ fn limits(path: &CStr) -> Oom {
     };
     let (limit, peak, hits) = match name {
         b"memory.events" => (number(b"memory.max"), number(b"memory.peak"), line(path, b"oom ")),
-        _ => (number(b"memory.limit_in_bytes"), number(b"memory.max_usage_in_bytes"), number(b"memory.failcnt")),
+        // What fails at a limit of memory and swap together is not counted by every kernel; that memory's own is full tells.
+        _ => {
+            let (limit, peak) = (number(b"memory.limit_in_bytes"), number(b"memory.max_usage_in_bytes"));
+            let counted = number(b"memory.failcnt").max(number(b"memory.memsw.failcnt"));
+            (limit, peak, counted.max((limit > 0 && peak >= limit) as u64))
+        }
     };
     Oom { kills: 0, limit, peak, hits }
 }

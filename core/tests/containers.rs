@@ -426,6 +426,23 @@ fn out_of_memory_is_a_sentence_with_limit_cure_and_last_lines() {
     assert_eq!(container.inspect().unwrap().oom_kills, Some(0));
 }
 
+/// Without swap v1 counts what was refused at the limit of both together, not at that of memory.
+#[test]
+fn out_of_memory_without_swap_is_blamed_on_the_limit() {
+    let host = Host::new();
+    let options = RunOptions {
+        memory: Some(16 << 20),
+        memory_swap: Some(16 << 20),
+        ..command(&["tail", "-c", "64m", "/dev/zero"])
+    };
+    match host.run(options) {
+        Ok(out) => {
+            assert!(out.exit.error.as_ref().is_some_and(|e| e.contains("its limit is 16 MiB")), "{:?}", out.exit)
+        }
+        Err(e) => refused(&e),
+    }
+}
+
 #[test]
 fn out_of_memory_of_one_that_removes_itself_is_told_to_who_waits() {
     let host = Host::new();
