@@ -23,6 +23,7 @@ pub use early::Early;
 pub use helper::{HelperSource, memory_file, shim_image};
 pub use modes::{HostProgram, run_program};
 pub use modes::{apply_owners, remove_trees};
+pub use refusal::APPARMOR_CURE;
 pub use sentence::failure;
 pub use status::told;
 pub use status::{Exit, Launched};

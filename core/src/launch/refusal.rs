@@ -31,14 +31,30 @@ fn sandboxed(error: Error, errno: i32) -> Error {
         return no_calls(error, &hidden);
     }
     let lacking: Vec<&str> = NEEDED.iter().filter(|(n, _)| !sys::has_capability(*n)).map(|(_, name)| *name).collect();
-    match nix::unistd::geteuid().is_root() && errno != libc::ENOSYS && !lacking.is_empty() {
-        true => error
+    match (nix::unistd::geteuid().is_root(), errno) {
+        (_, libc::ENOSYS) => error,
+        (true, _) if !lacking.is_empty() => error
             .with_kind(Kind::PermissionDenied)
             .because(format!("this process is root without {}", lacking.join(", ")))
             .hint("give it these capabilities (docker run --cap-add, or --privileged), or run as a plain user"),
-        false => error,
+        (false, _) if kept_by_apparmor() => error.with_kind(Kind::PermissionDenied).because(KEPT).hint(APPARMOR_CURE),
+        _ => error,
     }
 }
+
+/// AppArmor, as Ubuntu has it, lets any program make a user namespace, but gives it no capabilities there unless a profile of
+/// its own says `userns`: what fails is whatever needs one first.
+fn kept_by_apparmor() -> bool {
+    let label = fs::read_bounded(Path::new("/proc/self/attr/current"), 4096).unwrap_or_default();
+    let confined = label.trim_ascii_end() != b"unconfined";
+    !nix::unistd::geteuid().is_root() && !confined && number(SWITCH) == Some(1)
+}
+
+const SWITCH: &str = "kernel/apparmor_restrict_unprivileged_userns";
+const KEPT: &str = "AppArmor gives user namespaces only to programs that have a profile for it";
+/// What root can do about that.
+pub const APPARMOR_CURE: &str = "have root run `sampan setup`, which gives the command one (for another program: --helper PATH, and PATH as its \
+    engine's helper), or: sysctl kernel.apparmor_restrict_unprivileged_userns=0";
 
 fn no_calls(error: Error, hidden: &[&str]) -> Error {
     let names = hidden.join(", ");
@@ -80,11 +96,8 @@ fn forbidden(error: Error, errno: i32, read: &dyn Fn(&str) -> Option<i64>) -> Er
     let is = |path, value| read(path) == Some(value);
     let (because, hint) = if is("kernel/unprivileged_userns_clone", 0) {
         ("this host gives user namespaces to root alone", "have root run: sysctl kernel.unprivileged_userns_clone=1")
-    } else if is("kernel/apparmor_restrict_unprivileged_userns", 1) {
-        (
-            "AppArmor gives user namespaces only to programs that have a profile for it",
-            "have root run `sampan setup`, which gives the command one (for another program: --helper PATH, and PATH as its engine's helper), or: sysctl kernel.apparmor_restrict_unprivileged_userns=0",
-        )
+    } else if is(SWITCH, 1) {
+        (KEPT, APPARMOR_CURE)
     } else {
         (
             "user namespaces are forbidden here, by a sandbox around this process or since it is in a chroot",

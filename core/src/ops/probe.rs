@@ -107,6 +107,8 @@ pub fn climb(candidates: Vec<Result<Facts>>, paths: &Paths, helper: &HelperSourc
         .because(format!("no rung of the rootless ladder works here: {}", reasons.join("; ")));
     Err(match nix::unistd::geteuid().is_root() {
         true => error.hint("give this process CAP_SYS_ADMIN (docker run --privileged), or allow it user namespaces"),
+        // It has been told of the rung that came furthest.
+        false if reasons.iter().any(|reason| reason.contains(launch::APPARMOR_CURE)) => error,
         false => error.hint("allow unprivileged user namespaces (sysctl kernel.unprivileged_userns_clone=1, user.max_user_namespaces), or run as root"),
     })
 }
