@@ -8,7 +8,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 top=$PWD
 export CARGO_TERM_COLOR=never PIP_ROOT_USER_ACTION=ignore
-lanes=(fmt clippy deny unit gates aarch64 c python node package conformance rootless examples oci engines vm)
+lanes=(fmt clippy deny unit gates aarch64 c python node package conformance rootless examples oci engines vm ubuntu)
 [ $# -gt 0 ] && lanes=("$@")
 summary=()
 scratch=$(mktemp -d)
@@ -58,6 +58,10 @@ python_tools() {
 node_tools() {
   compiler
   command -v node >/dev/null && command -v npm >/dev/null || apt_need nodejs npm
+}
+vm_tools() {
+  compiler
+  apt_need qemu-system-x86 apparmor secilc busybox-static docker-registry skopeo uidmap cpio e2fsprogs binutils zstd
 }
 user_tools() { apt_need procps uidmap; }
 
@@ -247,10 +251,20 @@ lane_examples() {
 
 lane_vm() {
   [ "$(uname -m)" = x86_64 ] || { skip vm "its machine is an x86_64 one, and emulated from elsewhere it takes too long"; return; }
-  compiler
-  apt_need qemu-system-x86 apparmor secilc busybox-static docker-registry skopeo uidmap cpio e2fsprogs binutils zstd
+  vm_tools
   apt-cache show linux-image-cloud-amd64 >/dev/null 2>&1 || apt_update
   limit 60 bash tests/vm/run.sh
+}
+
+# Ubuntu's kernel alone keeps user namespaces for programs with a profile.
+lane_ubuntu() {
+  [ "$(uname -m)" = x86_64 ] || { skip ubuntu "its machine is an x86_64 one, and emulated from elsewhere it takes too long"; return; }
+  [ -d "${SAMPAN_UBUNTU_PACKAGES:-}" ] || {
+    skip ubuntu "set SAMPAN_UBUNTU_PACKAGES to a directory with Ubuntu 24.04's packages linux-image-*-generic, linux-modules-*-generic, apparmor and libc6"
+    return 0
+  }
+  vm_tools
+  limit 20 bash tests/vm/run.sh
 }
 
 for lane in "${lanes[@]}"; do

@@ -14,6 +14,10 @@ cache=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/sampan-tests/vm
 patience=${SAMPAN_VM_TIMEOUT:-900}
 
 only=${1:-}
+# Ubuntu's packages: then one boot with its kernel and its AppArmor, in the place of all others.
+ubuntu=${SAMPAN_UBUNTU_PACKAGES:-}
+boots_wanted=(first second apparmor selinux)
+[ -z "$ubuntu" ] || boots_wanted=(ubuntu)
 scratch=$(mktemp -d)
 keep() { [ -n "${SAMPAN_VM_KEEP:-}" ] && echo "kept: $scratch" || rm -rf "$scratch"; }
 trap keep EXIT
@@ -21,6 +25,12 @@ trap keep EXIT
 # kernel: its package, unpacked once; sets $kernel and $modules.
 kernel() {
   local package new
+  if [ -n "$ubuntu" ]; then
+    for package in "$ubuntu"/*.deb; do dpkg-deb -x "$package" "$scratch/packages"; done
+    kernel=$(echo "$scratch"/packages/boot/vmlinuz-*)
+    modules=$(echo "$scratch"/packages/lib/modules/*)
+    return
+  fi
   package=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/.*Depends: \(linux-image-.*\)/\1/p' | head -1)
   [ -n "$package" ] || { echo "apt knows no linux-image-cloud-amd64: apt-get update" >&2; exit 1; }
   if [ ! -d "$cache/$package" ]; then
@@ -41,6 +51,7 @@ initramfs() {
   ln -s busybox "$tree/bin/sh"
   for name in virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk overlay; do
     find "$modules" -name "$name.ko" -exec cp {} "$tree/modules/" \;
+    find "$modules" -name "$name.ko.zst" -exec zstd -q -d {} -o "$tree/modules/$name.ko" \;
   done
   install -m 755 "$here/guest/init" "$tree/init"
   (cd "$tree" && find . | cpio --quiet -o -H newc) >"$scratch/initramfs.cpio"
@@ -61,6 +72,17 @@ binaries() {
     while read -r name; do mkdir -p "$1/$(dirname "$name")" && cp -L "$name" "$1/$name"; done
 }
 
+# of_ubuntu TREE: its parser of profiles, the C library that this needs, and what its profiles include.
+of_ubuntu() {
+  local from=$scratch/packages
+  cp -L "$from"/usr/lib/x86_64-linux-gnu/*.so* "$1/lib/x86_64-linux-gnu/"
+  cp -L "$from/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2" "$1/lib64/"
+  cp "$from/sbin/apparmor_parser" "$1/usr/bin/"
+  cp -r "$from/etc/apparmor" "$1/etc/"
+  mkdir -p "$1/etc/apparmor.d"
+  cp -r "$from"/etc/apparmor.d/{abi,abstractions,tunables,unprivileged_userns} "$1/etc/apparmor.d/"
+}
+
 # disk: a root file system with busybox's commands, the binaries, two users and a registry's data.
 disk() {
   local tree=$scratch/root name
@@ -78,6 +100,7 @@ disk() {
   chown -R 1000:1000 "$tree/home/alice"
   chown -R 1001:1001 "$tree/home/bob"
   binaries "$tree"
+  [ -z "$ubuntu" ] || of_ubuntu "$tree"
   cp "$here"/guest/*.sh "$tree/tests/"
   bash "$here/policy.sh" >"$scratch/policy.cil"
   secilc -o "$tree/tests/policy" -f /dev/null "$scratch/policy.cil"
@@ -112,7 +135,7 @@ kernel
 initramfs
 disk
 boots=() expected=0
-for name in first second apparmor selinux; do
+for name in "${boots_wanted[@]}"; do
   wanted=$(tests "$name" | wc -l)
   [ "$wanted" -gt 0 ] || continue
   boots+=("$name") expected=$((expected + wanted))
