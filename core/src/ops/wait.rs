@@ -9,6 +9,7 @@ use crate::cancel::Cancel;
 use crate::error::{Error, Kind, Result};
 use crate::id::ContainerId;
 use crate::launch::{self, Launched};
+use crate::lock;
 use crate::plan::resolve::milliseconds;
 use crate::spec::Restart;
 use crate::store::containers::{self, Container, State};
@@ -145,7 +146,10 @@ pub(super) fn until_released(
         match shim(context, id)? {
             Some(shim) => drop(shim.wait(left, cancel)?),
             // Being started, or run on another machine or in another pid namespace: nothing to wait on but the lock.
-            None => pause = nap(pause, left, cancel)?,
+            None => {
+                lock::rest(left.map_or(pause, |left| left.min(pause)), Some(cancel));
+                pause = (pause * 2).min(Duration::from_millis(250));
+            }
         }
     }
     Ok(true)
@@ -157,15 +161,6 @@ pub(super) fn shim(context: &Context, id: &ContainerId) -> Result<Option<PidFd>>
         Some(state) => PidFd::open_started(state.shim_pid, state.shim_start),
         None => Ok(None),
     }
-}
-
-fn nap(pause: Duration, left: Option<Duration>, cancel: &Cancel) -> Result<Duration> {
-    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-    let span = left.map_or(pause, |l| l.min(pause));
-    let mut fds: Vec<PollFd> = cancel.fd().map(|c| PollFd::new(c, PollFlags::POLLIN)).into_iter().collect();
-    let millis = i32::try_from(span.as_millis().max(1)).unwrap_or(i32::MAX);
-    let _ = poll(&mut fds, PollTimeout::try_from(millis).unwrap_or(PollTimeout::ZERO));
-    Ok((pause * 2).min(Duration::from_millis(250)))
 }
 
 /// Waits for a container of our own, of this name, by its shim's status socket.
