@@ -72,6 +72,13 @@ pub fn exists(path: &Path) -> Result<bool> {
     }
 }
 
+/// Whether two paths, symlinks followed, lead to one file or directory.
+pub fn is_same(one: &Path, other: &Path) -> Result<bool> {
+    let identity =
+        |path: &Path| std::fs::metadata(path).map(|meta| (meta.dev(), meta.ino())).context("look at", path.display());
+    Ok(identity(one)? == identity(other)?)
+}
+
 /// A word that changes with a file's content, where a symlink leads; empty when there is none.
 pub fn version(path: &Path) -> String {
     let word = |meta: std::fs::Metadata| format!("{}-{}.{}", meta.ino(), meta.mtime(), meta.mtime_nsec());

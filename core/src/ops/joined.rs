@@ -1,13 +1,18 @@
 //! Other containers whose namespaces a container joins.
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Instant;
 
 use super::{Context, list, wait};
 use crate::api::Status;
 use crate::error::{Error, Kind, Result};
+use crate::fs;
 use crate::id::ContainerId;
+use crate::lock;
 use crate::spec::Spec;
 use crate::store::containers::Record;
+use crate::store::liveness;
 
 /// Gives the containers that a spec names their ids, so that a later rename changes nothing.
 pub(super) fn name(context: &Context, spec: &mut Spec) -> Result<()> {
@@ -32,10 +37,34 @@ pub(super) fn name(context: &Context, spec: &mut Spec) -> Result<()> {
 pub(super) fn paths(context: &Context, record: &Record) -> Result<BTreeMap<String, String>> {
     let of = |(kind, id): (&String, &String)| {
         let id: ContainerId = id.parse()?;
-        let pid = first_process(context, &id).map_err(|e| e.within("join namespace", kind.as_str()))?;
+        let pid = settled(context, &id).map_err(|e| e.within("join namespace", kind.as_str()))?;
         Ok((kind.clone(), format!("/proc/{pid}/ns/{kind}")))
     };
     record.spec.namespaces.joined.iter().map(of).collect()
+}
+
+/// The first process, once it has left what is the host's: its cgroup namespace, and then its root.
+fn settled(context: &Context, id: &ContainerId) -> Result<i32> {
+    let deadline = Instant::now() + liveness::PATIENCE;
+    loop {
+        let pid = first_process(context, id)?;
+        let rooted = has_own_root(pid);
+        if matches!(rooted, Ok(true)) {
+            return Ok(pid);
+        }
+        if Instant::now() >= deadline {
+            rooted?;
+            return Err(Error::new(Kind::Conflict, "find container", id.short())
+                .because("it has been making its root file system for too long")
+                .hint("try again when it has been started"));
+        }
+        // It is on its way, or has ended.
+        lock::rest(liveness::LOOK_AGAIN, None);
+    }
+}
+
+fn has_own_root(pid: i32) -> Result<bool> {
+    fs::is_same(Path::new(&format!("/proc/{pid}/root")), Path::new("/")).map(|same| !same)
 }
 
 fn first_process(context: &Context, id: &ContainerId) -> Result<i32> {
@@ -46,4 +75,15 @@ fn first_process(context: &Context, id: &ContainerId) -> Result<i32> {
             .because(container.idle())
             .hint("start it first")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_on_the_hosts_root_has_none_of_its_own() {
+        assert!(!has_own_root(std::process::id() as i32).unwrap());
+        assert!(has_own_root(i32::MAX).is_err());
+    }
 }
