@@ -421,6 +421,42 @@ typedef int32_t sampan_tie;
 typedef int32_t sampan_pull_policy;
 
 /**
+ * How much of a block device's time a container gets beside others. Begin with `SAMPAN_DEVICE_WEIGHT_INIT`.
+ */
+typedef struct sampan_device_weight {
+    /**
+     * `sizeof(sampan_device_weight)`.
+     */
+    size_t size;
+    /**
+     * The device, a whole disk: `/dev/sda`.
+     */
+    const char *path;
+    /**
+     * 10 to 1000.
+     */
+    uint32_t weight;
+} sampan_device_weight;
+
+/**
+ * How fast a container may use a block device. Begin with `SAMPAN_DEVICE_RATE_INIT`.
+ */
+typedef struct sampan_device_rate {
+    /**
+     * `sizeof(sampan_device_rate)`.
+     */
+    size_t size;
+    /**
+     * The device, a whole disk: `/dev/sda`.
+     */
+    const char *path;
+    /**
+     * Bytes or operations a second, 1 or more.
+     */
+    uint64_t rate;
+} sampan_device_rate;
+
+/**
  * How to create and run a container. Fields are named as the words of `docker run`. Begin with `SAMPAN_RUN_OPTIONS_INIT`.
  */
 typedef struct sampan_run_options {
@@ -652,6 +688,58 @@ typedef struct sampan_run_options {
      * Don't check its health, whatever the image says.
      */
     bool no_healthcheck;
+    /**
+     * Microseconds of CPU in each period, at least 1000; -1 for no limit. Not beside `cpus`.
+     */
+    const int64_t *cpu_quota;
+    /**
+     * The period of `cpu_quota` in microseconds, 1000 to 1000000; 100000 by default.
+     */
+    const uint64_t *cpu_period;
+    /**
+     * Memory nodes to allocate from: `0-1`.
+     */
+    const char *cpuset_mems;
+    /**
+     * Microseconds for processes of real-time schedulers in each of their periods; cgroup v1, where the cgroup above has as much.
+     */
+    const uint64_t *cpu_rt_runtime;
+    /**
+     * The period of `cpu_rt_runtime` in microseconds, up to 1000000; that is the usual. cgroup v1.
+     */
+    const uint64_t *cpu_rt_period;
+    /**
+     * Relative weight of its block I/O, 10 to 1000, where the kernel's scheduler keeps weights; 100 or 500 is the usual.
+     */
+    const uint32_t *blkio_weight;
+    /**
+     * Such weights for single devices.
+     */
+    const struct sampan_device_weight *const *blkio_weight_device;
+    /**
+     * Bytes a second that it may read from devices.
+     */
+    const struct sampan_device_rate *const *device_read_bps;
+    /**
+     * Bytes a second that it may write to devices.
+     */
+    const struct sampan_device_rate *const *device_write_bps;
+    /**
+     * Reads a second from devices, at most 4294967295.
+     */
+    const struct sampan_device_rate *const *device_read_iops;
+    /**
+     * Writes a second to devices, at most 4294967295.
+     */
+    const struct sampan_device_rate *const *device_write_iops;
+    /**
+     * How readily its memory is swapped out, 0 to 100; -1 for the host's way. cgroup v1.
+     */
+    const int64_t *memory_swappiness;
+    /**
+     * When its memory is all used its processes wait for some instead of one being killed. cgroup v1.
+     */
+    bool oom_kill_disable;
 } sampan_run_options;
 
 /**
@@ -1005,6 +1093,30 @@ typedef struct sampan_update_options {
      * `no`, `on-failure[:MAX]`, `always` or `unless-stopped`: which of its ends are followed by another start.
      */
     const char *restart;
+    /**
+     * Microseconds of CPU in each period, at least 1000; -1 for no limit. Not beside `cpus`.
+     */
+    const int64_t *cpu_quota;
+    /**
+     * The period of `cpu_quota` in microseconds, 1000 to 1000000; 100000 by default.
+     */
+    const uint64_t *cpu_period;
+    /**
+     * Memory nodes to allocate from: `0-1`; for a container that was created with such a list, or one of CPUs.
+     */
+    const char *cpuset_mems;
+    /**
+     * Microseconds for processes of real-time schedulers in each of their periods; cgroup v1, where the cgroup above has as much.
+     */
+    const uint64_t *cpu_rt_runtime;
+    /**
+     * The period of `cpu_rt_runtime` in microseconds, up to 1000000; that is the usual. cgroup v1.
+     */
+    const uint64_t *cpu_rt_period;
+    /**
+     * Relative weight of its block I/O, 10 to 1000, where the kernel's scheduler keeps weights; 100 or 500 is the usual.
+     */
+    const uint32_t *blkio_weight;
 } sampan_update_options;
 
 /**
@@ -2708,12 +2820,21 @@ void sampan_string_free(char *string);
 #define SAMPAN_ULIMIT_INIT \
     { sizeof(sampan_ulimit), NULL, 0, 0 }
 
+/** A `sampan_device_weight` in which nothing is asked for. */
+#define SAMPAN_DEVICE_WEIGHT_INIT \
+    { sizeof(sampan_device_weight), NULL, 0 }
+
+/** A `sampan_device_rate` in which nothing is asked for. */
+#define SAMPAN_DEVICE_RATE_INIT \
+    { sizeof(sampan_device_rate), NULL, 0 }
+
 /** A `sampan_run_options` in which nothing is asked for. */
 #define SAMPAN_RUN_OPTIONS_INIT \
     { sizeof(sampan_run_options), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
       NULL, NULL, NULL, false, NULL, NULL, NULL, false, false, NULL, NULL, NULL, NULL, NULL, false, false, \
       NULL, 0, NULL, NULL, false, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, false, NULL, NULL, \
-      NULL, NULL, NULL, NULL, NULL, NULL, NULL, false }
+      NULL, NULL, NULL, NULL, NULL, NULL, NULL, false, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
+      NULL, NULL, NULL, NULL, false }
 
 /** A `sampan_exec_options` in which nothing is asked for. */
 #define SAMPAN_EXEC_OPTIONS_INIT \
@@ -2721,7 +2842,7 @@ void sampan_string_free(char *string);
 
 /** A `sampan_update_options` in which nothing is asked for. */
 #define SAMPAN_UPDATE_OPTIONS_INIT \
-    { sizeof(sampan_update_options), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL }
+    { sizeof(sampan_update_options), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL }
 
 /** A `sampan_list_options` in which nothing is asked for. */
 #define SAMPAN_LIST_OPTIONS_INIT \

@@ -80,6 +80,22 @@ export interface Ulimit {
   hard?: number | undefined
 }
 
+/** How much of a block device's time a container gets beside others. */
+export interface DeviceWeight {
+  /** The device, a whole disk: `/dev/sda`. */
+  path?: string | undefined
+  /** 10 to 1000. */
+  weight?: number | undefined
+}
+
+/** How fast a container may use a block device. */
+export interface DeviceRate {
+  /** The device, a whole disk: `/dev/sda`. */
+  path?: string | undefined
+  /** Bytes or operations a second, 1 or more. */
+  rate?: number | undefined
+}
+
 /** How to create and run a container. Fields are named as the words of `docker run`. */
 export interface RunOptions {
   /** The image: reference or id. */
@@ -192,6 +208,32 @@ export interface RunOptions {
   healthStartInterval?: number | null | undefined
   /** Don't check its health, whatever the image says. */
   noHealthcheck?: boolean | undefined
+  /** Microseconds of CPU in each period, at least 1000; -1 for no limit. Not beside `cpus`. */
+  cpuQuota?: number | null | undefined
+  /** The period of `cpu_quota` in microseconds, 1000 to 1000000; 100000 by default. */
+  cpuPeriod?: number | null | undefined
+  /** Memory nodes to allocate from: `0-1`. */
+  cpusetMems?: string | null | undefined
+  /** Microseconds for processes of real-time schedulers in each of their periods; cgroup v1, where the cgroup above has as much. */
+  cpuRtRuntime?: number | null | undefined
+  /** The period of `cpu_rt_runtime` in microseconds, up to 1000000; that is the usual. cgroup v1. */
+  cpuRtPeriod?: number | null | undefined
+  /** Relative weight of its block I/O, 10 to 1000, where the kernel's scheduler keeps weights; 100 or 500 is the usual. */
+  blkioWeight?: number | null | undefined
+  /** Such weights for single devices. */
+  blkioWeightDevice?: DeviceWeight[] | undefined
+  /** Bytes a second that it may read from devices. */
+  deviceReadBps?: DeviceRate[] | undefined
+  /** Bytes a second that it may write to devices. */
+  deviceWriteBps?: DeviceRate[] | undefined
+  /** Reads a second from devices, at most 4294967295. */
+  deviceReadIops?: DeviceRate[] | undefined
+  /** Writes a second to devices, at most 4294967295. */
+  deviceWriteIops?: DeviceRate[] | undefined
+  /** How readily its memory is swapped out, 0 to 100; -1 for the host's way. cgroup v1. */
+  memorySwappiness?: number | null | undefined
+  /** When its memory is all used its processes wait for some instead of one being killed. cgroup v1. */
+  oomKillDisable?: boolean | undefined
 }
 
 /** A command to run in a running container. Fields are named as the words of `docker exec`. */
@@ -240,6 +282,18 @@ export interface UpdateOptions {
   pidsLimit?: number | null | undefined
   /** `no`, `on-failure[:MAX]`, `always` or `unless-stopped`: which of its ends are followed by another start. */
   restart?: string | null | undefined
+  /** Microseconds of CPU in each period, at least 1000; -1 for no limit. Not beside `cpus`. */
+  cpuQuota?: number | null | undefined
+  /** The period of `cpu_quota` in microseconds, 1000 to 1000000; 100000 by default. */
+  cpuPeriod?: number | null | undefined
+  /** Memory nodes to allocate from: `0-1`; for a container that was created with such a list, or one of CPUs. */
+  cpusetMems?: string | null | undefined
+  /** Microseconds for processes of real-time schedulers in each of their periods; cgroup v1, where the cgroup above has as much. */
+  cpuRtRuntime?: number | null | undefined
+  /** The period of `cpu_rt_runtime` in microseconds, up to 1000000; that is the usual. cgroup v1. */
+  cpuRtPeriod?: number | null | undefined
+  /** Relative weight of its block I/O, 10 to 1000, where the kernel's scheduler keeps weights; 100 or 500 is the usual. */
+  blkioWeight?: number | null | undefined
 }
 
 /** Which containers to list. */

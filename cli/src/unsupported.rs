@@ -28,20 +28,6 @@ const FLAGS: &[(&[&str], &str)] = &[
     (&["--userns"], "the user namespace is chosen by `--rung`; see `sampan doctor`"),
     (&["--volumes-from", "--volume-driver"], "name the volumes with -v"),
     (&["--kernel-memory"], "kernels since Linux 5.16 have no such limit"),
-    (&["--memory-swappiness", "--oom-kill-disable"], "cgroup v2 has no such setting"),
-    (&["--cpu-rt-period", "--cpu-rt-runtime"], "cgroup v2 has no such setting, and few kernels of v1 have it"),
-    (&["--cpu-period", "--cpu-quota", "--cpuset-mems"], "use --cpus, --cpu-shares and --cpuset-cpus"),
-    (
-        &[
-            "--blkio-weight",
-            "--blkio-weight-device",
-            "--device-read-bps",
-            "--device-write-bps",
-            "--device-read-iops",
-            "--device-write-iops",
-        ],
-        "disk limits are not there yet",
-    ),
     (
         &["--isolation", "--cpu-count", "--cpu-percent", "--io-maxbandwidth", "--io-maxiops"],
         "it is for containers of Windows",

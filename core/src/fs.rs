@@ -258,6 +258,14 @@ pub fn is_regular(path: &Path) -> bool {
     path.is_file()
 }
 
+/// Major and minor number of the block device that is to be limited at `path`, or where a symlink there leads; `None` when it is none.
+pub fn block_device(path: &Path) -> Result<Option<(u32, u32)>> {
+    use std::os::unix::fs::{FileTypeExt, MetadataExt};
+    let found = std::fs::metadata(path).context("limit device", path.display())?;
+    let number = || (libc::major(found.rdev()), libc::minor(found.rdev()));
+    Ok(found.file_type().is_block_device().then(number))
+}
+
 /// Gives a file of the kernel's (in `/proc`, or a cgroup) a value, in one write as they want it.
 pub fn write_kernel(path: &Path, value: &str) -> Result<()> {
     let mut file = OpenOptions::new().write(true).open(path).context("open", path.display())?;

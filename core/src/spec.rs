@@ -192,8 +192,54 @@ pub struct Limits {
     pub cpuset_cpus: Option<String>,
     /// Processes.
     pub pids: Option<i64>,
+    /// Microseconds of CPU in each period, -1 for no limit; never beside `cpu_quota`, which is of a number of CPUs.
+    pub quota: Option<i64>,
+    /// That period in microseconds.
+    pub period: Option<u64>,
+    /// List of memory nodes.
+    pub cpuset_mems: Option<String>,
+    /// Microseconds of real-time schedulers in each of their periods.
+    pub rt_runtime: Option<u64>,
+    /// That period in microseconds.
+    pub rt_period: Option<u64>,
+    /// Relative weight of block I/O.
+    pub blkio_weight: Option<u32>,
+    /// Limits of block devices.
+    pub devices: Vec<DeviceLimit>,
+    /// 0 to 100.
+    pub swappiness: Option<u32>,
+    /// Processes wait for memory instead of being killed for it.
+    pub oom_kill_disable: bool,
     /// Go on when one can't be enforced.
     pub best_effort: bool,
     /// Parent cgroup.
     pub parent: Option<String>,
+}
+
+/// What is limited of a block device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OfDevice {
+    /// Its share beside others.
+    #[default]
+    Weight,
+    /// Bytes read a second.
+    ReadBps,
+    /// Bytes written a second.
+    WriteBps,
+    /// Reads a second.
+    ReadIops,
+    /// Writes a second.
+    WriteIops,
+}
+
+/// A limit of one block device. It has its number from the host at each start: that may change with a boot.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DeviceLimit {
+    /// The node.
+    pub path: String,
+    /// What is limited.
+    pub of: OfDevice,
+    /// To how much.
+    pub value: u64,
 }

@@ -6,7 +6,7 @@
 mod common;
 
 use common::{Host, command};
-use sampan::{Kind, Mount, MountKind, RunOptions, Ulimit};
+use sampan::{DeviceRate, DeviceWeight, Kind, Mount, MountKind, RunOptions, Ulimit};
 
 fn some(text: &str) -> Option<String> {
     Some(text.to_owned())
@@ -52,6 +52,11 @@ const TEXTS: &[(&str, Set, &[&str])] = &[
     ("signal", |o, v| o.stop_signal = some(v), &["SIGFLY", "0", "65", "-9", "a\0b", LONG]),
     ("cpuset_cpus", |o, v| o.cpuset_cpus = some(v), &["x", "0-", "1,,2", "-1", "3-1", "a\0b"]),
     ("cpuset.cpus", |o, v| o.cpuset_cpus = some(v), &["99999"]),
+    ("cpuset_mems", |o, v| o.cpuset_mems = some(v), &["x", "0-", "0,,1", "-1", "1-0", "a\0b"]),
+    ("cpuset.mems", |o, v| o.cpuset_mems = some(v), &["999"]),
+    ("device_read_bps", |o, v| o.device_read_bps = rate(v, 1), &["", "sda", "a\0b", "/dev/a\0b"]),
+    ("limit device", |o, v| o.device_write_iops = rate(v, 1), &["/dev/null", "/", "/dev/nonexistent", LONG_PATH]),
+    ("limit device", |o, v| o.blkio_weight_device = weight(v, 10), &["/etc/passwd", "/dev/null/x"]),
     ("cgroup_parent", |o, v| o.cgroup_parent = some(v), &["../x", "a/../b", "a b", "a\0b", LONG]),
     ("device", |o, v| o.devices = list(v), &["", "fuse", "/dev/null:/x:y", "/dev/a\0b", "/etc/passwd", "/"]),
     ("/dev/nonexistent", |o, v| o.devices = list(v), &["/dev/nonexistent"]),
@@ -80,7 +85,16 @@ const TEXTS: &[(&str, Set, &[&str])] = &[
     ("mount", |o, v| o.mounts = vec![Mount { source: v.into(), ..optional(MountKind::Tmpfs, "", "ro") }], &["/tmp"]),
 ];
 
+const LONG_PATH: &str = concat!("/", include_str!("refused/long.txt"));
 const LONG: &str = include_str!("refused/long.txt");
+
+fn rate(path: &str, rate: u64) -> Vec<DeviceRate> {
+    vec![DeviceRate { path: path.into(), rate }]
+}
+
+fn weight(path: &str, weight: u32) -> Vec<DeviceWeight> {
+    vec![DeviceWeight { path: path.into(), weight }]
+}
 
 fn bind(source: &str, target: &str) -> Mount {
     Mount { kind: MountKind::Bind, source: source.into(), target: target.into(), ..Mount::default() }
@@ -106,6 +120,23 @@ const NUMBERS: Numbers = &[
     ("cpus", |o| o.cpus = Some(1e-9)),
     ("cpu_shares", |o| o.cpu_shares = Some(1)),
     ("cpu_shares", |o| o.cpu_shares = Some(u64::MAX)),
+    ("cpu_quota", |o| o.cpu_quota = Some(-2)),
+    ("cpu_quota", |o| o.cpu_quota = Some(999)),
+    ("cpu.cfs_quota_us", |o| o.cpu_quota = Some(i64::MAX)),
+    ("cpus", |o| (o.cpus, o.cpu_quota) = (Some(1.0), Some(1000))),
+    ("cpus", |o| (o.cpus, o.cpu_period) = (Some(1.0), Some(1000))),
+    ("cpu_period", |o| o.cpu_period = Some(999)),
+    ("cpu_period", |o| o.cpu_period = Some(u64::MAX)),
+    ("cpu_rt_runtime", |o| o.cpu_rt_runtime = Some(u64::MAX)),
+    ("cpu_rt_period", |o| o.cpu_rt_period = Some(u64::MAX)),
+    ("blkio_weight", |o| o.blkio_weight = Some(9)),
+    ("blkio_weight", |o| o.blkio_weight = Some(u32::MAX)),
+    ("blkio_weight_device", |o| o.blkio_weight_device = weight("/dev/sda", 0)),
+    ("device_read_bps", |o| o.device_read_bps = rate("/dev/sda", 0)),
+    ("device_write_bps", |o| o.device_write_bps = rate("/dev/sda", u64::MAX)),
+    ("device_read_iops", |o| o.device_read_iops = rate("/dev/sda", 1 << 32)),
+    ("memory_swappiness", |o| o.memory_swappiness = Some(101)),
+    ("memory_swappiness", |o| o.memory_swappiness = Some(i64::MIN)),
     ("stop_timeout", |o| o.stop_timeout = Some(-1.0)),
     ("stop_timeout", |o| o.stop_timeout = Some(f64::NAN)),
     ("stop_timeout", |o| o.stop_timeout = Some(f64::INFINITY)),

@@ -132,6 +132,30 @@ class Ulimit(TypedDict, total=False):
     hard: int
 
 
+class DeviceWeight(TypedDict, total=False):
+    """How much of a block device's time a container gets beside others. Every member may be left out.
+
+    Attributes:
+        path: The device, a whole disk: `/dev/sda`.
+        weight: 10 to 1000.
+    """
+
+    path: str
+    weight: int
+
+
+class DeviceRate(TypedDict, total=False):
+    """How fast a container may use a block device. Every member may be left out.
+
+    Attributes:
+        path: The device, a whole disk: `/dev/sda`.
+        rate: Bytes or operations a second, 1 or more.
+    """
+
+    path: str
+    rate: int
+
+
 class RunOptions(TypedDict, total=False):
     """How to create and run a container. Fields are named as the words of `docker run`. Every member may be left out.
 
@@ -191,6 +215,19 @@ class RunOptions(TypedDict, total=False):
         health_start_period: Seconds from its start in which failures don't count; 0 by default.
         health_start_interval: Seconds between two checks in that time, until one succeeds; 5 by default.
         no_healthcheck: Don't check its health, whatever the image says.
+        cpu_quota: Microseconds of CPU in each period, at least 1000; -1 for no limit. Not beside `cpus`.
+        cpu_period: The period of `cpu_quota` in microseconds, 1000 to 1000000; 100000 by default.
+        cpuset_mems: Memory nodes to allocate from: `0-1`.
+        cpu_rt_runtime: Microseconds for processes of real-time schedulers in each of their periods; cgroup v1, where the cgroup above has as much.
+        cpu_rt_period: The period of `cpu_rt_runtime` in microseconds, up to 1000000; that is the usual. cgroup v1.
+        blkio_weight: Relative weight of its block I/O, 10 to 1000, where the kernel's scheduler keeps weights; 100 or 500 is the usual.
+        blkio_weight_device: Such weights for single devices.
+        device_read_bps: Bytes a second that it may read from devices.
+        device_write_bps: Bytes a second that it may write to devices.
+        device_read_iops: Reads a second from devices, at most 4294967295.
+        device_write_iops: Writes a second to devices, at most 4294967295.
+        memory_swappiness: How readily its memory is swapped out, 0 to 100; -1 for the host's way. cgroup v1.
+        oom_kill_disable: When its memory is all used its processes wait for some instead of one being killed. cgroup v1.
     """
 
     image: str
@@ -248,6 +285,19 @@ class RunOptions(TypedDict, total=False):
     health_start_period: Optional[float]
     health_start_interval: Optional[float]
     no_healthcheck: bool
+    cpu_quota: Optional[int]
+    cpu_period: Optional[int]
+    cpuset_mems: Optional[str]
+    cpu_rt_runtime: Optional[int]
+    cpu_rt_period: Optional[int]
+    blkio_weight: Optional[int]
+    blkio_weight_device: Sequence[DeviceWeight]
+    device_read_bps: Sequence[DeviceRate]
+    device_write_bps: Sequence[DeviceRate]
+    device_read_iops: Sequence[DeviceRate]
+    device_write_iops: Sequence[DeviceRate]
+    memory_swappiness: Optional[int]
+    oom_kill_disable: bool
 
 
 class ExecOptions(TypedDict, total=False):
@@ -294,6 +344,12 @@ class UpdateOptions(TypedDict, total=False):
         cpuset_cpus: CPUs to run on: `0-2,4`; for a container that was created with such a list.
         pids_limit: Largest number of processes; -1 for no limit.
         restart: `no`, `on-failure[:MAX]`, `always` or `unless-stopped`: which of its ends are followed by another start.
+        cpu_quota: Microseconds of CPU in each period, at least 1000; -1 for no limit. Not beside `cpus`.
+        cpu_period: The period of `cpu_quota` in microseconds, 1000 to 1000000; 100000 by default.
+        cpuset_mems: Memory nodes to allocate from: `0-1`; for a container that was created with such a list, or one of CPUs.
+        cpu_rt_runtime: Microseconds for processes of real-time schedulers in each of their periods; cgroup v1, where the cgroup above has as much.
+        cpu_rt_period: The period of `cpu_rt_runtime` in microseconds, up to 1000000; that is the usual. cgroup v1.
+        blkio_weight: Relative weight of its block I/O, 10 to 1000, where the kernel's scheduler keeps weights; 100 or 500 is the usual.
     """
 
     memory: Optional[int]
@@ -304,6 +360,12 @@ class UpdateOptions(TypedDict, total=False):
     cpuset_cpus: Optional[str]
     pids_limit: Optional[int]
     restart: Optional[str]
+    cpu_quota: Optional[int]
+    cpu_period: Optional[int]
+    cpuset_mems: Optional[str]
+    cpu_rt_runtime: Optional[int]
+    cpu_rt_period: Optional[int]
+    blkio_weight: Optional[int]
 
 
 class ListOptions(TypedDict, total=False):
@@ -973,6 +1035,19 @@ class RunKeywords(TypedDict, total=False):
         health_start_period: Seconds from its start in which failures don't count; 0 by default.
         health_start_interval: Seconds between two checks in that time, until one succeeds; 5 by default.
         no_healthcheck: Don't check its health, whatever the image says.
+        cpu_quota: Microseconds of CPU in each period, at least 1000; -1 for no limit. Not beside `cpus`.
+        cpu_period: The period of `cpu_quota` in microseconds, 1000 to 1000000; 100000 by default.
+        cpuset_mems: Memory nodes to allocate from: `0-1`.
+        cpu_rt_runtime: Microseconds for processes of real-time schedulers in each of their periods; cgroup v1, where the cgroup above has as much.
+        cpu_rt_period: The period of `cpu_rt_runtime` in microseconds, up to 1000000; that is the usual. cgroup v1.
+        blkio_weight: Relative weight of its block I/O, 10 to 1000, where the kernel's scheduler keeps weights; 100 or 500 is the usual.
+        blkio_weight_device: Such weights for single devices.
+        device_read_bps: Bytes a second that it may read from devices.
+        device_write_bps: Bytes a second that it may write to devices.
+        device_read_iops: Reads a second from devices, at most 4294967295.
+        device_write_iops: Writes a second to devices, at most 4294967295.
+        memory_swappiness: How readily its memory is swapped out, 0 to 100; -1 for the host's way. cgroup v1.
+        oom_kill_disable: When its memory is all used its processes wait for some instead of one being killed. cgroup v1.
     """
 
     entrypoint: Optional[Sequence[str]]
@@ -1027,6 +1102,19 @@ class RunKeywords(TypedDict, total=False):
     health_start_period: Optional[float]
     health_start_interval: Optional[float]
     no_healthcheck: bool
+    cpu_quota: Optional[int]
+    cpu_period: Optional[int]
+    cpuset_mems: Optional[str]
+    cpu_rt_runtime: Optional[int]
+    cpu_rt_period: Optional[int]
+    blkio_weight: Optional[int]
+    blkio_weight_device: Sequence[DeviceWeight]
+    device_read_bps: Sequence[DeviceRate]
+    device_write_bps: Sequence[DeviceRate]
+    device_read_iops: Sequence[DeviceRate]
+    device_write_iops: Sequence[DeviceRate]
+    memory_swappiness: Optional[int]
+    oom_kill_disable: bool
 
 
 Event = Union[ResolvedEvent, LayerStartedEvent, LayerBytesEvent, LayerSkippedEvent, LayerDoneEvent, DoneEvent, LayerDamagedEvent]

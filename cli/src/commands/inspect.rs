@@ -1,7 +1,7 @@
 //! `inspect`: records as JSON, of containers, then of images.
 
-use sampan::{ContainerInfo, Engine, Error, Health, Kind, Probe, Status};
-use serde_json::Value;
+use sampan::{ContainerInfo, DeviceRate, Engine, Error, Health, Kind, Probe, RunOptions, Status};
+use serde_json::{Value, json};
 
 use crate::cli::InspectArgs;
 use crate::fail::{Outcome, complain};
@@ -28,7 +28,7 @@ pub fn inspect(engine: &Engine, args: &InspectArgs, kind: Option<&str>) -> Outco
 
 fn look_up(engine: &Engine, name: &str, kind: Option<&str>) -> Result<Value, Error> {
     let container = || engine.container(name).and_then(|c| c.inspect()).and_then(with_state);
-    let image = || engine.inspect_image(name).and_then(json);
+    let image = || engine.inspect_image(name).and_then(as_json);
     match kind {
         Some("container") => container(),
         Some(_) => image(),
@@ -43,11 +43,12 @@ fn nothing(name: &str) -> Error {
     Error::new(Kind::NotFound, "inspect", name).because("there is no such container or image")
 }
 
-/// What we say of a container, and beside it what Docker says of its state in the same words.
+/// What we say of a container, and beside it what Docker says of its state and its limits in the same words.
 fn with_state(info: ContainerInfo) -> Result<Value, Error> {
-    let (state, restarts) = (state(&info), info.restart_count);
-    let mut value = json(info)?;
+    let (state, limits, restarts) = (state(&info), limits(&info.options), info.restart_count);
+    let mut value = as_json(info)?;
     if let Some(members) = value.as_object_mut() {
+        members.insert("HostConfig".to_owned(), limits);
         members.insert("State".to_owned(), state);
         members.insert("RestartCount".to_owned(), restarts.into());
     }
@@ -56,7 +57,7 @@ fn with_state(info: ContainerInfo) -> Result<Value, Error> {
 
 fn state(info: &ContainerInfo) -> Value {
     let exit = info.exit.clone().unwrap_or_default();
-    let mut state = serde_json::json!({
+    let mut state = json!({
         "Status": info.status.word(),
         "Running": matches!(info.status, Status::Running | Status::Paused | Status::Restarting),
         "Paused": info.status == Status::Paused,
@@ -75,9 +76,41 @@ fn state(info: &ContainerInfo) -> Value {
     state
 }
 
+/// As in Docker: 0 stands for no limit, and null for what is the host's.
+fn limits(options: &RunOptions) -> Value {
+    let rates = |rates: &[DeviceRate]| -> Value {
+        rates.iter().map(|of| json!({ "Path": of.path, "Rate": of.rate })).collect()
+    };
+    let weights = options.blkio_weight_device.iter().map(|of| json!({ "Path": of.path, "Weight": of.weight }));
+    json!({
+        "BlkioWeight": options.blkio_weight.unwrap_or(0),
+        "BlkioWeightDevice": weights.collect::<Value>(),
+        "BlkioDeviceReadBps": rates(&options.device_read_bps),
+        "BlkioDeviceWriteBps": rates(&options.device_write_bps),
+        "BlkioDeviceReadIOps": rates(&options.device_read_iops),
+        "BlkioDeviceWriteIOps": rates(&options.device_write_iops),
+        "CgroupParent": options.cgroup_parent.clone().unwrap_or_default(),
+        "CpuPeriod": options.cpu_period.unwrap_or(0),
+        "CpuQuota": options.cpu_quota.unwrap_or(0),
+        "CpuRealtimePeriod": options.cpu_rt_period.unwrap_or(0),
+        "CpuRealtimeRuntime": options.cpu_rt_runtime.unwrap_or(0),
+        "CpuShares": options.cpu_shares.unwrap_or(0),
+        "CpusetCpus": options.cpuset_cpus.clone().unwrap_or_default(),
+        "CpusetMems": options.cpuset_mems.clone().unwrap_or_default(),
+        "Memory": options.memory.unwrap_or(0),
+        "MemoryReservation": options.memory_reservation.unwrap_or(0),
+        "MemorySwap": options.memory_swap.unwrap_or(0),
+        "MemorySwappiness": options.memory_swappiness.filter(|n| *n >= 0),
+        "NanoCpus": (options.cpus.unwrap_or(0.0) * 1e9).round() as i64,
+        "OomKillDisable": options.oom_kill_disable,
+        "OomScoreAdj": options.oom_score_adj.unwrap_or(0),
+        "PidsLimit": options.pids_limit,
+    })
+}
+
 fn health(found: &Health) -> Value {
     let probe = |probe: &Probe| {
-        serde_json::json!({
+        json!({
             "Start": probe.started_at,
             "End": probe.finished_at,
             "ExitCode": probe.exit_code,
@@ -85,10 +118,10 @@ fn health(found: &Health) -> Value {
         })
     };
     let log: Vec<Value> = found.log.iter().map(probe).collect();
-    serde_json::json!({ "Status": found.status.word(), "FailingStreak": found.failing_streak, "Log": log })
+    json!({ "Status": found.status.word(), "FailingStreak": found.failing_streak, "Log": log })
 }
 
-fn json<T: serde::Serialize>(record: T) -> Result<Value, Error> {
+fn as_json<T: serde::Serialize>(record: T) -> Result<Value, Error> {
     serde_json::to_value(record).map_err(|e| Error::new(Kind::System, "write JSON", "").because(e.to_string()))
 }
 
@@ -96,6 +129,22 @@ fn json<T: serde::Serialize>(record: T) -> Result<Value, Error> {
 mod tests {
     use super::*;
     use sampan::{ExitStatus, HealthStatus};
+
+    #[test]
+    fn limits_have_docker_s_names() {
+        let options = RunOptions {
+            blkio_weight: Some(300),
+            device_write_iops: vec![DeviceRate { path: "/dev/sda".into(), rate: 9 }],
+            cpus: Some(1.5),
+            cpuset_mems: Some("0".into()),
+            ..RunOptions::default()
+        };
+        let told = limits(&options);
+        assert!(told["BlkioWeight"] == 300 && told["NanoCpus"] == 1_500_000_000 && told["CpusetMems"] == "0");
+        assert_eq!(told["BlkioDeviceWriteIOps"], json!([{ "Path": "/dev/sda", "Rate": 9 }]));
+        assert_eq!(told["BlkioDeviceReadBps"], json!([]));
+        assert!(told["MemorySwappiness"].is_null() && told["OomKillDisable"] == false && told["CpuQuota"] == 0);
+    }
 
     #[test]
     fn the_state_is_docker_s() {

@@ -145,6 +145,8 @@ struct FileFlags {
 struct LimitFlags {
     #[command(flatten)]
     limits: limits::Limits,
+    #[command(flatten)]
+    fixed: limits::Fixed,
     /// Run even when a limit can't be enforced here
     #[arg(long)]
     best_effort: bool,
@@ -287,6 +289,7 @@ impl FileFlags {
 impl LimitFlags {
     fn fill(&self, options: &mut RunOptions) {
         self.limits.fill(options);
+        self.fixed.fill(options);
         options.best_effort = self.best_effort;
     }
 }

@@ -28,7 +28,14 @@ const DOCKER: &str = "add-host annotation attach blkio-weight blkio-weight-devic
 const NOTES: &[(&str, &str)] = &[
     ("cap-add", "within a plain user's own user namespace when rootless"),
     ("cgroupns", "`container:NAME` for root alone"),
-    ("cpu-shares cpus cpuset-cpus memory memory-reservation memory-swap pids-limit", LIMIT),
+    (
+        "cpu-period cpu-quota cpu-shares cpus cpuset-cpus cpuset-mems memory memory-reservation memory-swap pids-limit",
+        LIMIT,
+    ),
+    ("device-read-bps device-read-iops device-write-bps device-write-iops", DISK),
+    ("blkio-weight blkio-weight-device", WEIGHT),
+    ("memory-swappiness oom-kill-disable", V1),
+    ("cpu-rt-period cpu-rt-runtime", REAL_TIME),
     ("device", "a path of the host's, to be read and written; `r` or `w` alone is refused"),
     ("ipc", "`container:NAME` for root alone, with its `/dev/shm`; without a word as with `shareable`"),
     ("log-driver", "`local`, `json-file` and `none`; others are refused"),
@@ -50,6 +57,17 @@ const NOTES: &[(&str, &str)] = &[
 
 const LIMIT: &str = "where this user can make cgroups with that controller (`sampan doctor` says); elsewhere refused, \
     or left out with `--best-effort`";
+
+const DISK: &str = "of a whole disk, where this user can make cgroups with the controller `io` or `blkio`; elsewhere \
+    refused, or left out with `--best-effort`";
+
+const WEIGHT: &str = "where this user can make cgroups with the controller `io` or `blkio`, and the kernel's I/O \
+    scheduler keeps weights (`bfq`, or `io.weight` of cgroup v2); elsewhere refused, or left out with `--best-effort`";
+
+const V1: &str = "on cgroup v1; v2 has no such setting, so it is refused there, or left out with `--best-effort`";
+
+const REAL_TIME: &str = "on cgroup v1, where the kernel has it and the cgroup above (`sampan`, or `--cgroup-parent`) was \
+    given as much; elsewhere refused, or left out with `--best-effort`";
 
 const HEAD: &str = "\
 # Docker's flags

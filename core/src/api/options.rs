@@ -97,6 +97,22 @@ options! {
         pub hard: i64,
     }
 
+    /// How much of a block device's time a container gets beside others.
+    pub struct DeviceWeight {
+        /// The device, a whole disk: `/dev/sda`.
+        pub path: String,
+        /// 10 to 1000.
+        pub weight: u32,
+    }
+
+    /// How fast a container may use a block device.
+    pub struct DeviceRate {
+        /// The device, a whole disk: `/dev/sda`.
+        pub path: String,
+        /// Bytes or operations a second, 1 or more.
+        pub rate: u64,
+    }
+
     /// How to create and run a container. Fields are named as the words of `docker run`.
     pub struct RunOptions {
         /// The image: reference or id.
@@ -212,6 +228,33 @@ options! {
         pub health_start_interval: Option<f64>,
         /// Don't check its health, whatever the image says.
         pub no_healthcheck: bool,
+        /// Microseconds of CPU in each period, at least 1000; -1 for no limit. Not beside `cpus`.
+        pub cpu_quota: Option<i64>,
+        /// The period of `cpu_quota` in microseconds, 1000 to 1000000; 100000 by default.
+        pub cpu_period: Option<u64>,
+        /// Memory nodes to allocate from: `0-1`.
+        pub cpuset_mems: Option<String>,
+        /// Microseconds for processes of real-time schedulers in each of their periods; cgroup v1, where the cgroup above has
+        /// as much.
+        pub cpu_rt_runtime: Option<u64>,
+        /// The period of `cpu_rt_runtime` in microseconds, up to 1000000; that is the usual. cgroup v1.
+        pub cpu_rt_period: Option<u64>,
+        /// Relative weight of its block I/O, 10 to 1000, where the kernel's scheduler keeps weights; 100 or 500 is the usual.
+        pub blkio_weight: Option<u32>,
+        /// Such weights for single devices.
+        pub blkio_weight_device: Vec<DeviceWeight>,
+        /// Bytes a second that it may read from devices.
+        pub device_read_bps: Vec<DeviceRate>,
+        /// Bytes a second that it may write to devices.
+        pub device_write_bps: Vec<DeviceRate>,
+        /// Reads a second from devices, at most 4294967295.
+        pub device_read_iops: Vec<DeviceRate>,
+        /// Writes a second to devices, at most 4294967295.
+        pub device_write_iops: Vec<DeviceRate>,
+        /// How readily its memory is swapped out, 0 to 100; -1 for the host's way. cgroup v1.
+        pub memory_swappiness: Option<i64>,
+        /// When its memory is all used its processes wait for some instead of one being killed. cgroup v1.
+        pub oom_kill_disable: bool,
     }
 
     /// A command to run in a running container. Fields are named as the words of `docker exec`.
@@ -260,6 +303,19 @@ options! {
         pub pids_limit: Option<i64>,
         /// `no`, `on-failure[:MAX]`, `always` or `unless-stopped`: which of its ends are followed by another start.
         pub restart: Option<String>,
+        /// Microseconds of CPU in each period, at least 1000; -1 for no limit. Not beside `cpus`.
+        pub cpu_quota: Option<i64>,
+        /// The period of `cpu_quota` in microseconds, 1000 to 1000000; 100000 by default.
+        pub cpu_period: Option<u64>,
+        /// Memory nodes to allocate from: `0-1`; for a container that was created with such a list, or one of CPUs.
+        pub cpuset_mems: Option<String>,
+        /// Microseconds for processes of real-time schedulers in each of their periods; cgroup v1, where the cgroup above has
+        /// as much.
+        pub cpu_rt_runtime: Option<u64>,
+        /// The period of `cpu_rt_runtime` in microseconds, up to 1000000; that is the usual. cgroup v1.
+        pub cpu_rt_period: Option<u64>,
+        /// Relative weight of its block I/O, 10 to 1000, where the kernel's scheduler keeps weights; 100 or 500 is the usual.
+        pub blkio_weight: Option<u32>,
     }
 
     /// Which containers to list.

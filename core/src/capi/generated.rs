@@ -391,6 +391,90 @@ impl Keep for Option<api::Ulimit> {
         self.as_ref().map_or(std::ptr::null(), |record| record.keep(arena))
     }
 }
+/// How much of a block device's time a container gets beside others. Begin with `SAMPAN_DEVICE_WEIGHT_INIT`.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct sampan_device_weight {
+    /// `sizeof(sampan_device_weight)`.
+    pub size: usize,
+    /// The device, a whole disk: `/dev/sda`.
+    pub path: *const c_char,
+    /// 10 to 1000.
+    pub weight: u32,
+}
+
+// SAFETY: a size, then numbers and pointers.
+unsafe impl Growable for sampan_device_weight {}
+
+impl Record for api::DeviceWeight {
+    type C = sampan_device_weight;
+    fn to_struct(&self, arena: &mut Arena) -> sampan_device_weight {
+        Self::C { size: size_of::<Self::C>(), path: self.path.keep(arena), weight: self.weight.keep(arena) }
+    }
+}
+
+impl Given for api::DeviceWeight {
+    unsafe fn from_struct(c: &sampan_device_weight) -> Result<Self> {
+        // SAFETY: the caller vouches for what the members point to.
+        Ok(unsafe { Self { path: Read::read(c.path, "path")?, weight: Read::read(c.weight, "weight")? } })
+    }
+}
+
+impl Keep for api::DeviceWeight {
+    type C = *const sampan_device_weight;
+    fn keep(&self, arena: &mut Arena) -> Self::C {
+        let kept = self.to_struct(arena);
+        arena.keep(kept)
+    }
+}
+impl Keep for Option<api::DeviceWeight> {
+    type C = *const sampan_device_weight;
+    fn keep(&self, arena: &mut Arena) -> Self::C {
+        self.as_ref().map_or(std::ptr::null(), |record| record.keep(arena))
+    }
+}
+/// How fast a container may use a block device. Begin with `SAMPAN_DEVICE_RATE_INIT`.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct sampan_device_rate {
+    /// `sizeof(sampan_device_rate)`.
+    pub size: usize,
+    /// The device, a whole disk: `/dev/sda`.
+    pub path: *const c_char,
+    /// Bytes or operations a second, 1 or more.
+    pub rate: u64,
+}
+
+// SAFETY: a size, then numbers and pointers.
+unsafe impl Growable for sampan_device_rate {}
+
+impl Record for api::DeviceRate {
+    type C = sampan_device_rate;
+    fn to_struct(&self, arena: &mut Arena) -> sampan_device_rate {
+        Self::C { size: size_of::<Self::C>(), path: self.path.keep(arena), rate: self.rate.keep(arena) }
+    }
+}
+
+impl Given for api::DeviceRate {
+    unsafe fn from_struct(c: &sampan_device_rate) -> Result<Self> {
+        // SAFETY: the caller vouches for what the members point to.
+        Ok(unsafe { Self { path: Read::read(c.path, "path")?, rate: Read::read(c.rate, "rate")? } })
+    }
+}
+
+impl Keep for api::DeviceRate {
+    type C = *const sampan_device_rate;
+    fn keep(&self, arena: &mut Arena) -> Self::C {
+        let kept = self.to_struct(arena);
+        arena.keep(kept)
+    }
+}
+impl Keep for Option<api::DeviceRate> {
+    type C = *const sampan_device_rate;
+    fn keep(&self, arena: &mut Arena) -> Self::C {
+        self.as_ref().map_or(std::ptr::null(), |record| record.keep(arena))
+    }
+}
 /// How to create and run a container. Fields are named as the words of `docker run`. Begin with `SAMPAN_RUN_OPTIONS_INIT`.
 #[derive(Clone, Copy)]
 #[repr(C)]
@@ -509,6 +593,32 @@ pub struct sampan_run_options {
     pub health_start_interval: *const f64,
     /// Don't check its health, whatever the image says.
     pub no_healthcheck: sampan_bool,
+    /// Microseconds of CPU in each period, at least 1000; -1 for no limit. Not beside `cpus`.
+    pub cpu_quota: *const i64,
+    /// The period of `cpu_quota` in microseconds, 1000 to 1000000; 100000 by default.
+    pub cpu_period: *const u64,
+    /// Memory nodes to allocate from: `0-1`.
+    pub cpuset_mems: *const c_char,
+    /// Microseconds for processes of real-time schedulers in each of their periods; cgroup v1, where the cgroup above has as much.
+    pub cpu_rt_runtime: *const u64,
+    /// The period of `cpu_rt_runtime` in microseconds, up to 1000000; that is the usual. cgroup v1.
+    pub cpu_rt_period: *const u64,
+    /// Relative weight of its block I/O, 10 to 1000, where the kernel's scheduler keeps weights; 100 or 500 is the usual.
+    pub blkio_weight: *const u32,
+    /// Such weights for single devices.
+    pub blkio_weight_device: *const *const sampan_device_weight,
+    /// Bytes a second that it may read from devices.
+    pub device_read_bps: *const *const sampan_device_rate,
+    /// Bytes a second that it may write to devices.
+    pub device_write_bps: *const *const sampan_device_rate,
+    /// Reads a second from devices, at most 4294967295.
+    pub device_read_iops: *const *const sampan_device_rate,
+    /// Writes a second to devices, at most 4294967295.
+    pub device_write_iops: *const *const sampan_device_rate,
+    /// How readily its memory is swapped out, 0 to 100; -1 for the host's way. cgroup v1.
+    pub memory_swappiness: *const i64,
+    /// When its memory is all used its processes wait for some instead of one being killed. cgroup v1.
+    pub oom_kill_disable: sampan_bool,
 }
 
 // SAFETY: a size, then numbers and pointers.
@@ -576,6 +686,19 @@ impl Record for api::RunOptions {
             health_start_period: self.health_start_period.keep(arena),
             health_start_interval: self.health_start_interval.keep(arena),
             no_healthcheck: self.no_healthcheck.keep(arena),
+            cpu_quota: self.cpu_quota.keep(arena),
+            cpu_period: self.cpu_period.keep(arena),
+            cpuset_mems: self.cpuset_mems.keep(arena),
+            cpu_rt_runtime: self.cpu_rt_runtime.keep(arena),
+            cpu_rt_period: self.cpu_rt_period.keep(arena),
+            blkio_weight: self.blkio_weight.keep(arena),
+            blkio_weight_device: self.blkio_weight_device.keep(arena),
+            device_read_bps: self.device_read_bps.keep(arena),
+            device_write_bps: self.device_write_bps.keep(arena),
+            device_read_iops: self.device_read_iops.keep(arena),
+            device_write_iops: self.device_write_iops.keep(arena),
+            memory_swappiness: self.memory_swappiness.keep(arena),
+            oom_kill_disable: self.oom_kill_disable.keep(arena),
         }
     }
 }
@@ -640,6 +763,19 @@ impl Given for api::RunOptions {
                 health_start_period: Read::read(c.health_start_period, "health_start_period")?,
                 health_start_interval: Read::read(c.health_start_interval, "health_start_interval")?,
                 no_healthcheck: Read::read(c.no_healthcheck, "no_healthcheck")?,
+                cpu_quota: Read::read(c.cpu_quota, "cpu_quota")?,
+                cpu_period: Read::read(c.cpu_period, "cpu_period")?,
+                cpuset_mems: Read::read(c.cpuset_mems, "cpuset_mems")?,
+                cpu_rt_runtime: Read::read(c.cpu_rt_runtime, "cpu_rt_runtime")?,
+                cpu_rt_period: Read::read(c.cpu_rt_period, "cpu_rt_period")?,
+                blkio_weight: Read::read(c.blkio_weight, "blkio_weight")?,
+                blkio_weight_device: Read::read(c.blkio_weight_device, "blkio_weight_device")?,
+                device_read_bps: Read::read(c.device_read_bps, "device_read_bps")?,
+                device_write_bps: Read::read(c.device_write_bps, "device_write_bps")?,
+                device_read_iops: Read::read(c.device_read_iops, "device_read_iops")?,
+                device_write_iops: Read::read(c.device_write_iops, "device_write_iops")?,
+                memory_swappiness: Read::read(c.memory_swappiness, "memory_swappiness")?,
+                oom_kill_disable: Read::read(c.oom_kill_disable, "oom_kill_disable")?,
             }
         })
     }
@@ -775,6 +911,18 @@ pub struct sampan_update_options {
     pub pids_limit: *const i64,
     /// `no`, `on-failure[:MAX]`, `always` or `unless-stopped`: which of its ends are followed by another start.
     pub restart: *const c_char,
+    /// Microseconds of CPU in each period, at least 1000; -1 for no limit. Not beside `cpus`.
+    pub cpu_quota: *const i64,
+    /// The period of `cpu_quota` in microseconds, 1000 to 1000000; 100000 by default.
+    pub cpu_period: *const u64,
+    /// Memory nodes to allocate from: `0-1`; for a container that was created with such a list, or one of CPUs.
+    pub cpuset_mems: *const c_char,
+    /// Microseconds for processes of real-time schedulers in each of their periods; cgroup v1, where the cgroup above has as much.
+    pub cpu_rt_runtime: *const u64,
+    /// The period of `cpu_rt_runtime` in microseconds, up to 1000000; that is the usual. cgroup v1.
+    pub cpu_rt_period: *const u64,
+    /// Relative weight of its block I/O, 10 to 1000, where the kernel's scheduler keeps weights; 100 or 500 is the usual.
+    pub blkio_weight: *const u32,
 }
 
 // SAFETY: a size, then numbers and pointers.
@@ -793,6 +941,12 @@ impl Record for api::UpdateOptions {
             cpuset_cpus: self.cpuset_cpus.keep(arena),
             pids_limit: self.pids_limit.keep(arena),
             restart: self.restart.keep(arena),
+            cpu_quota: self.cpu_quota.keep(arena),
+            cpu_period: self.cpu_period.keep(arena),
+            cpuset_mems: self.cpuset_mems.keep(arena),
+            cpu_rt_runtime: self.cpu_rt_runtime.keep(arena),
+            cpu_rt_period: self.cpu_rt_period.keep(arena),
+            blkio_weight: self.blkio_weight.keep(arena),
         }
     }
 }
@@ -810,6 +964,12 @@ impl Given for api::UpdateOptions {
                 cpuset_cpus: Read::read(c.cpuset_cpus, "cpuset_cpus")?,
                 pids_limit: Read::read(c.pids_limit, "pids_limit")?,
                 restart: Read::read(c.restart, "restart")?,
+                cpu_quota: Read::read(c.cpu_quota, "cpu_quota")?,
+                cpu_period: Read::read(c.cpu_period, "cpu_period")?,
+                cpuset_mems: Read::read(c.cpuset_mems, "cpuset_mems")?,
+                cpu_rt_runtime: Read::read(c.cpu_rt_runtime, "cpu_rt_runtime")?,
+                cpu_rt_period: Read::read(c.cpu_rt_period, "cpu_rt_period")?,
+                blkio_weight: Read::read(c.blkio_weight, "blkio_weight")?,
             }
         })
     }

@@ -3,53 +3,91 @@
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
-use super::make::{Directory, explain};
+use super::file::{explain, lacks, target};
+use super::make::Directory;
 use crate::error::Result;
 use crate::fs;
 
 /// One write.
 #[derive(Debug, PartialEq, Eq)]
 struct Change<'a> {
+    /// The limit's name.
     file: &'a str,
+    /// Where it is on this kernel.
+    path: PathBuf,
     value: Cow<'a, str>,
+    /// The same in the limit's own words.
+    asked: &'a str,
     /// Nobody asked for it, and the kernel may lack it.
     if_possible: bool,
+    /// It was asked for as far as the kernel has it.
+    may_lack: bool,
+}
+
+/// What was written, with what was there before.
+#[derive(Default)]
+struct Done {
+    undo: Vec<(PathBuf, String)>,
+    lacking: Vec<(String, String)>,
 }
 
 /// Writes what differs between the limits that `old` says are in force and `new`, and lifts those that `new` has no
-/// more; when a value is refused, what was written before it is taken back.
-pub fn change(old: &[Directory], new: &[Directory]) -> Result<()> {
-    let mut undo: Vec<(PathBuf, String)> = Vec::new();
+/// more; when a value is refused, what was written before it is taken back. Returns those writes that the kernel has
+/// nothing for, where that is no error.
+pub fn change(old: &[Directory], new: &[Directory]) -> Result<Vec<(String, String)>> {
+    let mut done = Done::default();
     for dir in old {
-        for change in changes(dir, new.iter().find(|n| n.path == dir.path)) {
-            let path = Path::new(&dir.path).join(change.file);
-            // A write of nothing would be none.
-            let was = Some(text(&path)).filter(|was| !was.is_empty()).unwrap_or_else(|| "\n".into());
-            match fs::write_kernel(&path, &change.value) {
-                Ok(()) => undo.push((path, was)),
-                Err(_) if change.if_possible => {}
-                Err(error) => {
-                    undo.iter().rev().for_each(|(path, was)| drop(fs::write_kernel(path, was)));
-                    return Err(explain(error, change.file, &change.value));
-                }
-            }
+        let changes = changes(dir, new.iter().find(|n| n.path == dir.path));
+        // The kernel holds some against others, so that either may have to come first.
+        let later: Vec<&Change> = changes.iter().filter(|change| done.put(change).is_err()).collect();
+        if let Err(error) = later.into_iter().try_for_each(|change| done.put(change)) {
+            done.undo.iter().rev().for_each(|(path, was)| drop(fs::write_kernel(path, was)));
+            return Err(error);
         }
     }
-    Ok(())
+    Ok(done.lacking)
+}
+
+impl Done {
+    fn put(&mut self, change: &Change) -> Result<()> {
+        let was = before(&change.path);
+        let refused = fs::write_kernel(&change.path, &change.value);
+        match refused.map_err(|error| explain(error, change.file, &change.value)) {
+            Ok(()) => self.undo.push((change.path.clone(), was)),
+            Err(_) if change.if_possible => {}
+            refused if change.may_lack && lacks(&refused) => {
+                self.lacking.push((change.file.to_owned(), change.asked.to_owned()));
+            }
+            refused => return refused,
+        }
+        Ok(())
+    }
+}
+
+/// The value in force; a file with values of devices begins with the one of all others.
+fn before(path: &Path) -> String {
+    let text = text(path);
+    // A write of nothing would be none.
+    text.lines().next().map_or_else(|| "\n".to_owned(), str::to_owned)
 }
 
 fn changes<'a>(old: &'a Directory, new: Option<&'a Directory>) -> Vec<Change<'a>> {
+    let dir = Path::new(&old.path);
     let mut all: Vec<Change> = Vec::new();
     for (file, value, if_possible) in new.into_iter().flat_map(writes) {
         let differs = !writes(old).any(|(f, v, _)| (f, v) == (file, value));
-        all.extend(differs.then_some(Change { file, value: value.into(), if_possible }));
+        let (asked, (path, value)) = (value, target(dir, file, value));
+        let may_lack = new.is_some_and(|new| new.may_lack);
+        all.extend(differs.then_some(Change { file, path, value, asked, if_possible, may_lack }));
     }
-    for (file, _, if_possible) in writes(old) {
+    for (file, value, if_possible) in writes(old) {
         let gone = !new.into_iter().flat_map(writes).any(|(f, ..)| f == file);
-        let value = if gone { unlimited(file, old) } else { None };
-        all.extend(value.map(|value| Change { file, value, if_possible }));
+        let (path, _) = target(dir, file, value);
+        let lifted = if gone { unlimited(&path, old) } else { None };
+        let lifted = lifted.filter(|lifted| lifted != value);
+        all.extend(lifted.map(|value| Change { file, path, value, asked: "", if_possible, may_lack: old.may_lack }));
     }
-    in_order(Path::new(&old.path), all)
+    in_order(dir, all)
 }
 
 fn writes(dir: &Directory) -> impl Iterator<Item = (&str, &str, bool)> {
@@ -74,20 +112,24 @@ fn in_order<'a>(dir: &Path, mut changes: Vec<Change<'a>>) -> Vec<Change<'a>> {
 }
 
 /// What a file says when there is no limit: what the kernel has in a new cgroup.
-fn unlimited(file: &str, dir: &Directory) -> Option<Cow<'static, str>> {
-    let value = match file {
+fn unlimited(path: &Path, dir: &Directory) -> Option<Cow<'static, str>> {
+    let value = match path.file_name()?.to_str()? {
         "memory.limit_in_bytes" | MEMSW | "memory.soft_limit_in_bytes" | "cpu.cfs_quota_us" => "-1",
         "memory.max" | "memory.swap.max" | "pids.max" => "max",
-        "memory.low" => "0",
+        "memory.low" | "cpu.rt_runtime_us" => "0",
         "cpu.max" => "max 100000",
+        "cpu.cfs_period_us" => "100000",
+        "cpu.rt_period_us" => "1000000",
         "cpu.shares" => "1024",
-        "cpu.weight" => "100",
+        "cpu.weight" | "blkio.bfq.weight" | "io.bfq.weight" | "io.weight" => "100",
+        "blkio.weight" => "500",
         // v1 knows no such word: all that the parent has.
-        "cpuset.cpus" if dir.inherits_cpuset => {
-            return Path::new(&dir.path).parent().map(|parent| text(&parent.join(file)).into());
+        "cpuset.cpus" | "cpuset.mems" if dir.inherits_cpuset => {
+            let above = Path::new(&dir.path).parent()?.join(path.file_name()?);
+            return Some(text(&above).into());
         }
         // An empty line.
-        "cpuset.cpus" => "\n",
+        "cpuset.cpus" | "cpuset.mems" => "\n",
         _ => return None,
     };
     Some(value.into())
@@ -133,8 +175,13 @@ mod tests {
         let error = change(std::slice::from_ref(&old), &[refused]).unwrap_err();
         assert_eq!((error.kind(), read("pids.max").as_str()), (Kind::UnenforceableLimit, "10"));
         let lacking = dir(tmp.path(), &[("pids.max", "30"), ("cpu.shares", "512")], &[("memory.nothing", "1")]);
-        change(&[old], &[lacking]).unwrap();
+        assert!(change(std::slice::from_ref(&old), &[lacking]).unwrap().is_empty());
         assert_eq!(read("pids.max"), "30");
+        let tried = dir(tmp.path(), &[("pids.max", "31"), ("cpu.shares", "512"), ("io.max", "8:0 rbps=1")], &[]);
+        assert_eq!(
+            change(&[old], &[Directory { may_lack: true, ..tried }]).unwrap(),
+            pairs(&[("io.max", "8:0 rbps=1")])
+        );
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! Makes a container's cgroups with their limits; what was made is removed again unless it is kept.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Serialize;
 
 use super::devices::{self, DeviceRule};
 use super::end::end;
+use super::file::{explain, lacks, target};
 use crate::error::{Error, Kind, Result};
 use crate::fs;
 
@@ -24,22 +25,29 @@ pub struct Directory {
     pub if_possible: Vec<(String, String)>,
     /// v2: which devices may be used; v1 has files for that.
     pub devices: Vec<DeviceRule>,
+    /// What this kernel lacks of `writes` is left out and told, and no error.
+    #[serde(skip)]
+    pub may_lack: bool,
 }
 
 /// Cgroups that go away with this value, until [`Made::keep`].
 #[derive(Debug, Default)]
-pub struct Made<'a>(&'a [Directory]);
+pub struct Made<'a> {
+    directories: &'a [Directory],
+    /// Of `writes` those that the kernel has nothing for, where that is no error.
+    pub lacking: Vec<(String, String)>,
+}
 
 impl Made<'_> {
     /// Leaves them to the shim.
     pub fn keep(mut self) {
-        self.0 = &[];
+        self.directories = &[];
     }
 }
 
 impl Drop for Made<'_> {
     fn drop(&mut self) {
-        end(self.0);
+        end(self.directories);
     }
 }
 
@@ -48,8 +56,8 @@ pub fn make<'a>(directories: &'a [Directory], enable: &[String]) -> Result<Made<
     let mut made = Made::default();
     for (count, directory) in directories.iter().enumerate() {
         make_one(directory, enable)?;
-        made.0 = &directories[..=count];
-        limit(directory)?;
+        made.directories = &directories[..=count];
+        limit(directory, &mut made.lacking)?;
     }
     Ok(made)
 }
@@ -127,43 +135,21 @@ pub fn inherit_cpuset(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Where a limit is written: weights of block I/O have one name or another, with the scheduler that keeps them.
-pub fn file_of(dir: &Path, file: &str) -> PathBuf {
-    let plain = dir.join(file);
-    match file.strip_prefix("blkio.weight") {
-        Some(rest) if !fs::exists(&plain).unwrap_or(true) => dir.join(format!("blkio.bfq.weight{rest}")),
-        _ => plain,
-    }
-}
-
-fn limit(directory: &Directory) -> Result<()> {
-    for (file, value) in &directory.writes {
-        let path = file_of(Path::new(&directory.path), file);
-        fs::write_kernel(&path, value).map_err(|e| explain(e, file, value))?;
+fn limit(directory: &Directory, lacking: &mut Vec<(String, String)>) -> Result<()> {
+    let dir = Path::new(&directory.path);
+    for write @ (file, value) in &directory.writes {
+        let (path, value) = target(dir, file, value);
+        match fs::write_kernel(&path, &value).map_err(|e| explain(e, file, &value)) {
+            refused if directory.may_lack && lacks(&refused) => lacking.push(write.clone()),
+            done => done?,
+        }
     }
     for (file, value) in &directory.if_possible {
-        let _ = fs::write_kernel(&Path::new(&directory.path).join(file), value);
+        let _ = fs::write_kernel(&dir.join(file), value);
     }
     match directory.devices.is_empty() {
         true => Ok(()),
-        false => devices::attach(Path::new(&directory.path), &directory.devices),
-    }
-}
-
-pub(super) fn explain(error: Error, file: &str, value: &str) -> Error {
-    match error.errno() {
-        Some(libc::ENOENT | libc::EOPNOTSUPP) => Error::new(Kind::UnenforceableLimit, "set limit", file)
-            .because("this kernel does not have it")
-            .hint(match file.contains("memsw") || file.contains(".swap.") {
-                true => "leave the limit out, or boot the host with swap accounting (swapaccount=1)",
-                false => "leave the limit out",
-            }),
-        Some(libc::EINVAL | libc::ERANGE) => Error::new(Kind::InvalidArgument, "set limit", file)
-            .because(format!("the kernel does not take the value {value}")),
-        Some(libc::EBUSY) => Error::new(Kind::Conflict, "set limit", file)
-            .because(format!("more than {value} is in use, and can't be taken away"))
-            .hint("choose a larger limit"),
-        _ => error,
+        false => devices::attach(dir, &directory.devices),
     }
 }
 

@@ -61,7 +61,8 @@ pub fn oom_kills(counters: &Counters) -> Option<u64> {
 fn v1(c: &Counters) -> Usage {
     let number = |dir: &Option<PathBuf>, file| dir.as_ref().and_then(|dir| number(dir, file));
     let cache = c.memory.as_ref().and_then(|dir| field(dir, "memory.stat", "total_inactive_file")).unwrap_or(0);
-    let blkio = |op| c.blkio.as_ref().map(|dir| blkio_bytes(&text(dir, "blkio.throttle.io_service_bytes"), op));
+    let io = c.blkio.as_ref().and_then(|dir| service_bytes(dir));
+    let blkio = |operation| io.as_ref().map(|text| blkio_bytes(text, operation));
     Usage {
         cpu_ns: number(&c.cpuacct, "cpuacct.usage"),
         memory: number(&c.memory, "memory.usage_in_bytes").map(|all| all.saturating_sub(cache)),
@@ -71,6 +72,12 @@ fn v1(c: &Counters) -> Usage {
         read: blkio("Read"),
         written: blkio("Write"),
     }
+}
+
+/// What passed the block devices' queues, with that of cgroups below where the kernel adds it.
+fn service_bytes(dir: &Path) -> Option<String> {
+    let files = ["blkio.throttle.io_service_bytes_recursive", "blkio.throttle.io_service_bytes"];
+    files.into_iter().find(|file| fs::exists(&dir.join(file)).unwrap_or(false)).map(|file| text(dir, file))
 }
 
 /// v1 has no word for no limit: it is the largest number of pages.
@@ -141,6 +148,15 @@ mod tests {
     #[test]
     fn counters_of_v1_are_read_and_what_is_missing_is_none() {
         assert_eq!(usage(&Counters::default()), Usage::default());
+        let dir = tempfile::tempdir().unwrap();
+        let counters = Counters { blkio: Some(dir.path().into()), ..Counters::default() };
+        let write = |file: &str, text: &str| fs::write_new(&dir.path().join(file), text.as_bytes()).unwrap();
+        let counted = || (usage(&counters).read, usage(&counters).written);
+        assert_eq!(counted(), (None, None));
+        write("blkio.throttle.io_service_bytes", "8:0 Read 10\n8:0 Write 1\nTotal 11\n");
+        assert_eq!(counted(), (Some(10), Some(1)));
+        write("blkio.throttle.io_service_bytes_recursive", "8:0 Read 12\n8:0 Write 3\nTotal 15\n");
+        assert_eq!(counted(), (Some(12), Some(3)));
         let text = "8:0 Read 10\n8:0 Write 1\n8:16 Read 5\nTotal 16\n";
         assert_eq!((blkio_bytes(text, "Read"), blkio_bytes(text, "Write")), (15, 1));
     }

@@ -72,19 +72,21 @@ fn with_context(asked: &Value, merged: &Value) -> Result<LinuxResources> {
 
 /// All of them or none. The kernel holds some against others, so that either may have to come first.
 fn apply(writes: &[ResourceWrite], cgroups: &groups::Cgroups) -> Result<()> {
-    let files = writes.iter().map(|write| Ok((file(write, cgroups)?, write.value.as_str())));
-    let files: Vec<(std::path::PathBuf, &str)> = files.collect::<Result<_>>()?;
+    let files: Vec<File> = writes.iter().map(|write| file(write, cgroups)).collect::<Result<_>>()?;
     let before: Vec<Before> = files.iter().filter_map(|(path, _)| Some((path.clone(), value(path)?))).collect();
-    let put = |(path, value): &(std::path::PathBuf, &str)| fs::write_kernel(path, value);
+    let put = |(path, value): &File| fs::write_kernel(path, value);
     let refused: Vec<_> = files.iter().filter(|file| put(file).is_err()).collect();
     let done = refused.iter().try_for_each(|file| put(file).map_err(|e| explain(e, file)));
     done.inspect_err(|_| restore(&before))
 }
 
-fn file(write: &ResourceWrite, cgroups: &groups::Cgroups) -> Result<std::path::PathBuf> {
+/// A file, and what is written into it.
+type File<'a> = (std::path::PathBuf, std::borrow::Cow<'a, str>);
+
+fn file<'a>(write: &'a ResourceWrite, cgroups: &groups::Cgroups) -> Result<File<'a>> {
     let controller = if groups::is_v2(cgroups) { "" } else { write.controller };
     match cgroups.iter().find(|(name, _)| name == controller) {
-        Some((_, dir)) => Ok(cgroup::file_of(Path::new(dir), &write.file)),
+        Some((_, dir)) => Ok(cgroup::target(Path::new(dir), &write.file, &write.value)),
         None => Err(Error::new(Kind::Unsupported, "update container", write.file.clone())
             .because("this host gives it no such cgroup controller")),
     }
@@ -104,7 +106,7 @@ fn restore(before: &[Before]) {
     }
 }
 
-fn explain(error: Error, (path, value): &(std::path::PathBuf, &str)) -> Error {
+fn explain(error: Error, (path, value): &File) -> Error {
     let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     match error.errno() {
         Some(libc::EINVAL | libc::ERANGE | libc::EBUSY) => Error::new(Kind::InvalidArgument, "set limit", file)

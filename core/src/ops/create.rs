@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use super::{Context, events, images, pull};
+use super::{Context, disks, events, images, pull};
 use crate::api::*;
 use crate::cancel::Cancel;
 use crate::error::{Error, Kind, Result};
@@ -95,7 +95,7 @@ pub(super) fn record(context: &Context, options: &RunOptions, image: &ImageInfo)
     // What is no profile is told now, not at the start.
     security::filter(&spec, facts)?;
     security::apparmor(&spec, facts)?;
-    let unenforced = cgroup::plan(&spec.limits, &id, &facts.cgroups)?.unenforced;
+    let unenforced = cgroup::plan(&spec.limits, &id, &*disks::numbered(&facts.cgroups, &spec.limits)?)?.unenforced;
     Ok(Record {
         version: containers::VERSION,
         name: name(&options, &id)?,

@@ -86,6 +86,7 @@ fn cgroups() -> Result<Cgroups> {
         v2: found.v2,
         v2_controllers: found.v2_controllers,
         v2_crowded: found.v2_crowded,
+        ..Cgroups::default()
     })
 }
 

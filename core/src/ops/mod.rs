@@ -6,6 +6,7 @@ mod capture;
 mod context;
 pub mod copy;
 pub mod create;
+mod disks;
 pub mod doctor;
 pub mod events;
 pub mod exec;

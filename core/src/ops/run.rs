@@ -12,7 +12,7 @@ use crate::launch::{Early, Launched};
 use crate::plan::life;
 use crate::progress::Progress;
 use crate::spec::{Restart, Spec};
-use crate::store::containers::Record;
+use crate::store::containers::{self, Record};
 
 /// Runs a container to its end and removes it.
 pub fn run(context: &Context, options: &RunOptions, progress: &mut dyn Progress, cancel: &Cancel) -> Result<Output> {
@@ -72,7 +72,13 @@ fn launch_or_remove(
     stdio: &Stdio,
     streams: Streams,
 ) -> Result<Launched> {
-    start::launch(context, record, lock, shim, stdio, streams).map_err(|error| {
+    let note = |found| {
+        containers::change(&context.paths, &record.id, |record| {
+            record.unenforced = found;
+            Ok(())
+        })
+    };
+    start::launch(context, record, lock, shim, stdio, streams, &note).map_err(|error| {
         let error = error.within("run container", record.image.as_str());
         match remove::discard(context, record) {
             Ok(()) => error,

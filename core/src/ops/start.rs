@@ -3,7 +3,7 @@
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use super::{Context, events, leftovers};
+use super::{Context, disks, events, leftovers};
 use crate::api::*;
 use crate::cancel::Cancel;
 use crate::cgroup as groups;
@@ -34,14 +34,20 @@ fn anew(context: &Context, record: &Record, stdio: &Stdio, cancel: &Cancel) -> R
     let shim = Early::begin(context.helper(), record.spec.namespaces.has_own_net());
     liveness::settle(&lock)?;
     // Who changes its limits finds it running, or has changed them before they are read here.
-    let _unchanged = containers::lock(&context.paths, &record.id)?;
+    let unchanged = containers::lock(&context.paths, &record.id)?;
     // Now that nobody else can start or remove it: as it was read before it may have been started and ended since.
     let container = super::list::load(context, &record.id)?;
     leftovers::end(context, &container)?;
     events::tell_lost(context, &container);
     containers::clear_run(&context.paths, &record.id)?;
     super::create::make_volumes(context, record)?;
-    launch(context, &container.record, lock, shim, stdio, Streams::Relayed)
+    let note = |found: Vec<String>| {
+        containers::change_locked(&unchanged, &context.paths, &record.id, |record| {
+            record.unenforced = found;
+            Ok(())
+        })
+    };
+    launch(context, &container.record, lock, shim, stdio, Streams::Relayed, &note)
 }
 
 /// How the container's streams meet the descriptors in [`Stdio`].
@@ -54,7 +60,8 @@ pub(super) enum Streams {
     Direct,
 }
 
-/// Starts a container whose lock is held, and returns the connection to its shim.
+/// Starts a container whose lock is held, and returns the connection to its shim. `note` is told the limits that can't be
+/// enforced, when they are others than those in the record.
 pub(super) fn launch(
     context: &Context,
     record: &Record,
@@ -62,10 +69,15 @@ pub(super) fn launch(
     shim: Early,
     stdio: &Stdio,
     streams: Streams,
+    note: &dyn Fn(Vec<String>) -> Result<()>,
 ) -> Result<Launched> {
     let (cgroup, mut plan) = plan(context, record)?;
     plan.supervise.direct = streams == Streams::Direct;
     let made = groups::make(&cgroup.dirs, &cgroup.enable)?;
+    let unenforced = cgroup.unenforced(&made.lacking);
+    if unenforced != record.unenforced {
+        note(unenforced)?;
+    }
     let fds = LaunchFds {
         lock,
         stdin: borrowed("stdin", stdio.stdin)?,
@@ -88,7 +100,8 @@ pub(super) fn plan(context: &Context, record: &Record) -> Result<(CgroupPlan, La
                 record.rung.word()
             )));
     }
-    let cgroup = cgroup::plan(&record.spec.limits, &record.id, &facts.cgroups)?;
+    let groups = disks::numbered(&facts.cgroups, &record.spec.limits)?;
+    let cgroup = cgroup::plan(&record.spec.limits, &record.id, &groups)?;
     let mut spec = record.spec.clone();
     if spec.privileged {
         spec.devices.extend(nodes_of_host(&spec.devices));
@@ -97,10 +110,12 @@ pub(super) fn plan(context: &Context, record: &Record) -> Result<(CgroupPlan, La
     Ok((cgroup, plan))
 }
 
-/// What a start of this container makes of files; it may have been stopped with the containers whose namespaces it joins.
+/// What a start of this container makes of files; it may have been stopped with the containers whose namespaces it joins,
+/// and its disks may be gone.
 pub(super) fn plan_files(context: &Context, record: &Record) -> Result<LaunchPlan> {
     let mut alone = record.clone();
     alone.spec.namespaces.joined.clear();
+    alone.spec.limits.devices.clear();
     plan(context, &alone).map(|(_, plan)| plan)
 }
 

@@ -7,7 +7,7 @@ use crate::cgroup as groups;
 use crate::error::{Error, Kind, Result};
 use crate::id::ContainerId;
 use crate::launch;
-use crate::plan::{cgroup, life, resolve};
+use crate::plan::{cgroup, life, limits};
 use crate::spec::{Limits, Restart};
 use crate::store::containers;
 
@@ -18,7 +18,7 @@ pub fn update(context: &Context, id: &ContainerId, options: &UpdateOptions) -> R
     containers::change(&context.paths, id, |record| {
         let mut wanted = record.options.clone();
         merge(&mut wanted, options);
-        let (limits, restart) = (resolve::limits(&wanted)?, life::restart(&wanted)?);
+        let (limits, restart) = (limits::limits(&wanted)?, life::restart(&wanted)?);
         let unenforced = apply(context, id, &limits).map_err(|e| e.within("update container", record.name.as_str()))?;
         if options.restart.is_some() {
             tell(context, id, restart).map_err(|e| e.within("update container", record.name.as_str()))?;
@@ -58,18 +58,24 @@ fn apply(context: &Context, id: &ContainerId, limits: &Limits) -> Result<Vec<Str
             .hint("stop it first"));
     }
     groups::enable(&new.dirs, &new.enable)?;
-    groups::change(&old.dirs, &new.dirs).map(|()| new.unenforced)
+    // What the kernel lacked then is tried again, or it would count as being in force.
+    let lost = &container.record.unenforced;
+    let lacking = groups::change(&old.without(lost).dirs, &new.dirs)?;
+    // Limits of devices are not changed: what was found at the start holds.
+    let still = lost.iter().filter(|option| new.unwritten.contains(&option.as_str())).cloned();
+    Ok(new.unenforced(&lacking).into_iter().chain(still).collect())
+}
+
+/// A field of these, where the update names it.
+macro_rules! merge {
+    ($options:ident, $update:ident: $($field:ident)+) => {
+        // Without `..`, so that none is forgotten.
+        let UpdateOptions { $($field),+ } = $update.clone();
+        $($options.$field = $field.or_else(|| $options.$field.take());)+
+    };
 }
 
 fn merge(options: &mut RunOptions, update: &UpdateOptions) {
-    let UpdateOptions { memory, memory_swap, memory_reservation, cpus, cpu_shares, cpuset_cpus, pids_limit, restart } =
-        update.clone();
-    options.memory = memory.or(options.memory);
-    options.memory_swap = memory_swap.or(options.memory_swap);
-    options.memory_reservation = memory_reservation.or(options.memory_reservation);
-    options.cpus = cpus.or(options.cpus);
-    options.cpu_shares = cpu_shares.or(options.cpu_shares);
-    options.cpuset_cpus = cpuset_cpus.or_else(|| options.cpuset_cpus.take());
-    options.pids_limit = pids_limit.or(options.pids_limit);
-    options.restart = restart.or_else(|| options.restart.take());
+    merge!(options, update: memory memory_swap memory_reservation cpus cpu_shares cpuset_cpus pids_limit restart cpu_quota
+        cpu_period cpuset_mems cpu_rt_runtime cpu_rt_period blkio_weight);
 }

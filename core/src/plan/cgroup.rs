@@ -4,11 +4,15 @@ use serde::Serialize;
 
 use super::facts::Cgroups;
 use super::launch::CgroupPlacement;
+use super::rules::{self, Rule};
 use crate::cgroup::Directory;
 use crate::error::{Error, Kind, Result};
 use crate::id::ContainerId;
 use crate::spec::Limits;
 use crate::store::containers;
+
+/// `(file, value)`.
+type Write = (String, String);
 
 /// What `cgroup` does before the launch, and what the shim does with the result.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -21,78 +25,35 @@ pub struct CgroupPlan {
     pub placement: CgroupPlacement,
     /// Limits that were asked for and can't be enforced, with `best_effort`.
     pub unenforced: Vec<String>,
+    /// Writes, and the option that each is for.
+    #[serde(skip)]
+    pub options: Vec<(Write, &'static str)>,
+    /// Options without a write: of devices whose numbers were not needed.
+    #[serde(skip)]
+    pub unwritten: Vec<&'static str>,
 }
 
 /// Controllers that every container is put in, for its limits, statistics and freezing.
-const PLACED_V1: [&str; 5] = ["memory", "cpu", "cpuacct", "pids", "freezer"];
-const CPU_PERIOD: &str = "100000";
-
-/// One limit, on both versions.
-struct Rule {
-    option: &'static str,
-    controller: &'static str,
-    v1: (&'static str, String),
-    v2: (&'static str, String),
-    /// Nobody asked for it: not told where it can't be had.
-    implied: bool,
-}
-
-fn rules(limits: &Limits) -> Vec<Rule> {
-    let mut rules = Vec::new();
-    let mut rule = |option, controller, v1: (&'static str, String), v2: (&'static str, String)| {
-        rules.push(Rule { option, controller, v1, v2, implied: option == IMPLIED_SWAP })
-    };
-    if let Some(bytes) = limits.memory {
-        rule("memory", "memory", ("memory.limit_in_bytes", bytes.to_string()), ("memory.max", bytes.to_string()));
-    }
-    if let Some((option, total)) = swap(limits) {
-        // v2 counts swap alone.
-        let alone = if total < 0 { "max".into() } else { (total - limits.memory.unwrap_or(0)).max(0).to_string() };
-        rule(option, "memory", ("memory.memsw.limit_in_bytes", total.to_string()), ("memory.swap.max", alone));
-    }
-    if let Some(bytes) = limits.memory_reservation {
-        let value = bytes.to_string();
-        rule("memory_reservation", "memory", ("memory.soft_limit_in_bytes", value.clone()), ("memory.low", value));
-    }
-    if let Some(quota) = limits.cpu_quota {
-        rule("cpus", "cpu", ("cpu.cfs_quota_us", quota.to_string()), ("cpu.max", format!("{quota} {CPU_PERIOD}")));
-    }
-    if let Some(shares) = limits.cpu_shares {
-        let weight = weight(shares).to_string();
-        rule("cpu_shares", "cpu", ("cpu.shares", shares.to_string()), ("cpu.weight", weight));
-    }
-    if let Some(list) = &limits.cpuset_cpus {
-        rule("cpuset_cpus", "cpuset", ("cpuset.cpus", list.clone()), ("cpuset.cpus", list.clone()));
-    }
-    if let Some(most) = limits.pids {
-        rule("pids_limit", "pids", ("pids.max", most.to_string()), ("pids.max", most.to_string()));
-    }
-    rules
-}
-
-/// v2's weight for v1's shares: the curve through both scales' least, usual and most (2, 1024 and 262144 are 1, 100
-/// and 10000), as runc and crun have it since 2025. The straight line before made 39 of what is usual.
-pub(super) fn weight(shares: u64) -> u64 {
-    match shares {
-        0..=2 => 1,
-        3..=262_143 => {
-            let log = (shares as f64).log2();
-            10f64.powf((log * log + 125.0 * log) / 612.0 - 7.0 / 34.0).ceil() as u64
-        }
-        _ => 10_000,
-    }
-}
-
-const IMPLIED_SWAP: &str = "memory_swap by default";
-
-/// Memory and swap together. As in Docker, a limit of memory alone lets as much again be swapped out: without
-/// it, what does not fit would be swapped without end.
-fn swap(limits: &Limits) -> Option<(&'static str, i64)> {
-    let twice = limits.memory.and_then(|memory| memory.checked_mul(2));
-    limits.memory_swap.map(|total| ("memory_swap", total)).or(twice.map(|total| (IMPLIED_SWAP, total)))
-}
+const PLACED_V1: [&str; 6] = ["memory", "cpu", "cpuacct", "pids", "freezer", "blkio"];
 
 impl CgroupPlan {
+    /// The limits that can't be enforced by a kernel that has nothing for these writes, and those that couldn't anyhow.
+    pub fn unenforced(&self, lacking: &[Write]) -> Vec<String> {
+        let lost =
+            self.options.iter().filter(|(write, _)| lacking.contains(write)).map(|(_, option)| (*option).to_owned());
+        let mut all: Vec<String> = self.unenforced.iter().cloned().chain(lost).collect();
+        all.dedup();
+        all
+    }
+
+    /// Forgets what is written for these options.
+    pub fn without(mut self, options: &[String]) -> CgroupPlan {
+        let forgotten =
+            |write: &Write| self.options.iter().any(|(w, of)| w == write && options.iter().any(|o| o == of));
+        self.dirs.iter_mut().for_each(|dir| dir.writes.retain(|write| !forgotten(write)));
+        self
+    }
+
     /// Where the container's processes will be, controller by controller.
     pub fn groups(&self, facts: &Cgroups) -> containers::Cgroups {
         let of = |base: &String| {
@@ -107,19 +68,21 @@ impl CgroupPlan {
 /// Plans the cgroups of one container.
 pub fn plan(limits: &Limits, id: &ContainerId, facts: &Cgroups) -> Result<CgroupPlan> {
     let mut plan = CgroupPlan::default();
-    let rules = rules(limits);
+    let rules = rules::rules(limits, &facts.block_devices)?;
     match &facts.v2 {
         Some(base) => place_v2(&mut plan, base, limits, id, &rules, facts),
         None => place_v1(&mut plan, limits, id, &rules, facts),
     }
     for rule in &rules {
-        if !add_write(&mut plan, rule, limits, id, facts) && !rule.implied {
+        let told = rule.implied || plan.unenforced.iter().any(|option| option == rule.option);
+        if !add_writes(&mut plan, rule, limits, id, facts) && !told {
             plan.unenforced.push(rule.option.to_owned());
         }
     }
+    plan.dirs.iter_mut().for_each(|dir| dir.may_lack = limits.best_effort);
     match plan.unenforced.is_empty() || limits.best_effort {
         true => Ok(plan),
-        false => Err(unenforceable(&plan.unenforced, facts)),
+        false => Err(unenforceable(&rules, plan.unenforced, facts)),
     }
 }
 
@@ -129,7 +92,7 @@ fn below(base: &str, limits: &Limits, id: &ContainerId) -> String {
 
 fn place_v2(plan: &mut CgroupPlan, base: &str, limits: &Limits, id: &ContainerId, rules: &[Rule], facts: &Cgroups) {
     let dir = below(base, limits, id);
-    let wanted = ["memory", "cpu", "pids", "io"].into_iter().chain(rules.iter().map(|r| r.controller));
+    let wanted = ["memory", "cpu", "pids", "io"].into_iter().chain(rules.iter().map(Rule::controller_v2));
     for controller in wanted.filter(|c| facts.v2_controllers.iter().any(|have| have == c)) {
         if !plan.enable.iter().any(|e| e == controller) {
             plan.enable.push(controller.to_owned());
@@ -143,7 +106,7 @@ fn place_v2(plan: &mut CgroupPlan, base: &str, limits: &Limits, id: &ContainerId
 }
 
 fn place_v1(plan: &mut CgroupPlan, limits: &Limits, id: &ContainerId, rules: &[Rule], facts: &Cgroups) {
-    let wanted = PLACED_V1.into_iter().chain(rules.iter().map(|r| r.controller).filter(|c| *c == "cpuset"));
+    let wanted = PLACED_V1.into_iter().chain(rules.iter().map(|r| r.controller));
     for controller in wanted {
         let Some(base) = facts.v1.get(controller) else { continue };
         let dir = below(base, limits, id);
@@ -166,24 +129,33 @@ fn add_dir<'a>(plan: &'a mut CgroupPlan, base: &str, path: String) -> &'a mut Di
 }
 
 /// False when no cgroup can enforce the rule.
-fn add_write(plan: &mut CgroupPlan, rule: &Rule, limits: &Limits, id: &ContainerId, facts: &Cgroups) -> bool {
-    let v2 = facts.v2.as_ref().filter(|_| plan.enable.iter().any(|c| c == rule.controller));
-    let (base, (file, value)) = match (v2, facts.v1.get(rule.controller)) {
-        (Some(base), _) => (base, &rule.v2),
-        (None, Some(base)) if facts.v2.is_none() => (base, &rule.v1),
+fn add_writes(plan: &mut CgroupPlan, rule: &Rule, limits: &Limits, id: &ContainerId, facts: &Cgroups) -> bool {
+    let v2 = facts.v2.as_ref().filter(|_| plan.enable.iter().any(|c| c == rule.controller_v2()));
+    let (base, writes) = match (v2, &rule.v2, facts.v1.get(rule.controller)) {
+        (Some(base), Some(writes), _) => (base, writes),
+        (None, _, Some(base)) if facts.v2.is_none() => (base, &rule.v1),
         _ => return false,
     };
     let path = below(base, limits, id);
     let Some(dir) = plan.dirs.iter_mut().find(|d| d.path == path) else { return false };
-    if *file == "cpu.cfs_quota_us" {
-        dir.writes.push(("cpu.cfs_period_us".into(), CPU_PERIOD.into()));
+    if writes.is_empty() {
+        plan.unwritten.push(rule.option);
     }
-    let writes = if rule.implied { &mut dir.if_possible } else { &mut dir.writes };
-    writes.push((file.to_string(), value.clone()));
+    let writes = writes.iter().map(|(file, value)| ((*file).to_owned(), value.clone()));
+    plan.options.extend(writes.clone().map(|write| (write, rule.option)));
+    let to = if rule.implied { &mut dir.if_possible } else { &mut dir.writes };
+    to.extend(writes);
     true
 }
 
-fn unenforceable(options: &[String], facts: &Cgroups) -> Error {
+fn unenforceable(rules: &[Rule], options: Vec<String>, facts: &Cgroups) -> Error {
+    let unknown = |option: &&String| facts.mode == "v2" && rules.iter().any(|r| r.option == **option && r.v2.is_none());
+    let unknown: Vec<&str> = options.iter().filter(unknown).map(String::as_str).collect();
+    if !unknown.is_empty() {
+        return Error::new(Kind::UnenforceableLimit, "plan limits", unknown.join(", "))
+            .because("this host's cgroups are those of version 2, which have no such setting")
+            .hint("leave it out, or set best_effort to go on without");
+    }
     let error = Error::new(Kind::UnenforceableLimit, "plan limits", options.join(", "));
     if !facts.v2_crowded.is_empty() {
         return error
@@ -206,6 +178,7 @@ fn unenforceable(options: &[String], facts: &Cgroups) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spec::{DeviceLimit, OfDevice};
 
     fn id() -> ContainerId {
         ContainerId::from_random([0xaa; 32])
@@ -229,15 +202,6 @@ mod tests {
             Cgroups { mode: "v2".into(), v2: Some("/cg".into()), v2_controllers: controllers, ..Cgroups::default() };
         let limits = Limits { memory_swap: Some(96 << 20), cpu_shares: Some(1024), ..limits() };
         insta::assert_json_snapshot!(plan(&limits, &id(), &facts).unwrap());
-    }
-
-    #[test]
-    fn shares_become_weights_as_in_runc() {
-        let pairs =
-            [(0, 1), (2, 1), (3, 2), (10, 4), (100, 17), (512, 59), (1024, 100), (2048, 174), (262_144, 10_000)];
-        for (shares, expected) in pairs {
-            assert_eq!(weight(shares), expected, "{shares}");
-        }
     }
 
     #[test]
@@ -273,6 +237,100 @@ mod tests {
         assert_eq!(planned(mib(64), Some(-1)), (Some("max".into()), None));
         assert_eq!(planned(Some(i64::MAX), None), (None, None));
         assert_eq!(planned(None, None), (None, None));
+    }
+
+    /// Every limit there is, but for those of one version alone.
+    fn every_limit() -> Limits {
+        let device = |of, value| DeviceLimit { path: "/dev/sda".into(), of, value };
+        let devices =
+            [OfDevice::Weight, OfDevice::ReadBps, OfDevice::WriteBps, OfDevice::ReadIops, OfDevice::WriteIops];
+        Limits {
+            memory: Some(64 << 20),
+            memory_reservation: Some(32 << 20),
+            quota: Some(5000),
+            period: Some(10_000),
+            cpuset_cpus: Some("0".into()),
+            cpuset_mems: Some("0".into()),
+            pids: Some(32),
+            blkio_weight: Some(300),
+            devices: devices.into_iter().zip(100..).map(|(of, value)| device(of, value)).collect(),
+            ..Limits::default()
+        }
+    }
+
+    fn every_controller(mode: &str) -> Cgroups {
+        let v1 = ["memory", "cpu", "cpuacct", "pids", "freezer", "cpuset", "blkio"];
+        let block_devices = [("/dev/sda".to_string(), (8, 0))].into();
+        let facts = Cgroups { mode: mode.into(), block_devices, ..Cgroups::default() };
+        match mode {
+            "v2" => Cgroups {
+                v2: Some("/cg".into()),
+                v2_controllers: ["memory", "cpu", "pids", "io", "cpuset"].map(String::from).to_vec(),
+                ..facts
+            },
+            _ => Cgroups { v1: v1.map(|c| (c.to_string(), format!("/cg/{c}"))).into(), ..facts },
+        }
+    }
+
+    #[test]
+    fn every_limit_is_written_on_v1() {
+        let only_v1 = Limits {
+            swappiness: Some(0),
+            oom_kill_disable: true,
+            rt_runtime: Some(1000),
+            rt_period: Some(20_000),
+            ..every_limit()
+        };
+        insta::assert_json_snapshot!(plan(&only_v1, &id(), &every_controller("v1")).unwrap());
+    }
+
+    #[test]
+    fn every_limit_is_written_on_v2() {
+        insta::assert_json_snapshot!(plan(&every_limit(), &id(), &every_controller("v2")).unwrap());
+    }
+
+    #[test]
+    fn what_v2_has_no_setting_for_is_refused_or_told() {
+        let asked = Limits {
+            swappiness: Some(0),
+            oom_kill_disable: true,
+            rt_runtime: Some(1000),
+            pids: Some(9),
+            ..Limits::default()
+        };
+        let facts = every_controller("v2");
+        let error = plan(&asked, &id(), &facts).unwrap_err();
+        let said = error.to_string();
+        assert_eq!(error.kind(), Kind::UnenforceableLimit);
+        assert!(said.contains("memory_swappiness, oom_kill_disable, cpu_rt_runtime: "), "{said}");
+        assert!(said.contains("version 2, which have no such setting"), "{said}");
+        let loose = plan(&Limits { best_effort: true, ..asked }, &id(), &facts).unwrap();
+        assert_eq!(loose.unenforced, ["memory_swappiness", "oom_kill_disable", "cpu_rt_runtime"]);
+        assert_eq!(loose.dirs[0].writes, [("pids.max".to_string(), "9".to_string())]);
+    }
+
+    #[test]
+    fn without_numbers_devices_are_planned_but_not_written() {
+        let facts = Cgroups { block_devices: [].into(), ..every_controller("v2") };
+        let limits = Limits { devices: every_limit().devices, ..Limits::default() };
+        let planned = plan(&limits, &id(), &facts).unwrap();
+        assert!(planned.unenforced.is_empty() && planned.dirs[0].writes.is_empty());
+        let none = Cgroups { v2_controllers: vec!["memory".into()], ..facts };
+        let loose = plan(&Limits { best_effort: true, ..limits }, &id(), &none).unwrap();
+        let options =
+            ["blkio_weight_device", "device_read_bps", "device_write_bps", "device_read_iops", "device_write_iops"];
+        assert_eq!(loose.unenforced, options);
+    }
+
+    #[test]
+    fn what_the_kernel_lacks_is_told_by_its_option() {
+        let facts = Cgroups { v1: [("blkio".into(), "/cg".into())].into(), ..Cgroups::default() };
+        let limits = Limits { blkio_weight: Some(300), best_effort: true, ..Limits::default() };
+        let plan = plan(&limits, &id(), &facts).unwrap();
+        assert!(plan.dirs[0].may_lack && !plan.dirs[0].writes.is_empty());
+        assert_eq!(plan.unenforced(&[("blkio.weight".into(), "300".into())]), ["blkio_weight"]);
+        assert!(plan.unenforced(&[]).is_empty());
+        assert!(plan.without(&["blkio_weight".into()]).dirs[0].writes.is_empty());
     }
 
     #[test]

@@ -65,4 +65,6 @@ pub struct Cgroups {
     pub v2_controllers: Vec<String>,
     /// v2: those that the processes in that directory itself keep it from handing down.
     pub v2_crowded: Vec<String>,
+    /// Block devices that limits name: major and minor number. Without them, limits of theirs are planned without a write.
+    pub block_devices: BTreeMap<String, (u32, u32)>,
 }

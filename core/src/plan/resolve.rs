@@ -3,13 +3,12 @@
 use crate::api::{ImageInfo, Mount, MountKind, RunOptions};
 use crate::error::{Error, Kind, Result};
 use crate::id::{ContainerId, Name};
-use crate::spec::{Limits, Spec, SpecMount};
+use crate::spec::{Spec, SpecMount};
 use crate::wire;
 
-use super::{life, logging, mounts, names, security, sharing, sysctl};
+use super::{life, limits, logging, mounts, names, security, sharing, sysctl};
 
 const DEFAULT_SHM: u64 = 64 << 20;
-const CPU_PERIOD_US: f64 = 100_000.0;
 
 pub(super) fn invalid(option: &str, because: impl Into<String>) -> Error {
     Error::new(Kind::InvalidArgument, "read option", option).because(because)
@@ -30,7 +29,7 @@ pub fn resolve(options: &RunOptions, image: &ImageInfo, id: &ContainerId) -> Res
         labels: labels(options, image)?,
         mounts,
         namespaces: sharing::namespaces(options)?,
-        limits: limits(options)?,
+        limits: limits::limits(options)?,
         capabilities: names::capabilities(&options.cap_add, &options.cap_drop, options.privileged)?,
         privileged: options.privileged,
         read_only: options.read_only,
@@ -158,77 +157,6 @@ fn hostname(options: &RunOptions, id: &ContainerId) -> Result<String> {
         && name.len() <= 63
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.');
     ok.then_some(name).ok_or_else(|| invalid("hostname", "a host name has 1 to 63 letters, digits, '-' and '.'"))
-}
-
-const MIN_MEMORY: i64 = 6 << 20;
-
-/// The limits of a container with these options.
-pub fn limits(options: &RunOptions) -> Result<Limits> {
-    if let Some(memory) = options.memory.filter(|m| *m != 0 && *m < MIN_MEMORY) {
-        return Err(invalid("memory", format!("{memory} bytes are too few; the least is 6 MiB")));
-    }
-    if options.memory_reservation.is_some_and(|r| r < 0) {
-        return Err(invalid("memory_reservation", "it is a number of bytes"));
-    }
-    if let (Some(memory @ 1..), Some(kept)) = (options.memory, options.memory_reservation)
-        && kept > memory
-    {
-        return Err(invalid(
-            "memory_reservation",
-            "it is what is left under pressure, so it can't be more than memory",
-        ));
-    }
-    if options.memory_swap.is_some_and(|s| s < -1) {
-        return Err(invalid("memory_swap", "it is a number of bytes, or -1 for no limit"));
-    }
-    if options.memory_swap.is_some_and(|s| s > 0) && options.memory.is_none_or(|m| m <= 0) {
-        return Err(invalid("memory_swap", "it counts memory and swap together, so memory must be limited too"));
-    }
-    if options.memory_swap.is_some_and(|s| s > 0 && s < options.memory.unwrap_or(0)) {
-        return Err(invalid("memory_swap", "it counts memory and swap together, so it can't be less than memory"));
-    }
-    if options.cpu_shares.is_some_and(|s| s != 0 && !(2..=262_144).contains(&s)) {
-        return Err(invalid("cpu_shares", "the weight goes from 2 to 262144"));
-    }
-    Ok(Limits {
-        memory: options.memory.filter(|m| *m > 0),
-        memory_swap: options.memory_swap.filter(|s| *s != 0),
-        memory_reservation: options.memory_reservation.filter(|r| *r > 0),
-        cpu_quota: options.cpus.filter(|c| *c != 0.0).map(cpu_quota).transpose()?,
-        cpu_shares: options.cpu_shares.filter(|s| *s != 0),
-        cpuset_cpus: options.cpuset_cpus.clone().filter(|c| !c.is_empty()).map(cpu_list).transpose()?,
-        pids: options.pids_limit.filter(|p| *p > 0),
-        best_effort: options.best_effort,
-        parent: options.cgroup_parent.clone().filter(|p| !p.is_empty()).map(cgroup_parent).transpose()?,
-    })
-}
-
-fn cpu_quota(cpus: f64) -> Result<i64> {
-    match cpus.is_finite() && (0.01..=10_000.0).contains(&cpus) {
-        true => Ok((cpus * CPU_PERIOD_US).round() as i64),
-        false => Err(invalid("cpus", format!("{cpus} is not a number of CPUs from 0.01 up"))),
-    }
-}
-
-fn cpu_list(list: String) -> Result<String> {
-    let number = |s: &str| s.parse::<u32>().ok();
-    let range = |part: &str| match part.split_once('-') {
-        Some((a, b)) => number(a).zip(number(b)).is_some_and(|(a, b)| a <= b),
-        None => number(part).is_some(),
-    };
-    match list.split(',').all(range) {
-        true => Ok(list),
-        false => Err(invalid("cpuset_cpus", format!("{list:?} is not a list of CPUs such as '0-2,4'"))),
-    }
-}
-
-/// A parent of several components, each a name, so that nothing climbs out of the cgroup tree.
-fn cgroup_parent(parent: String) -> Result<String> {
-    let trimmed = parent.trim_matches('/');
-    match trimmed.split('/').all(|part| part.parse::<Name>().is_ok()) {
-        true => Ok(trimmed.to_owned()),
-        false => Err(invalid("cgroup_parent", format!("{parent:?} is not a path of plain names"))),
-    }
 }
 
 fn rlimit(limit: &crate::api::Ulimit) -> Result<(u32, u64, u64)> {

@@ -28,6 +28,18 @@ pub fn can_pause() -> bool {
     }
 }
 
+/// Whether a container's use of disks can be limited, and is counted.
+pub fn has_block_io() -> bool {
+    match mounted() {
+        Mounted::V1(trees) => trees.iter().any(|tree| has_below(tree, &["blkio.throttle.read_bps_device"])),
+        Mounted::V2(top) => own_and_above(&top).iter().any(|dir| {
+            let _ = std::fs::write(dir.join("cgroup.subtree_control"), "+io");
+            has_below(dir, &["io.max"])
+        }),
+        Mounted::None => false,
+    }
+}
+
 enum Mounted {
     /// The tops of the hierarchies; there may be a cgroup2 beside them, without controllers.
     V1(Vec<PathBuf>),

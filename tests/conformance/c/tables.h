@@ -16,6 +16,8 @@ static const struct record engine_options_record;
 static const struct record pull_options_record;
 static const struct record mount_record;
 static const struct record ulimit_record;
+static const struct record device_weight_record;
+static const struct record device_rate_record;
 static const struct record run_options_record;
 static const struct record exec_options_record;
 static const struct record update_options_record;
@@ -86,6 +88,20 @@ static const struct field ulimit_fields[] = {
 };
 static const struct record ulimit_record = {"ulimit", sizeof(sampan_ulimit), ulimit_fields};
 
+static const struct field device_weight_fields[] = {
+    {"path", KIND_TEXT, false, offsetof(sampan_device_weight, path), 0, NULL, NULL},
+    {"weight", KIND_U32, false, offsetof(sampan_device_weight, weight), 0, NULL, NULL},
+    {NULL, KIND_BOOL, false, 0, 0, NULL, NULL},
+};
+static const struct record device_weight_record = {"device_weight", sizeof(sampan_device_weight), device_weight_fields};
+
+static const struct field device_rate_fields[] = {
+    {"path", KIND_TEXT, false, offsetof(sampan_device_rate, path), 0, NULL, NULL},
+    {"rate", KIND_U64, false, offsetof(sampan_device_rate, rate), 0, NULL, NULL},
+    {NULL, KIND_BOOL, false, 0, 0, NULL, NULL},
+};
+static const struct record device_rate_record = {"device_rate", sizeof(sampan_device_rate), device_rate_fields};
+
 static const struct field run_options_fields[] = {
     {"image", KIND_TEXT, false, offsetof(sampan_run_options, image), 0, NULL, NULL},
     {"command", KIND_TEXTS, false, offsetof(sampan_run_options, command), 0, NULL, NULL},
@@ -142,6 +158,19 @@ static const struct field run_options_fields[] = {
     {"health_start_period", KIND_F64, true, offsetof(sampan_run_options, health_start_period), 0, NULL, NULL},
     {"health_start_interval", KIND_F64, true, offsetof(sampan_run_options, health_start_interval), 0, NULL, NULL},
     {"no_healthcheck", KIND_BOOL, false, offsetof(sampan_run_options, no_healthcheck), 0, NULL, NULL},
+    {"cpu_quota", KIND_I64, true, offsetof(sampan_run_options, cpu_quota), 0, NULL, NULL},
+    {"cpu_period", KIND_U64, true, offsetof(sampan_run_options, cpu_period), 0, NULL, NULL},
+    {"cpuset_mems", KIND_TEXT, true, offsetof(sampan_run_options, cpuset_mems), 0, NULL, NULL},
+    {"cpu_rt_runtime", KIND_U64, true, offsetof(sampan_run_options, cpu_rt_runtime), 0, NULL, NULL},
+    {"cpu_rt_period", KIND_U64, true, offsetof(sampan_run_options, cpu_rt_period), 0, NULL, NULL},
+    {"blkio_weight", KIND_U32, true, offsetof(sampan_run_options, blkio_weight), 0, NULL, NULL},
+    {"blkio_weight_device", KIND_RECORDS, false, offsetof(sampan_run_options, blkio_weight_device), 0, NULL, &device_weight_record},
+    {"device_read_bps", KIND_RECORDS, false, offsetof(sampan_run_options, device_read_bps), 0, NULL, &device_rate_record},
+    {"device_write_bps", KIND_RECORDS, false, offsetof(sampan_run_options, device_write_bps), 0, NULL, &device_rate_record},
+    {"device_read_iops", KIND_RECORDS, false, offsetof(sampan_run_options, device_read_iops), 0, NULL, &device_rate_record},
+    {"device_write_iops", KIND_RECORDS, false, offsetof(sampan_run_options, device_write_iops), 0, NULL, &device_rate_record},
+    {"memory_swappiness", KIND_I64, true, offsetof(sampan_run_options, memory_swappiness), 0, NULL, NULL},
+    {"oom_kill_disable", KIND_BOOL, false, offsetof(sampan_run_options, oom_kill_disable), 0, NULL, NULL},
     {NULL, KIND_BOOL, false, 0, 0, NULL, NULL},
 };
 static const struct record run_options_record = {"run_options", sizeof(sampan_run_options), run_options_fields};
@@ -172,6 +201,12 @@ static const struct field update_options_fields[] = {
     {"cpuset_cpus", KIND_TEXT, true, offsetof(sampan_update_options, cpuset_cpus), 0, NULL, NULL},
     {"pids_limit", KIND_I64, true, offsetof(sampan_update_options, pids_limit), 0, NULL, NULL},
     {"restart", KIND_TEXT, true, offsetof(sampan_update_options, restart), 0, NULL, NULL},
+    {"cpu_quota", KIND_I64, true, offsetof(sampan_update_options, cpu_quota), 0, NULL, NULL},
+    {"cpu_period", KIND_U64, true, offsetof(sampan_update_options, cpu_period), 0, NULL, NULL},
+    {"cpuset_mems", KIND_TEXT, true, offsetof(sampan_update_options, cpuset_mems), 0, NULL, NULL},
+    {"cpu_rt_runtime", KIND_U64, true, offsetof(sampan_update_options, cpu_rt_runtime), 0, NULL, NULL},
+    {"cpu_rt_period", KIND_U64, true, offsetof(sampan_update_options, cpu_rt_period), 0, NULL, NULL},
+    {"blkio_weight", KIND_U32, true, offsetof(sampan_update_options, blkio_weight), 0, NULL, NULL},
     {NULL, KIND_BOOL, false, 0, 0, NULL, NULL},
 };
 static const struct record update_options_record = {"update_options", sizeof(sampan_update_options), update_options_fields};
@@ -515,6 +550,8 @@ static const struct record *const all_records[] = {
     &pull_options_record,
     &mount_record,
     &ulimit_record,
+    &device_weight_record,
+    &device_rate_record,
     &run_options_record,
     &exec_options_record,
     &update_options_record,

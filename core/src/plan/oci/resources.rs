@@ -8,7 +8,7 @@ use oci_spec::runtime::{
 use super::{invalid, unsupported};
 use crate::cgroup::devices::{DeviceRule, MKNOD, READ, WRITE};
 use crate::error::Result;
-use crate::plan::cgroup;
+use crate::plan::rules;
 
 /// One write.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -173,7 +173,7 @@ fn cpu_v2(cpu: &LinuxCpu) -> Vec<Write> {
     const PERIOD: u64 = 100_000;
     let mut all = Vec::new();
     all.extend(
-        cpu.shares().filter(|shares| *shares > 0).map(|shares| write("cpu", "cpu.weight", cgroup::weight(shares))),
+        cpu.shares().filter(|shares| *shares > 0).map(|shares| write("cpu", "cpu.weight", rules::weight(shares))),
     );
     let period = cpu.period().filter(|period| *period > 0);
     if cpu.quota().is_some_and(|quota| quota != 0) || period.is_some() {

@@ -99,7 +99,18 @@ fn fill(staged: &ContainerPaths, record: &Record) -> Result<()> {
 /// Changes a container's record. Nobody else does between the reading and the writing: what they had changed would
 /// be lost. Nothing is written when `edit` fails.
 pub fn change<T>(paths: &Paths, id: &ContainerId, edit: impl FnOnce(&mut Record) -> Result<T>) -> Result<T> {
-    let (_guard, mut record) = lock_record(paths, id)?;
+    let guard = lock(paths, id)?;
+    change_locked(&guard, paths, id, edit)
+}
+
+/// The same by who keeps all others from it already, by [`lock`].
+pub fn change_locked<T>(
+    _guard: &lock::Lock,
+    paths: &Paths,
+    id: &ContainerId,
+    edit: impl FnOnce(&mut Record) -> Result<T>,
+) -> Result<T> {
+    let mut record = record::read::<Record>(&paths.container(id).record())?.ok_or_else(|| gone(id))?;
     let edited = edit(&mut record)?;
     write(paths, &record).map(|()| edited)
 }
