@@ -46,7 +46,6 @@ struct Probe {
     /// Where the process tells why it could not be executed.
     told: Fd,
     output: Fd,
-    began: [u8; LENGTH],
     began_ms: u64,
     deadline: u64,
     late: bool,
@@ -216,7 +215,6 @@ impl Check {
         let told = probe.failure(&mut packet);
         let code = if told.is_none() && !probe.late { ending::status(ended) } else { NONE };
         let (began_ms, late) = (probe.began_ms, probe.late);
-        self.results[self.slot()].began = probe.began;
         if probe.late {
             self.say_late();
         }
@@ -303,13 +301,13 @@ impl Probe {
         let (told, client) = ends.map_err(fail)?;
         let _ = sys::set_status_flags(theirs, 0);
         let _ = sys::set_status_flags(told, sys::O_NONBLOCK);
-        let (began, began_ms) = (time::now(), sys::now_ms());
+        let began_ms = sys::now_ms();
         let started = command::probe(container, process, theirs, client);
         let _ = (sys::close(theirs), sys::close(client));
         match started {
             Ok(started) => {
                 let command::Started { pid, sync, .. } = started;
-                Ok(Probe { pid, sync, told, output, began, began_ms, deadline, late: false })
+                Ok(Probe { pid, sync, told, output, began_ms, deadline, late: false })
             }
             Err(fail) => {
                 let _ = (sys::close(output), sys::close(told));
