@@ -5,6 +5,7 @@
 mod foreground;
 mod log;
 mod preserved;
+mod ps;
 mod update;
 mod verbs;
 mod words;
@@ -15,7 +16,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use words::Words;
+use words::{Verb, Words};
 
 /// The name under which the command is the runtime and nothing else.
 const NAME: &str = "sampan-oci";
@@ -45,7 +46,8 @@ pub fn main(words: Vec<OsString>) -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             log::failure(&words.global, &error);
-            ExitCode::FAILURE
+            // A command's own end is told from this by another number, as by runc.
+            ExitCode::from(if matches!(words.verb, Verb::Exec(_)) { 255 } else { 1 })
         }
     }
 }

@@ -8,8 +8,8 @@ use std::path::Path;
 use sampan::oci::{CreateOptions, ExecOptions, Runtime, Streams};
 use sampan::{Error, Kind, Result};
 
-use super::words::{Create, Exec, Global, List, Ps, Run, Spec, Verb, Words};
-use super::{foreground, preserved, update};
+use super::words::{Create, Exec, Global, List, Run, Spec, Verb, Words};
+use super::{foreground, preserved, ps, update};
 
 /// Runs one; returns the exit code.
 pub fn execute(words: &Words) -> Result<u8> {
@@ -25,7 +25,7 @@ pub fn execute(words: &Words) -> Result<u8> {
         Verb::Pause(args) => runtime.pause(&args.id).map(|()| 0),
         Verb::Resume(args) => runtime.resume(&args.id).map(|()| 0),
         Verb::State(args) => print(&pretty(&runtime.state(&args.id)?)?),
-        Verb::Ps(args) => ps(&runtime, args),
+        Verb::Ps(args) => ps::ps(&runtime, args),
         Verb::Update(args) => update::update(&runtime, args),
         Verb::Events(args) => update::events(&runtime, args),
         Verb::List(args) => list(&runtime, args),
@@ -113,6 +113,10 @@ fn exec(runtime: &Runtime, args: &Exec) -> Result<u8> {
         tty: Some(args.tty),
         apparmor: args.apparmor.clone(),
         selinux: args.process_label.clone(),
+        capabilities: args.cap.clone(),
+        groups: args.additional_gids.clone(),
+        no_new_privileges: args.no_new_privs,
+        ignore_paused: args.ignore_paused,
         pid_file: args.pid_file.clone(),
     };
     let console = console(args.console_socket.as_deref())?;
@@ -124,16 +128,6 @@ fn exec(runtime: &Runtime, args: &Exec) -> Result<u8> {
     waiting.until_end(start()?)
 }
 
-fn ps(runtime: &Runtime, args: &Ps) -> Result<u8> {
-    let pids = runtime.processes(&args.id)?;
-    match args.format.as_str() {
-        "json" => print(&serde_json::json!(pids).to_string()),
-        _ => print(
-            &std::iter::once("PID".to_owned()).chain(pids.iter().map(i32::to_string)).collect::<Vec<_>>().join("\n"),
-        ),
-    }
-}
-
 fn list(runtime: &Runtime, args: &List) -> Result<u8> {
     let containers = runtime.list()?;
     if args.quiet {
@@ -142,12 +136,12 @@ fn list(runtime: &Runtime, args: &List) -> Result<u8> {
     if args.format == "json" {
         return print(&pretty(&containers)?);
     }
-    print("ID\tPID\tSTATUS\tBUNDLE\tCREATED\tOWNER")?;
-    for c in &containers {
+    let mut lines = vec!["ID\tPID\tSTATUS\tBUNDLE\tCREATED\tOWNER".to_owned()];
+    lines.extend(containers.iter().map(|c| {
         let status = format!("{:?}", c.status).to_lowercase();
-        print(&format!("{}\t{}\t{status}\t{}\t{}\t{}", c.id, c.pid, c.bundle.display(), c.created, c.owner))?;
-    }
-    Ok(0)
+        format!("{}\t{}\t{status}\t{}\t{}\t{}", c.id, c.pid, c.bundle.display(), c.created, c.owner)
+    }));
+    print(crate::output::align(&lines).trim_end())
 }
 
 fn spec(args: &Spec) -> Result<u8> {

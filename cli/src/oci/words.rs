@@ -162,6 +162,18 @@ pub struct Exec {
     /// Return once it runs
     #[arg(long, short)]
     pub detach: bool,
+    /// A capability that it has besides
+    #[arg(long, value_name = "CAPABILITY")]
+    pub cap: Vec<String>,
+    /// A group that it belongs to besides
+    #[arg(long, short = 'g', value_name = "GID")]
+    pub additional_gids: Vec<u32>,
+    /// It gains no privileges by an exec
+    #[arg(long)]
+    pub no_new_privs: bool,
+    /// Also in a paused container, where it waits with the others
+    #[arg(long)]
+    pub ignore_paused: bool,
     /// A file for its number
     #[arg(long, value_name = "FILE")]
     pub pid_file: Option<PathBuf>,
@@ -179,7 +191,7 @@ pub struct Ps {
     #[arg(long, short, value_name = "FORM", default_value = "table", value_parser = ["table", "json"])]
     pub format: String,
     pub id: String,
-    /// Options of ps(1): not used, the numbers are printed
+    /// Options of ps(1), whose table this is [default: -ef]
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub options: Vec<String>,
 }

@@ -4,6 +4,8 @@ pub mod human;
 mod table;
 mod template;
 
+pub use table::align;
+
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 

@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 
-use oci_spec::runtime::{Process, Spec};
+use oci_spec::runtime::{Capabilities, Capability, LinuxCapabilities, Process, Spec};
 
 use super::start::wrong_stage;
 use super::state::{self, Record, Status};
@@ -34,6 +34,7 @@ impl Runtime {
         let record = Record::read(&dir)?;
         let inside = match (record.status(&dir)?, record.process()?) {
             (Status::Created | Status::Running, Some(inside)) => inside,
+            (Status::Paused, Some(inside)) if options.ignore_paused => inside,
             (other, _) => return Err(wrong_stage("exec in container", id, other)),
         };
         let config = state::config(&dir)?;
@@ -89,9 +90,14 @@ fn namespaces(pid: i32) -> Result<u64> {
 }
 
 fn wanted(options: &ExecOptions, config: &Spec) -> Result<Process> {
+    if options.process.is_none() && options.args.is_empty() {
+        return Err(Error::new(Kind::InvalidArgument, "read option", "command")
+            .because("it is missing")
+            .hint("name the command behind the container's id"));
+    }
     let own = config.process().clone().unwrap_or_default();
     let mut process: Process = match &options.process {
-        Some(text) => state::document("read process", text.as_bytes())?,
+        Some(text) => state::process(text.as_bytes())?,
         None => Process::clone(&own),
     };
     if process.capabilities().is_none() {
@@ -114,7 +120,50 @@ fn wanted(options: &ExecOptions, config: &Spec) -> Result<Process> {
     }
     process.set_env(Some(process.env().iter().flatten().chain(&options.env).cloned().collect()));
     options.user.as_deref().map_or(Ok(()), |user| set_user(&mut process, user))?;
+    extend(&mut process, options)?;
     Ok(process)
+}
+
+/// With what it has besides.
+fn extend(process: &mut Process, options: &ExecOptions) -> Result<()> {
+    if options.no_new_privileges {
+        process.set_no_new_privileges(Some(true));
+    }
+    let mut user = process.user().clone();
+    let groups = user.additional_gids().iter().flatten().chain(&options.groups).copied().collect();
+    user.set_additional_gids(Some(groups));
+    process.set_user(user);
+    let names = options.capabilities.iter().map(|name| capability(name)).collect::<Result<Vec<_>>>()?;
+    if !names.is_empty() {
+        process.set_capabilities(Some(with(process.capabilities().clone(), &names)));
+    }
+    Ok(())
+}
+
+fn capability(name: &str) -> Result<Capability> {
+    let unknown = || {
+        Error::new(Kind::InvalidArgument, "read option", "cap")
+            .because(format!("{name:?} is no capability; give a name like CAP_CHOWN"))
+    };
+    crate::capability::bit(name).ok_or_else(unknown)?;
+    serde_json::from_value(name.to_ascii_uppercase().into()).map_err(|_| unknown())
+}
+
+/// Those that there are by default are the reader's, not ours.
+fn no_capabilities() -> LinuxCapabilities {
+    let mut sets = LinuxCapabilities::default();
+    sets.set_bounding(None).set_effective(None).set_permitted(None).set_inheritable(None).set_ambient(None);
+    sets
+}
+
+/// As by runc: not in the inheritable set, from which files' capabilities would gain them (CVE-2022-29162).
+fn with(sets: Option<LinuxCapabilities>, names: &[Capability]) -> LinuxCapabilities {
+    let mut sets = sets.unwrap_or_else(no_capabilities);
+    let more = |set: &Option<Capabilities>| Some(set.iter().flatten().chain(names).copied().collect());
+    sets.set_bounding(more(sets.bounding()));
+    sets.set_effective(more(sets.effective()));
+    sets.set_permitted(more(sets.permitted()));
+    sets
 }
 
 /// Strictly `uid[:gid]`: what is no number must not become one (CVE-2026-30892).

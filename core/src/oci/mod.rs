@@ -81,6 +81,14 @@ pub struct ExecOptions {
     pub apparmor: Option<String>,
     /// The SELinux label that it gets; by default the container's.
     pub selinux: Option<String>,
+    /// Capabilities that it has besides, in its bounding, effective and permitted sets.
+    pub capabilities: Vec<String>,
+    /// Groups that it belongs to besides.
+    pub groups: Vec<u32>,
+    /// It gains no privileges by an exec.
+    pub no_new_privileges: bool,
+    /// Also in a paused container, where it waits with the others.
+    pub ignore_paused: bool,
     /// A file to write its number to.
     pub pid_file: Option<PathBuf>,
 }

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{Process, Spec};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Runtime, groups, start};
 use crate::error::{Error, Kind, Result};
@@ -128,18 +128,57 @@ pub(super) fn config(dir: &Path) -> Result<Spec> {
     parse(&fs::read_bounded(&dir.join("config.json"), MOST)?)
 }
 
+const READ: &str = "read config.json";
+
 pub(super) fn parse(bytes: &[u8]) -> Result<Spec> {
-    document("read config.json", bytes)
+    let mut whole = value(READ, bytes)?;
+    if let Some(root) = whole.get("root").filter(|root| root.get("path").is_none_or(|path| path == "")) {
+        let because = if root.is_object() { "it is missing" } else { "its root is no object" };
+        return Err(Error::new(Kind::InvalidArgument, READ, "root.path").because(because));
+    }
+    // Without these the reader would put in namespaces and masks of its own.
+    whole.as_object_mut().map(|whole| whole.entry("linux").or_insert_with(|| json!({})));
+    whole.get_mut("process").map(complete);
+    read(READ, whole)
+}
+
+/// A process alone.
+pub(super) fn process(bytes: &[u8]) -> Result<Process> {
+    let mut whole = value("read process", bytes)?;
+    complete(&mut whole);
+    read("read process", whole)
+}
+
+/// The user may be missing, and is root then.
+fn complete(process: &mut Value) {
+    process.as_object_mut().map(|process| process.entry("user").or_insert_with(|| json!({"uid": 0, "gid": 0})));
+}
+
+/// A member that is null is as good as none, as engines in Go write and read it.
+fn value(operation: &'static str, bytes: &[u8]) -> Result<Value> {
+    let mut whole: Value = serde_json::from_slice(bytes)
+        .map_err(|e| Error::new(Kind::InvalidArgument, operation, "").because(e.to_string()))?;
+    strip_nulls(&mut whole);
+    spell_flags(&mut whole);
+    Ok(whole)
+}
+
+fn strip_nulls(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            members.retain(|_, member| !member.is_null());
+            members.values_mut().for_each(strip_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(strip_nulls),
+        _ => {}
+    }
 }
 
 /// A document of the specification; what is wrong with it is told with the field.
-pub(super) fn document<T: DeserializeOwned>(operation: &'static str, bytes: &[u8]) -> Result<T> {
-    let invalid = |field: String, because: String| Error::new(Kind::InvalidArgument, operation, field).because(because);
-    let mut whole: Value = serde_json::from_slice(bytes).map_err(|e| invalid(String::new(), e.to_string()))?;
-    spell_flags(&mut whole);
+pub(super) fn read<T: DeserializeOwned>(operation: &'static str, whole: Value) -> Result<T> {
     serde_path_to_error::deserialize(whole).map_err(|e| {
-        let field = e.path().to_string();
-        invalid(if field == "." { String::new() } else { field }, e.into_inner().to_string())
+        let field = Some(e.path().to_string()).filter(|field| field != ".").unwrap_or_default();
+        Error::new(Kind::InvalidArgument, operation, field).because(e.into_inner().to_string())
     })
 }
 
@@ -184,8 +223,6 @@ impl Runtime {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn told(changes: Value) -> String {
@@ -212,6 +249,28 @@ mod tests {
             let told = told(json!({ (pointer): value }));
             assert!(told.contains(field), "{pointer}: {told}");
         }
+    }
+
+    #[test]
+    fn what_is_null_is_as_good_as_missing() {
+        for (pointer, field) in
+            [("/process/cwd", "process: missing field `cwd`"), ("/root/path", "root.path: it is missing")]
+        {
+            let told = told(json!({ (pointer): null }));
+            assert!(told.contains(field), "{pointer}: {told}");
+        }
+        for pointer in ["/process/user", "/process/args", "/linux", "/mounts", "/linux/resources", "/annotations"] {
+            assert_eq!(told(json!({ (pointer): null })), "read", "{pointer}");
+        }
+        assert_eq!(told(json!({"/linux/resources": {"pids": {"limit": null}}})), "read");
+    }
+
+    #[test]
+    fn nothing_is_put_in_for_what_is_missing() {
+        let spec = parse(br#"{"ociVersion": "1.0.2", "root": {"path": "r"}, "process": {"cwd": "/"}}"#).unwrap();
+        let linux = spec.linux().clone().unwrap();
+        assert!(linux.namespaces().is_none() && linux.masked_paths().is_none(), "{linux:?}");
+        assert_eq!(spec.process().as_ref().unwrap().user().uid(), 0);
     }
 
     #[test]

@@ -13,6 +13,8 @@ use crate::error::{Error, Kind, Result};
 use crate::plan::oci::{ResourceWrite, resource_writes};
 use crate::{cgroup, fs};
 
+const READ: &str = "read resources";
+
 /// A file of a cgroup, and what it held before.
 type Before = (std::path::PathBuf, String);
 
@@ -42,7 +44,7 @@ impl Runtime {
 }
 
 fn invalid(error: &serde_json::Error) -> Error {
-    Error::new(Kind::InvalidArgument, "read resources", "").because(error.to_string())
+    Error::new(Kind::InvalidArgument, READ, "").because(error.to_string())
 }
 
 fn merge(into: &mut Value, changes: &Value) {
@@ -64,7 +66,7 @@ fn with_context(asked: &Value, merged: &Value) -> Result<LinuxResources> {
     }
     let mut wanted: LinuxResources = match wanted {
         Value::Null => LinuxResourcesBuilder::default().build().unwrap_or_default(),
-        wanted => serde_json::from_value(wanted).map_err(|e| invalid(&e))?,
+        wanted => state::read(READ, wanted)?,
     };
     wanted.set_devices(None);
     Ok(wanted)

@@ -9,6 +9,7 @@ mod mounts;
 mod namespaces;
 mod podman;
 mod process;
+mod words;
 
 use std::path::PathBuf;
 use std::process::Command;

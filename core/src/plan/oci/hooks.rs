@@ -60,8 +60,11 @@ fn list(field: &str, hooks: &Option<Vec<OciHook>>) -> Result<Vec<Hook>> {
 fn one(field: &str, hook: &OciHook) -> Result<Hook> {
     let path = hook.path().to_str().filter(|path| path.starts_with('/'));
     let path = path.ok_or_else(|| invalid(format!("{field}.path"), "it is not an absolute path"))?;
-    let timeout = hook.timeout().unwrap_or(0);
-    let seconds = u64::try_from(timeout).map_err(|_| invalid(format!("{field}.timeout"), "it is negative"))?;
+    let seconds = match hook.timeout().map(u64::try_from) {
+        None => 0,
+        Some(Ok(seconds)) if seconds > 0 => seconds,
+        Some(_) => return Err(invalid(format!("{field}.timeout"), "it is not greater than zero")),
+    };
     Ok(Hook {
         path: path.to_owned(),
         args: hook.args().clone().unwrap_or_default(),

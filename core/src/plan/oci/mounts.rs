@@ -68,6 +68,10 @@ pub(super) fn read(spec: &Spec, request: &Request<'_>) -> Result<Vec<MountStep>>
 fn one(field: &str, mount: &Mount, linux: &Linux, request: &Request<'_>, steps: &mut Vec<MountStep>) -> Result<()> {
     let target = mount.destination().to_str().ok_or_else(|| invalid(field, "its destination is not UTF-8"))?;
     let target = cleaned(target);
+    if target == "/" {
+        let why = "nothing may be mounted over the root itself, which is root.path's";
+        return Err(invalid(format!("{field}.destination"), why));
+    }
     let words = Words::read(field, mount)?;
     let id_map = id_map(field, mount, &words, linux)?;
     let kind = mount.typ().as_deref().unwrap_or("none");

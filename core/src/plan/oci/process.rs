@@ -20,15 +20,14 @@ use crate::seccomp::{self, Arch, Circumstances, Filter};
 /// `InvalidArgument` and `Unsupported`, with the field.
 pub fn process(process: &OciProcess, spec: &Spec, facts: &Facts) -> Result<Process> {
     let capabilities = capabilities(process.capabilities(), grantable(spec, facts))?;
-    let user = process.user();
     Ok(Process {
         init: false,
         args: args(process)?,
         env: env(process)?,
         cwd: cwd(process)?,
-        user: format!("{}:{}", user.uid(), user.gid()),
-        groups: user.additional_gids().iter().flatten().map(u32::to_string).collect(),
-        umask: user.umask().unwrap_or(0o022),
+        user: user(process)?,
+        groups: process.user().additional_gids().iter().flatten().map(u32::to_string).collect(),
+        umask: process.user().umask().unwrap_or(0o022),
         tty: process.terminal().unwrap_or(false),
         no_new_privs: process.no_new_privileges().unwrap_or(false),
         rlimits: rlimits(process)?,
@@ -93,13 +92,37 @@ fn capabilities(sets: &Option<LinuxCapabilities>, grantable: u64) -> Result<Capa
         set.iter().flatten().filter_map(|name| capability::bit(&name.to_string())).fold(0, |bits, bit| bits | bit)
             & grantable
     };
+    let (permitted, inheritable) = (bits(sets.permitted()), bits(sets.inheritable()));
     Ok(Capabilities {
         bounding: bits(sets.bounding()),
-        effective: bits(sets.effective()),
-        permitted: bits(sets.permitted()),
-        inheritable: bits(sets.inheritable()),
-        ambient: bits(sets.ambient()),
+        effective: within(bits(sets.effective()), permitted)?,
+        permitted,
+        inheritable,
+        // The kernel keeps one there only as long as it is in those two, so that others can't be granted.
+        ambient: bits(sets.ambient()) & permitted & inheritable,
     })
+}
+
+fn within(effective: u64, permitted: u64) -> Result<u64> {
+    let beyond = |name: &&str| capability::bit(name).is_some_and(|bit| effective & !permitted & bit != 0);
+    match capability::names().find(beyond) {
+        None => Ok(effective),
+        Some(name) => Err(invalid(
+            "process.capabilities.effective",
+            format!("CAP_{name} is not in process.capabilities.permitted"),
+        )),
+    }
+}
+
+/// The highest number means none to the kernel (setresuid(2)).
+fn user(process: &OciProcess) -> Result<String> {
+    let user = process.user();
+    for (name, id) in [("uid", user.uid()), ("gid", user.gid())] {
+        if id == u32::MAX {
+            return Err(invalid(format!("process.user.{name}"), format!("{id} is nobody's; ids end one below")));
+        }
+    }
+    Ok(format!("{}:{}", user.uid(), user.gid()))
 }
 
 fn rlimits(process: &OciProcess) -> Result<Vec<(u32, u64, u64)>> {

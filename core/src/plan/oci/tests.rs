@@ -146,8 +146,8 @@ fn what_can_not_be_done_is_refused_by_its_field() {
 
 #[test]
 fn what_this_process_lacks_is_not_given_on() {
-    let sets =
-        json!({"process": {"capabilities": {"bounding": ["CAP_KILL", "CAP_SYS_ADMIN"], "effective": ["CAP_KILL"]}}});
+    let (most, kill) = (["CAP_KILL", "CAP_SYS_ADMIN"], ["CAP_KILL"]);
+    let sets = json!({"process": {"capabilities": {"bounding": most, "effective": kill, "permitted": kill}}});
     let spec: Spec = serde_json::from_value(with(sets)).unwrap();
     let (kill, few) = (1 << 5, Facts { capabilities: 1 << 5, ..facts("v1") });
     let given = |facts: &Facts| super::process(spec.process().as_ref().unwrap(), &spec, facts).unwrap().capabilities;
@@ -215,6 +215,30 @@ fn flags_of_a_filter_are_the_kernels() {
     let flags = ["SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW"];
     let seccomp = json!({"defaultAction": "SCMP_ACT_ALLOW", "flags": flags});
     assert_eq!(planned(with(json!({"linux": {"seccomp": seccomp}}))).unwrap().launch.process.seccomp_flags, 6);
+}
+
+#[test]
+fn ambient_capabilities_are_inheritable_and_permitted_ones() {
+    let sets = |sets: Value| planned(with(json!({"process": {"capabilities": sets}})));
+    let of = |value| sets(value).unwrap().launch.process.capabilities;
+    let some = json!(["CAP_CHOWN", "CAP_KILL"]);
+    let given = of(json!({"permitted": some, "ambient": some}));
+    assert_eq!((given.permitted, given.ambient, given.inheritable), (0x21, 0, 0));
+    assert_eq!(of(json!({"permitted": ["CAP_KILL"], "inheritable": some, "ambient": some})).ambient, 0x20);
+    let told = sets(json!({"permitted": ["CAP_KILL"], "effective": some})).unwrap_err().to_string();
+    assert!(told.contains("process.capabilities.effective: CAP_CHOWN"), "{told}");
+}
+
+#[test]
+fn values_that_can_not_be_are_told_before_anything_is_made() {
+    for (changes, field) in [
+        (json!({"process": {"user": {"uid": u32::MAX}}}), "process.user.uid"),
+        (json!({"hooks": {"poststop": [{"path": "/a", "timeout": 0}]}}), "hooks.poststop[0].timeout"),
+        (json!({"mounts": [{"destination": "/a/..", "type": "tmpfs"}]}), "mounts[0].destination"),
+    ] {
+        let told = planned(with(changes)).unwrap_err().to_string();
+        assert!(told.contains(field), "{field}: {told}");
+    }
 }
 
 #[test]
