@@ -31,6 +31,9 @@ const MOST: u64 = 8 << 20;
 /// number.
 pub const USERS: &str = "sampan-users";
 
+/// v2: the controllers that limits need, and that a plain user may be given.
+pub const DELEGATED: [&str; 5] = ["cpu", "cpuset", "io", "memory", "pids"];
+
 /// The hierarchies that are mounted, whoever may write to them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hierarchies {
@@ -99,6 +102,21 @@ fn mode(mounts: &Mounts) -> &'static str {
         (false, true) => "v2",
         (false, false) => "none",
     }
+}
+
+/// Those that the machine has and this user was not given, of what was found; none for root, who takes what there is.
+pub fn withheld(found: &Found) -> Result<Vec<&'static str>> {
+    if found.v2.is_none() || nix::unistd::geteuid().is_root() {
+        return Ok(Vec::new());
+    }
+    let mounts = fs::read_bounded(Path::new("/proc/self/mountinfo"), MOST)?;
+    let Some(top) = hierarchies(&String::from_utf8_lossy(&mounts)).v2 else { return Ok(Vec::new()) };
+    Ok(lacking(&words(&Path::new(&top).join("cgroup.controllers")), &found.v2_controllers))
+}
+
+fn lacking(all: &[String], given: &[String]) -> Vec<&'static str> {
+    let has = |list: &[String], name: &str| list.iter().any(|have| have == name);
+    DELEGATED.into_iter().filter(|name| has(all, name) && !has(given, name)).collect()
 }
 
 /// Controller to the first of its mounts for which there is a place.
@@ -223,6 +241,13 @@ mod tests {
         assert_eq!(controllers(tmp.path()), (all(&["pids"]), all(&["cpu", "memory"])));
         fs::remove_file(&tmp.path().join("cgroup.type")).unwrap();
         assert_eq!(controllers(tmp.path()), (all(&["cpu", "memory", "pids"]), vec![]));
+    }
+
+    #[test]
+    fn what_a_user_was_not_given_is_told_of_what_there_is() {
+        let list = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(lacking(&list("cpuset cpu io memory hugetlb pids"), &list("memory pids")), ["cpu", "cpuset", "io"]);
+        assert_eq!(lacking(&list("cpu memory"), &list("cpu memory")), [""; 0]);
     }
 
     #[test]

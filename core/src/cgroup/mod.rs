@@ -11,7 +11,7 @@ mod members;
 mod usage;
 
 pub use change::change;
-pub use detect::{Found, Hierarchies, USERS, controllers, detect, hierarchies};
+pub use detect::{DELEGATED, Found, Hierarchies, USERS, controllers, detect, hierarchies, withheld};
 pub use end::{end, end_paths};
 pub use file::target;
 pub use freeze::Freezer;

@@ -73,7 +73,12 @@ fn cgroups() -> Check {
     }
     let names: Vec<&str> = found.v1.keys().chain(&found.v2_controllers).map(String::as_str).collect();
     match found.v1.is_empty() && found.v2.is_none() {
-        false => check("cgroup", CheckStatus::Ok, format!("{}: {}", found.mode, names.join(" ")), None),
+        false => check(
+            "cgroup",
+            CheckStatus::Ok,
+            format!("{}: {}", found.mode, names.join(" ")),
+            withheld(&found).as_deref(),
+        ),
         true => check(
             "cgroup",
             CheckStatus::Warn,
@@ -81,6 +86,12 @@ fn cgroups() -> Check {
             Some(&no_cgroup()),
         ),
     }
+}
+
+/// What root could give this user besides.
+fn withheld(found: &crate::cgroup::Found) -> Option<String> {
+    let names = crate::cgroup::withheld(found).ok().filter(|names| !names.is_empty())?.join(", ");
+    Some(format!("for limits by {names} too, have root run: sampan setup --user {}", nix::unistd::geteuid()))
 }
 
 /// Root that has none is in a container.

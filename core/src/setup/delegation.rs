@@ -1,17 +1,17 @@
-//! Cgroups for the sessions of all users, where systemd makes them: it hands down memory and pids alone unless it is told.
+//! Cgroups for the sessions of all users, where systemd makes them: it hands down cpu, memory and pids at most unless it is
+//! told.
 
 use super::host::Host;
 use super::place::{Found, Place, Then, taken};
 use super::record::Record;
 use super::{Act, State, Task};
-use crate::cgroup::hierarchies;
+use crate::cgroup::{DELEGATED, hierarchies};
 use crate::error::Result;
 use crate::fs;
 
 const NAME: &str = "cgroup controllers for users by systemd";
 /// A name of our own: `delegate.conf`, which most manuals use, is whoever's who has followed them, and settings add up.
 const PATH: &str = "/etc/systemd/system/user@.service.d/sampan-delegate.conf";
-const CONTROLLERS: [&str; 5] = ["cpu", "cpuset", "io", "memory", "pids"];
 /// Where drop-ins of a template unit are (systemd.unit(5)).
 const UNITS: [&str; 4] =
     ["/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system"];
@@ -29,9 +29,9 @@ pub(super) fn task(host: &Host<'_>, record: &Record) -> Result<Task> {
         );
     }
     if let Some(other) = given_by_others(host)? {
-        return task(State::Done, &format!("{} are handed down by {other}", CONTROLLERS.join(" ")));
+        return task(State::Done, &format!("{} are handed down by {other}", DELEGATED.join(" ")));
     }
-    let detail = format!("{PATH} hands down {}; it holds from a user's next login on", CONTROLLERS.join(" "));
+    let detail = format!("{PATH} hands down {}; it holds from a user's next login on", DELEGATED.join(" "));
     let place = place();
     match place.look(host, record)? {
         Found::Same => task(State::Done, &detail),
@@ -44,7 +44,7 @@ pub(super) fn task(host: &Host<'_>, record: &Record) -> Result<Task> {
 fn place() -> Place {
     let text = format!(
         "# Written by `sampan setup`, taken back by `sampan setup --remove`.\n[Service]\nDelegate={}\n",
-        CONTROLLERS.join(" ")
+        DELEGATED.join(" ")
     );
     Place { path: PATH.into(), bytes: text.into_bytes(), mode: 0o644, then: Then::Unit }
 }
@@ -68,11 +68,11 @@ fn hands_down_all(unit: &str) -> bool {
     for value in unit.lines().filter_map(|line| line.trim().strip_prefix("Delegate=")) {
         match value.trim() {
             "" | "no" | "false" | "off" | "0" => given.clear(),
-            "yes" | "true" | "on" | "1" => given.extend(CONTROLLERS),
+            "yes" | "true" | "on" | "1" => given.extend(DELEGATED),
             list => given.extend(list.split_whitespace()),
         }
     }
-    CONTROLLERS.iter().all(|controller| given.contains(controller))
+    DELEGATED.iter().all(|controller| given.contains(controller))
 }
 
 #[cfg(test)]

@@ -10,12 +10,10 @@ use super::accounts::{self, User};
 use super::host::Host;
 use super::record::{Item, Record};
 use super::{Act, State, Task};
-use crate::cgroup::{USERS, hand_down, hierarchies, inherit_cpuset, members};
+use crate::cgroup::{DELEGATED, USERS, hand_down, hierarchies, inherit_cpuset, members};
 use crate::error::{Context, Error, Kind, Result};
 use crate::fs;
 
-/// Those of v2 that limits need.
-const V2: [&str; 5] = ["cpu", "cpuset", "io", "memory", "pids"];
 /// Those of v1 that containers are put in.
 const V1: [&str; 6] = ["memory", "cpu", "cpuacct", "pids", "freezer", "cpuset"];
 /// The leaf that processes of the user's are in: a cgroup that hands controllers down holds none itself.
@@ -99,7 +97,7 @@ fn task(host: &Host<'_>, name: String, groups: Groups) -> Result<Task> {
 fn places(host: &Host<'_>, found: &crate::cgroup::Hierarchies) -> Vec<Place> {
     if let Some(top) = &found.v2 {
         let have = host.kernel(&format!("{top}/cgroup.controllers"));
-        let controllers = V2.iter().filter(|c| have.split_whitespace().any(|word| word == **c));
+        let controllers = DELEGATED.iter().filter(|c| have.split_whitespace().any(|word| word == **c));
         let controllers = controllers.map(|c| c.to_string()).collect();
         return vec![Place { top: top.clone(), controllers, is_v2: true, is_cpuset: false }];
     }
