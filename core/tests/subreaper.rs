@@ -28,9 +28,12 @@ fn shims_that_come_back_are_reaped_and_the_hosts_own_children_are_left_to_it() {
     assert_eq!(unsafe { nix::libc::prctl(nix::libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }, 0);
     let host = Host::new();
     let mut own = std::process::Command::new("sh").args(["-c", "exit 9"]).spawn().unwrap();
-    for _ in 0..6 {
-        host.sh("true");
-    }
+    // Many threads start at once, and none may forget its own.
+    std::thread::scope(|scope| {
+        for _ in 0..12 {
+            scope.spawn(|| (0..3).for_each(|_| drop(host.sh("true"))));
+        }
+    });
     // Each call reaps what has ended before it. On a busy machine several shims may still be ending, so that it takes
     // a few more calls; if nobody reaped, there would be one zombie more with each.
     until("a call that leaves but the last shims", || {

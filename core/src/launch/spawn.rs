@@ -4,7 +4,7 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr::null;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 
 use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, socketpair};
 
@@ -308,9 +308,15 @@ fn wait_by_pidfd(pidfd: &OwnedFd, flags: c_int) -> bool {
 // pidfd at the next call, never by a wait for any child.
 static RETURNED: Mutex<Vec<OwnedFd>> = Mutex::new(Vec::new());
 
+/// Held by another thread for instants only; or for good, where that was so when this process was forked.
+fn returned() -> Option<MutexGuard<'static, Vec<OwnedFd>>> {
+    const TRIES: u32 = 10_000;
+    (0..TRIES).find_map(|_| RETURNED.try_lock().inspect_err(|_| std::thread::yield_now()).ok())
+}
+
 fn remember(shim: Shim) -> Shim {
     if adopts_orphans()
-        && let (Ok(mut returned), Ok(pidfd)) = (RETURNED.try_lock(), shim.pidfd.try_clone())
+        && let (Ok(pidfd), Some(mut returned)) = (shim.pidfd.try_clone(), returned())
     {
         returned.push(pidfd);
     }
@@ -324,9 +330,10 @@ fn adopts_orphans() -> bool {
     subreaper != 0 || std::process::id() == 1
 }
 
-/// `try_lock`: another thread may have held the lock when this process was forked.
 fn reap_returned_shims() {
-    if let Ok(mut returned) = RETURNED.try_lock() {
-        returned.retain(|pidfd| !wait_by_pidfd(pidfd, libc::WNOHANG));
+    let Some(mut all) = returned().map(|mut returned| std::mem::take(&mut *returned)) else { return };
+    all.retain(|pidfd| !wait_by_pidfd(pidfd, libc::WNOHANG));
+    if let Some(mut returned) = returned() {
+        returned.append(&mut all);
     }
 }
