@@ -54,7 +54,8 @@ impl<R: Read> Decoder<R> {
         Ok(filled)
     }
 
-    fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
+    /// What comes next, without a wait for more than its first byte; 0 at the end.
+    pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
         match &mut self.0 {
             Codec::Plain(blob) => blob.read(buffer).map_err(|e| failure(e, "the blob")),
             Codec::Gzip(gunzip) => gunzip.read(buffer).map_err(|e| failure(e, "the gzip data")),
@@ -90,15 +91,20 @@ fn zstd_decoder<B: BufRead>(blob: B) -> Result<zstd::stream::read::Decoder<'stat
 struct Gunzip<B> {
     input: B,
     member: Option<Decompress>,
+    /// The member has come to its end, and what follows was not looked at yet: its last bytes needn't wait for that.
+    ended: bool,
 }
 
 impl<B: BufRead> Gunzip<B> {
     fn new(input: B) -> Self {
-        Gunzip { input, member: Some(new_member()) }
+        Gunzip { input, member: Some(new_member()), ended: false }
     }
 
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
+            if std::mem::take(&mut self.ended) {
+                self.next_member()?;
+            }
             let Some(member) = &mut self.member else { return Ok(0) };
             let input = self.input.fill_buf()?;
             let (at_end, read, written) = (input.is_empty(), member.total_in(), member.total_out());
@@ -106,7 +112,7 @@ impl<B: BufRead> Gunzip<B> {
             let (read, written) = ((member.total_in() - read) as usize, (member.total_out() - written) as usize);
             self.input.consume(read);
             match status {
-                Status::StreamEnd => self.next_member()?,
+                Status::StreamEnd => self.ended = true,
                 _ if written == 0 && at_end => return Err(io::ErrorKind::UnexpectedEof.into()),
                 _ => {}
             }

@@ -26,7 +26,7 @@ pub fn pipe() -> (Feeder, TarStream) {
     let (full_in, full) = sync_channel::<Message>(CHUNKS);
     let (spent, empty) = sync_channel(CHUNKS);
     let stream = TarStream { full, spent, chunk: Vec::new(), at: 0, hash: Sha256::new(), bytes: 0 };
-    (Feeder { full: full_in, empty, made: 0 }, stream)
+    (Feeder { full: full_in, empty, made: 0, whole: true }, stream)
 }
 
 /// The end that inflates.
@@ -34,6 +34,8 @@ pub struct Feeder {
     full: SyncSender<Message>,
     empty: Receiver<Vec<u8>>,
     made: usize,
+    /// Buffers are filled before they are sent.
+    whole: bool,
 }
 
 impl Feeder {
@@ -42,7 +44,7 @@ impl Feeder {
     pub fn pump(mut self, decoder: &mut Decoder<impl Read>, max_bytes: u64, cancel: &Cancel) {
         let mut left = max_bytes;
         while let Some(mut chunk) = self.buffer() {
-            let filled = match next(decoder, &mut chunk, &mut left, cancel) {
+            let filled = match self.next(decoder, &mut chunk, &mut left, cancel) {
                 Ok(0) => return,
                 Ok(n) => n,
                 Err(e) => {
@@ -51,14 +53,16 @@ impl Feeder {
                 }
             };
             chunk.truncate(filled);
-            if self.full.send(Ok(chunk)).is_err() || filled < CHUNK {
+            if self.full.send(Ok(chunk)).is_err() || self.whole && filled < CHUNK {
                 return;
             }
         }
     }
 
-    /// As [`Feeder::pump`], without a bound, for one whose first bytes have not come yet.
-    pub fn feed<R: Read>(self, decoder: impl FnOnce() -> Result<Decoder<R>>, cancel: &Cancel) {
+    /// As [`Feeder::pump`], without a bound, for one whose first bytes have not come yet. What comes is sent at once:
+    /// whoever writes it may stay behind the archive's end for as long as he likes.
+    pub fn feed<R: Read>(mut self, decoder: impl FnOnce() -> Result<Decoder<R>>, cancel: &Cancel) {
+        self.whole = false;
         match decoder() {
             Ok(mut decoder) => self.pump(&mut decoder, u64::MAX, cancel),
             Err(e) => drop(self.full.send(Err(e))),
@@ -74,13 +78,19 @@ impl Feeder {
         chunk.resize(CHUNK, 0);
         Some(chunk)
     }
-}
 
-fn next(decoder: &mut Decoder<impl Read>, chunk: &mut [u8], left: &mut u64, cancel: &Cancel) -> Result<usize> {
-    cancel.check("unpack layer", "")?;
-    let filled = decoder.fill(chunk)?;
-    *left = left.checked_sub(filled as u64).ok_or_else(too_large)?;
-    Ok(filled)
+    fn next(
+        &self,
+        decoder: &mut Decoder<impl Read>,
+        chunk: &mut [u8],
+        left: &mut u64,
+        cancel: &Cancel,
+    ) -> Result<usize> {
+        cancel.check("unpack layer", "")?;
+        let filled = if self.whole { decoder.fill(chunk) } else { decoder.read(chunk) }?;
+        *left = left.checked_sub(filled as u64).ok_or_else(too_large)?;
+        Ok(filled)
+    }
 }
 
 /// The error for a layer, or the files it describes, beyond the bound.

@@ -2,6 +2,7 @@
 
 use std::io::{self, Read};
 use std::os::fd::AsFd;
+use std::sync::mpsc::{Receiver, channel};
 
 use sha2::{Digest as _, Sha256};
 
@@ -9,11 +10,40 @@ use super::archive::*;
 use crate::cancel::Cancel;
 use crate::error::{Error, Kind};
 use crate::id::Digest;
-use crate::layer::{Compression, UnpackOptions, unpack};
+use crate::layer::{Compression, Entry, UnpackOptions, read_archive, unpack};
 
 fn sample() -> Vec<u8> {
     let noise: Vec<u8> = (0..300_000u32).flat_map(|i| i.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
     Archive::new().dir("d").file("d/f", b"hello").file("noise", &noise).end()
+}
+
+/// Bytes, after which it waits for as long as it may be told to end.
+struct Open(io::Cursor<Vec<u8>>, Receiver<()>);
+
+impl Read for Open {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.0.read(buffer)? {
+            0 => self.1.recv().map(|()| 0).map_err(|_| io::ErrorKind::ConnectionAborted.into()),
+            n => Ok(n),
+        }
+    }
+}
+
+#[test]
+fn an_archive_is_read_to_its_end_mark_while_its_source_stays_open() {
+    let tar = Archive::new().dir("d").file("d/f", b"hello").end();
+    for blob in [gzip(&tar), zstd(&tar), tar] {
+        let (ended, open) = channel();
+        let entries = read_archive(Open(io::Cursor::new(blob), open), &Cancel::new(), |reader| {
+            let (mut entry, mut entries) = (Entry::default(), 0);
+            while reader.next(&mut entry)? {
+                entries += 1;
+            }
+            drop(ended);
+            Ok(entries)
+        });
+        assert_eq!(entries.unwrap(), 2);
+    }
 }
 
 fn run(blob: &[u8], compression: Compression) -> Outcome {
