@@ -3,9 +3,7 @@
 import { Socket } from 'node:net'
 import type { Readable, Writable } from 'node:stream'
 import type * as native from '../native.cjs'
-import { brief, deadline, long, type Abortable } from './call.js'
-import { fromFields } from './convert.js'
-import { SampanError } from './errors.js'
+import { brief, ending, type Abortable } from './call.js'
 import type { ExitStatus } from './types.js'
 
 /**
@@ -34,16 +32,8 @@ export class Attachment {
   }
 
   /** Waits until the container has ended and all its output lies in the streams, at most `timeout` seconds. */
-  async wait({ timeout, signal }: { timeout?: number } & Abortable = {}): Promise<ExitStatus> {
-    const limit = deadline(signal, timeout)
-    try {
-      const reply = await long((cancel, done) => this.#native.wait(cancel, done), { signal: limit.signal })
-      return fromFields('ExitStatus', reply.value)
-    } catch (error) {
-      throw limit.late() ? new SampanError(`wait for container: it still runs after ${timeout} s`, { code: 'timeout' }) : error
-    } finally {
-      limit.done()
-    }
+  wait(options: { timeout?: number } & Abortable = {}): Promise<ExitStatus> {
+    return ending('container', (cancel, done) => this.#native.wait(cancel, done), options)
   }
 
   /** Sets the size of the container's terminal. */

@@ -3,7 +3,7 @@
 import native = require('../native.cjs')
 import { fromFields } from './convert.js'
 import { SampanError } from './errors.js'
-import type { Event } from './types.js'
+import type { Event, ExitStatus } from './types.js'
 
 /** What every call that may take long accepts. */
 export interface Abortable {
@@ -81,21 +81,43 @@ function aborted(signal: AbortSignal): SampanError {
   return new SampanError('the call was cancelled before it began', { code: 'cancelled' }, { cause: signal.reason })
 }
 
+/** @internal A controller that fires with a signal too, and how to let go of that signal. */
+export function following(signal: AbortSignal | undefined) {
+  const controller = new AbortController()
+  const follow = () => controller.abort(signal?.reason)
+  if (signal?.aborted) follow()
+  signal?.addEventListener('abort', follow, { once: true })
+  return { controller, leave: () => signal?.removeEventListener('abort', follow) }
+}
+
 /** A signal that also fires after so many seconds, and how to let go of its timer. */
 export function deadline(signal: AbortSignal | undefined, seconds: number | undefined) {
   if (seconds === undefined) return { signal, late: () => false, done: () => {} }
-  const controller = new AbortController()
-  const follow = () => controller.abort(signal?.reason)
+  const { controller, leave } = following(signal)
   let late = false
   const timer = setTimeout(() => {
     late = true
     controller.abort()
   }, seconds * 1000)
-  if (signal?.aborted) follow()
-  signal?.addEventListener('abort', follow, { once: true })
   const done = () => {
     clearTimeout(timer)
-    signal?.removeEventListener('abort', follow)
+    leave()
   }
   return { signal: controller.signal, late: () => late, done }
+}
+
+/** @internal Waits for the end of `what`, at most `timeout` seconds. */
+export async function ending(
+  what: string,
+  start: (cancel: native.Cancel, callback: native.Callback) => void,
+  { timeout, signal }: { timeout?: number } & Abortable,
+): Promise<ExitStatus> {
+  const limit = deadline(signal, timeout)
+  try {
+    return fromFields('ExitStatus', (await long(start, { signal: limit.signal })).value)
+  } catch (error) {
+    throw limit.late() ? new SampanError(`wait for ${what}: it still runs after ${timeout} s`, { code: 'timeout' }) : error
+  } finally {
+    limit.done()
+  }
 }

@@ -4,8 +4,7 @@ import { Socket } from 'node:net'
 import { PassThrough, type Readable, type Writable } from 'node:stream'
 import { ReadStream } from 'node:tty'
 import type * as native from '../native.cjs'
-import { brief, deadline, long, type Abortable } from './call.js'
-import { fromFields } from './convert.js'
+import { brief, ending, type Abortable } from './call.js'
 import { SampanError } from './errors.js'
 import { TerminalInput } from './terminal.js'
 import type { ExitStatus } from './types.js'
@@ -36,16 +35,8 @@ export class Exec {
   }
 
   /** Waits until it has ended, at most `timeout` seconds. */
-  async wait({ timeout, signal }: { timeout?: number } & Abortable = {}): Promise<ExitStatus> {
-    const limit = deadline(signal, timeout)
-    try {
-      const reply = await long((cancel, done) => this.#native.wait(cancel, done), { signal: limit.signal })
-      return fromFields('ExitStatus', reply.value)
-    } catch (error) {
-      throw limit.late() ? new SampanError(`wait for command: it still runs after ${timeout} s`, { code: 'timeout' }) : error
-    } finally {
-      limit.done()
-    }
+  wait(options: { timeout?: number } & Abortable = {}): Promise<ExitStatus> {
+    return ending('command', (cancel, done) => this.#native.wait(cancel, done), options)
   }
 
   /** Sends it a signal: `'SIGHUP'`, `'HUP'` or `1`. One that has ended gets none. */
