@@ -6,7 +6,7 @@ import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { promisify } from 'node:util'
 import type * as native from '../native.cjs'
-import { long, type Abortable } from './call.js'
+import { following, long, type Abortable } from './call.js'
 import type { CopyOptions, PathStat } from './types.js'
 
 /** What `copyFrom` and `copyTo` take. */
@@ -77,17 +77,16 @@ export function archiveOf(
   start: (cancel: native.Cancel, done: native.Callback) => number,
   options: Abortable,
 ): Readable {
-  const ended = new AbortController()
-  const signal = options.signal ? AbortSignal.any([options.signal, ended.signal]) : ended.signal
+  const { controller, leave } = following(options.signal)
   let fd = -1
-  const written = long((cancel, done) => void (fd = start(cancel, done)), { signal })
+  const written = long((cancel, done) => void (fd = start(cancel, done)), { signal: controller.signal })
   // It may fail before anybody reads, or with nobody who ever does.
-  written.catch(() => {})
+  written.then(leave, leave)
   if (fd < 0) return Readable.from(failing(written))
   const pipe = new Socket({ fd, readable: true, writable: false })
   const stream = Readable.from(chunks(pipe, written), { objectMode: false })
   stream.once('close', () => {
-    ended.abort()
+    controller.abort()
     pipe.destroy()
   })
   return stream
@@ -127,7 +126,9 @@ export async function feed(
     pipe.destroy()
     throw (await soon(failed)) ?? error
   }
-  const error = await failed
+  // One may stay open behind the archive's end.
+  const error = await soon(failed)
+  pipe.destroy()
   if (error) throw error
 }
 

@@ -45,9 +45,6 @@ test('archives are streams', async () => {
   await container.putArchive('/', bytes)
   await container.putArchive('/', (await container.getArchive('/tmp/a')).stream)
   assert.equal((await container.exec(['cat', '/a'])).stdout, 'content')
-  // One that is destroyed early ends the copy.
-  const early = (await container.getArchive('/bin')).stream
-  for await (const _ of early) break
   await assert.rejects(container.getArchive('/none'), { code: 'not_found' })
   await assert.rejects(container.putArchive('/', Buffer.alloc(1024, 7)), { code: 'invalid_argument' })
   const broken = async function* () {
@@ -55,6 +52,16 @@ test('archives are streams', async () => {
     throw new Error('mine')
   }
   await assert.rejects(container.putArchive('/', broken()), /mine/)
+})
+
+test('an archive that is left ends the copy', { timeout: 60_000 }, async () => {
+  const created = await at.engine.containers.create(at.image, { command: ['true'] })
+  for await (const _ of (await created.getArchive('/bin')).stream) break
+  // Refused for as long as the copy goes on.
+  const start = () => created.start().catch((error) => (assert.equal(error.code, 'conflict'), start()))
+  await start()
+  assert.equal((await created.wait()).code, 0)
+  await created.close()
 })
 
 test('an archive that nobody reads', async () => {
@@ -82,4 +89,34 @@ test('a source that gives nothing keeps no failed call', { timeout: 60_000 }, as
   }
   await assert.rejects(container.putArchive('/', slow(), { signal: ended.signal }), { code: 'cancelled' })
   wake()
+})
+
+test('a source behind the end of its archive', { timeout: 60_000 }, async () => {
+  const file = await container.open('/tmp/behind', 'w')
+  await file.write('content')
+  await file.close()
+  const bytes = await buffer((await container.getArchive('/tmp/behind')).stream)
+  let wake
+  const idle = new Promise((resolve) => (wake = resolve))
+  const open = async function* () {
+    yield bytes
+    await idle
+  }
+  await container.putArchive('/', open())
+  wake()
+  assert.equal((await container.exec(['cat', '/behind'])).stdout, 'content')
+  const broken = async function* () {
+    yield bytes
+    throw new Error('mine')
+  }
+  await assert.rejects(container.putArchive('/', broken()), /mine/)
+})
+
+test('the signal of an archive', async () => {
+  const ended = new AbortController()
+  const { stream } = await container.getArchive('/bin', { signal: ended.signal })
+  ended.abort()
+  await assert.rejects(buffer(stream), { name: 'AbortError', code: 'cancelled' })
+  const next = container.getArchive('/bin', { signal: ended.signal })
+  await assert.rejects(next, { code: 'cancelled' })
 })

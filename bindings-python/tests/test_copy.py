@@ -14,8 +14,18 @@ import weakref
 from collections.abc import Iterator
 
 import pytest
-
 import sampan
+from sampan import _async, _copy
+
+
+def packed(name: str, content: bytes, mode: str = "w") -> bytes:
+    """An archive with one file."""
+    to = io.BytesIO()
+    with tarfile.open(fileobj=to, mode=mode) as archive:  # type: ignore[call-overload]
+        info = tarfile.TarInfo(name)
+        info.size = len(content)
+        archive.addfile(info, io.BytesIO(content))
+    return to.getvalue()
 
 
 def test_files_and_directories(engine: sampan.Engine, image: str, tmp_path: pathlib.Path) -> None:
@@ -62,16 +72,11 @@ def test_arguments_that_fit_no_file_leave_nothing_open(engine: sampan.Engine, im
 
 
 def test_archives_are_streams(engine: sampan.Engine, image: str) -> None:
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
-        info = tarfile.TarInfo("d/f")
-        info.size = 3
-        archive.addfile(info, io.BytesIO(b"one"))
+    given = packed("d/f", b"one", "w:gz")
     with engine.container(image, "sleep 1000") as container:
-        assert container.put_archive("/tmp", packed.getvalue()) is True
-        packed.seek(0)
-        container.put_archive("/", packed)
-        container.put_archive("/tmp", iter([packed.getvalue()[:10], packed.getvalue()[10:]]))
+        assert container.put_archive("/tmp", given) is True
+        container.put_archive("/", io.BytesIO(given))
+        container.put_archive("/tmp", iter([given[:10], given[10:]]))
         chunks, stat = container.get_archive("/tmp/d")
         assert stat["name"] == "d"
         with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
@@ -136,6 +141,62 @@ def test_a_source_that_gives_nothing_keeps_no_failed_call(engine: sampan.Engine,
             container.put_archive("/tmp", source(), cancel=cancel)
         assert time.monotonic() - began < 30
         idle.set()
+
+
+def test_a_source_that_stays_open_behind_the_end_keeps_no_call(engine: sampan.Engine, image: str) -> None:
+    idle = threading.Event()
+
+    def source() -> Iterator[bytes]:
+        yield packed("f", b"one")
+        idle.wait(60)
+
+    with engine.container(image, "sleep 1000") as container:
+        began = time.monotonic()
+        assert container.put_archive("/tmp", source()) is True
+        assert time.monotonic() - began < 30
+        idle.set()
+        assert container.exec("cat /tmp/f").stdout == "one"
+
+
+# The second is what writing to a call that has ended is told by.
+@pytest.mark.parametrize("error", [ZeroDivisionError, BrokenPipeError])
+def test_a_source_that_fails_behind_the_end_is_heard(
+    engine: sampan.Engine, image: str, error: type[Exception]
+) -> None:
+    def source() -> Iterator[bytes]:
+        yield packed("f", b"one")
+        raise error
+
+    with engine.container(image, "sleep 1000") as container, pytest.raises(error):
+        container.put_archive("/tmp", source())
+
+
+def test_a_forked_child_ends_no_copy_of_its_parent(
+    engine: sampan.Engine, image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with engine.container(image, "sleep 1000") as container:
+        archive, _ = container.get_archive("/bin")
+        with monkeypatch.context() as child:
+            child.setattr(os, "getpid", lambda: 0)
+            archive.close()
+        # A process has its own flag, but shares what its waits are woken by.
+        assert not archive._cancel.cancelled
+
+
+def test_a_task_that_waits_for_an_archive_is_cancelled(store: pathlib.Path, image: str) -> None:
+    async def main() -> None:
+        make = sampan.AsyncEngine(store / "root", run_dir=store / "run")
+        async with make.container(image, "sleep 1000") as c:
+            # One that writes nothing.
+            archive = _copy.Archive(lambda _, cancel: c.sync.wait(cancel=cancel) and None)
+            reading = asyncio.ensure_future(_async._chunks(archive).__anext__())
+            await asyncio.sleep(0)
+            reading.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await reading
+            assert archive.closed
+
+    asyncio.run(main())
 
 
 def test_the_same_for_asyncio(store: pathlib.Path, image: str, tmp_path: pathlib.Path) -> None:

@@ -122,7 +122,7 @@ class AsyncContainer:
         return (await self.inspect())["name"]
 
     async def status(self) -> str:
-        """`created`, `running`, `paused`, `exited` or `dead`, now."""
+        """`created`, `running`, `paused`, `restarting`, `exited` or `dead`, now."""
         return (await self.inspect())["status"]
 
     async def start(self, *, stdin: object = None, stdout: object = None, stderr: object = None) -> None:
@@ -243,7 +243,9 @@ class AsyncContainer:
         """A tar archive of what is at `path` in it, in chunks as it comes, and what that is."""
         cancel = Cancel()
         archive, stat = await _call(
-            lambda: self.sync.get_archive(path, follow_link=follow_link, cancel=cancel), cancel, lambda got: got[0].close()
+            lambda: self.sync.get_archive(path, follow_link=follow_link, cancel=cancel),
+            cancel,
+            lambda got: got[0].close(),
         )
         return _chunks(archive), stat
 
@@ -412,7 +414,7 @@ def _image(image: Any) -> Any:
 async def _chunks(archive: Any) -> AsyncIterator[bytes]:
     """What comes of an archive, read in a thread of its own; the copy ends with the iteration."""
     try:
-        while chunk := await _call(lambda: archive.read(1 << 16)):
+        while chunk := await _call(lambda: archive.read(1 << 16), archive._cancel):
             yield chunk
     finally:
         await _call(archive.close)

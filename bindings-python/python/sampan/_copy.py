@@ -11,9 +11,10 @@ from ._sampan import Cancel
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from threading import Thread
     from typing import IO, Any, Callable, Union
 
-# Seconds that a failed call waits to hear whether its source failed.
+# Seconds that a call, when it has ended, waits to hear whether its source failed.
 _PATIENCE = 0.5
 
 
@@ -29,6 +30,7 @@ class Archive(io.RawIOBase):
         super().__init__()
         self._errors: list[BaseException] = []
         self._cancel = Cancel()
+        self._owner = os.getpid()
         self._fd, to = os.pipe()
         # It knows nothing of this object, which is closed when nobody else does either.
         args = (write, to, self._cancel, self._errors)
@@ -54,7 +56,9 @@ class Archive(io.RawIOBase):
 
     def close(self) -> None:
         if not self.closed:
-            self._cancel.cancel()
+            # A forked child has its own descriptors, but wakes its parent with the token.
+            if self._owner == os.getpid():
+                self._cancel.cancel()
             fd, self._fd = self._fd, -1
             os.close(fd)
             # Whoever collects garbage may be the thread itself.
@@ -83,31 +87,40 @@ def put(data: Union[bytes, IO[bytes], Iterable[bytes]], take: Callable[[int], No
     try:
         take(source)
     except BaseException:
-        # Nobody reads any more, and the feeder hears of that; its own failure is why the archive was cut. One that waits
-        # for what it is given ends with the next of it.
-        os.close(source)
-        thread.join(_PATIENCE)
-        if failed:
+        # Its own failure is why the archive was cut.
+        if _told(source, thread, failed):
             raise failed[0] from None
         raise
-    os.close(source)
-    thread.join()
-    if failed:
+    if _told(source, thread, failed):
         raise failed[0]
+
+
+def _told(source: int, thread: Thread, failed: list[BaseException]) -> bool:
+    """Whether the feeder has failed. Nobody reads any more, and it hears of that with the next that it is given."""
+    os.close(source)
+    thread.join(_PATIENCE)
+    return bool(failed)
 
 
 def _feed(data: Any, to: int, failed: list[BaseException]) -> None:
     try:
         for chunk in _chunks(data):
-            view = memoryview(chunk)
-            while view:
-                view = view[os.write(to, view) :]
-    except BrokenPipeError:
-        pass
+            if not _written(to, memoryview(chunk)):
+                return
     except BaseException as error:
         failed.append(error)
     finally:
         os.close(to)
+
+
+def _written(to: int, view: memoryview) -> bool:
+    """False when nobody reads any more."""
+    try:
+        while view:
+            view = view[os.write(to, view) :]
+    except BrokenPipeError:
+        return False
+    return True
 
 
 def _chunks(data: Any) -> Iterable[bytes]:
