@@ -10,6 +10,7 @@ import threading
 
 import pytest
 import sampan
+from sampan import _events, _pull
 
 
 def test_what_happens_is_followed_until_it_is_closed(engine: sampan.Engine, image: str) -> None:
@@ -30,6 +31,41 @@ def test_what_happens_is_followed_until_it_is_closed(engine: sampan.Engine, imag
         waiting.join()
         closing.join()
     assert heard == ["create", "die"] and list(events) == []
+
+
+class Unending:
+    """A stream that another thread reads whenever it is to be closed."""
+
+    def __init__(self) -> None:
+        self.cancelled: list[bool] = []
+
+    def next(self, _: object, cancel: sampan.Cancel) -> dict[str, str]:
+        self.cancelled.append(cancel.cancelled)
+        return {}
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_close_is_heard_by_a_read_that_just_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = Unending()
+    events = _events.Events(stream)  # type: ignore[arg-type]
+
+    def token() -> sampan.Cancel:
+        events.close()
+        return sampan.Cancel()
+
+    monkeypatch.setattr(_pull, "Cancel", token)
+    assert events.take() is None and stream.cancelled in ([], [True])
+
+
+def test_a_forked_child_ends_no_read_of_its_parent(monkeypatch: pytest.MonkeyPatch) -> None:
+    events, cancel = _events.Events(Unending()), sampan.Cancel()  # type: ignore[arg-type]
+    assert events.take(cancel=cancel) == {}
+    monkeypatch.setattr(os, "getpid", lambda: 0)
+    events.close()
+    # A process has its own flag, but shares what its waits are woken by.
+    assert not cancel.cancelled and events.take() is None
 
 
 def test_what_has_happened_is_read_back(engine: sampan.Engine, image: str) -> None:

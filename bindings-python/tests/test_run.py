@@ -137,16 +137,16 @@ def test_what_is_at_hand_of_a_followed_log_comes_at_once(
     engine: sampan.Engine, image: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = 0
-    fill = Entries._fill
+    pull = Entries._pull
 
-    def counted(self: Entries, *args: Any) -> None:
+    def counted(self: Entries, *args: Any) -> Any:
         nonlocal calls
         calls += 1
-        fill(self, *args)
+        return pull(self, *args)
 
     with engine.container(image, ["sh", "-c", "seq 1000; echo ready; exec sleep 60"]) as c:
         c.wait_ready(log="ready", timeout=10)
-        monkeypatch.setattr(Entries, "_fill", counted)
+        monkeypatch.setattr(Entries, "_pull", counted)
         with c.logs(follow=True) as lines:
             seen = [next(lines) for _ in range(1001)]
     assert seen == [*(f"{n}\n" for n in range(1, 1001)), "ready\n"]
@@ -212,7 +212,8 @@ def test_version() -> None:
 
 def test_exec(engine: sampan.Engine, image: str) -> None:
     with engine.containers.run(image, ["sleep", "1000"], detach=True, env={"OWN": "1"}) as container:
-        out = container.exec(["sh", "-c", "echo $OWN $MORE; pwd; cat; exit 3"], env={"MORE": 2}, workdir="/tmp", stdin="in")
+        script = "echo $OWN $MORE; pwd; cat; exit 3"
+        out = container.exec(["sh", "-c", script], env={"MORE": 2}, workdir="/tmp", stdin="in")
         assert (out.stdout, out.exit_code) == ("1 2\n/tmp\nin", 3)
         assert container.exec("printf '\\377'", text=False).stdout == b"\xff"
         with pytest.raises(sampan.ExitError, match="exited with 4: last words"):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from ._exceptions import CancelledError
 from ._logs import moment
-from ._sampan import Cancel, EventStream
+from ._pull import Pulled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,6 +11,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ._logs import Moment
+    from ._sampan import Cancel
     from ._types import EngineEvent
 
 
@@ -28,13 +28,8 @@ def _several(values: Any) -> Any:
     return [values] if isinstance(values, str) else values
 
 
-class Events:
+class Events(Pulled):
     """The events of a store, in order. `close()`, from any thread, ends them; so does the end of a `with`."""
-
-    def __init__(self, stream: EventStream) -> None:
-        self._stream = stream
-        self._cancel = Cancel()
-        self._closed = False
 
     def __iter__(self) -> Iterator[EngineEvent]:
         return self
@@ -51,28 +46,8 @@ class Events:
 
     def take(self, timeout: float | None = None, cancel: Cancel | None = None) -> EngineEvent | None:
         """The next event; `None` at the end."""
-        if self._closed:
-            return None
-        self._cancel = cancel or Cancel()
-        try:
-            return self._stream.next(timeout, self._cancel)
-        except CancelledError:
-            if not self._closed:
-                raise
-            return None
-        finally:
-            # Another thread's `close` could not, while this one was reading.
-            if self._closed:
-                self._stream.close()
-
-    def close(self) -> None:
-        """Ends them."""
-        self._closed = True
-        self._cancel.cancel()
-        self._stream.close()
+        event: EngineEvent | None = self._pull(timeout, cancel)
+        return event
 
     def __enter__(self) -> Events:
         return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from ._exceptions import CancelledError, InvalidArgumentError
+from ._exceptions import InvalidArgumentError
+from ._pull import Pulled
 from ._results import LogEntry
-from ._sampan import Cancel, LogStream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime, timedelta
     from typing import Any, Union
+
+    from ._sampan import Cancel, LogStream
 
     Moment = Union[str, int, float, datetime, timedelta, None]
 
@@ -50,13 +52,11 @@ def moment(moment: Any) -> str | None:
     return text.replace("+00:00", "Z")
 
 
-class Entries:
+class Entries(Pulled):
     """The entries of a log, in order. `close()`, from any thread, ends one that is followed."""
 
     def __init__(self, stream: LogStream) -> None:
-        self._stream = stream
-        self._cancel = Cancel()
-        self._closed = False
+        super().__init__(stream)
         self._ready: list[tuple[str, str, bytes]] = []
 
     def __iter__(self) -> Iterator[LogEntry]:
@@ -79,34 +79,11 @@ class Entries:
     def take(self, timeout: float | None = None, cancel: Cancel | None = None) -> LogEntry | None:
         """The next entry; `None` at the end."""
         if not self._ready:
-            self._fill(timeout, cancel)
+            self._ready = (self._pull(timeout, cancel) or [])[::-1]
         return self.ready()
-
-    def _fill(self, timeout: float | None, cancel: Cancel | None) -> None:
-        if self._closed:
-            return
-        self._cancel = cancel or Cancel()
-        try:
-            self._ready = self._stream.next(timeout, self._cancel)[::-1]
-        except CancelledError:
-            if not self._closed:
-                raise
-        finally:
-            # Another thread's `close` could not, while this one was reading.
-            if self._closed:
-                self._stream.close()
-
-    def close(self) -> None:
-        """Ends it."""
-        self._closed = True
-        self._cancel.cancel()
-        self._stream.close()
 
     def __enter__(self) -> Entries:
         return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 class _Lines:
