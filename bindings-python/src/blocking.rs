@@ -60,18 +60,18 @@ impl Call<'_> {
         T: Send,
         F: FnOnce(&mut dyn Progress, &sampan::Cancel) -> Result<T> + Send,
     {
-        let token = self.cancel.map(|c| c.0.clone()).unwrap_or_default();
         match self.timeout.is_some() || on_main_thread() {
-            true => self.supervise(py, token, work),
-            false => self.here(py, token, work),
+            true => self.supervise(py, work),
+            false => self.here(py, work),
         }
     }
 
-    fn here<T, F>(self, py: Python<'_>, token: sampan::Cancel, work: F) -> PyResult<T>
+    fn here<T, F>(self, py: Python<'_>, work: F) -> PyResult<T>
     where
         T: Send,
         F: FnOnce(&mut dyn Progress, &sampan::Cancel) -> Result<T> + Send,
     {
+        let token = self.cancel.map(|c| c.0.clone()).unwrap_or_default();
         let mut progress = Direct { callback: self.progress.as_ref(), cancel: &token, raised: None };
         let result = py.detach(|| work(&mut progress, &token));
         match progress.raised {
@@ -80,13 +80,16 @@ impl Call<'_> {
         }
     }
 
-    fn supervise<T, F>(self, py: Python<'_>, token: sampan::Cancel, work: F) -> PyResult<T>
+    fn supervise<T, F>(self, py: Python<'_>, work: F) -> PyResult<T>
     where
         T: Send,
         F: FnOnce(&mut dyn Progress, &sampan::Cancel) -> Result<T> + Send,
     {
         let queue = Queue::new().map_err(|e| raise(py, Error::errno_in(e as i32, "make eventfd", "")))?;
         let deadline = self.timeout.map(|s| Instant::now() + seconds(s));
+        // Its own: when the time is up or Ctrl-C comes, other calls with the caller's token go on.
+        let token = sampan::Cancel::new();
+        self.pass_on(&token);
         let (watched, result) = std::thread::scope(|scope| {
             let (queue, token) = (&queue, &token);
             let worker = scope.spawn(move || {
@@ -94,7 +97,7 @@ impl Call<'_> {
                 let _bell = Bell(queue);
                 work(&mut Sender(queue), token)
             });
-            let watched = self.watch(py, queue, deadline, || worker.is_finished());
+            let watched = self.watch(py, queue, token, deadline, || worker.is_finished());
             if watched.is_err() {
                 token.cancel();
             }
@@ -110,11 +113,13 @@ impl Call<'_> {
         }
     }
 
-    /// Returns when the worker is done; an error when a signal handler or the callback raised, or the time is up.
+    /// Returns when the worker is done; an error when a signal handler or the callback raised, or the time is up. The
+    /// caller's cancel is passed on.
     fn watch(
         &self,
         py: Python<'_>,
         queue: &Queue,
+        token: &sampan::Cancel,
         deadline: Option<Instant>,
         done: impl Fn() -> bool + Sync,
     ) -> PyResult<()> {
@@ -124,13 +129,21 @@ impl Call<'_> {
             if done() {
                 return Ok(());
             }
-            match py.detach(|| sleep(queue, deadline)) {
+            self.pass_on(token);
+            let given = self.cancel.map(|c| &c.0).filter(|_| !token.is_cancelled());
+            match py.detach(|| sleep(queue, given, deadline)) {
                 Ok(_) if deadline.is_some_and(|d| Instant::now() >= d) && !done() => {
                     return Err(raise(py, self.late()));
                 }
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(e) => return Err(raise(py, Error::errno_in(e as i32, "poll", ""))),
             }
+        }
+    }
+
+    fn pass_on(&self, token: &sampan::Cancel) {
+        if self.cancel.is_some_and(|given| given.0.is_cancelled()) {
+            token.cancel();
         }
     }
 
@@ -151,8 +164,9 @@ impl Drop for Bell<'_> {
 /// A signal between the check and `poll` wakes nobody; it is then noticed after this.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
-fn sleep(queue: &Queue, deadline: Option<Instant>) -> nix::Result<i32> {
-    let mut fds = [PollFd::new(queue.bell.as_fd(), PollFlags::POLLIN)];
+fn sleep(queue: &Queue, cancel: Option<&sampan::Cancel>, deadline: Option<Instant>) -> nix::Result<i32> {
+    let mut fds = vec![PollFd::new(queue.bell.as_fd(), PollFlags::POLLIN)];
+    fds.extend(cancel.and_then(sampan::Cancel::fd).map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
     let left = deadline.map_or(LOOK_AGAIN, |d| d.saturating_duration_since(Instant::now()).min(LOOK_AGAIN));
     // Rounded up, or the last millisecond would be spent in a loop.
     let timeout = PollTimeout::try_from(left.as_millis() + 1).unwrap_or(PollTimeout::MAX);

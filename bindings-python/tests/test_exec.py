@@ -9,7 +9,6 @@ import threading
 from typing import Any
 
 import pytest
-
 import sampan
 
 
@@ -43,6 +42,17 @@ def test_it_is_killed_with_its_with(engine: sampan.Engine, image: str) -> None:
             assert len(container.top()) == 2
         assert e.wait().signal == 9
         assert [p["command"] for p in container.top()] == ["sleep 1000"]
+
+
+def test_a_time_that_is_up_spares_the_token(engine: sampan.Engine, image: str) -> None:
+    cancel = sampan.Cancel()
+    with engine.container(image, "sleep 1000") as container, container.exec_start("sleep 2000") as e:
+        with pytest.raises(sampan.TimeoutError):
+            e.wait(0.01, cancel=cancel)
+        assert not cancel.cancelled
+        threading.Timer(0, cancel.cancel).start()
+        with pytest.raises(sampan.CancelledError):
+            e.wait(60, cancel=cancel)
 
 
 def test_a_stream_needs_no_handle(engine: sampan.Engine, image: str) -> None:
@@ -179,6 +189,16 @@ def test_a_container_is_joined(engine: sampan.Engine, image: str) -> None:
         assert two.stdout.readline() == "got second\n"
         container.kill()
         assert two.stdout.read() == "" and two.wait().signal == 9
+
+
+def test_a_terminal_that_is_joined_has_a_size(engine: sampan.Engine, image: str) -> None:
+    command = ["sh", "-c", "read w; stty size"]
+    container = engine.containers.spawn(image, command, interactive=True, tty=True)
+    with container, container.attach(interactive=True) as joined:
+        assert joined.stdin and joined.stdout and joined.stderr is None
+        joined.resize(12, 34)
+        joined.stdin.write("on\n")
+        assert joined.stdout.read().endswith("12 34\r\n") and joined.wait() == 0
 
 
 def test_a_container_is_joined_by_asyncio(store: pathlib.Path, image: str) -> None:
