@@ -1,25 +1,25 @@
 //! A container's streams, joined.
 
-use std::os::fd::{IntoRawFd, OwnedFd};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use napi::Result;
 use napi_derive::napi;
 
 use crate::call::{Callback, Cancel, spawn, value};
+use crate::streams::Streams;
 
 /// The streams of a running container.
 #[napi]
 #[derive(Clone)]
 pub struct Attachment {
     attachment: Arc<sampan::Attachment>,
-    streams: Arc<Mutex<[Option<OwnedFd>; 3]>>,
+    streams: Streams,
 }
 
 impl Attachment {
     pub(crate) fn new(mut attachment: sampan::Attachment) -> Self {
-        let streams = [attachment.take_stdin(), attachment.take_stdout(), attachment.take_stderr()];
-        Attachment { attachment: Arc::new(attachment), streams: Arc::new(Mutex::new(streams)) }
+        let streams = Streams::new([attachment.take_stdin(), attachment.take_stdout(), attachment.take_stderr()]);
+        Attachment { attachment: Arc::new(attachment), streams }
     }
 }
 
@@ -28,8 +28,7 @@ impl Attachment {
     /// Descriptors of its input, output and errors, for the caller to close; -1 for none, as in a second call.
     #[napi]
     pub fn take(&self) -> Vec<i32> {
-        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut *streams).map(|fd| fd.map_or(-1, IntoRawFd::into_raw_fd)).to_vec()
+        self.streams.take()
     }
 
     #[napi]

@@ -1,21 +1,22 @@
 //! A command in a container, while it runs.
 
 use std::io::IsTerminal;
-use std::os::fd::{IntoRawFd, OwnedFd};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use napi::{Error, Result};
 use napi_derive::napi;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use crate::call::{Callback, Cancel, spawn, value};
+use crate::streams::Streams;
 
 /// A running command.
 #[napi]
 #[derive(Clone)]
 pub struct Exec {
     exec: Arc<sampan::Exec>,
-    streams: Arc<Mutex<[Option<OwnedFd>; 3]>>,
+    streams: Streams,
 }
 
 impl Exec {
@@ -25,7 +26,7 @@ impl Exec {
         if let Some(master) = streams[0].as_ref().filter(|stdin| stdin.is_terminal()) {
             let _ = unblock(master);
         }
-        Exec { exec: Arc::new(exec), streams: Arc::new(Mutex::new(streams)) }
+        Exec { exec: Arc::new(exec), streams: Streams::new(streams) }
     }
 }
 
@@ -59,8 +60,7 @@ impl Exec {
     /// Descriptors of its input, output and errors, for the caller to close; -1 for none, as in a second call.
     #[napi]
     pub fn take(&self) -> Vec<i32> {
-        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut *streams).map(|fd| fd.map_or(-1, IntoRawFd::into_raw_fd)).to_vec()
+        self.streams.take()
     }
 
     #[napi]

@@ -13,6 +13,7 @@ mod events;
 mod exec;
 mod logs;
 mod stats;
+mod streams;
 
 use napi_derive::napi;
 

@@ -1,24 +1,22 @@
 //! A container's streams, joined.
 
-use std::os::fd::{IntoRawFd, OwnedFd};
-use std::sync::Mutex;
-
 use pyo3::prelude::*;
 
 use crate::blocking::{Call, Cancel, brief};
+use crate::streams::Streams;
 use crate::value::to_python;
 
 /// The streams of a running container.
 #[pyclass(frozen, module = "sampan._sampan")]
 pub struct Attachment {
     attachment: sampan::Attachment,
-    streams: Mutex<[Option<OwnedFd>; 3]>,
+    streams: Streams,
 }
 
 impl Attachment {
     pub fn new(mut attachment: sampan::Attachment) -> Self {
-        let streams = [attachment.take_stdin(), attachment.take_stdout(), attachment.take_stderr()];
-        Attachment { attachment, streams: Mutex::new(streams) }
+        let streams = Streams::new([attachment.take_stdin(), attachment.take_stdout(), attachment.take_stderr()]);
+        Attachment { attachment, streams }
     }
 }
 
@@ -26,8 +24,7 @@ impl Attachment {
 impl Attachment {
     /// Descriptors of its input, output and errors, for the caller to close; a second call gives none.
     fn take(&self) -> [Option<i32>; 3] {
-        let mut streams = self.streams.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        std::mem::take(&mut *streams).map(|fd| fd.map(IntoRawFd::into_raw_fd))
+        self.streams.take()
     }
 
     #[pyo3(signature = (timeout=None, cancel=None))]

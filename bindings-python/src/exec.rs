@@ -1,11 +1,9 @@
 //! A command in a container, while it runs.
 
-use std::os::fd::{IntoRawFd, OwnedFd};
-use std::sync::Mutex;
-
 use pyo3::prelude::*;
 
 use crate::blocking::{Call, Cancel, brief};
+use crate::streams::Streams;
 use crate::value::to_python;
 
 /// A running command.
@@ -13,13 +11,13 @@ use crate::value::to_python;
 pub struct Exec {
     exec: sampan::Exec,
     owner: u32,
-    streams: Mutex<[Option<OwnedFd>; 3]>,
+    streams: Streams,
 }
 
 impl Exec {
     pub fn new(mut exec: sampan::Exec) -> Self {
-        let streams = [exec.take_stdin(), exec.take_stdout(), exec.take_stderr()];
-        Exec { exec, owner: std::process::id(), streams: Mutex::new(streams) }
+        let streams = Streams::new([exec.take_stdin(), exec.take_stdout(), exec.take_stderr()]);
+        Exec { exec, owner: std::process::id(), streams }
     }
 }
 
@@ -32,8 +30,7 @@ impl Exec {
 
     /// Descriptors of its input, output and errors, for the caller to close; a second call gives none.
     fn take(&self) -> [Option<i32>; 3] {
-        let mut streams = self.streams.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        std::mem::take(&mut *streams).map(|fd| fd.map(IntoRawFd::into_raw_fd))
+        self.streams.take()
     }
 
     #[pyo3(signature = (timeout=None, cancel=None))]

@@ -12,6 +12,7 @@ mod exec;
 mod logs;
 mod progress;
 mod stats;
+mod streams;
 mod value;
 
 use pyo3::prelude::*;

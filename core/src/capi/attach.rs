@@ -1,13 +1,11 @@
 //! A container's streams, joined.
 
-use std::os::fd::{IntoRawFd, OwnedFd};
-use std::sync::Mutex;
-
 use super::boundary::{entry, entry_to, kept, quietly, reference, unbox};
 use super::cancel::{sampan_cancel, token};
 use super::error::sampan_error;
 use super::generated::sampan_exit_status;
 use super::handle::Handle;
+use super::streams::Streams;
 use crate::api::Attachment;
 use crate::error::Result;
 
@@ -15,13 +13,13 @@ use crate::error::Result;
 pub struct sampan_attachment {
     attachment: Handle<Attachment>,
     /// Apart from it, or who takes one would be in the way of a thread that waits.
-    streams: [Mutex<Option<OwnedFd>>; 3],
+    streams: Streams,
 }
 
 impl sampan_attachment {
     /// A handle.
     pub fn new(mut attachment: Attachment) -> Self {
-        let streams = [attachment.take_stdin(), attachment.take_stdout(), attachment.take_stderr()].map(Mutex::new);
+        let streams = Streams::new([attachment.take_stdin(), attachment.take_stdout(), attachment.take_stderr()]);
         sampan_attachment { attachment: Handle::new(attachment), streams }
     }
 }
@@ -41,9 +39,7 @@ unsafe fn attachment<'a>(attachment: *const sampan_attachment) -> Result<&'a Att
 /// `attachment` is NULL or a handle that was not freed.
 unsafe fn take(attachment: *const sampan_attachment, number: usize) -> i32 {
     // SAFETY: vouched for by the caller.
-    let Some(attachment) = (unsafe { attachment.as_ref() }) else { return -1 };
-    let mut stream = attachment.streams[number].lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    stream.take().map_or(-1, IntoRawFd::into_raw_fd)
+    unsafe { attachment.as_ref() }.map_or(-1, |attachment| attachment.streams.take(number))
 }
 
 /// A descriptor that the container's input is written to, once, only when it was joined with it and the container has

@@ -53,7 +53,7 @@ pub fn quietly<T>(default: T, body: impl FnOnce() -> T) -> T {
 ///
 /// # Safety
 /// `out` and `err` are NULL or can be written to.
-pub unsafe fn entry_to<T>(out: *mut *mut T, err: *mut *mut sampan_error, body: impl FnOnce() -> Result<*mut T>) -> i32 {
+pub unsafe fn entry_to<T>(out: *mut T, err: *mut *mut sampan_error, body: impl FnOnce() -> Result<T>) -> i32 {
     // SAFETY: vouched for by the caller.
     unsafe { entry(err, || write_to(out, body)) }
 }
@@ -82,7 +82,7 @@ pub unsafe fn entry_call<T>(
 
 /// # Safety
 /// `out` is NULL or can be written to.
-unsafe fn write_to<T>(out: *mut *mut T, body: impl FnOnce() -> Result<*mut T>) -> Result<()> {
+unsafe fn write_to<T>(out: *mut T, body: impl FnOnce() -> Result<T>) -> Result<()> {
     not_null(out, "out")?;
     let value = body()?;
     // SAFETY: not NULL, and vouched for by the caller.

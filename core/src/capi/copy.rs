@@ -3,7 +3,7 @@
 use std::ffi::c_char;
 use std::os::fd::{BorrowedFd, IntoRawFd};
 
-use super::boundary::{entry, entry_to, exclusive, kept, text};
+use super::boundary::{entry, entry_to, kept, text};
 use super::cancel::{sampan_cancel, token};
 use super::container::{container, sampan_container};
 use super::convert::record;
@@ -134,10 +134,9 @@ pub unsafe extern "C" fn sampan_container_open(
 ) -> i32 {
     // SAFETY: as the header says.
     let open = || unsafe {
-        let (out, path, mode) = (exclusive(out, "out")?, text(path, "path")?, text(mode, "mode")?);
-        *out = self::container(container)?.open(&path, &mode, &token(cancel))?.into_raw_fd();
-        Ok(())
+        let (path, mode) = (text(path, "path")?, text(mode, "mode")?);
+        Ok(self::container(container)?.open(&path, &mode, &token(cancel))?.into_raw_fd())
     };
     // SAFETY: as the header says.
-    unsafe { entry(err, open) }
+    unsafe { entry_to(out, err, open) }
 }

@@ -1,14 +1,13 @@
 //! A command in a running container, while it runs.
 
 use std::ffi::c_char;
-use std::os::fd::{IntoRawFd, OwnedFd};
-use std::sync::Mutex;
 
 use super::boundary::{entry, entry_to, kept, quietly, reference, text, unbox};
 use super::cancel::{sampan_cancel, token};
 use super::error::sampan_error;
 use super::generated::sampan_exit_status;
 use super::handle::Handle;
+use super::streams::Streams;
 use crate::api::Exec;
 use crate::error::Result;
 
@@ -16,13 +15,13 @@ use crate::error::Result;
 pub struct sampan_exec {
     exec: Handle<Exec>,
     /// Apart from it, or who takes one would be in the way of a thread that waits.
-    streams: [Mutex<Option<OwnedFd>>; 3],
+    streams: Streams,
 }
 
 impl sampan_exec {
     /// A handle.
     pub fn new(mut exec: Exec) -> Self {
-        let streams = [exec.take_stdin(), exec.take_stdout(), exec.take_stderr()].map(Mutex::new);
+        let streams = Streams::new([exec.take_stdin(), exec.take_stdout(), exec.take_stderr()]);
         sampan_exec { exec: Handle::new(exec), streams }
     }
 }
@@ -42,9 +41,7 @@ unsafe fn exec<'a>(exec: *const sampan_exec) -> Result<&'a Exec> {
 /// `exec` is NULL or a handle that was not freed.
 unsafe fn take(exec: *const sampan_exec, number: usize) -> i32 {
     // SAFETY: vouched for by the caller.
-    let Some(exec) = (unsafe { exec.as_ref() }) else { return -1 };
-    let mut stream = exec.streams[number].lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    stream.take().map_or(-1, IntoRawFd::into_raw_fd)
+    unsafe { exec.as_ref() }.map_or(-1, |exec| exec.streams.take(number))
 }
 
 /// Its process id in the host's namespace; 0 for NULL.

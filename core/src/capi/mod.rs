@@ -23,6 +23,7 @@ mod handle;
 mod log;
 mod progress;
 mod stats;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod version;
