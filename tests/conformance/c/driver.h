@@ -62,7 +62,7 @@ const char *value_of(const char *path);
 char *escape(const void *bytes, size_t len);
 bool unescape(const char *text, uint8_t **bytes, size_t *len);
 
-/* call.c: handles and calls. */
+/* call.c: handles and calls; what a call does is in the files that call.h names. */
 extern const char *test_image;
 bool open_shared(const char *root, const char *run);
 void close_shared(void);
