@@ -341,7 +341,16 @@ fn all_of(mut file: File) -> Value {
 fn ended(exit: &ExitStatus, [stdout, stderr]: [Value; 2]) -> Value {
     let number = |n: i32| Value::Text(n.to_string());
     let signal = exit.signal.map_or(Value::None, number);
-    Value::record([("code", number(exit.code)), ("signal", signal), ("stdout", stdout), ("stderr", stderr)])
+    let killed = Value::Text(exit.oom_killed.to_string());
+    let error = exit.error.as_deref().map_or(Value::None, Value::text);
+    Value::record([
+        ("code", number(exit.code)),
+        ("signal", signal),
+        ("oom_killed", killed),
+        ("error", error),
+        ("stdout", stdout),
+        ("stderr", stderr),
+    ])
 }
 
 fn answer<T>(result: sampan::Result<T>, bind: impl FnOnce(T) -> Bound) -> Result<Answer> {
