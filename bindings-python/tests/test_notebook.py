@@ -65,7 +65,8 @@ def kernel(engine: sampan.Engine, store: pathlib.Path, image: str) -> Iterator[K
 
 def test_calls_that_block_and_calls_that_are_awaited(kernel: Kernel) -> None:
     assert kernel.run("print(sampan.run(image, 'echo hi').stdout, end='')") == "hi\n"
-    code = "outs = await asyncio.gather(*(fast.run(image, ['echo', str(n)]) for n in range(4)))\n[o.stdout for o in outs]"
+    gathered = "outs = await asyncio.gather(*(fast.run(image, ['echo', str(n)]) for n in range(4)))"
+    code = f"{gathered}\n[o.stdout for o in outs]"
     assert kernel.run(code) == "['0\\n', '1\\n', '2\\n', '3\\n']\n"
     assert kernel.run("%load_ext sampan") == ""
     magic = "get_ipython().run_cell_magic('container', image, 'echo in a cell')"

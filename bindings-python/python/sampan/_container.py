@@ -357,8 +357,8 @@ class Container:
             cpu_shares: Relative CPU weight, 2 to 262144; 1024 is the usual.
             cpuset_cpus: CPUs to run on: `0-2,4`; for a container that was created with such a list.
             pids_limit: Largest number of processes; -1 for no limit.
-            restart: Which of its ends are followed by another start: `"no"`, `"on-failure"`, `"on-failure:3"`, `"always"`,
-                `"unless-stopped"`.
+            restart: Which of its ends are followed by another start: `"no"`, `"on-failure"`, `"on-failure:3"`,
+                `"always"`, `"unless-stopped"`.
         """
         given = {"memory": memory, "memory_swap": memory_swap, "memory_reservation": memory_reservation}
         rest = {"cpus": cpus, "cpu_shares": cpu_shares, "cpuset_cpus": cpuset_cpus, "pids_limit": pids_limit}

@@ -120,14 +120,15 @@ class Engine:
     def events(self, *, since: Moment = None, until: Moment = None, filters: Any = ()) -> Events:
         """What happens in the store from now on, whichever process does it, and with `since` what has happened.
 
-        An iterator; `close()` from any thread, or the end of a `with`, ends it. The last mebibyte of events is kept, and up
-        to one before it.
+        An iterator; `close()` from any thread, or the end of a `with`, ends it. The last mebibyte of events is kept,
+        and up to one before it.
 
         Args:
-            since: Also those that are kept, from this time on: a datetime, Unix seconds, a timedelta back from now, RFC 3339
-                or `"10m"`. By default only those from now on.
+            since: Also those that are kept, from this time on: a datetime, Unix seconds, a timedelta back from now,
+                RFC 3339 or `"10m"`. By default only those from now on.
             until: The end: those before this time.
-            filters: `"event=die"`, `["type=container", "container=web"]` or `{"event": ["die", "oom"]}`, in Docker's words.
+            filters: `"event=die"`, `["type=container", "container=web"]` or `{"event": ["die", "oom"]}`, in Docker's
+                words.
         """
         from ._events import Events, event_options
 

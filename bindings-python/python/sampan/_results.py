@@ -25,7 +25,7 @@ class ExitStatus:
     finished_at: str
     """When it ended."""
     error: str | None
-    """A sentence on what the code does not tell: that memory ran out and by which limit, that its log is incomplete, …."""
+    """A sentence on what the code does not tell: that memory ran out and by which limit, that its log is incomplete."""
 
     def __init__(self, fields: _types.ExitStatus) -> None:
         for name in self.__slots__:
