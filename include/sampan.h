@@ -740,6 +740,14 @@ typedef struct sampan_run_options {
      * When its memory is all used its processes wait for some instead of one being killed. cgroup v1.
      */
     bool oom_kill_disable;
+    /**
+     * NIS domain name, which `hostname -f` tells after the host name.
+     */
+    const char *domainname;
+    /**
+     * Notes for other programs, kept and shown by `inspect`.
+     */
+    const struct sampan_pair *annotations;
 } sampan_run_options;
 
 /**
@@ -2834,7 +2842,7 @@ void sampan_string_free(char *string);
       NULL, NULL, NULL, false, NULL, NULL, NULL, false, false, NULL, NULL, NULL, NULL, NULL, false, false, \
       NULL, 0, NULL, NULL, false, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, false, NULL, NULL, \
       NULL, NULL, NULL, NULL, NULL, NULL, NULL, false, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
-      NULL, NULL, NULL, NULL, false }
+      NULL, NULL, NULL, NULL, false, NULL, NULL }
 
 /** A `sampan_exec_options` in which nothing is asked for. */
 #define SAMPAN_EXEC_OPTIONS_INIT \

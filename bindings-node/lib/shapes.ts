@@ -107,6 +107,8 @@ export const shapes = {
     device_write_iops: ['deviceWriteIops', 'DeviceRate'],
     memory_swappiness: ['memorySwappiness'],
     oom_kill_disable: ['oomKillDisable'],
+    domainname: ['domainname'],
+    annotations: ['annotations'],
   },
   ExecOptions: {
     command: ['command'],

@@ -234,6 +234,10 @@ export interface RunOptions {
   memorySwappiness?: number | null | undefined
   /** When its memory is all used its processes wait for some instead of one being killed. cgroup v1. */
   oomKillDisable?: boolean | undefined
+  /** NIS domain name, which `hostname -f` tells after the host name. */
+  domainname?: string | null | undefined
+  /** Notes for other programs, kept and shown by `inspect`. */
+  annotations?: Record<string, string> | undefined
 }
 
 /** A command to run in a running container. Fields are named as the words of `docker exec`. */

@@ -24,7 +24,12 @@ const FLAGS: &[(&[&str], &str)] = &[
         "bridged networks are not there yet",
     ),
     (&["--dns", "--dns-search", "--dns-option", "--dns-opt", "--add-host"], "bridged networks are not there yet"),
-    (&["--gpus", "--device-cgroup-rule", "--runtime"], "name each device with --device"),
+    (
+        &["--gpus"],
+        "it needs NVIDIA's own tools on the host; without them name each device with --device (/dev/nvidia0, /dev/dri)",
+    ),
+    (&["--runtime"], "containers are run by Sampan itself; an engine can have it as its runtime, see docs/oci.md"),
+    (&["--device-cgroup-rule"], "name each device with --device"),
     (&["--userns"], "the user namespace is chosen by `--rung`; see `sampan doctor`"),
     (&["--volumes-from", "--volume-driver"], "name the volumes with -v"),
     (&["--kernel-memory"], "kernels since Linux 5.16 have no such limit"),
@@ -34,7 +39,7 @@ const FLAGS: &[(&[&str], &str)] = &[
     ),
     (&["--use-api-socket"], "there is no daemon, and so no socket of one"),
     (&["--disable-content-trust"], "images are named by digest where their content must be trusted"),
-    (&["--storage-opt", "--annotation", "--domainname"], "this option is not there yet"),
+    (&["--storage-opt"], "the disk space of a container is not limited by this version"),
 ];
 
 /// Prints help and version, and turns a parser's error into one of ours.

@@ -43,9 +43,6 @@ fn create(bundle: &Bundle<'static>, binds: &[usize], sync: Fd, cgroup: Option<Fd
     let _ = sys::setsid();
     init::leave_keyring(&labels)?;
     init::enter_namespaces(launch, Ahead::NOTHING)?;
-    if let Some(name) = bundle.domainname {
-        sys::setdomainname(name.to_bytes()).at(Step::DomainName, name)?;
-    }
     let (slave, pid) = make_root(bundle, binds, sync)?;
     let user = user::find(&launch.process)?;
     init::enter_directory(&launch.process)?;

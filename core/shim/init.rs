@@ -138,8 +138,11 @@ pub fn enter_namespaces(launch: &Launch<'static>, ahead: Ahead) -> Outcome {
     if n.net == Namespace::New && ahead.namespaces() & sys::CLONE_NEWNET == 0 {
         raise_loopback().step(Step::Loopback)?;
     }
-    match launch.hostname {
-        Some(name) => sys::sethostname(name.to_bytes()).at(Step::Hostname, name),
+    if let Some(name) = launch.hostname {
+        sys::sethostname(name.to_bytes()).at(Step::Hostname, name)?;
+    }
+    match launch.domainname {
+        Some(name) => sys::setdomainname(name.to_bytes()).at(Step::DomainName, name),
         None => Ok(()),
     }
 }

@@ -24,6 +24,8 @@ pub struct Spec {
     pub groups: Vec<String>,
     /// Host name.
     pub hostname: String,
+    /// NIS domain name; empty for the kernel's default.
+    pub domainname: String,
     /// The image's labels and the caller's.
     pub labels: BTreeMap<String, String>,
     /// Mounts beside the default ones, by target.

@@ -228,6 +228,8 @@ class RunOptions(TypedDict, total=False):
         device_write_iops: Writes a second to devices, at most 4294967295.
         memory_swappiness: How readily its memory is swapped out, 0 to 100; -1 for the host's way. cgroup v1.
         oom_kill_disable: When its memory is all used its processes wait for some instead of one being killed. cgroup v1.
+        domainname: NIS domain name, which `hostname -f` tells after the host name.
+        annotations: Notes for other programs, kept and shown by `inspect`.
     """
 
     image: str
@@ -298,6 +300,8 @@ class RunOptions(TypedDict, total=False):
     device_write_iops: Sequence[DeviceRate]
     memory_swappiness: Optional[int]
     oom_kill_disable: bool
+    domainname: Optional[str]
+    annotations: Mapping[str, str]
 
 
 class ExecOptions(TypedDict, total=False):
@@ -1048,6 +1052,8 @@ class RunKeywords(TypedDict, total=False):
         device_write_iops: Writes a second to devices, at most 4294967295.
         memory_swappiness: How readily its memory is swapped out, 0 to 100; -1 for the host's way. cgroup v1.
         oom_kill_disable: When its memory is all used its processes wait for some instead of one being killed. cgroup v1.
+        domainname: NIS domain name, which `hostname -f` tells after the host name.
+        annotations: Notes for other programs, kept and shown by `inspect`.
     """
 
     entrypoint: Optional[Sequence[str]]
@@ -1115,6 +1121,8 @@ class RunKeywords(TypedDict, total=False):
     device_write_iops: Sequence[DeviceRate]
     memory_swappiness: Optional[int]
     oom_kill_disable: bool
+    domainname: Optional[str]
+    annotations: Mapping[str, str]
 
 
 Event = Union[ResolvedEvent, LayerStartedEvent, LayerBytesEvent, LayerSkippedEvent, LayerDoneEvent, DoneEvent, LayerDamagedEvent]

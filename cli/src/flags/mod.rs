@@ -164,6 +164,9 @@ struct IsolationFlags {
     /// Host name
     #[arg(short = 'h', long)]
     hostname: Option<String>,
+    /// NIS domain name
+    #[arg(long, value_name = "NAME")]
+    domainname: Option<String>,
     /// Add a capability
     #[arg(long, value_name = "CAPABILITY")]
     cap_add: Vec<String>,
@@ -217,6 +220,9 @@ struct LifeFlags {
     /// Read labels from a file
     #[arg(long, value_name = "FILE")]
     label_file: Vec<String>,
+    /// Note something on it for other programs
+    #[arg(long, value_name = "KEY[=VALUE]")]
+    annotation: Vec<String>,
     /// Signal that asks it to stop
     #[arg(long, value_name = "SIGNAL")]
     stop_signal: Option<String>,
@@ -298,6 +304,7 @@ impl IsolationFlags {
     fn fill(&self, options: &mut RunOptions) {
         options.network = self.network.clone();
         options.hostname = self.hostname.clone();
+        options.domainname = self.domainname.clone();
         options.cap_add = self.cap_add.clone();
         options.cap_drop = self.cap_drop.clone();
         options.privileged = self.privileged;
@@ -318,6 +325,7 @@ impl LifeFlags {
         options.restart = self.restart.clone();
         options.tie = self.tie.unwrap_or_default();
         options.labels = words::labels(&self.label_file, &self.label)?;
+        options.annotations = words::labels(&[], &self.annotation)?;
         options.stop_signal = self.stop_signal.clone();
         options.stop_timeout = self.stop_timeout;
         options.log_driver = self.log_driver.clone();
@@ -355,7 +363,8 @@ mod tests {
     fn flags_become_options() {
         let line = "-m 512m --memory-swap -1 --cpus 1.5 -c 512 --pids-limit -1 -u 1000:1000 -w /src -h box \
                     --net host --cap-drop ALL --ulimit nofile=1024:2048 --oom-score-adj -500 --stop-timeout 3 \
-                    --sysctl net.ipv4.ip_forward=1 --shm-size 1m --pull never -l a=b -e X=1 --sig-proxy=false x";
+                    --sysctl net.ipv4.ip_forward=1 --shm-size 1m --pull never -l a=b -e X=1 --sig-proxy=false \
+                    --domainname lab --annotation job=7 --annotation bare x";
         let args = run(&line.split_whitespace().collect::<Vec<_>>().join(" "));
         let o = args.create.options().unwrap();
         assert!(!args.sig_proxy);
@@ -363,6 +372,8 @@ mod tests {
         assert_eq!((o.pids_limit, o.oom_score_adj, o.stop_timeout), (Some(-1), Some(-500), Some(3.0)));
         assert_eq!((o.user.as_deref(), o.workdir.as_deref()), (Some("1000:1000"), Some("/src")));
         assert_eq!((o.hostname.as_deref(), o.network.as_deref()), (Some("box"), Some("host")));
+        assert_eq!((o.domainname.as_deref(), o.annotations["job"].as_str()), (Some("lab"), "7"));
+        assert_eq!(o.annotations["bare"], "");
         assert_eq!(o.ulimits[0], sampan::Ulimit { name: "nofile".into(), soft: 1024, hard: 2048 });
         assert_eq!((o.sysctls["net.ipv4.ip_forward"].as_str(), o.shm_size), ("1", Some(1 << 20)));
         assert_eq!((o.pull, o.labels["a"].as_str(), o.env["X"].as_str()), (PullPolicy::Never, "b", "1"));

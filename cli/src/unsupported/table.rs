@@ -26,6 +26,7 @@ const DOCKER: &str = "add-host annotation attach blkio-weight blkio-weight-devic
 
 /// Of what is supported, what depends on the host or is not all that Docker has.
 const NOTES: &[(&str, &str)] = &[
+    ("annotation", "kept, and shown by `inspect`; nothing here acts by one"),
     ("cap-add", "within a plain user's own user namespace when rootless"),
     ("cgroupns", "`container:NAME` for root alone"),
     (
@@ -37,6 +38,7 @@ const NOTES: &[(&str, &str)] = &[
     ("memory-swappiness oom-kill-disable", V1),
     ("cpu-rt-period cpu-rt-runtime", REAL_TIME),
     ("device", "a path of the host's, to be read and written; `r` or `w` alone is refused"),
+    ("hostname domainname", "not with `--uts host` or `container:NAME`, whose names are another's"),
     ("ipc", "`container:NAME` for root alone, with its `/dev/shm`; without a word as with `shareable`"),
     ("log-driver", "`local`, `json-file` and `none`; others are refused"),
     ("log-opt", "`max-size` and `max-file`"),

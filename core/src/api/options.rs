@@ -255,6 +255,10 @@ options! {
         pub memory_swappiness: Option<i64>,
         /// When its memory is all used its processes wait for some instead of one being killed. cgroup v1.
         pub oom_kill_disable: bool,
+        /// NIS domain name, which `hostname -f` tells after the host name.
+        pub domainname: Option<String>,
+        /// Notes for other programs, kept and shown by `inspect`.
+        pub annotations: BTreeMap<String, String>,
     }
 
     /// A command to run in a running container. Fields are named as the words of `docker exec`.

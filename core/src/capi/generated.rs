@@ -619,6 +619,10 @@ pub struct sampan_run_options {
     pub memory_swappiness: *const i64,
     /// When its memory is all used its processes wait for some instead of one being killed. cgroup v1.
     pub oom_kill_disable: sampan_bool,
+    /// NIS domain name, which `hostname -f` tells after the host name.
+    pub domainname: *const c_char,
+    /// Notes for other programs, kept and shown by `inspect`.
+    pub annotations: *const sampan_pair,
 }
 
 // SAFETY: a size, then numbers and pointers.
@@ -699,6 +703,8 @@ impl Record for api::RunOptions {
             device_write_iops: self.device_write_iops.keep(arena),
             memory_swappiness: self.memory_swappiness.keep(arena),
             oom_kill_disable: self.oom_kill_disable.keep(arena),
+            domainname: self.domainname.keep(arena),
+            annotations: self.annotations.keep(arena),
         }
     }
 }
@@ -776,6 +782,8 @@ impl Given for api::RunOptions {
                 device_write_iops: Read::read(c.device_write_iops, "device_write_iops")?,
                 memory_swappiness: Read::read(c.memory_swappiness, "memory_swappiness")?,
                 oom_kill_disable: Read::read(c.oom_kill_disable, "oom_kill_disable")?,
+                domainname: Read::read(c.domainname, "domainname")?,
+                annotations: Read::read(c.annotations, "annotations")?,
             }
         })
     }

@@ -142,7 +142,6 @@ fn bundle(p: &BundlePlan, preserved: usize) -> Result<Vec<u8>> {
     hooks.into_iter().for_each(|hooks| w.list(hooks, hook));
     [&p.state.0, &p.state.1, &p.state.2].into_iter().for_each(|part| w.text(part));
     w.list(&p.devices, device);
-    w.option(&p.domainname, |w, name| w.text(name));
     w.u64(p.propagation);
     w.option(&p.personality, |w, persona| w.u64(*persona));
     w.option(&p.console, size);

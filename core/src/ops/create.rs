@@ -9,7 +9,7 @@ use crate::cancel::Cancel;
 use crate::error::{Error, Kind, Result};
 use crate::id::{ContainerId, Digest, Name};
 use crate::launch::Early;
-use crate::plan::{cgroup, resolve, security, sharing};
+use crate::plan::{cgroup, identity, resolve, security, sharing};
 use crate::progress::Progress;
 use crate::registry::Platform;
 use crate::spec::Spec;
@@ -90,7 +90,8 @@ pub(super) fn record(context: &Context, options: &RunOptions, image: &ImageInfo)
     let options = with_profiles(options)?;
     let mut spec = resolve::resolve(&options, image, &id)?;
     spec.no_new_privs |= context.options.no_new_privileges;
-    super::joined::name(context, &mut spec)?;
+    identity::share_name(&mut spec, &options, &facts.hostname);
+    super::joined::name(context, &mut spec, options.hostname.is_some())?;
     devices(&spec)?;
     // What is no profile is told now, not at the start.
     security::filter(&spec, facts)?;

@@ -14,8 +14,9 @@ use crate::spec::Spec;
 use crate::store::containers::Record;
 use crate::store::liveness;
 
-/// Gives the containers that a spec names their ids, so that a later rename changes nothing.
-pub(super) fn name(context: &Context, spec: &mut Spec) -> Result<()> {
+/// Gives the containers that a spec names their ids, so that a later rename changes nothing. Who has no name of his own
+/// is called as the one whose network or names he shares.
+pub(super) fn name(context: &Context, spec: &mut Spec, own_name: bool) -> Result<()> {
     if !spec.namespaces.joined.is_empty() && context.facts()?.id_map.is_some() {
         return Err(Error::new(Kind::Unsupported, "join namespace", "")
             .because("a plain user's container has its own user namespace, whose owner alone may join the others")
@@ -23,10 +24,14 @@ pub(super) fn name(context: &Context, spec: &mut Spec) -> Result<()> {
     }
     for (kind, container) in &mut spec.namespaces.joined {
         let id = list::find(context, container).map_err(|e| e.within("join namespace", container.as_str()))?;
-        if kind == "ipc" && list::load(context, &id)?.record.spec.namespaces.private_ipc {
+        let other = list::load(context, &id)?.record.spec;
+        if kind == "ipc" && other.namespaces.private_ipc {
             return Err(Error::new(Kind::Conflict, "join namespace", container.as_str())
                 .because("its IPC namespace is its own")
                 .hint("create it with --ipc shareable"));
+        }
+        if !own_name && (kind == "net" || kind == "uts") {
+            spec.hostname = other.hostname;
         }
         *container = id.to_string();
     }

@@ -35,6 +35,8 @@ pub struct LaunchPlan {
     pub sysctls: Vec<(String, String)>,
     /// Host name, when the UTS namespace is new.
     pub hostname: Option<String>,
+    /// NIS domain name, likewise.
+    pub domainname: Option<String>,
     /// SELinux label of what is on file systems of the container's own: its overlay, what hides paths, and those mounts that
     /// name it.
     #[serde(skip_serializing_if = "is_default")]

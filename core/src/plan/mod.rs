@@ -3,6 +3,7 @@
 pub mod cgroup;
 pub mod exec;
 pub mod facts;
+pub mod identity;
 pub mod labels;
 pub mod launch;
 pub mod life;

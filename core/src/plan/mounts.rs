@@ -189,7 +189,7 @@ fn identity_files(spec: &Spec, facts: &Facts) -> Vec<MountStep> {
     let file = |target: &str, content: String| step(MountSource::File { content, mode: 0o644 }, target);
     let (hosts, resolv) = match spec.namespaces.host_net {
         true => (facts.hosts.clone(), facts.resolv_conf.clone()),
-        false => (own_hosts(&spec.hostname), String::new()),
+        false => (own_hosts(&spec.hostname, &spec.domainname), String::new()),
     };
     vec![
         file("/etc/hosts", hosts),
@@ -198,8 +198,13 @@ fn identity_files(spec: &Spec, facts: &Facts) -> Vec<MountStep> {
     ]
 }
 
-fn own_hosts(hostname: &str) -> String {
-    format!("127.0.0.1\tlocalhost {hostname}\n::1\tlocalhost ip6-localhost ip6-loopback\n")
+/// With a domain, the name has a line of its own, on which the whole name comes first: that is what `hostname -f` tells.
+fn own_hosts(hostname: &str, domain: &str) -> String {
+    let (beside, own) = match domain {
+        "" => (format!(" {hostname}"), String::new()),
+        domain => (String::new(), format!("127.0.1.1\t{hostname}.{domain} {hostname}\n")),
+    };
+    format!("127.0.0.1\tlocalhost{beside}\n::1\tlocalhost ip6-localhost ip6-loopback\n{own}")
 }
 
 fn user_mount(spec: &SpecMount, volumes: &str) -> Result<MountStep> {

@@ -6,7 +6,7 @@ use crate::id::{ContainerId, Name};
 use crate::spec::{Spec, SpecMount};
 use crate::wire;
 
-use super::{life, limits, logging, mounts, names, security, sharing, sysctl};
+use super::{identity, life, limits, logging, mounts, names, security, sharing, sysctl};
 
 const DEFAULT_SHM: u64 = 64 << 20;
 
@@ -18,6 +18,7 @@ pub(super) fn invalid(option: &str, because: impl Into<String>) -> Error {
 pub fn resolve(options: &RunOptions, image: &ImageInfo, id: &ContainerId) -> Result<Spec> {
     let mounts = resolve_mounts(options, image, id)?;
     let security = security::read(options)?;
+    identity::check_annotations(options)?;
     let logging = logging::read(options)?;
     Ok(Spec {
         args: args(options, image)?,
@@ -25,7 +26,8 @@ pub fn resolve(options: &RunOptions, image: &ImageInfo, id: &ContainerId) -> Res
         workdir: workdir(options, image)?,
         user: user(options, image)?,
         groups: options.group_add.iter().map(|g| no_nul("group_add", g).map(|()| g.clone())).collect::<Result<_>>()?,
-        hostname: hostname(options, id)?,
+        hostname: identity::hostname(options, id)?,
+        domainname: identity::domainname(options)?,
         labels: labels(options, image)?,
         mounts,
         namespaces: sharing::namespaces(options)?,
@@ -149,14 +151,6 @@ fn shm_size(options: &RunOptions) -> Result<u64> {
         size if size > i64::MAX as u64 => Err(invalid("shm_size", "it is more than any machine has")),
         size => Ok(size),
     }
-}
-
-fn hostname(options: &RunOptions, id: &ContainerId) -> Result<String> {
-    let name = options.hostname.clone().unwrap_or_else(|| id.short().to_owned());
-    let ok = !name.is_empty()
-        && name.len() <= 63
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.');
-    ok.then_some(name).ok_or_else(|| invalid("hostname", "a host name has 1 to 63 letters, digits, '-' and '.'"))
 }
 
 fn rlimit(limit: &crate::api::Ulimit) -> Result<(u32, u64, u64)> {

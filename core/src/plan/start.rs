@@ -47,7 +47,8 @@ pub fn plan(spec: &Spec, facts: &Facts, cgroup: &CgroupPlan, places: &Places) ->
         masked_paths: list(spec, &mounts::MASKED),
         readonly_paths: list(spec, &mounts::READONLY),
         sysctls: spec.sysctls.clone().into_iter().collect(),
-        hostname: (!spec.namespaces.host_uts && !places.joined.contains_key("uts")).then(|| spec.hostname.clone()),
+        hostname: own_name(spec, places, &spec.hostname),
+        domainname: own_name(spec, places, &spec.domainname),
         process: process(spec, facts)?,
         mount_label: None,
         supervise: supervise(spec, facts, places, &groups),
@@ -77,6 +78,12 @@ fn namespaces(spec: &Spec, facts: &Facts, places: &Places) -> Namespaces {
         uts: choose(sharing.host_uts, "uts"),
         cgroup: choose(sharing.host_cgroup || facts.cgroups.mode == "none", "cgroup"),
     }
+}
+
+/// A name of the container's own UTS namespace.
+fn own_name(spec: &Spec, places: &Places, name: &str) -> Option<String> {
+    let shared = spec.namespaces.host_uts || places.joined.contains_key("uts");
+    (!shared && !name.is_empty()).then(|| name.to_owned())
 }
 
 fn rootfs(spec: &Spec, facts: &Facts, places: &Places) -> Rootfs {

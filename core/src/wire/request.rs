@@ -44,6 +44,8 @@ record! {
         sysctls: List<'a, (&'a CStr, &'a CStr)>,
         /// Host name.
         hostname: Option<&'a CStr>,
+        /// NIS domain name.
+        domainname: Option<&'a CStr>,
         /// SELinux label of what is on file systems of the container's own.
         mount_label: Option<&'a CStr>,
         /// The process.
@@ -388,8 +390,6 @@ record! {
         state: (&'a CStr, &'a CStr, &'a CStr),
         /// Device nodes to make.
         devices: List<'a, Device<'a>>,
-        /// NIS domain name.
-        domainname: Option<&'a CStr>,
         /// `MS_SHARED`, `MS_SLAVE`, `MS_PRIVATE`, `MS_UNBINDABLE`, with `MS_REC` or not; 0 for none.
         propagation: u64,
         /// Argument of `personality(2)`.

@@ -171,6 +171,8 @@ static const struct field run_options_fields[] = {
     {"device_write_iops", KIND_RECORDS, false, offsetof(sampan_run_options, device_write_iops), 0, NULL, &device_rate_record},
     {"memory_swappiness", KIND_I64, true, offsetof(sampan_run_options, memory_swappiness), 0, NULL, NULL},
     {"oom_kill_disable", KIND_BOOL, false, offsetof(sampan_run_options, oom_kill_disable), 0, NULL, NULL},
+    {"domainname", KIND_TEXT, true, offsetof(sampan_run_options, domainname), 0, NULL, NULL},
+    {"annotations", KIND_MAP, false, offsetof(sampan_run_options, annotations), 0, NULL, NULL},
     {NULL, KIND_BOOL, false, 0, 0, NULL, NULL},
 };
 static const struct record run_options_record = {"run_options", sizeof(sampan_run_options), run_options_fields};

@@ -50,8 +50,6 @@ pub struct BundlePlan {
     pub state: (String, String, String),
     /// Device nodes to make.
     pub devices: Vec<Device>,
-    /// NIS domain name.
-    pub domainname: Option<String>,
     /// Propagation of the root mount, `MS_*`; 0 for none.
     pub propagation: u64,
     /// Argument of `personality(2)`.
@@ -124,6 +122,7 @@ pub fn plan(spec: &Spec, request: &Request<'_>) -> Result<BundlePlan> {
     Ok(BundlePlan {
         launch: LaunchPlan {
             hostname: spec.hostname().clone(),
+            domainname: spec.domainname().clone(),
             id_map: namespaces::id_map(&linux, &namespaces, user.is_some())?,
             namespaces,
             cgroup: request.groups.placement.clone(),
@@ -143,7 +142,6 @@ pub fn plan(spec: &Spec, request: &Request<'_>) -> Result<BundlePlan> {
         create_container: hooks.create_container,
         start_container: hooks.start_container,
         devices: if own_dev { devices::read(&linux)? } else { Vec::new() },
-        domainname: spec.domainname().clone(),
         propagation: propagation(&linux)?,
         personality: personality(&linux)?,
         console: process::console(required(spec)?),
