@@ -641,7 +641,7 @@ typedef struct sampan_run_options {
      */
     const char *cgroupns;
     /**
-     * Devices of the host: `/dev/fuse`, or `/dev/sdc:/dev/disk` under another name.
+     * Devices of the host: `/dev/fuse`, or `/dev/sdc:/dev/disk` under another name; with some of `r`, `w` and `m` behind another colon what may be done with it.
      */
     const char *const *devices;
     /**
@@ -748,6 +748,10 @@ typedef struct sampan_run_options {
      * Notes for other programs, kept and shown by `inspect`.
      */
     const struct sampan_pair *annotations;
+    /**
+     * Devices that the container may make and use: `c 42:* rwm`.
+     */
+    const char *const *device_cgroup_rules;
 } sampan_run_options;
 
 /**
@@ -2842,7 +2846,7 @@ void sampan_string_free(char *string);
       NULL, NULL, NULL, false, NULL, NULL, NULL, false, false, NULL, NULL, NULL, NULL, NULL, false, false, \
       NULL, 0, NULL, NULL, false, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, false, NULL, NULL, \
       NULL, NULL, NULL, NULL, NULL, NULL, NULL, false, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
-      NULL, NULL, NULL, NULL, false, NULL, NULL }
+      NULL, NULL, NULL, NULL, false, NULL, NULL, NULL }
 
 /** A `sampan_exec_options` in which nothing is asked for. */
 #define SAMPAN_EXEC_OPTIONS_INIT \

@@ -109,6 +109,7 @@ export const shapes = {
     oom_kill_disable: ['oomKillDisable'],
     domainname: ['domainname'],
     annotations: ['annotations'],
+    device_cgroup_rules: ['deviceCgroupRules'],
   },
   ExecOptions: {
     command: ['command'],

@@ -184,7 +184,7 @@ export interface RunOptions {
   uts?: string | null | undefined
   /** Cgroup namespace: `private`, `host` or `container:NAME`. */
   cgroupns?: string | null | undefined
-  /** Devices of the host: `/dev/fuse`, or `/dev/sdc:/dev/disk` under another name. */
+  /** Devices of the host: `/dev/fuse`, or `/dev/sdc:/dev/disk` under another name; with some of `r`, `w` and `m` behind another colon what may be done with it. */
   devices?: string[] | undefined
   /** Run a small first process that buries orphans and passes signals on to the command. */
   init?: boolean | undefined
@@ -238,6 +238,8 @@ export interface RunOptions {
   domainname?: string | null | undefined
   /** Notes for other programs, kept and shown by `inspect`. */
   annotations?: Record<string, string> | undefined
+  /** Devices that the container may make and use: `c 42:* rwm`. */
+  deviceCgroupRules?: string[] | undefined
 }
 
 /** A command to run in a running container. Fields are named as the words of `docker exec`. */

@@ -309,6 +309,15 @@ pub fn device_nodes(dir: &Path, skip: &dyn Fn(&str) -> bool) -> Vec<String> {
     nodes
 }
 
+/// Whether a device is a block device, and its numbers; `None` for what is none.
+pub fn device_number(path: &Path) -> Option<(bool, (u32, u32))> {
+    use std::os::unix::fs::{FileTypeExt, MetadataExt};
+    let meta = std::fs::metadata(path).ok()?;
+    let kind = meta.file_type();
+    let device = kind.is_block_device() || kind.is_char_device();
+    device.then(|| (kind.is_block_device(), (libc::major(meta.rdev()), libc::minor(meta.rdev()))))
+}
+
 /// All directories below one, deepest first; none when it is missing. For trees of the kernel's: no symlink is in them.
 pub fn directories_below(dir: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };

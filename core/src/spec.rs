@@ -52,6 +52,10 @@ pub struct Spec {
     pub rlimits: Vec<(u32, u64, u64)>,
     /// Devices: a node of the host, and where it is in the container.
     pub devices: Vec<(String, String)>,
+    /// What may be done with those of them that may not be read and written: letters by the place in the container.
+    pub device_access: BTreeMap<String, String>,
+    /// Rules on further devices: `c 42:* rwm`.
+    pub device_rules: Vec<String>,
     /// A first process of ours beside the command.
     pub init: bool,
     /// Kernel parameters.

@@ -226,6 +226,58 @@ fn a_device_is_the_hosts_and_stays_as_it_is() {
     assert_eq!(host.left(), Vec::<String>::new());
 }
 
+/// What an open for reading and one for writing come to, of the nodes named.
+fn opened(host: &Host, options: RunOptions, nodes: &str) -> sampan::Result<String> {
+    let script = format!(
+        "[ -e /made ] || mknod /made c 1 11; for n in {nodes}; do \
+         (: <$n) 2>/dev/null && echo $n r; (: >$n) 2>/dev/null && echo $n w; done; \
+         cat /sys/fs/cgroup/devices/devices.list 2>/dev/null"
+    );
+    let cap_add = vec!["SYSLOG".to_owned()];
+    let out =
+        host.run(RunOptions { cap_add, ..RunOptions { command: command(&["sh", "-c", &script]).command, ..options } })?;
+    Ok(text(&out.stdout))
+}
+
+#[test]
+fn a_device_is_given_for_what_is_said() {
+    let host = Host::new();
+    let given = |device: &str, nodes: &str| {
+        opened(&host, RunOptions { devices: vec![device.into()], ..command(&["true"]) }, nodes)
+    };
+    if !is_root() {
+        assert_eq!(given("/dev/kmsg:r", "/dev/null").unwrap_err().kind(), Kind::Unsupported);
+        return;
+    }
+    let both = given("/dev/kmsg:/dev/log", "/dev/log /made").unwrap();
+    assert!(both.starts_with("/dev/log r\n/dev/log w\n") && !both.contains("made"), "{both}");
+    let read = given("/dev/kmsg:/dev/log:rm", "/dev/log /dev/null /dev/tty").unwrap();
+    assert!(read.starts_with("/dev/log r\n/dev/null r\n/dev/null w\n"), "{read}");
+    assert!(!read.contains("devices.list") && (!read.contains("c 136") || read.contains("c 1:11 rm\n")), "{read}");
+    let write = given("/dev/kmsg:w", "/dev/kmsg").unwrap();
+    assert!(write.starts_with("/dev/kmsg w\n"), "{write}");
+    assert_eq!(host.left(), Vec::<String>::new());
+}
+
+#[test]
+fn a_rule_lets_a_container_make_devices() {
+    let host = Host::new();
+    let ruled = |rule: &str| {
+        opened(&host, RunOptions { device_cgroup_rules: vec![rule.into()], ..command(&["true"]) }, "/made /dev/null")
+    };
+    if !is_root() {
+        assert_eq!(ruled("c 1:11 r").unwrap_err().kind(), Kind::Unsupported);
+        return;
+    }
+    let read = ruled("c 1:11 rm").unwrap();
+    assert!(read.starts_with("/made r\n/dev/null r\n"), "{read}");
+    assert!(ruled("c 1:* rwm").unwrap().starts_with("/made r\n/made w\n"));
+    assert!(ruled("c 42:* rwm").unwrap().starts_with("/dev/null r\n"));
+    // A privileged container may use all, as in Docker.
+    let mighty = RunOptions { privileged: true, devices: vec!["/dev/kmsg:r".into()], ..command(&["true"]) };
+    assert!(opened(&host, mighty, "/dev/kmsg").unwrap().contains("/dev/kmsg w\n"));
+}
+
 #[test]
 fn sysctls_limits_and_score_reach_the_process() {
     let host = Host::new();

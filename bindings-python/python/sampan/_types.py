@@ -203,7 +203,7 @@ class RunOptions(TypedDict, total=False):
         ipc: IPC namespace: `private`, `host` or `container:NAME`; `/dev/shm` is never another container's.
         uts: UTS namespace: `private`, `host` or `container:NAME`.
         cgroupns: Cgroup namespace: `private`, `host` or `container:NAME`.
-        devices: Devices of the host: `/dev/fuse`, or `/dev/sdc:/dev/disk` under another name.
+        devices: Devices of the host: `/dev/fuse`, or `/dev/sdc:/dev/disk` under another name; with some of `r`, `w` and `m` behind another colon what may be done with it.
         init: Run a small first process that buries orphans and passes signals on to the command.
         log_driver: What becomes of its output: `local`, `json-file` (a file in Docker's form) or `none`.
         log_opt: `max-size` (`10m`) after which a log is put aside, and `max-file`, how many there may be: one alone begins anew.
@@ -230,6 +230,7 @@ class RunOptions(TypedDict, total=False):
         oom_kill_disable: When its memory is all used its processes wait for some instead of one being killed. cgroup v1.
         domainname: NIS domain name, which `hostname -f` tells after the host name.
         annotations: Notes for other programs, kept and shown by `inspect`.
+        device_cgroup_rules: Devices that the container may make and use: `c 42:* rwm`.
     """
 
     image: str
@@ -302,6 +303,7 @@ class RunOptions(TypedDict, total=False):
     oom_kill_disable: bool
     domainname: Optional[str]
     annotations: Mapping[str, str]
+    device_cgroup_rules: Sequence[str]
 
 
 class ExecOptions(TypedDict, total=False):
@@ -1027,7 +1029,7 @@ class RunKeywords(TypedDict, total=False):
         ipc: IPC namespace: `private`, `host` or `container:NAME`; `/dev/shm` is never another container's.
         uts: UTS namespace: `private`, `host` or `container:NAME`.
         cgroupns: Cgroup namespace: `private`, `host` or `container:NAME`.
-        devices: Devices of the host: `/dev/fuse`, or `/dev/sdc:/dev/disk` under another name.
+        devices: Devices of the host: `/dev/fuse`, or `/dev/sdc:/dev/disk` under another name; with some of `r`, `w` and `m` behind another colon what may be done with it.
         init: Run a small first process that buries orphans and passes signals on to the command.
         log_driver: What becomes of its output: `local`, `json-file` (a file in Docker's form) or `none`.
         log_opt: `max-size` (`10m`) after which a log is put aside, and `max-file`, how many there may be: one alone begins anew.
@@ -1054,6 +1056,7 @@ class RunKeywords(TypedDict, total=False):
         oom_kill_disable: When its memory is all used its processes wait for some instead of one being killed. cgroup v1.
         domainname: NIS domain name, which `hostname -f` tells after the host name.
         annotations: Notes for other programs, kept and shown by `inspect`.
+        device_cgroup_rules: Devices that the container may make and use: `c 42:* rwm`.
     """
 
     entrypoint: Optional[Sequence[str]]
@@ -1123,6 +1126,7 @@ class RunKeywords(TypedDict, total=False):
     oom_kill_disable: bool
     domainname: Optional[str]
     annotations: Mapping[str, str]
+    device_cgroup_rules: Sequence[str]
 
 
 Event = Union[ResolvedEvent, LayerStartedEvent, LayerBytesEvent, LayerSkippedEvent, LayerDoneEvent, DoneEvent, LayerDamagedEvent]

@@ -179,9 +179,12 @@ struct IsolationFlags {
     /// no-new-privileges, seccomp=FILE, seccomp=unconfined
     #[arg(long, value_name = "OPTION")]
     security_opt: Vec<String>,
-    /// A device of the host: /dev/fuse, or /dev/sdc:/dev/disk
-    #[arg(long, value_name = "DEVICE[:PATH]")]
+    /// A device of the host: /dev/fuse, or /dev/sdc:/dev/disk:r to be read at another path
+    #[arg(long, value_name = "DEVICE[:PATH][:rwm]")]
     device: Vec<String>,
+    /// Devices that the container may make and use: 'c 42:* rwm'
+    #[arg(long, value_name = "RULE")]
+    device_cgroup_rule: Vec<String>,
     /// A kernel parameter of the container's namespaces
     #[arg(long, value_name = "KEY=VALUE", value_parser = words::pair)]
     sysctl: Vec<(String, String)>,
@@ -315,6 +318,7 @@ impl IsolationFlags {
         options.uts = self.uts.clone();
         options.cgroupns = self.cgroupns.clone();
         options.devices = self.device.clone();
+        options.device_cgroup_rules = self.device_cgroup_rule.clone();
     }
 }
 

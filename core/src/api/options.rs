@@ -201,7 +201,8 @@ options! {
         pub uts: Option<String>,
         /// Cgroup namespace: `private`, `host` or `container:NAME`.
         pub cgroupns: Option<String>,
-        /// Devices of the host: `/dev/fuse`, or `/dev/sdc:/dev/disk` under another name.
+        /// Devices of the host: `/dev/fuse`, or `/dev/sdc:/dev/disk` under another name; with some of `r`, `w` and `m` behind
+        /// another colon what may be done with it.
         pub devices: Vec<String>,
         /// Run a small first process that buries orphans and passes signals on to the command.
         pub init: bool,
@@ -259,6 +260,8 @@ options! {
         pub domainname: Option<String>,
         /// Notes for other programs, kept and shown by `inspect`.
         pub annotations: BTreeMap<String, String>,
+        /// Devices that the container may make and use: `c 42:* rwm`.
+        pub device_cgroup_rules: Vec<String>,
     }
 
     /// A command to run in a running container. Fields are named as the words of `docker exec`.

@@ -569,7 +569,7 @@ pub struct sampan_run_options {
     pub uts: *const c_char,
     /// Cgroup namespace: `private`, `host` or `container:NAME`.
     pub cgroupns: *const c_char,
-    /// Devices of the host: `/dev/fuse`, or `/dev/sdc:/dev/disk` under another name.
+    /// Devices of the host: `/dev/fuse`, or `/dev/sdc:/dev/disk` under another name; with some of `r`, `w` and `m` behind another colon what may be done with it.
     pub devices: *const *const c_char,
     /// Run a small first process that buries orphans and passes signals on to the command.
     pub init: sampan_bool,
@@ -623,6 +623,8 @@ pub struct sampan_run_options {
     pub domainname: *const c_char,
     /// Notes for other programs, kept and shown by `inspect`.
     pub annotations: *const sampan_pair,
+    /// Devices that the container may make and use: `c 42:* rwm`.
+    pub device_cgroup_rules: *const *const c_char,
 }
 
 // SAFETY: a size, then numbers and pointers.
@@ -705,6 +707,7 @@ impl Record for api::RunOptions {
             oom_kill_disable: self.oom_kill_disable.keep(arena),
             domainname: self.domainname.keep(arena),
             annotations: self.annotations.keep(arena),
+            device_cgroup_rules: self.device_cgroup_rules.keep(arena),
         }
     }
 }
@@ -784,6 +787,7 @@ impl Given for api::RunOptions {
                 oom_kill_disable: Read::read(c.oom_kill_disable, "oom_kill_disable")?,
                 domainname: Read::read(c.domainname, "domainname")?,
                 annotations: Read::read(c.annotations, "annotations")?,
+                device_cgroup_rules: Read::read(c.device_cgroup_rules, "device_cgroup_rules")?,
             }
         })
     }

@@ -9,7 +9,7 @@ use crate::cancel::Cancel;
 use crate::error::{Error, Kind, Result};
 use crate::id::{ContainerId, Digest, Name};
 use crate::launch::Early;
-use crate::plan::{cgroup, identity, resolve, security, sharing};
+use crate::plan::{self, cgroup, identity, resolve, security, sharing};
 use crate::progress::Progress;
 use crate::registry::Platform;
 use crate::spec::Spec;
@@ -96,7 +96,8 @@ pub(super) fn record(context: &Context, options: &RunOptions, image: &ImageInfo)
     // What is no profile is told now, not at the start.
     security::filter(&spec, facts)?;
     security::apparmor(&spec, facts)?;
-    let unenforced = cgroup::plan(&spec.limits, &id, &*disks::numbered(&facts.cgroups, &spec.limits)?)?.unenforced;
+    let mut groups = cgroup::plan(&spec.limits, &id, &*disks::numbered(&facts.cgroups, &spec.limits)?)?;
+    plan::devices::hold(&mut groups, &spec, &[], &id, facts)?;
     Ok(Record {
         version: containers::VERSION,
         name: name(&options, &id)?,
@@ -107,7 +108,7 @@ pub(super) fn record(context: &Context, options: &RunOptions, image: &ImageInfo)
         layers: image.layers.iter().map(|l| l.parse()).collect::<Result<Vec<Digest>>>()?,
         form: context.form()?,
         rung: facts.rung,
-        unenforced,
+        unenforced: groups.unenforced,
         options: RunOptions { stdin: None, ..options },
         spec,
         id,

@@ -12,8 +12,10 @@ use crate::fs;
 use crate::id::{ContainerId, Digest};
 use crate::launch::{self, Early, LaunchFds, Launched};
 use crate::plan::cgroup::{self, CgroupPlan};
+use crate::plan::devices::{self, Node};
 use crate::plan::launch::LaunchPlan;
 use crate::plan::start::{self, Places};
+use crate::spec::Spec;
 use crate::store::containers::{self, Record};
 use crate::store::{events as stored, layers, liveness};
 
@@ -101,7 +103,8 @@ pub(super) fn plan(context: &Context, record: &Record) -> Result<(CgroupPlan, La
             )));
     }
     let groups = disks::numbered(&facts.cgroups, &record.spec.limits)?;
-    let cgroup = cgroup::plan(&record.spec.limits, &record.id, &groups)?;
+    let mut cgroup = cgroup::plan(&record.spec.limits, &record.id, &groups)?;
+    devices::hold(&mut cgroup, &record.spec, &nodes(&record.spec), &record.id, facts)?;
     let mut spec = record.spec.clone();
     if spec.privileged {
         spec.devices.extend(nodes_of_host(&spec.devices));
@@ -117,6 +120,22 @@ pub(super) fn plan_files(context: &Context, record: &Record) -> Result<LaunchPla
     alone.spec.namespaces.joined.clear();
     alone.spec.limits.devices.clear();
     plan(context, &alone).map(|(_, plan)| plan)
+}
+
+/// The devices that it is given, with those below directories; what is not there will be told of when it is mounted.
+fn nodes(spec: &Spec) -> Vec<Node> {
+    let one = |inside: &str, path: &Path| {
+        let (block, number) = fs::device_number(path)?;
+        Some(Node { inside: inside.to_owned(), block, number })
+    };
+    let of = |(host, inside): &(String, String)| match one(inside, Path::new(host)) {
+        Some(node) => vec![node],
+        None => {
+            let below = fs::device_nodes(Path::new(host), &|_| false);
+            below.iter().filter_map(|path| one(inside, Path::new(path))).collect()
+        }
+    };
+    if devices::are_ruled(spec) { spec.devices.iter().flat_map(of).collect() } else { Vec::new() }
 }
 
 /// All of the host's devices, as they are now, but for those that a container has of its own or that were given another

@@ -2,10 +2,12 @@
 
 use serde::Serialize;
 
+use super::devices;
 use super::facts::Cgroups;
 use super::launch::CgroupPlacement;
 use super::rules::{self, Rule};
 use crate::cgroup::Directory;
+use crate::cgroup::devices::DeviceRule;
 use crate::error::{Error, Kind, Result};
 use crate::id::ContainerId;
 use crate::spec::Limits;
@@ -35,6 +37,8 @@ pub struct CgroupPlan {
 
 /// Controllers that every container is put in, for its limits, statistics and freezing.
 const PLACED_V1: [&str; 6] = ["memory", "cpu", "cpuacct", "pids", "freezer", "blkio"];
+/// Where those are put to whom rules on devices apply.
+const DEVICES: &str = "devices";
 
 impl CgroupPlan {
     /// The limits that can't be enforced by a kernel that has nothing for these writes, and those that couldn't anyhow.
@@ -52,6 +56,34 @@ impl CgroupPlan {
             |write: &Write| self.options.iter().any(|(w, of)| w == write && options.iter().any(|o| o == of));
         self.dirs.iter_mut().for_each(|dir| dir.writes.retain(|write| !forgotten(write)));
         self
+    }
+
+    /// Rules on devices, from the first to the last; false where there is no cgroup that could hold anybody to them.
+    pub(super) fn rule_devices(
+        &mut self,
+        rules: Vec<DeviceRule>,
+        limits: &Limits,
+        id: &ContainerId,
+        facts: &Cgroups,
+    ) -> bool {
+        match (&facts.v2, facts.v1.get(DEVICES)) {
+            (Some(_), _) => self.dirs.last_mut().map(|dir| dir.devices = rules).is_some(),
+            (None, Some(base)) => {
+                let path = below(base, limits, id);
+                self.placement.v1.push(path.clone());
+                let dir = add_dir(self, base, path);
+                let write = |rule: &DeviceRule| devices::v1_write(rule);
+                dir.writes = rules.iter().map(write).map(|(file, value)| (file.to_owned(), value)).collect();
+                true
+            }
+            (None, None) => false,
+        }
+    }
+
+    /// Whether a device cgroup keeps the container from devices that it was not given.
+    pub fn rules_devices(&self) -> bool {
+        let of_v1 = |dir: &Directory| dir.writes.iter().any(|(file, _)| file.starts_with("devices."));
+        self.dirs.iter().any(|dir| !dir.devices.is_empty() || of_v1(dir))
     }
 
     /// Where the container's processes will be, controller by controller.

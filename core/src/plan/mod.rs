@@ -1,6 +1,7 @@
 //! Pure planning: options and facts in, a full plan out. No system call is made here.
 
 pub mod cgroup;
+pub mod devices;
 pub mod exec;
 pub mod facts;
 pub mod identity;

@@ -77,18 +77,18 @@ fn step(source: MountSource, target: &str) -> MountStep {
     MountStep { source, target: target.to_owned(), ..MountStep::default() }
 }
 
-/// All mounts of a container in order: parents before children.
+/// All mounts of a container in order: parents before children. `devices`: nodes in `/dev` work.
 pub fn plan(
     spec: &Spec,
     facts: &Facts,
     cgroup_dirs: &BTreeMap<String, String>,
     places: &Places,
+    devices: bool,
 ) -> Result<Vec<MountStep>> {
+    let dead = if devices { 0 } else { NODEV };
     let (volumes, joined) = (places.volumes.as_str(), &places.joined);
-    let mut steps = vec![
-        proc(spec, facts),
-        fs("tmpfs", "/dev", NOSUID | dead(spec, facts) | STRICTATIME, &[("mode", "755"), ("size", "64m")]),
-    ];
+    let mut steps =
+        vec![proc(spec, facts), fs("tmpfs", "/dev", NOSUID | dead | STRICTATIME, &[("mode", "755"), ("size", "64m")])];
     steps.push(devpts(facts));
     // A device node is the host's own, bound: a `mknod` in the container gives nothing, see `Rootfs::nodev`.
     steps.extend(DEVICES.iter().map(|d| device(&format!("/dev/{d}"), &format!("/dev/{d}"))));
@@ -115,10 +115,6 @@ fn override_defaults(steps: Vec<MountStep>) -> Vec<MountStep> {
 /// has.
 pub fn is_mighty(spec: &Spec, facts: &Facts) -> bool {
     spec.privileged && facts.rung == Rung::Root
-}
-
-fn dead(spec: &Spec, facts: &Facts) -> u64 {
-    if is_mighty(spec, facts) { 0 } else { NODEV }
 }
 
 fn writable(spec: &Spec, facts: &Facts) -> u64 {

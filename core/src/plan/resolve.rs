@@ -6,7 +6,7 @@ use crate::id::{ContainerId, Name};
 use crate::spec::{Spec, SpecMount};
 use crate::wire;
 
-use super::{identity, life, limits, logging, mounts, names, security, sharing, sysctl};
+use super::{devices, identity, life, limits, logging, mounts, names, security, sharing, sysctl};
 
 const DEFAULT_SHM: u64 = 64 << 20;
 
@@ -40,7 +40,9 @@ pub fn resolve(options: &RunOptions, image: &ImageInfo, id: &ContainerId) -> Res
         seccomp: security.seccomp,
         apparmor: security.apparmor,
         rlimits: options.ulimits.iter().map(rlimit).collect::<Result<_>>()?,
-        devices: sharing::devices(options)?,
+        devices: devices::given(options)?,
+        device_access: devices::restricted(options)?,
+        device_rules: devices::asked(options)?,
         init: options.init,
         sysctls: sysctls(options)?,
         shm_size: shm_size(options)?,

@@ -1,8 +1,8 @@
-//! What a container has of the host's or of another container's: namespaces, device nodes.
+//! What a container shares with the host or with another container: namespaces.
 
 use std::collections::BTreeMap;
 
-use super::resolve::{invalid, normal};
+use super::resolve::invalid;
 use crate::api::RunOptions;
 use crate::error::{Error, Kind, Result};
 use crate::spec::Sharing;
@@ -50,46 +50,9 @@ fn unknown(option: &str, value: &str) -> Error {
     }
 }
 
-/// `HOST[:CONTAINER[:PERMISSIONS]]`. A node can be read and written or not be had at all: what a mount does to a
-/// device leaves its content alone.
-pub fn devices(options: &RunOptions) -> Result<Vec<(String, String)>> {
-    options.devices.iter().map(|text| device(text)).collect()
-}
-
-fn device(text: &str) -> Result<(String, String)> {
-    let parts: Vec<&str> = text.split(':').collect();
-    let permissions = |p: &str| !p.is_empty() && p.bytes().all(|b| b"rwm".contains(&b));
-    let (host, inside, allowed) = match parts[..] {
-        [host] => (host, host, "rwm"),
-        [host, allowed] if permissions(allowed) => (host, host, allowed),
-        [host, inside] => (host, inside, "rwm"),
-        [host, inside, allowed] if permissions(allowed) => (host, inside, allowed),
-        _ => return Err(invalid("devices", format!("{text:?} is not HOST[:CONTAINER[:rwm]]"))),
-    };
-    match allowed.contains('r') && allowed.contains('w') {
-        true => Ok((normal("devices", host)?, normal("devices", inside)?)),
-        false => Err(Error::new(Kind::Unsupported, "read option", "devices")
-            .because(format!("{text:?}: a device is given to be read and written, or not at all"))
-            .hint("leave the permissions out")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn devices_in_dockers_words() {
-        let read = |text: &str| device(text).ok();
-        let pair = |a: &str, b: &str| Some((a.to_owned(), b.to_owned()));
-        assert_eq!(read("/dev/fuse"), pair("/dev/fuse", "/dev/fuse"));
-        assert_eq!(read("/dev/fuse:rwm"), pair("/dev/fuse", "/dev/fuse"));
-        assert_eq!(read("/dev/sdc:/dev/disk"), pair("/dev/sdc", "/dev/disk"));
-        assert_eq!(read("/dev/sdc:/dev/disk:rw"), pair("/dev/sdc", "/dev/disk"));
-        for bad in ["", "fuse", "/dev/../etc", "/dev/sdc:/dev/disk:r", "/dev/sdc:/dev/disk:x", "/a:/b:rw:c"] {
-            assert_eq!(read(bad), None, "{bad}");
-        }
-    }
 
     #[test]
     fn namespaces_in_dockers_words() {

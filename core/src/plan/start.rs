@@ -37,12 +37,14 @@ pub struct Places {
 /// Plans one start.
 pub fn plan(spec: &Spec, facts: &Facts, cgroup: &CgroupPlan, places: &Places) -> Result<LaunchPlan> {
     let groups = cgroup.groups(&facts.cgroups);
+    // Nodes that it makes itself may work where rules say which.
+    let devices = mounts::is_mighty(spec, facts) || cgroup.rules_devices() && !spec.device_rules.is_empty();
     Ok(LaunchPlan {
         namespaces: namespaces(spec, facts, places),
         id_map: facts.id_map.clone(),
         cgroup: cgroup.placement.clone(),
-        rootfs: rootfs(spec, facts, places),
-        mounts: mounts::plan(spec, facts, &groups.v1, places)?,
+        rootfs: Rootfs { nodev: !devices, ..rootfs(spec, facts, places) },
+        mounts: mounts::plan(spec, facts, &groups.v1, places, devices)?,
         symlinks: mounts::symlinks(),
         masked_paths: list(spec, &mounts::MASKED),
         readonly_paths: list(spec, &mounts::READONLY),
@@ -93,12 +95,7 @@ fn rootfs(spec: &Spec, facts: &Facts, places: &Places) -> Rootfs {
         work: format!("{}/work", places.dir),
         userxattr: facts.id_map.is_some() || facts.in_user_namespace,
     };
-    Rootfs {
-        kind,
-        attach_at: places.attach_at.clone(),
-        readonly: spec.read_only,
-        nodev: !mounts::is_mighty(spec, facts),
-    }
+    Rootfs { kind, attach_at: places.attach_at.clone(), readonly: spec.read_only, nodev: true }
 }
 
 /// The process of a container.

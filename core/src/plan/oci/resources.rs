@@ -6,9 +6,9 @@ use oci_spec::runtime::{
 };
 
 use super::{invalid, unsupported};
-use crate::cgroup::devices::{DeviceRule, MKNOD, READ, WRITE};
+use crate::cgroup::devices::DeviceRule;
 use crate::error::Result;
-use crate::plan::rules;
+use crate::plan::{devices as rules_of, rules};
 
 /// One write.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -244,44 +244,20 @@ fn network(network: &LinuxNetwork) -> Vec<Write> {
     class.into_iter().chain(priorities).collect()
 }
 
-/// What every container may use, whatever the rules: its default devices, terminals, and making (not opening) others.
-fn always() -> impl Iterator<Item = DeviceRule> {
-    const NODES: [(u32, Option<u32>); 9] = [
-        (1, Some(3)),
-        (1, Some(5)),
-        (1, Some(7)),
-        (1, Some(8)),
-        (1, Some(9)),
-        (5, Some(0)),
-        (5, Some(1)),
-        (5, Some(2)),
-        (136, None),
-    ];
-    let make = |block| DeviceRule { allow: true, block: Some(block), major: None, minor: None, access: MKNOD };
-    let node = |(major, minor)| DeviceRule { allow: true, block: Some(false), major: Some(major), minor, access: ALL };
-    [make(false), make(true)].into_iter().chain(NODES.into_iter().map(node))
-}
-
-const ALL: u32 = MKNOD | READ | WRITE;
-
 /// The rules on devices, those that always hold at the end; none where the configuration has none.
 pub fn devices(resources: &LinuxResources) -> Result<Vec<DeviceRule>> {
     let rules = resources.devices().as_deref().unwrap_or_default();
     let mut all = rules.iter().map(device).collect::<Result<Vec<_>>>()?;
     if !rules.is_empty() {
-        all.extend(always());
+        all.extend(rules_of::always());
     }
     Ok(all)
 }
 
 fn device(rule: &LinuxDeviceCgroup) -> Result<DeviceRule> {
     let access = rule.access().as_deref().filter(|access| !access.is_empty()).unwrap_or("rwm");
-    let bit = |letter| match letter {
-        'r' => Ok(READ),
-        'w' => Ok(WRITE),
-        'm' => Ok(MKNOD),
-        _ => Err(invalid("linux.resources.devices.access", format!("{access:?} is not of r, w and m"))),
-    };
+    let bits = rules_of::access(access)
+        .ok_or_else(|| invalid("linux.resources.devices.access", format!("{access:?} is not of r, w and m")))?;
     let number = |n: Option<i64>| n.and_then(|n| u32::try_from(n).ok());
     let any = rule.typ().unwrap_or(LinuxDeviceType::A) == LinuxDeviceType::A;
     Ok(DeviceRule {
@@ -289,26 +265,12 @@ fn device(rule: &LinuxDeviceCgroup) -> Result<DeviceRule> {
         block: (!any).then(|| rule.typ() == Some(LinuxDeviceType::B)),
         major: number(rule.major()).filter(|_| !any),
         minor: number(rule.minor()).filter(|_| !any),
-        access: access.chars().try_fold(0, |bits, letter| Ok::<_, crate::error::Error>(bits | bit(letter)?))?,
+        access: bits,
     })
 }
 
-/// The same in the words of v1's files.
 fn devices_v1(rules: &[DeviceRule]) -> impl Iterator<Item = Write> {
-    rules.iter().map(|rule| {
-        let number = |n: Option<u32>| n.map_or("*".to_owned(), |n| n.to_string());
-        let letters = [(READ, 'r'), (WRITE, 'w'), (MKNOD, 'm')];
-        let access: String =
-            letters.iter().filter(|(bit, _)| rule.access & bit != 0).map(|(_, letter)| letter).collect();
-        let value = match rule.block {
-            None => "a".to_owned(),
-            Some(block) => {
-                let kind = if block { 'b' } else { 'c' };
-                format!("{kind} {}:{} {access}", number(rule.major), number(rule.minor))
-            }
-        };
-        write("devices", if rule.allow { "devices.allow" } else { "devices.deny" }, value)
-    })
+    rules.iter().map(rules_of::v1_write).map(|(file, value)| write("devices", file, value))
 }
 
 fn unified(resources: &LinuxResources, v2: bool) -> Result<Vec<Write>> {
