@@ -752,6 +752,10 @@ typedef struct sampan_run_options {
      * Devices that the container may make and use: `c 42:* rwm`.
      */
     const char *const *device_cgroup_rules;
+    /**
+     * Other containers whose volumes and binds it has too, at the same places: `NAME`, or `NAME:ro` to read them only.
+     */
+    const char *const *volumes_from;
 } sampan_run_options;
 
 /**
@@ -2846,7 +2850,7 @@ void sampan_string_free(char *string);
       NULL, NULL, NULL, false, NULL, NULL, NULL, false, false, NULL, NULL, NULL, NULL, NULL, false, false, \
       NULL, 0, NULL, NULL, false, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, false, NULL, NULL, \
       NULL, NULL, NULL, NULL, NULL, NULL, NULL, false, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
-      NULL, NULL, NULL, NULL, false, NULL, NULL, NULL }
+      NULL, NULL, NULL, NULL, false, NULL, NULL, NULL, NULL }
 
 /** A `sampan_exec_options` in which nothing is asked for. */
 #define SAMPAN_EXEC_OPTIONS_INIT \

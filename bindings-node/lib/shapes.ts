@@ -110,6 +110,7 @@ export const shapes = {
     domainname: ['domainname'],
     annotations: ['annotations'],
     device_cgroup_rules: ['deviceCgroupRules'],
+    volumes_from: ['volumesFrom'],
   },
   ExecOptions: {
     command: ['command'],

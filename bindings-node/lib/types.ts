@@ -240,6 +240,8 @@ export interface RunOptions {
   annotations?: Record<string, string> | undefined
   /** Devices that the container may make and use: `c 42:* rwm`. */
   deviceCgroupRules?: string[] | undefined
+  /** Other containers whose volumes and binds it has too, at the same places: `NAME`, or `NAME:ro` to read them only. */
+  volumesFrom?: string[] | undefined
 }
 
 /** A command to run in a running container. Fields are named as the words of `docker exec`. */

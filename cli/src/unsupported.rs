@@ -30,7 +30,7 @@ const FLAGS: &[(&[&str], &str)] = &[
     ),
     (&["--runtime"], "containers are run by Sampan itself; an engine can have it as its runtime, see docs/oci.md"),
     (&["--userns"], "the user namespace is chosen by `--rung`; see `sampan doctor`"),
-    (&["--volumes-from", "--volume-driver"], "name the volumes with -v"),
+    (&["--volume-driver"], "volumes are directories of the store; mount what a driver would with -v"),
     (&["--kernel-memory"], "kernels since Linux 5.16 have no such limit"),
     (
         &["--isolation", "--cpu-count", "--cpu-percent", "--io-maxbandwidth", "--io-maxiops"],

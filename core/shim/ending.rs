@@ -97,6 +97,9 @@ fn remove(launch: &Launch<'static>, users: Option<Fd>) {
     let renamed = !s.trash.is_empty() && sys::renameat2(AT_FDCWD, s.dir, AT_FDCWD, s.trash, 0).is_ok();
     for path in s.remove_also.iter().filter(|path| link(path, &mut [0; 256]).is_none()) {
         let volume = sys::statx(AT_FDCWD, path, sys::AT_SYMLINK_NOFOLLOW).is_ok_and(|stat| stat.is_dir());
+        if volume && others_have(path, s.dir) {
+            continue;
+        }
         let _ = tree::remove(AT_FDCWD, path);
         if volume {
             events::tell_destroyed_volume(s, path);
@@ -104,6 +107,14 @@ fn remove(launch: &Launch<'static>, users: Option<Fd>) {
     }
     let _ = tree::remove(AT_FDCWD, if renamed { s.trash } else { s.dir });
     named.tell(s, b"destroy", &[]);
+}
+
+/// Leaves a volume; true when other containers still have it (`store/volumes.rs`).
+fn others_have(volume: &CStr, dir: &CStr) -> bool {
+    let id = dir.to_bytes().rsplit(|b| *b == b'/').next().unwrap_or_default();
+    let mut users = Text::<4096>::of(&[volume.to_bytes(), b"/_users"]);
+    let _ = sys::unlinkat(AT_FDCWD, Text::<4096>::of(&[users.bytes(), b"/", id]).c(), 0);
+    sys::unlinkat(AT_FDCWD, users.c(), sys::AT_REMOVEDIR) == Err(Errno::ENOTEMPTY)
 }
 
 /// A claim of a name is a symlink whose text is the container's id, the last part of its directory's

@@ -140,8 +140,10 @@ pub enum Seccomp {
 pub struct SpecMount {
     /// As resolved: a volume's source is its name.
     pub mount: Mount,
-    /// The volume belongs to this container alone and goes with it.
+    /// The volume belongs to this container, and goes with it, or with the last of those that have it in common.
     pub anonymous: bool,
+    /// The id of the container that it has it from, by `--volumes-from`; else empty.
+    pub from: String,
 }
 
 impl SpecMount {

@@ -231,6 +231,7 @@ class RunOptions(TypedDict, total=False):
         domainname: NIS domain name, which `hostname -f` tells after the host name.
         annotations: Notes for other programs, kept and shown by `inspect`.
         device_cgroup_rules: Devices that the container may make and use: `c 42:* rwm`.
+        volumes_from: Other containers whose volumes and binds it has too, at the same places: `NAME`, or `NAME:ro` to read them only.
     """
 
     image: str
@@ -304,6 +305,7 @@ class RunOptions(TypedDict, total=False):
     domainname: Optional[str]
     annotations: Mapping[str, str]
     device_cgroup_rules: Sequence[str]
+    volumes_from: Sequence[str]
 
 
 class ExecOptions(TypedDict, total=False):
@@ -1057,6 +1059,7 @@ class RunKeywords(TypedDict, total=False):
         domainname: NIS domain name, which `hostname -f` tells after the host name.
         annotations: Notes for other programs, kept and shown by `inspect`.
         device_cgroup_rules: Devices that the container may make and use: `c 42:* rwm`.
+        volumes_from: Other containers whose volumes and binds it has too, at the same places: `NAME`, or `NAME:ro` to read them only.
     """
 
     entrypoint: Optional[Sequence[str]]
@@ -1127,6 +1130,7 @@ class RunKeywords(TypedDict, total=False):
     domainname: Optional[str]
     annotations: Mapping[str, str]
     device_cgroup_rules: Sequence[str]
+    volumes_from: Sequence[str]
 
 
 Event = Union[ResolvedEvent, LayerStartedEvent, LayerBytesEvent, LayerSkippedEvent, LayerDoneEvent, DoneEvent, LayerDamagedEvent]

@@ -126,6 +126,9 @@ struct FileFlags {
     /// Bind a path or a volume: SOURCE:TARGET[:ro,…]
     #[arg(short, long, value_name = "VOLUME", value_parser = mount::volume)]
     volume: Vec<sampan::Mount>,
+    /// The volumes and binds of another container too
+    #[arg(long, value_name = "CONTAINER[:ro]")]
+    volumes_from: Vec<String>,
     /// A mount in long form: type=bind,source=…,target=…[,readonly]
     #[arg(long, value_name = "MOUNT", value_parser = mount::mount)]
     mount: Vec<sampan::Mount>,
@@ -289,6 +292,7 @@ impl FileFlags {
     fn fill(&self, options: &mut RunOptions) -> Result<(), Fail> {
         mount::make_missing(&self.volume)?;
         options.mounts = [&self.volume[..], &self.mount, &self.tmpfs].concat();
+        options.volumes_from = self.volumes_from.clone();
         options.read_only = self.read_only;
         options.shm_size = self.shm_size;
         Ok(())
@@ -368,7 +372,7 @@ mod tests {
         let line = "-m 512m --memory-swap -1 --cpus 1.5 -c 512 --pids-limit -1 -u 1000:1000 -w /src -h box \
                     --net host --cap-drop ALL --ulimit nofile=1024:2048 --oom-score-adj -500 --stop-timeout 3 \
                     --sysctl net.ipv4.ip_forward=1 --shm-size 1m --pull never -l a=b -e X=1 --sig-proxy=false \
-                    --domainname lab --annotation job=7 --annotation bare x";
+                    --device-cgroup-rule a:b --volumes-from web:ro --domainname lab --annotation job=7 --annotation bare x";
         let args = run(&line.split_whitespace().collect::<Vec<_>>().join(" "));
         let o = args.create.options().unwrap();
         assert!(!args.sig_proxy);
@@ -377,6 +381,7 @@ mod tests {
         assert_eq!((o.user.as_deref(), o.workdir.as_deref()), (Some("1000:1000"), Some("/src")));
         assert_eq!((o.hostname.as_deref(), o.network.as_deref()), (Some("box"), Some("host")));
         assert_eq!((o.domainname.as_deref(), o.annotations["job"].as_str()), (Some("lab"), "7"));
+        assert_eq!((&o.device_cgroup_rules[..], &o.volumes_from[..]), (&["a:b".into()][..], &["web:ro".into()][..]));
         assert_eq!(o.annotations["bare"], "");
         assert_eq!(o.ulimits[0], sampan::Ulimit { name: "nofile".into(), soft: 1024, hard: 2048 });
         assert_eq!((o.sysctls["net.ipv4.ip_forward"].as_str(), o.shm_size), ("1", Some(1 << 20)));

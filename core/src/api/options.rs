@@ -262,6 +262,8 @@ options! {
         pub annotations: BTreeMap<String, String>,
         /// Devices that the container may make and use: `c 42:* rwm`.
         pub device_cgroup_rules: Vec<String>,
+        /// Other containers whose volumes and binds it has too, at the same places: `NAME`, or `NAME:ro` to read them only.
+        pub volumes_from: Vec<String>,
     }
 
     /// A command to run in a running container. Fields are named as the words of `docker exec`.

@@ -625,6 +625,8 @@ pub struct sampan_run_options {
     pub annotations: *const sampan_pair,
     /// Devices that the container may make and use: `c 42:* rwm`.
     pub device_cgroup_rules: *const *const c_char,
+    /// Other containers whose volumes and binds it has too, at the same places: `NAME`, or `NAME:ro` to read them only.
+    pub volumes_from: *const *const c_char,
 }
 
 // SAFETY: a size, then numbers and pointers.
@@ -708,6 +710,7 @@ impl Record for api::RunOptions {
             domainname: self.domainname.keep(arena),
             annotations: self.annotations.keep(arena),
             device_cgroup_rules: self.device_cgroup_rules.keep(arena),
+            volumes_from: self.volumes_from.keep(arena),
         }
     }
 }
@@ -788,6 +791,7 @@ impl Given for api::RunOptions {
                 domainname: Read::read(c.domainname, "domainname")?,
                 annotations: Read::read(c.annotations, "annotations")?,
                 device_cgroup_rules: Read::read(c.device_cgroup_rules, "device_cgroup_rules")?,
+                volumes_from: Read::read(c.volumes_from, "volumes_from")?,
             }
         })
     }

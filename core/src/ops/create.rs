@@ -3,16 +3,16 @@
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use super::{Context, disks, events, images, pull};
+use super::{Context, disks, events, images, list, pull};
 use crate::api::*;
 use crate::cancel::Cancel;
 use crate::error::{Error, Kind, Result};
 use crate::id::{ContainerId, Digest, Name};
 use crate::launch::Early;
-use crate::plan::{self, cgroup, identity, resolve, security, sharing};
+use crate::plan::{self, borrowed, cgroup, identity, resolve, security, sharing};
 use crate::progress::Progress;
 use crate::registry::Platform;
-use crate::spec::Spec;
+use crate::spec::{Spec, SpecMount};
 use crate::store::containers::{self, Record};
 use crate::store::volumes;
 use crate::{fs, lock, sys};
@@ -88,7 +88,7 @@ pub(super) fn record(context: &Context, options: &RunOptions, image: &ImageInfo)
     let id = ContainerId::from_random(random()?);
     let facts = context.facts()?;
     let options = with_profiles(options)?;
-    let mut spec = resolve::resolve(&options, image, &id)?;
+    let mut spec = resolve::resolve(&options, image, &id, &others(context, &options)?)?;
     spec.no_new_privs |= context.options.no_new_privileges;
     identity::share_name(&mut spec, &options, &facts.hostname);
     super::joined::name(context, &mut spec, options.hostname.is_some())?;
@@ -113,6 +113,17 @@ pub(super) fn record(context: &Context, options: &RunOptions, image: &ImageInfo)
         spec,
         id,
     })
+}
+
+/// The mounts of the containers that it has volumes from.
+fn others(context: &Context, options: &RunOptions) -> Result<Vec<SpecMount>> {
+    let of = |text: &String| {
+        let (name, read_only) = borrowed::named(text)?;
+        let found = list::find(context, name).and_then(|id| list::load(context, &id));
+        let record = found.map_err(|e| e.within("take volumes from", name))?.record;
+        Ok(borrowed::of(&record.spec, &record.id, read_only))
+    };
+    options.volumes_from.iter().map(of).collect::<Result<Vec<_>>>().map(|all| all.concat())
 }
 
 /// A device is a node or a directory of nodes; anything else would be given away as a file.
@@ -194,24 +205,45 @@ fn of_platform(image: ImageInfo, options: &RunOptions) -> Result<ImageInfo> {
     }
 }
 
-/// Makes those of its volumes that are missing.
+/// Makes those of its volumes that are missing, and notes of those that it has in common with another that it has.
 pub(super) fn make_volumes(context: &Context, record: &Record) -> Result<()> {
     for mount in record.spec.mounts.iter().filter(|m| m.is_volume()) {
         let name = &mount.mount.source;
         if volumes::make(&context.paths, &name.parse()?)? {
             events::tell_volume(context, name, "create", record);
         }
+        if mount.anonymous && !mount.from.is_empty() {
+            share(context, record, mount)?;
+        }
     }
     Ok(())
 }
 
-/// Removes the volumes that belong to this container alone.
+/// The other first: who leaves a volume that nobody else is noted of takes it along.
+fn share(context: &Context, record: &Record, mount: &SpecMount) -> Result<()> {
+    let (name, other) = (mount.mount.source.parse()?, mount.from.parse()?);
+    if containers::load(&context.paths, &other)?.is_some() {
+        volumes::share(&context.paths, &name, &other)?;
+    }
+    volumes::share(&context.paths, &name, &record.id)
+}
+
+/// Leaves the volumes without a name of their own, and removes those that nobody else has.
 pub(super) fn drop_volumes(context: &Context, record: &Record) {
-    for mount in record.spec.mounts.iter().filter(|m| m.anonymous) {
+    for mount in leave_volumes(context, record) {
         let trash = mount.mount.source.parse().and_then(|name| volumes::unlist(&context.paths, &name));
         if let Ok(Some(trash)) = trash {
             let _ = super::remove::remove_tree(context, &trash);
             events::tell_volume(context, &mount.mount.source, "destroy", record);
         }
     }
+}
+
+/// Leaves the volumes without a name of their own; returns those that nobody else has.
+pub(super) fn leave_volumes<'a>(context: &Context, record: &'a Record) -> Vec<&'a SpecMount> {
+    let last = |mount: &&SpecMount| {
+        let name = mount.mount.source.parse();
+        mount.anonymous && name.is_ok_and(|name| volumes::leave(&context.paths, &name, &record.id))
+    };
+    record.spec.mounts.iter().filter(last).collect()
 }

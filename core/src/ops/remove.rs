@@ -102,8 +102,9 @@ pub(super) fn remove_held(context: &Context, id: &ContainerId, volumes: bool, lo
     leftovers::end(context, &container)?;
     events::tell_lost(context, &container);
     // Before the record that names them, or a kill in between would leave volumes that nobody knows of.
-    if volumes || container.record.spec.auto_remove {
-        create::drop_volumes(context, &container.record);
+    match volumes || container.record.spec.auto_remove {
+        true => create::drop_volumes(context, &container.record),
+        false => drop(create::leave_volumes(context, &container.record)),
     }
     delete(context, &container.record)?;
     drop(lock);

@@ -14,9 +14,9 @@ pub(super) fn invalid(option: &str, because: impl Into<String>) -> Error {
     Error::new(Kind::InvalidArgument, "read option", option).because(because)
 }
 
-/// Resolves a container from what was asked for and what its image says.
-pub fn resolve(options: &RunOptions, image: &ImageInfo, id: &ContainerId) -> Result<Spec> {
-    let mounts = resolve_mounts(options, image, id)?;
+/// Resolves a container from what was asked for and what its image says. `others` are mounts of other containers.
+pub fn resolve(options: &RunOptions, image: &ImageInfo, id: &ContainerId, others: &[SpecMount]) -> Result<Spec> {
+    let mounts = resolve_mounts(options, image, id, others)?;
     let security = security::read(options)?;
     identity::check_annotations(options)?;
     let logging = logging::read(options)?;
@@ -199,22 +199,32 @@ fn oom_score_adj(options: &RunOptions) -> Result<Option<i32>> {
     }
 }
 
-/// The caller's mounts and, where they leave a gap, a new volume for each of the image's.
-fn resolve_mounts(options: &RunOptions, image: &ImageInfo, id: &ContainerId) -> Result<Vec<SpecMount>> {
-    let wanted = image.volumes.iter().map(|target| Mount {
-        kind: MountKind::Volume,
-        target: target.clone(),
-        ..Mount::default()
-    });
+/// The caller's mounts; where they leave a gap those of other containers, of which a later one goes before an earlier one;
+/// and then a new volume for each of the image's.
+fn resolve_mounts(
+    options: &RunOptions,
+    image: &ImageInfo,
+    id: &ContainerId,
+    others: &[SpecMount],
+) -> Result<Vec<SpecMount>> {
     let mut mounts: Vec<SpecMount> = Vec::new();
-    for mount in options.mounts.iter().cloned().chain(wanted) {
+    let is_taken = |mounts: &[SpecMount], target: &str| mounts.iter().any(|m| m.mount.target == target);
+    for mount in &options.mounts {
         let target = normal("mount", &mount.target)?;
-        let taken = mounts.iter().any(|m| m.mount.target == target);
-        let from_image = mounts.len() >= options.mounts.len();
-        match (taken, from_image) {
-            (true, true) => continue,
-            (true, false) => return Err(invalid("mount", format!("{target} is the target of two mounts"))),
-            _ => mounts.push(one_mount(Mount { target, ..mount }, id, mounts.len())?),
+        if is_taken(&mounts, &target) {
+            return Err(invalid("mount", format!("{target} is the target of two mounts")));
+        }
+        mounts.push(one_mount(Mount { target, ..mount.clone() }, id, mounts.len())?);
+    }
+    for other in others.iter().rev() {
+        if !is_taken(&mounts, &other.mount.target) {
+            mounts.push(other.clone());
+        }
+    }
+    for wanted in &image.volumes {
+        let target = normal("mount", wanted)?;
+        if !is_taken(&mounts, &target) {
+            mounts.push(one_mount(Mount { kind: MountKind::Volume, target, ..Mount::default() }, id, mounts.len())?);
         }
     }
     // Parents before children, whatever the order they were given in.
@@ -237,7 +247,7 @@ fn one_mount(mut mount: Mount, id: &ContainerId, index: usize) -> Result<SpecMou
         }
         _ => {}
     }
-    Ok(SpecMount { mount, anonymous })
+    Ok(SpecMount { mount, anonymous, from: String::new() })
 }
 
 /// A target without doubled or trailing slashes and without `.` and `..`.
@@ -276,7 +286,7 @@ mod tests {
     }
 
     fn resolved(options: RunOptions) -> Result<Spec> {
-        resolve(&options, &image(), &ContainerId::from_random([1; 32]))
+        resolve(&options, &image(), &ContainerId::from_random([1; 32]), &[])
     }
 
     fn words(list: &[&str]) -> Vec<String> {

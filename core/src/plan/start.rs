@@ -218,7 +218,7 @@ mod tests {
 
     fn planned(options: RunOptions, facts: &Facts) -> LaunchPlan {
         let image = ImageInfo { command: vec!["sh".into()], volumes: vec!["/data".into()], ..ImageInfo::default() };
-        let spec = resolve::resolve(&options, &image, &id()).unwrap();
+        let spec = resolve::resolve(&options, &image, &id(), &[]).unwrap();
         let cgroup = cgroup::plan(&spec.limits, &id(), &facts.cgroups).unwrap();
         plan(&spec, facts, &cgroup, &places()).unwrap()
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::{crash, tmp};
 use crate::error::Result;
 use crate::fs;
-use crate::id::Name;
+use crate::id::{ContainerId, Name};
 use crate::paths::Paths;
 
 /// The directory that a volume's files are in.
@@ -19,6 +19,29 @@ pub fn make(paths: &Paths, name: &Name) -> Result<bool> {
     fs::make_dirs(&data(paths, name))?;
     crash::point("volume made");
     Ok(made)
+}
+
+/// Who has a volume without a name of its own in common with others: an empty file for each container. The shim knows the
+/// name too, since it removes volumes.
+fn users(paths: &Paths, name: &Name) -> PathBuf {
+    paths.volume(name).join("_users")
+}
+
+/// Notes that a container has a volume in common with others.
+pub fn share(paths: &Paths, name: &Name, id: &ContainerId) -> Result<()> {
+    let users = users(paths, name);
+    fs::make_dirs(&users)?;
+    match fs::write_new(&users.join(id.as_str()), b"") {
+        Err(e) if e.errno() == Some(libc::EEXIST) => Ok(()),
+        done => done,
+    }
+}
+
+/// The reverse; false when others still have it.
+pub fn leave(paths: &Paths, name: &Name, id: &ContainerId) -> bool {
+    let users = users(paths, name);
+    let _ = fs::remove_file(&users.join(id.as_str()));
+    fs::remove_dir(&users).is_ok()
 }
 
 /// Takes a volume out of sight and returns what to delete; `None` when there is none.

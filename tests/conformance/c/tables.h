@@ -174,6 +174,7 @@ static const struct field run_options_fields[] = {
     {"domainname", KIND_TEXT, true, offsetof(sampan_run_options, domainname), 0, NULL, NULL},
     {"annotations", KIND_MAP, false, offsetof(sampan_run_options, annotations), 0, NULL, NULL},
     {"device_cgroup_rules", KIND_TEXTS, false, offsetof(sampan_run_options, device_cgroup_rules), 0, NULL, NULL},
+    {"volumes_from", KIND_TEXTS, false, offsetof(sampan_run_options, volumes_from), 0, NULL, NULL},
     {NULL, KIND_BOOL, false, 0, 0, NULL, NULL},
 };
 static const struct record run_options_record = {"run_options", sizeof(sampan_run_options), run_options_fields};
