@@ -46,7 +46,7 @@ test('a stream needs no handle', async () => {
   const gc = runInNewContext('gc')
   for (const tty of [false, true]) {
     // What has not been read when the first process of a terminal ends is lost in the kernel: that one stays.
-    const script = tty ? 'seq 300000; exec sleep 1000' : 'seq 300000'
+    const script = tty ? 'echo $$ >/tmp/pid; seq 300000; exec sleep 1000' : 'seq 300000'
     const start = async () => (await container.execStart(['sh', '-c', script], { tty })).stdout
     const stdout = await start()
     for (let i = 0; i < 5; i++) {
@@ -60,6 +60,8 @@ test('a stream needs no handle', async () => {
     }
     assert.equal(lines, 300000)
   }
+  const end = 'p=$(cat /tmp/pid); kill -9 $p; while kill -0 $p 2>/dev/null; do :; done'
+  await container.exec(['sh', '-c', end])
 })
 
 test('what nobody reads any more is thrown away', async () => {

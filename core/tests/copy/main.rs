@@ -525,6 +525,15 @@ fn a_file_that_grows_has_an_end() {
     gone(&host, &container);
 }
 
+/// Bytes that a pipe holds.
+fn unread(pipe: &impl AsFd) -> libc::c_int {
+    use std::os::fd::AsRawFd;
+    let mut bytes = 0;
+    // SAFETY: the descriptor is open, and the kernel writes one int.
+    assert_eq!(unsafe { libc::ioctl(pipe.as_fd().as_raw_fd(), libc::FIONREAD, &mut bytes) }, 0);
+    bytes
+}
+
 #[test]
 fn many_at_once_and_one_that_is_cancelled() {
     let host = Host::new();
@@ -546,13 +555,18 @@ fn many_at_once_and_one_that_is_cancelled() {
         assert_eq!(error.kind(), Kind::Cancelled);
         // A pipe that nobody reads and one that nobody writes keep nobody either.
         let (read_end, write_end) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
+        let (begun, keep) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
+        nix::unistd::write(&keep, b"x").unwrap();
         let cancel = Cancel::new();
         std::thread::scope(|scope| {
             let out =
                 scope.spawn(|| container.get_archive("/bin", write_end.as_fd(), &CopyOptions::default(), &cancel));
-            let (empty, _keep) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
-            let (container, cancel) = (&container, &cancel);
-            let put = scope.spawn(move || container.put_archive("/tmp", empty.as_fd(), cancel));
+            let (container, cancel, source) = (&container, &cancel, begun.as_fd());
+            let put = scope.spawn(move || container.put_archive("/tmp", source, cancel));
+            // By then it waits for more; of one that doesn't run only one is copied at a time.
+            if runs {
+                common::until("the first byte is read", || unread(&begun) == 0);
+            }
             cancel.cancel();
             assert_eq!(out.join().unwrap().unwrap_err().kind(), Kind::Cancelled);
             assert_eq!(put.join().unwrap().unwrap_err().kind(), Kind::Cancelled);

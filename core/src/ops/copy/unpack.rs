@@ -28,9 +28,11 @@ pub fn unpack(inside: &Inside, dir: OwnedFd, from: BorrowedFd<'_>, cancel: &Canc
         drop(stop);
         done
     });
-    done.and_then(|()| unpacker.finish()).map_err(|e| match e.kind() {
-        Kind::InvalidImage => e.with_kind(Kind::InvalidArgument),
-        _ => e,
+    // Whatever a cancel was met by, it is a cancel.
+    done.and_then(|()| unpacker.finish()).map_err(|e| match (cancel.check(COPY, ""), e.kind()) {
+        (Err(cancelled), _) => cancelled,
+        (Ok(()), Kind::InvalidImage) => e.with_kind(Kind::InvalidArgument),
+        (Ok(()), _) => e,
     })
 }
 
