@@ -24,16 +24,16 @@ pub struct Limits {
     #[arg(long, value_name = "MICROSECONDS", allow_hyphen_values = true)]
     cpu_quota: Option<i64>,
     /// That period, 1000 to 1000000; 100000 by default
-    #[arg(long, value_name = "MICROSECONDS")]
+    #[arg(long, value_name = "MICROSECONDS", allow_hyphen_values = true)]
     cpu_period: Option<u64>,
     /// Relative CPU weight
     #[arg(short, long, value_name = "N")]
     cpu_shares: Option<u64>,
     /// Microseconds for real-time schedulers in each of their periods; cgroup v1
-    #[arg(long, value_name = "MICROSECONDS")]
+    #[arg(long, value_name = "MICROSECONDS", allow_hyphen_values = true)]
     cpu_rt_runtime: Option<u64>,
     /// That period; cgroup v1
-    #[arg(long, value_name = "MICROSECONDS")]
+    #[arg(long, value_name = "MICROSECONDS", allow_hyphen_values = true)]
     cpu_rt_period: Option<u64>,
     /// CPUs to run on: 0-2,4
     #[arg(long, value_name = "CPUS")]
@@ -45,7 +45,7 @@ pub struct Limits {
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pids_limit: Option<i64>,
     /// Relative weight of block I/O, 10 to 1000
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
     blkio_weight: Option<u32>,
 }
 

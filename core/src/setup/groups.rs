@@ -15,7 +15,7 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::fs;
 
 /// Those of v1 that containers are put in.
-const V1: [&str; 6] = ["memory", "cpu", "cpuacct", "pids", "freezer", "cpuset"];
+const V1: [&str; 7] = ["memory", "cpu", "cpuacct", "pids", "freezer", "cpuset", "blkio"];
 /// The leaf that processes of the user's are in: a cgroup that hands controllers down holds none itself.
 const SESSION: &str = "session";
 

@@ -22,6 +22,63 @@ test_limits_are_in_the_files_of_the_cgroup() {
   same "" "$(left $groups)"
 }
 
+test_the_speed_of_a_disk_is_in_the_file_of_the_cgroup() {
+  number=$(cat /sys/block/vda/dev)
+  id=$(sampan run -d --name disk --device-read-bps /dev/vda:50mb --device-write-bps /dev/vda:2mb --device-read-iops /dev/vda:1000 \
+    --device-write-iops /dev/vda:200 $image sleep 1000)
+  same "$number rbps=52428800 wbps=2097152 riops=1000 wiops=200" "$(cat $groups/sampan/$id/io.max)"
+  # After an update and another start they are the same.
+  same disk "$(sampan update --cpu-quota 40000 --cpu-period 20000 --cpuset-mems 0 disk)"
+  sampan restart -t 0 disk
+  same "$number rbps=52428800 wbps=2097152 riops=1000 wiops=200" "$(cat $groups/sampan/$id/io.max)"
+  same "40000 20000 0" "$(cd $groups/sampan/$id && echo $(cat cpu.max cpuset.mems))"
+  same "max 100000" "$(sampan update --cpu-quota -1 --cpu-period 0 disk >/dev/null && cat $groups/sampan/$id/cpu.max)"
+  sampan rm -f disk
+  same "" "$(left $groups)"
+}
+
+test_a_disk_that_is_none_or_a_part_is_told() {
+  has "$(fails 125 sampan run --rm --device-read-bps /dev/null:1mb $image true)" "/dev/null" "no block device"
+  has "$(fails 125 sampan run --rm --device-read-bps /dev/none:1mb $image true)" "/dev/none"
+  mknod /run/part b "$(cut -d: -f1 /sys/block/vda/dev)" 15
+  has "$(fails 125 sampan run --rm --device-read-bps /run/part:1mb $image true)" "is gone, or is a part of a disk"
+  rm /run/part
+  same "" "$(sampan ps -aq)$(left $groups)"
+}
+
+test_weights_of_disks_are_kept_or_told() {
+  weight=$(sampan run --rm --best-effort --blkio-weight 500 $image sh -c 'cd /sys/fs/cgroup; cat io.bfq.weight io.weight 2>/dev/null | head -n 1')
+  case "$weight" in
+    "default 500" | 500 | "default 4950") same "$weight" "$(sampan run --rm --blkio-weight 500 $image sh -c \
+      'cd /sys/fs/cgroup; cat io.bfq.weight io.weight 2>/dev/null | head -n 1')" ;;
+    "") has "$(fails 125 sampan run --rm --blkio-weight 500 $image true)" "this kernel does not have it" ;;
+    *) same "a weight" "$weight" ;;
+  esac
+  same "" "$(left $groups)"
+}
+
+test_what_version_two_has_no_setting_for_is_refused_or_told() {
+  all="--memory-swappiness 7 --oom-kill-disable --cpu-rt-runtime 1000"
+  has "$(fails 125 sampan run --rm $all $image true)" "memory_swappiness, oom_kill_disable, cpu_rt_runtime" "no such setting"
+  sampan run -d --name loose --best-effort $all $image sleep 1000 >/dev/null
+  same '["memory_swappiness","oom_kill_disable","cpu_rt_runtime"]' \
+    "$(sampan inspect loose | tr -d ' \n' | sed 's/.*"unenforced":\(\[[^]]*\]\).*/\1/')"
+  sampan rm -f loose
+  has "$(fails 125 bob sampan run --rm --device-read-bps /dev/vda:1mb $image true)" device_read_bps best_effort
+  same "" "$(left $groups)"
+}
+
+test_what_is_written_to_a_disk_is_counted() {
+  mkdir /var/io
+  sampan run -d --name io -v /var/io:/io $image sh -c 'dd if=/dev/zero of=/io/f bs=64k count=16 conv=fsync; echo done; sleep 1000'
+  eventually sh -c 'sampan logs io 2>/dev/null | grep -q done'
+  id=$(sampan ps -q --no-trunc)
+  eventually sh -c "grep -q 'wbytes=[1-9]' $groups/sampan/$id/io.stat"
+  has "$(sampan stats --no-stream --format '{{.BlockIO}}' io)" "1.05MB"
+  sampan rm -f io
+  rm -r /var/io
+}
+
 test_swap_is_limited_as_in_docker() {
   swap() { sampan run --rm "$@" $image cat /sys/fs/cgroup/memory.swap.max; }
   same 67108864 "$(swap -m 64m)"
