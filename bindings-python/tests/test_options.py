@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import inspect
 import os
 import pathlib
 import pickle
@@ -11,7 +12,7 @@ from typing import Any, get_type_hints
 
 import pytest
 import sampan
-from sampan import _exceptions, _keywords, _logs, _options
+from sampan import _exceptions, _keywords, _logs, _options, _types
 
 
 def test_command_as_words_or_as_a_line() -> None:
@@ -82,6 +83,11 @@ def test_keywords_are_those_of_the_facade(empty: sampan.Engine) -> None:
     keywords = set(get_type_hints(_keywords.RunKeywords)) - {"volumes", "tmpfs", "ports"}
     missing = {name for name in keywords if f"`{name}`" not in told}
     assert not missing
+
+
+def test_an_update_has_all_that_the_facade_changes() -> None:
+    members = set(get_type_hints(_types.UpdateOptions))
+    assert set(inspect.signature(sampan.Container.update).parameters) == {"self", *members}
 
 
 @pytest.mark.parametrize(

@@ -346,6 +346,12 @@ class Container:
         cpuset_cpus: str | None = None,
         pids_limit: int | None = None,
         restart: str | None = None,
+        cpu_quota: int | None = None,
+        cpu_period: int | None = None,
+        cpuset_mems: str | None = None,
+        cpu_rt_runtime: int | None = None,
+        cpu_rt_period: int | None = None,
+        blkio_weight: int | None = None,
     ) -> None:
         """Changes its limits and its restart policy, now and for later starts; what is not named stays.
 
@@ -359,10 +365,19 @@ class Container:
             pids_limit: Largest number of processes; -1 for no limit.
             restart: Which of its ends are followed by another start: `"no"`, `"on-failure"`, `"on-failure:3"`,
                 `"always"`, `"unless-stopped"`.
+            cpu_quota: Microseconds of CPU in each period, in place of `cpus`; -1 for no limit.
+            cpu_period: That period in microseconds; 100000 by default.
+            cpuset_mems: Memory nodes to allocate from: `0-1`; for a container that was created with such a list, or one
+                of CPUs.
+            cpu_rt_runtime: Microseconds for real-time schedulers in each of their periods; cgroup v1.
+            cpu_rt_period: That period in microseconds; cgroup v1.
+            blkio_weight: Relative weight of its block I/O, 10 to 1000.
         """
         given = {"memory": memory, "memory_swap": memory_swap, "memory_reservation": memory_reservation}
         rest = {"cpus": cpus, "cpu_shares": cpu_shares, "cpuset_cpus": cpuset_cpus, "pids_limit": pids_limit}
-        self._native.update(update_options(given, {**rest, "restart": restart}))
+        time = {"cpu_quota": cpu_quota, "cpu_period": cpu_period, "cpuset_mems": cpuset_mems}
+        rare = {"cpu_rt_runtime": cpu_rt_runtime, "cpu_rt_period": cpu_rt_period, "blkio_weight": blkio_weight}
+        self._native.update(update_options(given, {**rest, **time, **rare, "restart": restart}))
 
     def copy_from(
         self,
