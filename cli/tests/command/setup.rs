@@ -40,11 +40,17 @@ fn on_this_machine(uid: u32, script: &str) -> Ended {
     finish(prepared(command, own_mounts))
 }
 
+/// One after the other: each has a note of its own, and no lock keeps them apart.
 #[test]
-fn a_plain_user_has_ids_and_limits_until_they_are_taken_back() {
+fn a_plain_user_has_what_it_was_given_until_it_is_taken_back() {
     if !is_root() {
         return;
     }
+    ids_and_limits_are_given_and_taken_back();
+    a_cgroup_that_is_in_use_is_not_taken_back();
+}
+
+fn ids_and_limits_are_given_and_taken_back() {
     let ended = on_this_machine(
         UIDS[0],
         r#"
@@ -66,18 +72,14 @@ echo "after: $(user info --format '{{.rung}}')"
 if user run --rm -m 64m "$image" true 2>/dev/null; then echo "it has limits still"; fi
 cmp "$dir/subuid" /etc/subuid
 cmp "$dir/subgid" /etc/subgid
-ls -d /etc/sampan "$(groups)" 2>/dev/null || true
+ls -d /etc/sampan "$(groups)" /sys/fs/cgroup/*/sampan-users /sys/fs/cgroup/sampan-users 2>/dev/null || true
 "#,
     );
     assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{ended:?}");
     assert_eq!(ended.stdout, "before: single-id\nthen: subids\n67108864\n1234\nafter: single-id\n");
 }
 
-#[test]
 fn a_cgroup_that_is_in_use_is_not_taken_back() {
-    if !is_root() {
-        return;
-    }
     let ended = on_this_machine(
         UIDS[1],
         r#"

@@ -31,11 +31,27 @@ fn user(line: &str) -> Option<User> {
 /// A number of `/etc/login.defs`, which may be hexadecimal (login.defs(5)); of several the last counts.
 pub(super) fn setting(login_defs: &str, key: &str) -> Option<u64> {
     let mut lines = login_defs.lines().filter_map(|line| line.trim().split_once(char::is_whitespace));
-    let value = lines.rfind(|(name, _)| *name == key)?.1.trim();
-    match value.strip_prefix("0x") {
-        Some(digits) => u64::from_str_radix(digits, 16).ok(),
-        None => value.parse().ok(),
+    number(lines.rfind(|(name, _)| *name == key)?.1.trim())
+}
+
+/// A number as C has it, hexadecimal or octal by how it begins: the tools for accounts read theirs so.
+pub(super) fn number(text: &str) -> Option<u64> {
+    let hexadecimal = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
+    match (hexadecimal, text.strip_prefix('0')) {
+        (Some(digits), _) => u64::from_str_radix(digits, 16).ok(),
+        (None, Some(digits)) if !digits.is_empty() => u64::from_str_radix(digits, 8).ok(),
+        _ => text.parse().ok(),
     }
+}
+
+/// The numbers that users have by `/etc/passwd`, or groups by `/etc/group`: the third field of either.
+pub(super) fn ids(text: &str) -> impl Iterator<Item = u64> {
+    text.lines().filter_map(|line| line.split(':').nth(2)?.parse().ok())
+}
+
+/// The groups that users have by `/etc/passwd`.
+pub(super) fn primary_groups(passwd: &str) -> impl Iterator<Item = u64> {
+    passwd.lines().filter_map(|line| line.split(':').nth(3)?.parse().ok())
 }
 
 #[cfg(test)]

@@ -44,28 +44,14 @@ fn impossible(host: &Host<'_>, program: &str) -> Result<Option<String>> {
     if !program.starts_with('/') || !program.chars().all(plain) {
         return Ok(Some("its path has characters that mean something else in a profile; install it elsewhere".into()));
     }
-    if let Some(dir) = writable_by_others(host, program)? {
-        return Ok(Some(format!(
-            "{dir} can be written by others than root, who could put any program there; install it in /usr/local/bin"
-        )));
+    if let Some(why) = host.replaceable(program)? {
+        return Ok(Some(why));
     }
     Ok(match (host.program("apparmor_parser"), host.has("/etc/apparmor.d/abi/4.0")) {
         (None, _) => Some("apparmor_parser is not installed, which loads it; apt install apparmor".into()),
         (_, false) => Some("AppArmor here is older than 4.0, and knows no rule for user namespaces".into()),
         _ => None,
     })
-}
-
-/// The program, or a directory above it. In a directory with the sticky bit only a file's owner can replace it.
-fn writable_by_others(host: &Host<'_>, program: &str) -> Result<Option<String>> {
-    for path in Path::new(program).ancestors() {
-        let Some((owner, mode)) = fs::owner_and_mode(&host.at(&path.to_string_lossy()))? else { continue };
-        let shared = mode & 0o022 != 0 && mode & libc::S_ISVTX == 0;
-        if owner != 0 || shared {
-            return Ok(Some(path.display().to_string()));
-        }
-    }
-    Ok(None)
 }
 
 /// Where there are several, each is named for its program.

@@ -194,8 +194,13 @@ pub(super) fn take_back(host: &Host<'_>, path: &str) -> Result<()> {
     let mut all = fs::directories_below(&dir);
     all.push(dir);
     match all.iter().find(|dir| !members(dir).is_empty()) {
-        Some(busy) => Err(in_use(busy)),
-        None => all.iter().try_for_each(|dir| remove(dir)),
+        Some(busy) => return Err(in_use(busy)),
+        None => all.iter().try_for_each(|dir| remove(dir))?,
+    }
+    // Nobody else has such a name, whoever's note it is that has it.
+    match path.rsplit_once('/') {
+        Some((users, _)) => host.remove_empty(users),
+        None => Ok(()),
     }
 }
 

@@ -16,6 +16,9 @@ pub(super) fn task(host: &Host<'_>, record: &Record, path: &Path) -> Result<Task
     if !path.starts_with('/') {
         return Ok(Task::new(name, State::Impossible, "its path must begin with /"));
     }
+    if let Some(why) = host.replaceable(&path)? {
+        return Ok(Task::new(name, State::Impossible, why));
+    }
     let place = Place { path, bytes: launch::shim_image().to_vec(), mode: 0o755, then: Then::Nothing };
     Ok(match place.look(host, record)? {
         Found::Same => Task::new(name, State::Done, "is installed"),

@@ -1,6 +1,6 @@
 //! The machine: its files, and the programs that are started on it.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::Start;
 use crate::error::{Error, Kind, Result};
@@ -63,6 +63,27 @@ impl Host<'_> {
         let missing = || Error::new(Kind::NotFound, "run", name).because("it is not installed");
         let path = self.program(name).ok_or_else(missing)?;
         (self.start)(&path, arguments).map_err(|said| Error::new(Kind::System, "run", name).because(said))
+    }
+
+    /// Why a program at a path could be another one soon: others than root can write to it or to a directory above it, or
+    /// the path is not the one that it lies at. In a directory with the sticky bit only a file's owner can replace it.
+    pub fn replaceable(&self, program: &str) -> Result<Option<String>> {
+        if Path::new(program).components().any(|part| part == Component::ParentDir) {
+            return Ok(Some("its path must have no .. in it".into()));
+        }
+        for path in Path::new(program).ancestors() {
+            let (dir, at) = (path.display(), self.at(&path.to_string_lossy()));
+            if path.parent().is_some() && fs::read_link(&at)?.is_some() {
+                return Ok(Some(format!("{dir} is a symbolic link; name the place that it leads to")));
+            }
+            let Some((owner, mode)) = fs::owner_and_mode(&at)? else { continue };
+            if owner != 0 || (mode & 0o022 != 0 && mode & libc::S_ISVTX == 0) {
+                return Ok(Some(format!(
+                    "{dir} can be written by others than root, who could put any program there; install it in /usr/local/bin"
+                )));
+            }
+        }
+        Ok(None)
     }
 
     /// Removes a directory in which nothing is; one that somebody else has put something into stays.

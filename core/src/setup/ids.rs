@@ -4,7 +4,7 @@
 //! `usermod` takes its locks, and it takes one that overlaps another's. Under the same locks the next free place is chosen
 //! and written here in one go, which also works where there is no `usermod`.
 
-use super::accounts::{self, User, setting};
+use super::accounts::{self, User, number, setting};
 use super::host::Host;
 use super::locks::AccountsLock;
 use super::record::{Item, Record};
@@ -32,6 +32,7 @@ struct Planned {
     file: &'static str,
     key: &'static str,
     text: String,
+    accounts: Vec<u64>,
 }
 
 /// Each user's user ids and group ids.
@@ -40,7 +41,8 @@ pub(super) fn tasks(host: &Host<'_>, users: &[String]) -> Result<Vec<Task>> {
         return Ok(Vec::new());
     }
     let mut tasks = vec![helpers(host)];
-    let planned = |file, key| host.text(file).map(|text| Planned { file, key, text });
+    let planned =
+        |file, key| Ok::<_, Error>(Planned { file, key, text: host.text(file)?, accounts: accounts_of(host, file)? });
     let mut files = [planned("/etc/subuid", "SUB_UID")?, planned("/etc/subgid", "SUB_GID")?];
     for word in users {
         match accounts::find(host, word)? {
@@ -73,7 +75,7 @@ fn helpers(host: &Host<'_>) -> Task {
 }
 
 fn task(host: &Host<'_>, planned: &mut Planned, user: User) -> Result<Task> {
-    let Planned { file, key, text } = planned;
+    let Planned { file, key, text, accounts } = planned;
     let name = format!("{file} for {}", user.name);
     let impossible = |why: String| Ok(Task::new(&name, State::Impossible, why));
     if let Some((_, start, count)) = ranges(text).find(|(owner, ..)| is_of(owner, &user)) {
@@ -86,7 +88,7 @@ fn task(host: &Host<'_>, planned: &mut Planned, user: User) -> Result<Task> {
     if rule.count == 0 {
         return impossible(format!("{key}_COUNT is 0 in /etc/login.defs, by which users are given none"));
     }
-    let Some(start) = free(text, rule) else { return impossible(full(file, rule).to_string()) };
+    let Some(start) = free(text, accounts, rule) else { return impossible(full(file, rule).to_string()) };
     *text = format!("{text}\n{}:{start}:{}", user.name, rule.count);
     Ok(Task::to_do(&name, ids(start, rule.count), Act::Range(Range { file, user, rule })))
 }
@@ -110,7 +112,7 @@ fn elsewhere(nsswitch: &str) -> Option<&str> {
 fn ranges(text: &str) -> impl Iterator<Item = (&str, u64, u64)> {
     text.lines().filter_map(|line| {
         let mut fields = line.trim().split(':');
-        let (owner, start, count) = (fields.next()?, fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+        let (owner, start, count) = (fields.next()?, number(fields.next()?)?, number(fields.next()?)?);
         (fields.next().is_none() && count > 0).then_some((owner, start, count))
     })
 }
@@ -119,10 +121,22 @@ fn is_of(owner: &str, user: &User) -> bool {
     owner == user.name || owner == user.uid.to_string()
 }
 
+/// The ids that are somebody's own: who had one of them as a subordinate id would be that user. Those that come from
+/// elsewhere than the machine's files are not known here, as they are not to `useradd`.
+fn accounts_of(host: &Host<'_>, file: &str) -> Result<Vec<u64>> {
+    let source = if file == "/etc/subgid" { "/etc/group" } else { "/etc/passwd" };
+    let mut ids: Vec<u64> = accounts::ids(&host.text(source)?).collect();
+    if file == "/etc/subgid" {
+        // A user's group need not have a name.
+        ids.extend(accounts::primary_groups(&host.text("/etc/passwd")?));
+    }
+    Ok(ids)
+}
+
 /// The first place that is long enough, whoever has what is around it.
-fn free(text: &str, rule: Rule) -> Option<u64> {
-    let mut taken: Vec<(u64, u64)> =
-        ranges(text).map(|(_, start, count)| (start, start.saturating_add(count))).collect();
+fn free(text: &str, accounts: &[u64], rule: Rule) -> Option<u64> {
+    let given = ranges(text).map(|(_, start, count)| (start, start.saturating_add(count)));
+    let mut taken: Vec<(u64, u64)> = given.chain(accounts.iter().map(|id| (*id, id.saturating_add(1)))).collect();
     taken.sort_unstable();
     let mut place = rule.least;
     for (start, end) in taken {
@@ -151,7 +165,7 @@ impl Range {
         if let Some((_, start, count)) = ranges(&text).find(|(owner, ..)| is_of(owner, &self.user)) {
             return Ok(ids(start, count));
         }
-        let start = free(&text, self.rule).ok_or_else(|| full(self.file, self.rule))?;
+        let start = free(&text, &accounts_of(host, self.file)?, self.rule).ok_or_else(|| full(self.file, self.rule))?;
         let line = format!("{}:{start}:{}", self.user.name, self.rule.count);
         self.write(host, record, old, line)?;
         Ok(ids(start, self.rule.count))
@@ -213,15 +227,15 @@ mod tests {
 
     #[test]
     fn the_next_free_place_is_the_first_that_is_long_enough() {
-        assert_eq!(free("", RULE), Some(100_000));
-        assert_eq!(free("a:100000:65536\n", RULE), Some(165_536));
+        assert_eq!(free("", &[], RULE), Some(100_000));
+        assert_eq!(free("a:100000:65536\n", &[], RULE), Some(165_536));
         // Not sorted, with a gap that is too short and one that is not.
         let text = "c:400000:65536\na:100000:65536\n# b\nb:200000:65536\nbad:x:y\nnone:100000:0\n";
-        assert_eq!(free(text, RULE), Some(265_536));
-        assert_eq!(free("a:90000:20000\n", RULE), Some(110_000));
-        assert_eq!(free("a:1:4294967295\n", RULE), None);
-        assert_eq!(free("a:1:18446744073709551615\n", RULE), None);
-        assert_eq!(free("a:100000:65536\n", Rule { most: 200_000, ..RULE }), None);
+        assert_eq!(free(text, &[], RULE), Some(265_536));
+        assert_eq!(free("a:90000:20000\n", &[], RULE), Some(110_000));
+        assert_eq!(free("a:1:4294967295\n", &[], RULE), None);
+        assert_eq!(free("a:1:18446744073709551615\n", &[], RULE), None);
+        assert_eq!(free("a:100000:65536\n", &[], Rule { most: 200_000, ..RULE }), None);
     }
 
     #[test]

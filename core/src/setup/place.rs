@@ -124,7 +124,10 @@ impl Place {
 /// Removes what is still as it was written.
 pub(super) fn take_back(host: &Host<'_>, path: &str, digests: &[String], then: Then) -> Result<&'static str> {
     fs::remove_file(&staged(host, path))?;
-    let Some(bytes) = host.bytes(path)? else { return Ok("gone already") };
+    let Some(bytes) = host.bytes(path)? else {
+        // Also where it was removed and who has to hear of that could not.
+        return then.reload(host).map(|()| "gone already");
+    };
     if !digests.contains(&digest(&bytes)) {
         return Ok("left, since somebody has changed it");
     }
