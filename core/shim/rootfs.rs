@@ -73,6 +73,9 @@ pub fn enter(root: Fd) -> Outcome {
 
 fn directory(path: &CStr, nodev: u64) -> sys::Result<Fd> {
     let tree = sys::open_tree_clone(AT_FDCWD, path, true, 0)?;
+    if !sys::fstat(tree)?.is_dir() {
+        return Err(Errno::ENOTDIR);
+    }
     let attr = MountAttr { set: nodev, propagation: sys::MS_PRIVATE, ..MountAttr::default() };
     sys::mount_setattr(tree, c"", AT_EMPTY_PATH | AT_RECURSIVE, &attr)?;
     Ok(tree)

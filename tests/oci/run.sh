@@ -7,6 +7,7 @@
 # OCI_LOGS=DIR what the programs say is kept there.
 set -euo pipefail
 
+mounted=()
 # hierarchies DIR: in this mount namespace alone, those of v1 controllers that the kernel has and nobody has mounted.
 hierarchies() {
   local dir name view=$1
@@ -19,7 +20,7 @@ hierarchies() {
   for name in hugetlb net_cls,net_prio; do
     [ ! -e "$view/$name" ] || continue
     mkdir "$view/$name"
-    mount -t cgroup -o "$name" none "$view/$name" || rmdir "$view/$name"
+    if mount -t cgroup -o "$name" none "$view/$name"; then mounted+=("$name"); else rmdir "$view/$name"; fi
   done
   for name in net_cls net_prio; do
     [ -e "$view/$name" ] || [ ! -d "$view/net_cls,net_prio" ] || ln -s net_cls,net_prio "$view/$name"
@@ -30,7 +31,14 @@ hierarchies() {
 if [ -z "${OCI_INSIDE:-}" ]; then
   OCI_INSIDE=$(mktemp -d)
   export OCI_INSIDE
-  trap 'rmdir "$OCI_INSIDE"' EXIT
+  unused=$(awk '$2 == 0 { print $1 }' /proc/cgroups)
+  # The kernel takes the hierarchies apart a little after they are unmounted.
+  gone() {
+    rmdir "$OCI_INSIDE"
+    timeout 30 bash -c 'until awk -v names=" $(echo $0) " "\$2 != 0 && index(names, \" \" \$1 \" \") { exit 1 }" /proc/cgroups
+      do sleep 0.1; done' "$unused" || true
+  }
+  trap gone EXIT
   unshare --mount bash "$0" "$@"
   exit
 fi
@@ -41,10 +49,15 @@ suite=$(realpath "$1") runtime=$(realpath -s "$2")
 shift 2
 here=$(cd "$(dirname "$0")" && pwd)
 scratch=$(mktemp -d)
-# The programs leave cgroups, whose hierarchies would stay with them.
+# The programs leave cgroups. A hierarchy that is unmounted while the kernel still takes one of them apart stays, mounted
+# nowhere, in the way of who reads /proc/PID/cgroup.
 cleanup() {
   rm -rf "$scratch"
   find /sys/fs/cgroup/*/testdir /sys/fs/cgroup/*/cgrouptest -depth -type d -exec rmdir {} + 2>/dev/null || true
+  local name
+  for name in ${mounted[@]+"${mounted[@]}"}; do
+    timeout 30 bash -c 'until awk -v name="$0" "\$1 == name { exit \$3 > 1 }" /proc/cgroups; do sleep 0.1; done' "${name%,*}" || true
+  done
 }
 trap cleanup EXIT
 # Containers in a user namespace have to get to their bundles.

@@ -41,7 +41,21 @@ pub(super) fn of(step: u32, errno: i32, detail: &[u8]) -> Error {
         Step::MountSource if errno == libc::ENOENT => {
             plain(step, errno, &detail).hint("make it on this machine, or check the path")
         }
+        Step::MountFs => refusal::explain(file_system(errno, &detail), errno),
+        Step::Hook if errno == 0 => {
+            plain(step, errno, &detail).because("it failed: it ended with another status than 0, or was killed")
+        }
         step => refusal::explain(plain(step, errno, &detail), errno),
+    }
+}
+
+/// The kernel does not say which of the words it does not take.
+fn file_system(errno: i32, target: &str) -> Error {
+    let error = plain(Step::MountFs, errno, target);
+    match errno {
+        libc::ENODEV => error.because("this kernel has no file system of that type").hint("check the mount's type"),
+        libc::EINVAL => error.hint("check the mount's options: the kernel does not take one of them"),
+        _ => error,
     }
 }
 

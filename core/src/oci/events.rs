@@ -110,10 +110,20 @@ impl Group<'_> {
         }
         let each = self.text("cpuacct", "cpuacct.usage_percpu");
         let each: Vec<u64> = each.split_whitespace().filter_map(|n| n.parse().ok()).collect();
+        let (user, kernel) = self.cpu_each();
         json!({
-            "total": self.number("cpuacct", "cpuacct.usage"), "percpu": each,
+            "total": self.number("cpuacct", "cpuacct.usage"), "percpu": each, "percpu_user": user, "percpu_kernel": kernel,
             "kernel": self.number("cpuacct", "cpuacct.usage_sys"), "user": self.number("cpuacct", "cpuacct.usage_user"),
         })
+    }
+
+    /// Nanoseconds of each CPU in user and kernel mode, under a heading: `cpu user system`.
+    fn cpu_each(&self) -> (Vec<u64>, Vec<u64>) {
+        let row = |line: &str| -> Option<(u64, u64)> {
+            let mut words = line.split(' ').skip(1).map(|word| word.parse().ok());
+            Some((words.next()??, words.next()??))
+        };
+        self.text("cpuacct", "cpuacct.usage_all").lines().skip(1).filter_map(row).unzip()
     }
 
     fn throttling(&self) -> Value {
@@ -137,7 +147,13 @@ impl Group<'_> {
             ),
             false => ("cache", self.memory_v1("memory"), self.memory_v1("memory.memsw")),
         };
-        json!({"cache": raw[cache].as_u64().unwrap_or(0), "usage": usage, "swap": swap, "raw": raw})
+        let mut all = json!({"cache": raw[cache].as_u64().unwrap_or(0), "usage": usage, "swap": swap, "raw": raw});
+        // v2 counts these with the rest.
+        if !groups::is_v2(self.0) {
+            all["kernel"] = self.memory_v1("memory.kmem");
+            all["kernelTCP"] = self.memory_v1("memory.kmem.tcp");
+        }
+        all
     }
 
     fn memory_v1(&self, prefix: &str) -> Value {

@@ -65,6 +65,13 @@ fn statistics_are_those_of_the_kernel() {
     assert!(
         data["memory"]["usage"]["usage"].as_u64().unwrap() > 0 && data["cpu"]["usage"]["total"].as_u64().unwrap() > 0
     );
+    if std::path::Path::new("/sys/fs/cgroup/cpuacct").is_dir() {
+        let usage = &data["cpu"]["usage"];
+        let count = |name: &str| usage[name].as_array().unwrap().len();
+        assert!(count("percpu") > 0, "{usage}");
+        assert_eq!((count("percpu_user"), count("percpu_kernel")), (count("percpu"), count("percpu")), "{usage}");
+        assert!(data["memory"]["kernel"]["usage"].is_u64() && data["memory"]["kernelTCP"]["limit"].is_u64());
+    }
 }
 
 #[test]
@@ -88,9 +95,13 @@ fn events_tell_of_a_process_killed_for_want_of_memory_and_end_with_the_container
     assert!(listening.wait().unwrap().success());
 }
 
-/// This call where the hierarchy of the network's controllers is mounted, which is gone with it.
+/// This call where the hierarchy of the network's controllers is mounted, which is gone with it: unmounted before the kernel
+/// has taken its cgroups apart it would stay.
 fn with_network_controllers(call: &Command, at: &str) -> Command {
-    let script = "mkdir \"$0\" && mount -t cgroup -o net_cls,net_prio none \"$0\" && exec \"$@\"";
+    let script = "mkdir \"$0\" && mount -t cgroup -o net_cls,net_prio none \"$0\" && { \"$@\"; code=$?; }
+        test -n \"$(find \"$0\" -mindepth 1 -type d)\" ||
+        timeout 20 sh -c 'until awk \"\\$1 == \\\"net_cls\\\" { exit \\$3 > 1 }\" /proc/cgroups; do sleep 0.1; done'
+        exit $code";
     let mut command = Command::new("unshare");
     command.args(["--mount", "sh", "-c", script, at]).arg(call.get_program()).args(call.get_args());
     command

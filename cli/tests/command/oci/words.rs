@@ -90,6 +90,26 @@ fn the_list_lines_up() {
 }
 
 #[test]
+fn what_can_not_be_made_is_told_with_its_cure() {
+    let bundle = Bundle::new(&["true"], |_| {});
+    let mount = |kind: &str, option: &str| json!([{"destination": "/new", "type": kind, "options": [option]}]);
+    for (key, value, words) in [
+        ("mounts", mount("nosuchfs", "rw"), "no file system of that type"),
+        ("mounts", mount("tmpfs", "nosuchoption"), "check the mount's options"),
+        ("root", json!({"path": "config.json"}), "bind the root directory"),
+        ("root", json!({"path": "//"}), "root.path"),
+        ("hooks", json!({"createRuntime": [{"path": "/bin/false"}]}), "another status than 0"),
+    ] {
+        let config = std::fs::read(bundle.path("config.json")).unwrap();
+        bundle.change(|config| config[key] = value);
+        let ended = bundle.create();
+        assert!(ended.code == 1 && ended.stdout.contains(words), "{words}: {ended:?}");
+        std::fs::write(bundle.path("config.json"), config).unwrap();
+    }
+    assert_eq!(bundle.left(), Vec::<std::path::PathBuf>::new());
+}
+
+#[test]
 fn a_configuration_without_namespaces_gets_none_put_in() {
     let bundle = Bundle::new(&["true"], |config| drop(config.as_object_mut().unwrap().remove("linux")));
     let ended = bundle.create();

@@ -16,6 +16,8 @@ mod resources;
 mod tests;
 mod tuning;
 
+use std::path::{Component, Path};
+
 use oci_spec::runtime::Spec;
 use serde::Serialize;
 
@@ -195,6 +197,9 @@ fn refuse(linux: &oci_spec::runtime::Linux) -> Result<()> {
 fn rootfs(spec: &Spec, bundle: &str) -> Result<Rootfs> {
     let root = spec.root().as_ref().ok_or_else(|| invalid("root", "it is missing"))?;
     let path = root.path().to_str().ok_or_else(|| invalid("root.path", "it is not UTF-8"))?;
+    if Path::new(path).components().eq([Component::RootDir]) {
+        return Err(invalid("root.path", "the host's own root can't be a container's"));
+    }
     let path = if path.starts_with('/') { path.to_owned() } else { format!("{bundle}/{path}") };
     Ok(Rootfs {
         attach_at: path.clone(),
