@@ -1288,6 +1288,11 @@ typedef struct sampan_path_stat {
 } sampan_path_stat;
 
 /**
+ * Who makes the cgroups of containers. One of `SAMPAN_CGROUP_MANAGER_…`.
+ */
+typedef int32_t sampan_cgroup_manager;
+
+/**
  * How to open an engine. Begin with `SAMPAN_ENGINE_OPTIONS_INIT`.
  */
 typedef struct sampan_engine_options {
@@ -1335,6 +1340,10 @@ typedef struct sampan_engine_options {
      * Set `no_new_privs` in every container.
      */
     bool no_new_privileges;
+    /**
+     * Who makes the cgroups of containers, `cgroupfs` by default; systemd often is a plain user's only way to limits.
+     */
+    const sampan_cgroup_manager *cgroup_manager;
 } sampan_engine_options;
 
 /**
@@ -1912,6 +1921,16 @@ typedef struct sampan_log_entry_list {
      */
     const struct sampan_log_entry *const *items;
 } sampan_log_entry_list;
+
+/**
+ * This library, in the file system of cgroups.
+ */
+#define SAMPAN_CGROUP_MANAGER_CGROUPFS 0
+
+/**
+ * systemd, as a scope around each container: the machine's as root, the user's own else. Version 2 alone.
+ */
+#define SAMPAN_CGROUP_MANAGER_SYSTEMD 1
 
 /**
  * The process is root.
@@ -2822,7 +2841,7 @@ void sampan_string_free(char *string);
 
 /** A `sampan_engine_options` in which nothing is asked for. */
 #define SAMPAN_ENGINE_OPTIONS_INIT \
-    { sizeof(sampan_engine_options), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, false }
+    { sizeof(sampan_engine_options), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, false, NULL }
 
 /** A `sampan_pull_options` in which nothing is asked for. */
 #define SAMPAN_PULL_OPTIONS_INIT \

@@ -61,7 +61,7 @@ node_tools() {
 }
 vm_tools() {
   compiler
-  apt_need qemu-system-x86 apparmor secilc busybox-static docker-registry skopeo uidmap cpio e2fsprogs binutils zstd
+  apt_need qemu-system-x86 apparmor secilc busybox-static debootstrap docker-registry skopeo uidmap cpio e2fsprogs binutils zstd
 }
 user_tools() { apt_need procps uidmap; }
 

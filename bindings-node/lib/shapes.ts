@@ -13,6 +13,7 @@ export const shapes = {
     max_unpacked_bytes: ['maxUnpackedBytes'],
     max_entries: ['maxEntries'],
     no_new_privileges: ['noNewPrivileges'],
+    cgroup_manager: ['cgroupManager'],
   },
   PullOptions: {
     platform: ['platform'],

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
-use sampan::{EngineOptions, Rung};
+use sampan::{CgroupManager, EngineOptions, Rung};
 
 use crate::flags::{CreateArgs, ExecArgs, Limits, RunArgs};
 use crate::late::Late;
@@ -39,6 +39,9 @@ pub struct Global {
     /// Isolate by `root`, `subids` or `single-id` instead of the best that works
     #[arg(long, env = "SAMPAN_RUNG", value_name = "RUNG", value_parser = rung, global = true, help_heading = "Store")]
     rung: Option<Rung>,
+    /// Who makes the cgroups of containers, `cgroupfs` (the default) or `systemd`: often a plain user's only way to limits
+    #[arg(long, env = "SAMPAN_CGROUP_MANAGER", value_name = "WHO", value_parser = cgroup_manager, global = true, help_heading = "Store")]
+    cgroup_manager: Option<CgroupManager>,
     /// A registry spoken to without TLS (loopback needs no entry)
     #[arg(long, value_name = "HOST:PORT", global = true, help_heading = "Store")]
     insecure_registry: Vec<String>,
@@ -48,12 +51,17 @@ fn rung(word: &str) -> Result<Rung, String> {
     word.parse::<Rung>().map_err(|e| e.cause())
 }
 
+fn cgroup_manager(word: &str) -> Result<CgroupManager, String> {
+    word.parse::<CgroupManager>().map_err(|e| e.cause())
+}
+
 impl Global {
     pub fn options(&self) -> EngineOptions {
         EngineOptions {
             root: self.root.clone(),
             run: self.run_dir.clone(),
             rung: self.rung,
+            cgroup_manager: self.cgroup_manager,
             insecure_registries: self.insecure_registry.clone(),
             ..Default::default()
         }

@@ -71,6 +71,10 @@ fn abandon(pidfd: Fd, pid: i32, failed: Option<Fail>) -> Outcome {
 
 /// Does the init's work outside of it, until it waits to be started.
 fn accompany(header: &Header, bundle: &Bundle<'static>, sync: Fd, pid: i32) -> Result<(), Option<Fail>> {
+    if bundle.launch.cgroup.awaited {
+        launch::await_placement(pid)?;
+        sys::send(sync, &[word::PLACED]).step(Step::Died)?;
+    }
     if let Some(map) = &bundle.launch.id_map {
         idmap::write(map, pid)?;
         sys::send(sync, &[word::MAPPED]).step(Step::IdMap)?;

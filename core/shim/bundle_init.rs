@@ -31,6 +31,9 @@ pub fn run(bundle: &Bundle<'static>, passed: &Passed, binds: &[usize], sync: Fd,
 fn create(bundle: &Bundle<'static>, binds: &[usize], sync: Fd, cgroup: Option<Fd>) -> Outcome<(User, i32, Labels)> {
     let launch = &bundle.launch;
     init::enter_cgroups(launch, cgroup)?;
+    if launch.cgroup.awaited {
+        init::expect(sync, word::PLACED)?;
+    }
     // A change of credentials gives what /proc has of this process to the host's root, so before that.
     init::set_score(&launch.process)?;
     let labels = label::by_hosts_proc(&launch.process)?;

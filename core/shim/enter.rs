@@ -1,7 +1,7 @@
 //! A further process in a container that has no shim: its namespaces are joined from outside, by a pidfd of its init.
 
 use crate::fail::{At, Fail, Outcome, send};
-use crate::launch::word;
+use crate::launch::{self, word};
 use crate::passed::Passed;
 use crate::sys::{self, AT_FDCWD, Errno, Fd, Forked};
 use crate::text::Text;
@@ -19,6 +19,9 @@ pub fn run(header: &Header, enter: Enter<'static>) -> Outcome {
     tuning::set_affinity(enter.tuning.affinity.0)?;
     // By the host's trees, which are out of sight inside.
     enter_cgroups(&enter)?;
+    if enter.awaited {
+        launch::await_placement(sys::getpid())?;
+    }
     tuning::set_affinity(enter.tuning.affinity.1)?;
     init::set_score_unseen(&enter.process)?;
     let proc = label::host(&enter.process)?.map(|proc| passed.above(proc)).transpose()?;

@@ -7,7 +7,7 @@ use crate::fail::{At, Fail, Outcome, send};
 use crate::records::Moment;
 use crate::supervise::{self, Running};
 use crate::sys::{self, AT_FDCWD, Errno, Fd, Forked};
-use crate::wire::{Header, Launch, Namespace, Status, Step};
+use crate::wire::{Header, Launch, Namespace, Status, Step, fd};
 use crate::{control, events, idmap, init};
 
 /// What init and shim say to each other, one byte a packet.
@@ -20,6 +20,8 @@ pub mod word {
     pub const TERMINAL: u8 = b't';
     /// From a command to the shim, or from a started init to its caller: it is about to be executed.
     pub const READY: u8 = b'r';
+    /// Shim to init: it is in its cgroup.
+    pub const PLACED: u8 = b'p';
     /// Init or command to shim: it failed, and has told the host.
     pub const FAILED: u8 = b'f';
 }
@@ -28,6 +30,9 @@ pub mod word {
 #[inline(never)]
 pub fn run(header: &Header, launch: &'static Launch<'static>, ahead: Ahead) -> Outcome {
     become_shim();
+    if launch.cgroup.awaited {
+        await_placement(sys::getpid())?;
+    }
     let streams = supervise::prepare(launch, header)?;
     let ahead = ahead.suiting(launch)?;
     let born = bear(launch, ahead, streams.init)?;
@@ -133,6 +138,16 @@ fn release(launch: &Launch<'static>, sync: Fd, pid: i32, count: u32) -> Result<(
             Ok(_) if !gone => return Ok((started_at, terminal)),
             _ => return Err(Some(Fail { step: Step::Died, errno: Errno(0), detail: b"" })),
         }
+    }
+}
+
+/// Waits until the host has put a process into its cgroup.
+pub fn await_placement(pid: i32) -> Outcome {
+    send(&Status::Born { pid });
+    let mut packet = [0];
+    match sys::recv(fd::STATUS, &mut packet, false) {
+        Ok(1) if packet[0] == word::GO => Ok(()),
+        _ => Err(Fail { step: Step::Died, errno: Errno(0), detail: b"" }),
     }
 }
 

@@ -28,6 +28,7 @@ mod seccomp;
 mod spec;
 mod store;
 mod sys;
+mod systemd;
 mod wire;
 
 pub use api::*;

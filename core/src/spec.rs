@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::api::{Mount, MountKind, Tie};
+use crate::api::{CgroupManager, Mount, MountKind, Tie};
 
 /// The resolved container.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -220,6 +220,9 @@ pub struct Limits {
     pub oom_kill_disable: bool,
     /// Go on when one can't be enforced.
     pub best_effort: bool,
+    /// Who makes its cgroups.
+    #[serde(default)]
+    pub manager: CgroupManager,
     /// Parent cgroup.
     pub parent: Option<String>,
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The VM lane: Sampan on a kernel of another distribution, where cgroup v2 is all there is, over a reboot, and with AppArmor
-# or SELinux.
+# The VM lane: Sampan on a kernel of another distribution, where cgroup v2 is all there is, over a reboot, with AppArmor or
+# SELinux, and under systemd.
 #
 # bash tests/vm/run.sh [PATTERN]: all tests, or those whose names match. Boots Debian's cloud kernel under QEMU without KVM, so it needs no privilege beyond that
 # of making files with owners (root). SAMPAN_VM_KEEP=1 keeps the disk and the consoles.
@@ -16,7 +16,7 @@ patience=${SAMPAN_VM_TIMEOUT:-900}
 only=${1:-}
 # Ubuntu's packages: then one boot with its kernel and its AppArmor, in the place of all others.
 ubuntu=${SAMPAN_UBUNTU_PACKAGES:-}
-boots_wanted=(first second apparmor selinux)
+boots_wanted=(first second apparmor selinux systemd)
 [ -z "$ubuntu" ] || boots_wanted=(ubuntu)
 scratch=$(mktemp -d)
 keep() { [ -n "${SAMPAN_VM_KEEP:-}" ] && echo "kept: $scratch" || rm -rf "$scratch"; }
@@ -110,14 +110,57 @@ disk() {
   mke2fs -q -F -t ext4 -O ^metadata_csum_seed -d "$tree" "$scratch/disk" 1500M
 }
 
+# systemd_tree: Debian with systemd and its buses, made once; sets $systemd.
+systemd_tree() {
+  local suite new
+  suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
+  systemd=$cache/systemd-$suite
+  [ ! -d "$systemd" ] || return 0
+  new=$(mkdir -p "$cache" && mktemp -d "$cache/new.XXXXXX")
+  debootstrap --variant=minbase --include=busybox-static,dbus,dbus-user-session,libpam-systemd,procps,systemd-sysv,uidmap \
+    "$suite" "$new/tree" "$(. tests/lib/images.sh && debian_mirror "$suite")" >"$new/log" 2>&1 || { tail -20 "$new/log" >&2; exit 1; }
+  rm -rf "$new"/tree/var/cache/apt/archives/*.deb "$new"/tree/var/lib/apt/lists/*_* "$new"/tree/usr/share/{doc,locale,man}
+  printf '\n' >"$new/tree/etc/fstab"
+  chroot "$new/tree" useradd -m -u 1000 -s /bin/sh alice
+  chroot "$new/tree" useradd -m -u 1001 -s /bin/sh bob
+  chmod 755 "$new/tree"
+  mv -T "$new/tree" "$systemd" 2>/dev/null || true # another run was first
+  rm -rf "$new"
+}
+
+# systemd_disk: that tree with what is tested, what of its libraries it has not, and a unit that runs the tests.
+systemd_disk() {
+  local tree=$scratch/systemd.tree units name
+  systemd_tree
+  cp -a "$systemd" "$tree"
+  for name in sampan as docker-registry; do
+    cp "$scratch/root/usr/bin/$name" "$tree/usr/bin/"
+    ldd "$scratch/root/usr/bin/$name" | grep -o '/[^ ]*' || true
+  done | sort -u | while read -r name; do
+    [ -e "$tree/$name" ] || { mkdir -p "$tree/$(dirname "$name")" && cp -L "$name" "$tree/$name"; }
+  done
+  mkdir "$tree/tests"
+  cp "$here"/guest/*.sh "$tree/tests/"
+  cp -r "$scratch/registry/data" "$tree/registry"
+  units=$tree/etc/systemd/system
+  printf '%s\n' '[Unit]' 'Requires=basic.target' 'After=basic.target dbus.socket systemd-logind.service' 'Wants=systemd-logind.service' \
+    '[Service]' 'ExecStart=/bin/sh /tests/boot-systemd.sh' >"$units/sampan-tests.service"
+  printf '%s\n' '[Unit]' 'Requires=sampan-tests.service' 'AllowIsolate=yes' >"$units/sampan-tests.target"
+  ln -sf sampan-tests.target "$units/default.target"
+  mke2fs -q -F -t ext4 -O ^metadata_csum_seed -d "$tree" "$scratch/systemd.disk" 1500M
+  rm -rf "$tree" # it is large
+}
+
 # security NAME: which of the kernel's modules confines what runs in that boot.
 security() { if [ "$1" = selinux ]; then echo selinux; else echo apparmor; fi; }
 
-# boot NAME: one boot of the disk with its tests; its report goes to standard output and $scratch/NAME.
+# boot NAME: one boot of its disk with its tests; its report goes to standard output and $scratch/NAME.
 # An emulated timer may be late on a busy machine, which the kernel must not take for a broken one (no_timer_check).
 boot() {
+  local disk=disk
+  [ "$1" != systemd ] || { disk=systemd.disk && systemd_disk; }
   timeout "$patience" qemu-system-x86_64 -accel tcg -cpu max -m 1536 -smp 2 -nodefaults -display none -no-reboot \
-    -kernel "$kernel" -initrd "$scratch/initramfs.cpio" -drive "file=$scratch/disk,format=raw,if=virtio,cache=unsafe" \
+    -kernel "$kernel" -initrd "$scratch/initramfs.cpio" -drive "file=$scratch/$disk,format=raw,if=virtio,cache=unsafe" \
     -serial "file:$scratch/$1.console" -serial "file:$scratch/$1" \
     -append "console=ttyS0 quiet loglevel=1 panic=-1 no_timer_check security=$(security "$1") sampan.tests=$1 sampan.only=$only" </dev/null || true
   cat "$scratch/$1"

@@ -29,6 +29,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("cgroup", 3),
     ("net", 3),
     ("seccomp", 3),
+    ("systemd", 3),
     ("plan", 4),
     ("launch", 5),
     ("ops", 6),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ._logs import Moment
     from ._options import Command
     from ._progress import Progress
-    from ._types import DoctorReport, EngineInfo, PruneReport, Rung
+    from ._types import CgroupManager, DoctorReport, EngineInfo, PruneReport, Rung
 
 
 class Engine:
@@ -40,6 +40,7 @@ class Engine:
         max_unpacked_bytes: Refuse images that unpack to more bytes than this.
         max_entries: Refuse images with more files than this.
         no_new_privileges: Set `no_new_privs` in every container.
+        cgroup_manager: Who makes the cgroups of containers, `cgroupfs` or `systemd`: often a plain user's only way to limits.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Engine:
         max_unpacked_bytes: int | None = None,
         max_entries: int | None = None,
         no_new_privileges: bool = False,
+        cgroup_manager: CgroupManager | None = None,
     ) -> None:
         self._options: dict[str, Any] = {
             "root": _absolute(root),
@@ -67,6 +69,7 @@ class Engine:
             "max_unpacked_bytes": max_unpacked_bytes,
             "max_entries": max_entries,
             "no_new_privileges": no_new_privileges,
+            "cgroup_manager": cgroup_manager,
         }
         self._pid = 0
         self._handle: _sampan.Engine | None = None

@@ -6,6 +6,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, Optional, TypedDict, Union
 
+CgroupManager = Literal["cgroupfs", "systemd"]
+"""Who makes the cgroups of containers."""
+
 Rung = Literal["root", "subids", "single-id"]
 """A rung of the rootless ladder, best first."""
 
@@ -74,6 +77,7 @@ class EngineOptions(TypedDict, total=False):
         max_unpacked_bytes: Refuse images that unpack to more bytes than this; 64 GiB by default.
         max_entries: Refuse images with more files than this; 4,000,000 by default.
         no_new_privileges: Set `no_new_privs` in every container.
+        cgroup_manager: Who makes the cgroups of containers, `cgroupfs` by default; systemd often is a plain user's only way to limits.
     """
 
     root: Optional[str]
@@ -86,6 +90,7 @@ class EngineOptions(TypedDict, total=False):
     max_unpacked_bytes: Optional[int]
     max_entries: Optional[int]
     no_new_privileges: bool
+    cgroup_manager: Optional[CgroupManager]
 
 
 class PullOptions(TypedDict, total=False):

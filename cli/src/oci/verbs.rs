@@ -8,16 +8,15 @@ use std::path::Path;
 use sampan::oci::{CreateOptions, ExecOptions, Runtime, Streams};
 use sampan::{Error, Kind, Result};
 
-use super::words::{Create, Exec, Global, List, Run, Spec, Verb, Words};
+use super::words::{Create, Exec, List, Run, Spec, Verb, Words};
 use super::{foreground, preserved, ps, update};
 
 /// Runs one; returns the exit code.
 pub fn execute(words: &Words) -> Result<u8> {
-    refuse(&words.global)?;
     let runtime = Runtime::open(words.global.root.as_deref())?;
     match &words.verb {
-        Verb::Create(args) => create(&runtime, args).map(|_| 0),
-        Verb::Run(args) => run(&runtime, args),
+        Verb::Create(args) => create(&runtime, args, words.global.systemd_cgroup).map(|_| 0),
+        Verb::Run(args) => run(&runtime, args, words.global.systemd_cgroup),
         Verb::Exec(args) => exec(&runtime, args),
         Verb::Start(args) => runtime.start(&args.id).map(|()| 0),
         Verb::Kill(args) => runtime.kill(&args.id, &args.signal, args.all).map(|()| 0),
@@ -31,15 +30,6 @@ pub fn execute(words: &Words) -> Result<u8> {
         Verb::List(args) => list(&runtime, args),
         Verb::Features => print(&pretty(&sampan::oci::features())?),
         Verb::Spec(args) => spec(args),
-    }
-}
-
-fn refuse(global: &Global) -> Result<()> {
-    match global.systemd_cgroup {
-        true => Err(Error::new(Kind::Unsupported, "read option", "systemd-cgroup")
-            .because("cgroups are made directly by this version")
-            .hint("choose the cgroupfs manager in the engine")),
-        false => Ok(()),
     }
 }
 
@@ -77,22 +67,23 @@ fn with_streams<T>(
     act(&Streams { standard, console: console.map(AsFd::as_fd), preserved })
 }
 
-fn create(runtime: &Runtime, args: &Create) -> Result<i32> {
+fn create(runtime: &Runtime, args: &Create, systemd_cgroup: bool) -> Result<i32> {
     let listen_fds = preserved::activated();
     let preserved = preserved::descriptors(listen_fds.saturating_add(args.preserve_fds))?;
     let console = console(args.console_socket.as_deref())?;
-    let options = CreateOptions { bundle: args.bundle.clone(), pid_file: args.pid_file.clone(), listen_fds };
+    let (bundle, pid_file) = (args.bundle.clone(), args.pid_file.clone());
+    let options = CreateOptions { bundle, pid_file, listen_fds, systemd_cgroup };
     with_streams(console.as_ref(), &preserved, |streams| runtime.create(&args.id, &options, streams))
 }
 
-fn run(runtime: &Runtime, args: &Run) -> Result<u8> {
+fn run(runtime: &Runtime, args: &Run, systemd_cgroup: bool) -> Result<u8> {
     if args.detach {
-        create(runtime, &args.create)?;
+        create(runtime, &args.create, systemd_cgroup)?;
         let started = runtime.start(&args.create.id);
         return started.inspect_err(|_| drop(runtime.delete(&args.create.id, true))).map(|()| 0);
     }
     let waiting = foreground::prepare()?;
-    let pid = create(runtime, &args.create)?;
+    let pid = create(runtime, &args.create, systemd_cgroup)?;
     let ended = runtime.start(&args.create.id).and_then(|()| waiting.until_end(pid));
     if !args.keep || ended.is_err() {
         runtime.delete(&args.create.id, true)?;

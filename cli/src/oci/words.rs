@@ -33,7 +33,7 @@ pub struct Global {
     /// Accepted; nothing more is told than without it
     #[arg(long)]
     pub debug: bool,
-    /// Cgroups by systemd: refused, they are made directly
+    /// Cgroups by systemd, as scopes: linux.cgroupsPath is slice:prefix:name
     #[arg(long)]
     pub systemd_cgroup: bool,
     /// Accepted: what can be had is found out by trying

@@ -63,6 +63,8 @@ options! {
         pub max_entries: Option<u64>,
         /// Set `no_new_privs` in every container.
         pub no_new_privileges: bool,
+        /// Who makes the cgroups of containers, `cgroupfs` by default; systemd often is a plain user's only way to limits.
+        pub cgroup_manager: Option<CgroupManager>,
     }
 
     /// How to pull an image.
@@ -408,6 +410,15 @@ options! {
 }
 
 words! {
+    /// Who makes the cgroups of containers.
+    pub enum CgroupManager {
+        /// This library, in the file system of cgroups.
+        #[default]
+        Cgroupfs = "cgroupfs",
+        /// systemd, as a scope around each container: the machine's as root, the user's own else. Version 2 alone.
+        Systemd = "systemd",
+    }
+
     /// A rung of the rootless ladder, best first.
     pub enum Rung {
         /// The process is root.

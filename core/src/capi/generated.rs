@@ -62,6 +62,12 @@ pub const SAMPAN_ERROR_UNENFORCEABLE_LIMIT: i32 = 23;
 pub const SAMPAN_ERROR_SYSTEM: i32 = 24;
 /// A handle was inherited by fork and can't be used in the child.
 pub const SAMPAN_ERROR_FORKED_HANDLE: i32 = 25;
+/// Who makes the cgroups of containers. One of `SAMPAN_CGROUP_MANAGER_…`.
+pub type sampan_cgroup_manager = i32;
+/// This library, in the file system of cgroups.
+pub const SAMPAN_CGROUP_MANAGER_CGROUPFS: sampan_cgroup_manager = 0;
+/// systemd, as a scope around each container: the machine's as root, the user's own else. Version 2 alone.
+pub const SAMPAN_CGROUP_MANAGER_SYSTEMD: sampan_cgroup_manager = 1;
 /// A rung of the rootless ladder, best first. One of `SAMPAN_RUNG_…`.
 pub type sampan_rung = i32;
 /// The process is root.
@@ -129,6 +135,7 @@ pub const SAMPAN_CHECK_STATUS_WARN: sampan_check_status = 1;
 /// Something does not work.
 pub const SAMPAN_CHECK_STATUS_FAIL: sampan_check_status = 2;
 words! {
+CgroupManager: Cgroupfs = SAMPAN_CGROUP_MANAGER_CGROUPFS, Systemd = SAMPAN_CGROUP_MANAGER_SYSTEMD,;
 Rung: Root = SAMPAN_RUNG_ROOT, SubIds = SAMPAN_RUNG_SUB_IDS, SingleId = SAMPAN_RUNG_SINGLE_ID,;
 MountKind: Bind = SAMPAN_MOUNT_KIND_BIND, Tmpfs = SAMPAN_MOUNT_KIND_TMPFS, Volume = SAMPAN_MOUNT_KIND_VOLUME,;
 Tie: Detached = SAMPAN_TIE_DETACHED, Host = SAMPAN_TIE_HOST,;
@@ -165,6 +172,8 @@ pub struct sampan_engine_options {
     pub max_entries: *const u64,
     /// Set `no_new_privs` in every container.
     pub no_new_privileges: sampan_bool,
+    /// Who makes the cgroups of containers, `cgroupfs` by default; systemd often is a plain user's only way to limits.
+    pub cgroup_manager: *const sampan_cgroup_manager,
 }
 
 // SAFETY: a size, then numbers and pointers.
@@ -185,6 +194,7 @@ impl Record for api::EngineOptions {
             max_unpacked_bytes: self.max_unpacked_bytes.keep(arena),
             max_entries: self.max_entries.keep(arena),
             no_new_privileges: self.no_new_privileges.keep(arena),
+            cgroup_manager: self.cgroup_manager.keep(arena),
         }
     }
 }
@@ -204,6 +214,7 @@ impl Given for api::EngineOptions {
                 max_unpacked_bytes: Read::read(c.max_unpacked_bytes, "max_unpacked_bytes")?,
                 max_entries: Read::read(c.max_entries, "max_entries")?,
                 no_new_privileges: Read::read(c.no_new_privileges, "no_new_privileges")?,
+                cgroup_manager: Read::read(c.cgroup_manager, "cgroup_manager")?,
             }
         })
     }

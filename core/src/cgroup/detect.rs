@@ -15,6 +15,8 @@ pub struct Found {
     pub v1: BTreeMap<String, String>,
     /// The directory that containers' cgroups go below.
     pub v2: Option<String>,
+    /// v2: where the whole hierarchy is seen.
+    pub top: Option<String>,
     /// The controllers that can be had there.
     pub v2_controllers: Vec<String>,
     /// Those that could be, were there no processes in that directory itself.
@@ -144,6 +146,7 @@ fn v1(mounts: &Mounts) -> BTreeMap<String, String> {
 /// a process may only be moved where the common ancestor can be written (cgroup-v2.rst, "Delegation Containment").
 fn v2(found: &mut Found, mounts: &Mounts, own: &str) {
     let Some((top, ..)) = mounts.iter().find(|(_, f, _)| f == "cgroup2") else { return };
+    found.top = Some(top.trim_end_matches('/').to_owned());
     let own = own.lines().find_map(|l| l.strip_prefix("0::")).unwrap_or("/");
     let base = match nix::unistd::geteuid().is_root() && fs::writable(Path::new(top)) {
         true => Some(top.clone()),

@@ -107,6 +107,11 @@ pub fn hand_down(parent: &Path, enable: &[String]) -> Result<()> {
     }
 }
 
+/// Writes the limits of cgroups that somebody else has made.
+pub fn limit_all(directories: &[Directory]) -> Result<()> {
+    directories.iter().try_for_each(|directory| limit(directory, &mut Vec::new()))
+}
+
 /// Hands controllers down to cgroups that are there already, for limits that were not thought of when they were made.
 pub fn enable(directories: &[Directory], controllers: &[String]) -> Result<()> {
     directories.iter().flat_map(parents).try_for_each(|parent| hand_down(parent, controllers))

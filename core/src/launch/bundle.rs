@@ -6,9 +6,7 @@ use std::time::Duration;
 use super::encode::{self, Writer};
 use super::helper::HelperSource;
 use super::spawn::{self, Shim};
-use super::status::Answer;
-use crate::cancel::Cancel;
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::plan::launch::Process;
 use crate::plan::oci::{BundlePlan, Device, Hook, Scheduler, Tuning};
 use crate::wire::{self, fd};
@@ -70,12 +68,19 @@ impl Drop for Created {
 /// How long a helper may take to end what it has begun.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Makes a container whose payload waits on `start`.
-pub fn create(plan: &BundlePlan, fds: &BundleFds<'_>, start: BorrowedFd<'_>, helper: &HelperSource) -> Result<Created> {
+/// Makes a container whose payload waits on `start`. `place` puts its first process into its cgroup, where the plan says
+/// that it waits for that.
+pub fn create(
+    plan: &BundlePlan,
+    fds: &BundleFds<'_>,
+    start: BorrowedFd<'_>,
+    helper: &HelperSource,
+    place: &dyn Fn(i32) -> Result<()>,
+) -> Result<Created> {
     let mut passed = fds.passed();
     passed.push((fd::START, start));
     let body = bundle(plan, fds.preserved.len())?;
-    let (pid, shim) = ask(wire::Kind::Bundle, body, &passed, fds, helper)?;
+    let (pid, shim) = ask((wire::Kind::Bundle, body), &passed, fds, helper, place)?;
     Ok(Created { pid, shim: Some(shim) })
 }
 
@@ -90,6 +95,8 @@ pub struct EnterPlan {
     pub v1: Vec<String>,
     /// v2 directory to enter.
     pub v2: Option<String>,
+    /// It waits to be put into its cgroup.
+    pub awaited: bool,
     /// The process.
     pub process: Process,
     /// Rows and columns of its terminal.
@@ -98,36 +105,42 @@ pub struct EnterPlan {
     pub tuning: Tuning,
 }
 
-/// Runs a further process in the container of the init that `inside` is a pidfd of; returns its number.
-pub fn enter(plan: &EnterPlan, fds: &BundleFds<'_>, inside: BorrowedFd<'_>, helper: &HelperSource) -> Result<i32> {
+/// Runs a further process in the container of the init that `inside` is a pidfd of; returns its number. `place` as above.
+pub fn enter(
+    plan: &EnterPlan,
+    fds: &BundleFds<'_>,
+    inside: BorrowedFd<'_>,
+    helper: &HelperSource,
+    place: &dyn Fn(i32) -> Result<()>,
+) -> Result<i32> {
     let w = &mut Writer::default();
     w.u64(plan.namespaces);
     w.flag(plan.mapped);
     w.texts(&plan.v1);
     w.option(&plan.v2, |w, dir| w.text(dir));
+    w.flag(plan.awaited);
     encode::process(w, &plan.process);
     w.option(&plan.console, size);
     tuning(w, &plan.tuning, fds.preserved.len());
     let mut passed = fds.passed();
     passed.push((fd::INSIDE, inside));
-    ask(wire::Kind::Enter, std::mem::take(w).finish()?, &passed, fds, helper).map(|(pid, _)| pid)
+    ask((wire::Kind::Enter, std::mem::take(w).finish()?), &passed, fds, helper, place).map(|(pid, _)| pid)
 }
 
 fn ask(
-    kind: wire::Kind,
-    body: Vec<u8>,
+    (kind, body): (wire::Kind, Vec<u8>),
     passed: &[(i32, BorrowedFd<'_>)],
     fds: &BundleFds<'_>,
     helper: &HelperSource,
+    place: &dyn Fn(i32) -> Result<()>,
 ) -> Result<(i32, Shim)> {
     let shim = spawn::spawn(kind, body, passed, helper)?;
     // One that does not take them says why, or has been killed.
     fds.behind().for_each(|fd| {
         let _ = shim.pass(fd);
     });
-    let failed = match shim.next(&Cancel::new(), None) {
-        Ok(Answer::Ready { init, .. }) => return Ok((init, shim)),
-        Ok(_) => Error::new(Kind::Launch, "start container", "").because("the helper answered out of turn"),
+    let failed = match shim.ready(place) {
+        Ok((init, _)) => return Ok((init, shim)),
         Err(failed) => failed,
     };
     // The init speaks before the helper has cleaned up behind it.

@@ -155,6 +155,7 @@ fn cgroup(w: &mut Writer, c: &CgroupPlacement) {
     w.option(&c.v2, |w, s| w.text(s));
     w.texts(&c.remove);
     w.option(&c.oom, |w, s| w.text(s));
+    w.flag(c.awaited);
 }
 
 fn rootfs(w: &mut Writer, r: &Rootfs) {

@@ -102,7 +102,7 @@ fn begin(body: Vec<u8>, passed: (i32, BorrowedFd<'_>), helper: &HelperSource, ca
     let shim = spawn::spawn(wire::Kind::Files, body, &[passed], helper)?;
     match shim.next(cancel, None).inspect_err(|_| shim.kill())? {
         Answer::Ready { .. } => {}
-        Answer::Exited(_) => return Err(died()),
+        Answer::Born(_) | Answer::Exited(_) => return Err(died()),
     }
     // A helper that is held up by a file system must not keep us waiting beyond a cancel.
     fcntl(&shim.status, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).context("set socket", "")?;

@@ -47,6 +47,16 @@ pub struct LaunchFds<'a> {
 
 /// Starts a container; returns once its payload runs.
 pub fn launch(plan: &LaunchPlan, fds: LaunchFds<'_>, shim: Early) -> Result<Launched> {
+    launch_placed(plan, fds, shim, &|_| Ok(()))
+}
+
+/// The same; `place` puts the shim into a cgroup, where the plan says that it waits for that.
+pub fn launch_placed(
+    plan: &LaunchPlan,
+    fds: LaunchFds<'_>,
+    shim: Early,
+    place: &dyn Fn(i32) -> Result<()>,
+) -> Result<Launched> {
     let tie = plan.supervise.tie_host.then(tie::tie).transpose()?;
     let mut passed = vec![(fd::LOCK, fds.lock.as_fd())];
     passed.extend(fds.stdin.map(|f| (fd::STDIN, f)));
@@ -56,7 +66,7 @@ pub fn launch(plan: &LaunchPlan, fds: LaunchFds<'_>, shim: Early) -> Result<Laun
         passed.extend([(fd::TIE, tie.pipe.as_fd()), (fd::HOST, tie.host.as_fd())]);
     }
     let body = encode::launch(plan)?;
-    Launched::await_ready(shim.ask(Kind::Launch, body, &passed)?)
+    Launched::await_ready(shim.ask(Kind::Launch, body, &passed)?, place)
 }
 
 #[cfg(test)]

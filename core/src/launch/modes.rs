@@ -88,7 +88,9 @@ fn finish(
     // What is not waited for any longer must not go on: a program dies with the shim that runs it.
     match shim.next(cancel, deadline).inspect_err(|_| shim.kill())? {
         Answer::Exited(exit) => Ok(exit),
-        Answer::Ready { .. } => Err(Error::new(Kind::Launch, "run helper", "").because("it answered out of turn")),
+        Answer::Ready { .. } | Answer::Born(_) => {
+            Err(Error::new(Kind::Launch, "run helper", "").because("it answered out of turn"))
+        }
     }
 }
 

@@ -45,12 +45,13 @@ pub struct Launched {
 
 impl Launched {
     /// Waits until the payload runs, or says why it doesn't.
-    pub(super) fn await_ready(shim: Shim) -> Result<Launched> {
-        let failed = match shim.next(&Cancel::new(), None) {
-            Ok(Answer::Ready { init, shim: shim_pid }) => return Ok(Launched { init_pid: init, shim_pid, shim }),
-            Ok(Answer::Exited(_)) => died(),
+    pub(super) fn await_ready(shim: Shim, place: &dyn Fn(i32) -> Result<()>) -> Result<Launched> {
+        let failed = match shim.ready(place) {
+            Ok((init_pid, shim_pid)) => return Ok(Launched { init_pid, shim_pid, shim }),
             Err(failed) => failed,
         };
+        // One that waits to be placed waits no longer.
+        let _ = shutdown(shim.status.as_raw_fd(), Shutdown::Both);
         // The init speaks before the shim has cleaned up behind it.
         shim.wait_gone(&Cancel::new(), None)?;
         Err(failed)
@@ -60,7 +61,7 @@ impl Launched {
     pub fn wait_exit(&self, cancel: &Cancel, deadline: Option<Instant>) -> Result<Exit> {
         match self.shim.next(cancel, deadline)? {
             Answer::Exited(exit) => Ok(exit),
-            Answer::Ready { .. } => Err(died()),
+            Answer::Ready { .. } | Answer::Born(_) => Err(died()),
         }
     }
 
@@ -85,10 +86,26 @@ impl Launched {
 /// An answer that is no failure.
 pub(super) enum Answer {
     Ready { init: i32, shim: i32 },
+    Born(i32),
     Exited(Exit),
 }
 
 impl Shim {
+    /// Waits until it is ready, and tells its init and itself. `place` puts a process into its cgroup, where one waits for
+    /// that.
+    pub fn ready(&self, place: &dyn Fn(i32) -> Result<()>) -> Result<(i32, i32)> {
+        loop {
+            match self.next(&Cancel::new(), None)? {
+                Answer::Ready { init, shim } => return Ok((init, shim)),
+                Answer::Born(pid) => {
+                    place(pid)?;
+                    send(self.status.as_raw_fd(), b"g", MsgFlags::MSG_NOSIGNAL).map_err(|_| died())?;
+                }
+                Answer::Exited(_) => return Err(died()),
+            }
+        }
+    }
+
     /// Waits until it has ended.
     fn wait_gone(&self, cancel: &Cancel, deadline: Option<Instant>) -> Result<()> {
         loop {
@@ -171,6 +188,7 @@ impl Shim {
 fn answer(packet: &[u8]) -> Result<Answer> {
     match Status::decode(packet) {
         Ok(Status::Ready { init, shim }) => Ok(Answer::Ready { init, shim }),
+        Ok(Status::Born { pid }) => Ok(Answer::Born(pid)),
         Ok(Status::Exited { code, signal, oom }) => Ok(Answer::Exited(Exit { code, signal, oom: oom.into() })),
         Ok(Status::Failed { step, errno, detail }) => Err(sentence::of(step, errno, detail)),
         _ => Err(Error::new(Kind::Launch, "hear from the shim", "").because("it sent what this version doesn't know")),

@@ -10,12 +10,14 @@ use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bin
 use oci_spec::runtime::Spec;
 
 use super::hold::Held;
+use super::scope::{self, Kept};
 use super::state::{self, Record, start_socket};
 use super::{CreateOptions, Runtime, Streams, groups, hooks, listener, namespaces, process};
 use crate::error::{Context, Error, Kind, Result};
 use crate::launch::bundle::{self, BundleFds};
 use crate::plan::facts::Facts;
 use crate::plan::oci::{self, Groups, Request};
+use crate::systemd::Starting;
 use crate::{cgroup, fs, ops, sys};
 
 impl Runtime {
@@ -80,13 +82,20 @@ struct Creation<'a> {
 impl Creation<'_> {
     fn run(&self, options: &CreateOptions, streams: &Streams<'_>) -> Result<i32> {
         let facts = ops::facts::of_host()?;
-        let groups = oci::groups(self.config, self.id, &facts)?;
+        let systemd = options.systemd_cgroup.then(scope::manager).transpose()?;
+        let groups = oci::groups(self.config, self.id, &facts, systemd.as_ref())?;
         let plan = self.plan(&facts, &groups)?;
         let record = self.record(&groups, &plan);
         groups::claim(self.runtime, &record, self.dir)?;
-        let made = cgroup::make(&groups.dirs, &groups.enable)?;
-        let pid = self.launch(&plan, record, options, streams).inspect_err(|_| self.after_failure())?;
+        let starting = record.scope.as_ref().map(|scope| Starting::new(scope.whose, &scope.unit));
+        let made = match starting {
+            None => cgroup::make(&groups.dirs, &groups.enable)?,
+            Some(_) => cgroup::Made::default(),
+        };
+        let place = |pid| starting.as_ref().map_or(Ok(()), |starting| scope::place(&groups, starting, pid));
+        let pid = self.launch(&plan, record, options, streams, &place).inspect_err(|_| self.after_failure())?;
         made.keep();
+        starting.iter().for_each(Starting::keep);
         Ok(pid)
     }
 
@@ -97,6 +106,7 @@ impl Creation<'_> {
         record: Record,
         options: &CreateOptions,
         streams: &Streams<'_>,
+        place: &dyn Fn(i32) -> Result<()>,
     ) -> Result<i32> {
         let start = listen_at(self.dir)?;
         let listener = listener::connection(self.config)?;
@@ -106,7 +116,7 @@ impl Creation<'_> {
             preserved: streams.preserved,
             listener: listener.as_ref().map(AsFd::as_fd),
         };
-        let created = bundle::create(plan, &fds, start.as_fd(), &self.runtime.helper)?;
+        let created = bundle::create(plan, &fds, start.as_fd(), &self.runtime.helper, place)?;
         let pid_start = sys::start_time(created.pid).ok_or_else(|| {
             Error::new(Kind::Launch, "create container", self.id).because("its first process was killed at once")
         })?;
@@ -147,6 +157,7 @@ impl Creation<'_> {
             created: jiff::Timestamp::now().to_string(),
             owner: process::user_name(),
             cgroups: groups.by_controller.clone(),
+            scope: groups.scope.as_ref().map(|scope| Kept { unit: scope.unit.clone(), whose: scope.whose }),
         }
     }
 }

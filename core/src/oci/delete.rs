@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::hold::{self, Held};
 use super::start::wrong_stage;
 use super::state::{self, Record, Status};
-use super::{Runtime, groups, hooks};
+use super::{Runtime, groups, hooks, scope};
 use crate::cancel::Cancel;
 use crate::error::{Error, Kind, Result};
 use crate::plan::{self, names};
@@ -61,6 +61,7 @@ impl Runtime {
         let config = state::config(held.path())?;
         let last = self.state(id)?;
         groups::remove(&record.cgroups)?;
+        scope::stop(&record)?;
         held.remove()?;
         // One that fails keeps nothing from being gone (runtime.md, "Lifecycle").
         hooks::run_all(&plan::oci::poststop(&config)?, &last, &self.helper);

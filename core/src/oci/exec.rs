@@ -6,7 +6,7 @@ use oci_spec::runtime::{Capabilities, Capability, LinuxCapabilities, Process, Sp
 
 use super::start::wrong_stage;
 use super::state::{self, Record, Status};
-use super::{ExecOptions, Runtime, Streams, listener, process};
+use super::{ExecOptions, Runtime, Streams, listener, process, scope};
 use crate::error::{Error, Kind, Result};
 use crate::launch::bundle::{self, BundleFds, EnterPlan};
 use crate::plan::oci;
@@ -48,7 +48,7 @@ impl Runtime {
             preserved: streams.preserved,
             listener: listener.as_ref().map(AsFd::as_fd),
         };
-        let pid = bundle::enter(&plan, &fds, inside.as_fd(), &self.helper)?;
+        let pid = bundle::enter(&plan, &fds, inside.as_fd(), &self.helper, &|pid| scope::enter(&record, pid))?;
         process::write_pid(options.pid_file.as_deref(), pid).inspect_err(|_| process::kill_and_wait(pid))?;
         Ok(pid)
     }
@@ -60,11 +60,13 @@ fn plan(record: &Record, wanted: &Process, config: &Spec) -> Result<EnterPlan> {
         record.cgroups.iter().filter(|(name, _)| !name.is_empty()).map(|(_, dir)| dir.clone()).collect();
     dirs.dedup();
     let namespaces = namespaces(record.pid)?;
+    let v2 = record.cgroups.iter().find(|(name, _)| name.is_empty());
     Ok(EnterPlan {
         mapped: namespaces & libc::CLONE_NEWUSER as u64 != 0,
         namespaces,
         v1: dirs,
-        v2: record.cgroups.iter().find(|(name, _)| name.is_empty()).map(|(_, dir)| dir.clone()),
+        v2: v2.filter(|_| record.scope.is_none()).map(|(_, dir)| dir.clone()),
+        awaited: record.scope.is_some(),
         process: oci::process(wanted, config, &facts)?,
         console: oci::console(wanted),
         tuning: tuning(record, wanted, config)?,

@@ -18,6 +18,7 @@ mod list;
 mod listener;
 mod namespaces;
 mod process;
+mod scope;
 mod start;
 mod state;
 mod update;
@@ -60,6 +61,8 @@ pub struct CreateOptions {
     pub pid_file: Option<PathBuf>,
     /// So many of [`Streams::preserved`] are sockets of an activation, of which its process is told (sd_listen_fds(3)).
     pub listen_fds: u32,
+    /// Its cgroup is a scope of systemd's: `linux.cgroupsPath` is `slice:prefix:name`.
+    pub systemd_cgroup: bool,
 }
 
 /// A further process.

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::scope::Kept;
 use super::{Runtime, groups, start};
 use crate::error::{Error, Kind, Result};
 use crate::fs;
@@ -73,6 +74,9 @@ pub(super) struct Record {
     pub owner: String,
     /// Controller and directory; the empty name for v2.
     pub cgroups: Vec<(String, String)>,
+    /// systemd's scope that they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<Kept>,
 }
 
 impl Record {

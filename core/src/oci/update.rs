@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::hold::Held;
 use super::start::wrong_stage;
 use super::state::{self, Record, Status};
-use super::{Runtime, groups};
+use super::{Runtime, groups, scope};
 use crate::error::{Error, Kind, Result};
 use crate::plan::oci::{ResourceWrite, resource_writes};
 use crate::{cgroup, fs};
@@ -37,7 +37,9 @@ impl Runtime {
             serde_json::from_slice(&fs::read_bounded(&config, state::MOST)?).map_err(|e| invalid(&e))?;
         merge(&mut whole["linux"]["resources"], &asked);
         let wanted = with_context(&asked, &whole["linux"]["resources"])?;
-        apply(&resource_writes(&wanted, groups::is_v2(&record.cgroups))?, &record.cgroups)?;
+        let writes = resource_writes(&wanted, groups::is_v2(&record.cgroups))?;
+        let before = apply(&writes, &record.cgroups)?;
+        scope::update(&record, &writes).inspect_err(|_| restore(&before))?;
         let staged = held.path().join("config.json.new");
         fs::replace(&config, &staged, whole.to_string().as_bytes())
     }
@@ -72,14 +74,16 @@ fn with_context(asked: &Value, merged: &Value) -> Result<LinuxResources> {
     Ok(wanted)
 }
 
-/// All of them or none. The kernel holds some against others, so that either may have to come first.
-fn apply(writes: &[ResourceWrite], cgroups: &groups::Cgroups) -> Result<()> {
+/// All of them or none; returns what was there before. The kernel holds some against others, so that either may have to
+/// come first.
+fn apply(writes: &[ResourceWrite], cgroups: &groups::Cgroups) -> Result<Vec<Before>> {
     let files: Vec<File> = writes.iter().map(|write| file(write, cgroups)).collect::<Result<_>>()?;
     let before: Vec<Before> = files.iter().filter_map(|(path, _)| Some((path.clone(), value(path)?))).collect();
     let put = |(path, value): &File| fs::write_kernel(path, value);
     let refused: Vec<_> = files.iter().filter(|file| put(file).is_err()).collect();
     let done = refused.iter().try_for_each(|file| put(file).map_err(|e| explain(e, file)));
-    done.inspect_err(|_| restore(&before))
+    done.inspect_err(|_| restore(&before))?;
+    Ok(before)
 }
 
 /// A file, and what is written into it.

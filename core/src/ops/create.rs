@@ -3,12 +3,13 @@
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use super::{Context, disks, events, images, list, pull};
+use super::{Context, disks, events, images, list, pull, scoped};
 use crate::api::*;
 use crate::cancel::Cancel;
 use crate::error::{Error, Kind, Result};
 use crate::id::{ContainerId, Digest, Name};
 use crate::launch::Early;
+use crate::plan::facts::Facts;
 use crate::plan::{self, borrowed, cgroup, identity, resolve, security, sharing};
 use crate::progress::Progress;
 use crate::registry::Platform;
@@ -90,14 +91,16 @@ pub(super) fn record(context: &Context, options: &RunOptions, image: &ImageInfo)
     let options = with_profiles(options)?;
     let mut spec = resolve::resolve(&options, image, &id, &others(context, &options)?)?;
     spec.no_new_privs |= context.options.no_new_privileges;
+    spec.limits.manager = context.options.cgroup_manager.unwrap_or_default();
     identity::share_name(&mut spec, &options, &facts.hostname);
     super::joined::name(context, &mut spec, options.hostname.is_some())?;
     devices(&spec)?;
     // What is no profile is told now, not at the start.
     security::filter(&spec, facts)?;
     security::apparmor(&spec, facts)?;
-    let mut groups = cgroup::plan(&spec.limits, &id, &*disks::numbered(&facts.cgroups, &spec.limits)?)?;
-    plan::devices::hold(&mut groups, &spec, &[], &id, facts)?;
+    let here = &Facts { cgroups: scoped::cgroups(context, &id, &spec.limits)?, ..facts.clone() };
+    let mut groups = cgroup::plan(&spec.limits, &id, &*disks::numbered(&here.cgroups, &spec.limits)?)?;
+    plan::devices::hold(&mut groups, &spec, &[], &id, here)?;
     Ok(Record {
         version: containers::VERSION,
         name: name(&options, &id)?,

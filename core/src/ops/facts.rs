@@ -84,6 +84,7 @@ fn cgroups() -> Result<Cgroups> {
         mode: found.mode.to_owned(),
         v1: found.v1,
         v2: found.v2,
+        top: found.top,
         v2_controllers: found.v2_controllers,
         v2_crowded: found.v2_crowded,
         ..Cgroups::default()

@@ -27,6 +27,7 @@ pub mod pull;
 pub mod remove;
 pub mod rename;
 pub mod run;
+pub mod scoped;
 pub mod selinux;
 mod shims;
 pub mod start;

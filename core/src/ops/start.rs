@@ -3,7 +3,7 @@
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use super::{Context, disks, events, leftovers};
+use super::{Context, disks, events, leftovers, scoped};
 use crate::api::*;
 use crate::cancel::Cancel;
 use crate::cgroup as groups;
@@ -13,6 +13,7 @@ use crate::id::{ContainerId, Digest};
 use crate::launch::{self, Early, LaunchFds, Launched};
 use crate::plan::cgroup::{self, CgroupPlan};
 use crate::plan::devices::{self, Node};
+use crate::plan::facts::Facts;
 use crate::plan::launch::LaunchPlan;
 use crate::plan::start::{self, Places};
 use crate::spec::Spec;
@@ -75,25 +76,37 @@ pub(super) fn launch(
 ) -> Result<Launched> {
     let (cgroup, mut plan) = plan(context, record)?;
     plan.supervise.direct = streams == Streams::Direct;
-    let made = groups::make(&cgroup.dirs, &cgroup.enable)?;
-    let unenforced = cgroup.unenforced(&made.lacking);
-    if unenforced != record.unenforced {
-        note(unenforced)?;
-    }
     let fds = LaunchFds {
         lock,
         stdin: borrowed("stdin", stdio.stdin)?,
         stdout: borrowed("stdout", stdio.stdout)?,
         stderr: borrowed("stderr", stdio.stderr)?,
     };
+    if record.spec.limits.manager == CgroupManager::Systemd {
+        return scoped::launch(record, &cgroup, &mut plan, fds, shim, note);
+    }
+    let made = groups::make(&cgroup.dirs, &cgroup.enable)?;
+    note_unenforced(record, &cgroup, &made, note)?;
     let launched = launch::launch(&plan, fds, shim)?;
     made.keep();
     Ok(launched)
 }
 
+/// Tells of the limits that can't be enforced, when they are others than those in the record.
+pub(super) fn note_unenforced(
+    record: &Record,
+    cgroup: &CgroupPlan,
+    made: &groups::Made<'_>,
+    note: &dyn Fn(Vec<String>) -> Result<()>,
+) -> Result<()> {
+    let unenforced = cgroup.unenforced(&made.lacking);
+    if unenforced == record.unenforced { Ok(()) } else { note(unenforced) }
+}
+
 /// What a start of this container does.
 pub(super) fn plan(context: &Context, record: &Record) -> Result<(CgroupPlan, LaunchPlan)> {
-    let facts = context.facts()?;
+    let facts =
+        &Facts { cgroups: scoped::cgroups(context, &record.id, &record.spec.limits)?, ..context.facts()?.clone() };
     if facts.rung != record.rung {
         return Err(Error::new(Kind::Conflict, "start container", record.name.as_str())
             .because(format!("it was created on rung {:?} and this is {:?}", record.rung.word(), facts.rung.word()))
@@ -119,6 +132,8 @@ pub(super) fn plan_files(context: &Context, record: &Record) -> Result<LaunchPla
     let mut alone = record.clone();
     alone.spec.namespaces.joined.clear();
     alone.spec.limits.devices.clear();
+    // Nothing of it is limited there, so that nobody has to be asked.
+    (alone.spec.limits.manager, alone.spec.limits.best_effort) = (CgroupManager::Cgroupfs, true);
     plan(context, &alone).map(|(_, plan)| plan)
 }
 

@@ -1,6 +1,6 @@
 //! `update`: other limits and another restart policy for a container, running or not.
 
-use super::{Context, events, list, placed};
+use super::{Context, events, list, placed, scoped};
 use crate::api::{RunOptions, UpdateOptions};
 use crate::cancel::Cancel;
 use crate::cgroup as groups;
@@ -19,6 +19,7 @@ pub fn update(context: &Context, id: &ContainerId, options: &UpdateOptions) -> R
         let mut wanted = record.options.clone();
         merge(&mut wanted, options);
         let (limits, restart) = (limits::limits(&wanted)?, life::restart(&wanted)?);
+        let limits = Limits { manager: record.spec.limits.manager, ..limits };
         let unenforced = apply(context, id, &limits).map_err(|e| e.within("update container", record.name.as_str()))?;
         if options.restart.is_some() {
             tell(context, id, restart).map_err(|e| e.within("update container", record.name.as_str()))?;
@@ -42,7 +43,7 @@ fn tell(context: &Context, id: &ContainerId, restart: Restart) -> Result<()> {
 fn apply(context: &Context, id: &ContainerId, limits: &Limits) -> Result<Vec<String>> {
     let container = list::load(context, id)?;
     if !container.held {
-        return Ok(cgroup::plan(limits, id, &context.facts()?.cgroups)?.unenforced);
+        return Ok(cgroup::plan(limits, id, &scoped::cgroups(context, id, limits)?)?.unenforced);
     }
     if !container.is_alive() {
         return Err(Error::new(Kind::Conflict, "set limits", "")

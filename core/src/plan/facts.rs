@@ -61,6 +61,8 @@ pub struct Cgroups {
     pub v1: BTreeMap<String, String>,
     /// v2: the directory that containers' cgroups go below, when writable.
     pub v2: Option<String>,
+    /// v2: where the whole hierarchy is seen, whether it can be written or not.
+    pub top: Option<String>,
     /// v2: the controllers that can be had there.
     pub v2_controllers: Vec<String>,
     /// v2: those that the processes in that directory itself keep it from handing down.

@@ -109,6 +109,9 @@ pub struct CgroupPlacement {
     pub remove: Vec<String>,
     /// v1 `memory.oom_control` or v2 `memory.events` to read `oom_kill N` from at the end.
     pub oom: Option<String>,
+    /// The host puts it into its cgroup, once it has been told of it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub awaited: bool,
 }
 
 /// The root file system.

@@ -1,6 +1,6 @@
 //! Limits as they were asked for, checked by Docker's rules.
 
-use crate::api::{DeviceRate, DeviceWeight, RunOptions};
+use crate::api::{CgroupManager, DeviceRate, DeviceWeight, RunOptions};
 use crate::error::Result;
 use crate::id::Name;
 use crate::spec::{DeviceLimit, Limits, OfDevice};
@@ -38,6 +38,8 @@ pub fn limits(options: &RunOptions) -> Result<Limits> {
         swappiness: swappiness(options)?,
         oom_kill_disable: options.oom_kill_disable,
         best_effort: options.best_effort,
+        // The engine's to say.
+        manager: CgroupManager::default(),
         parent: options.cgroup_parent.clone().filter(|p| !p.is_empty()).map(cgroup_parent).transpose()?,
     })
 }

@@ -121,6 +121,8 @@ record! {
         remove: List<'a, &'a CStr>,
         /// File that counts `oom_kill`.
         oom: Option<&'a CStr>,
+        /// The host puts it there, once it has been told of it.
+        awaited: bool,
     }
 }
 
@@ -418,6 +420,8 @@ record! {
         v1: List<'a, &'a CStr>,
         /// v2 directory to enter.
         v2: Option<&'a CStr>,
+        /// The caller puts it there, once it has been told of it.
+        awaited: bool,
         /// The process.
         process: Process<'a>,
         /// Rows and columns of the terminal.

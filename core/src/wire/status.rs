@@ -63,6 +63,8 @@ pub enum Status<'a> {
     Abandon,
     /// The pipes of a container's streams come along, in their order: 1 for input, 2 for output, 4 for errors.
     Attached { streams: u32 },
+    /// Nothing runs yet: this process, as the host sees it, waits to be put into a cgroup.
+    Born { pid: i32 },
     /// Client to shim: nobody reads these any more, 2 for output, 4 for errors; what comes there is thrown away.
     Unread { streams: u32 },
 }
@@ -88,6 +90,7 @@ impl<'a> Status<'a> {
             Status::Abandon => ([8, 0, 0, 0], none),
             Status::Attached { streams } => ([9, streams, 0, 0], none),
             Status::Unread { streams } => ([10, streams, 0, 0], none),
+            Status::Born { pid } => ([11, pid as u32, 0, 0], none),
         };
         for (chunk, word) in packet.chunks_exact_mut(4).zip(words) {
             chunk.copy_from_slice(&word.to_ne_bytes());
@@ -112,6 +115,7 @@ impl<'a> Status<'a> {
             8 => Ok(Status::Abandon),
             9 => Ok(Status::Attached { streams: a }),
             10 => Ok(Status::Unread { streams: a }),
+            11 => Ok(Status::Born { pid: a as i32 }),
             _ => Err(Malformed),
         }
     }

@@ -13,24 +13,10 @@ ln -sf /proc/self/fd /dev/fd
 ip link set lo up
 boot=$(sed -n 's/.*sampan.tests=\([a-z]*\).*/\1/p' /proc/cmdline)
 only=$(sed -n 's/.*sampan.only=\([^ ]*\).*/\1/p' /proc/cmdline)
-report=/dev/ttyS1
-stty -F $report -opost 2>/dev/null
-
 . /tests/lib.sh
 [ "$boot" != selinux ] || policy
 machine
-for name in $(sed -n 's/^\(test_[a-z0-9_]*\)().*/\1/p' "/tests/$boot.sh" | grep -E "$only"); do
-  began=$(date +%s)
-  timeout 300 sh -e /tests/one.sh "$boot" "$name" >/run/log 2>&1 </dev/null
-  code=$?
-  took=$(($(date +%s) - began))
-  if [ $code -eq 0 ]; then
-    echo "ok $boot: ${name#test_} ($took s)" >$report
-  else
-    { echo "FAIL $boot: ${name#test_} (code $code, $took s)"; tail -30 /run/log | sed 's/^/    /'; } >$report
-  fi
-done
-echo "end of tests" >$report
+run_tests
 # No unmount, no word to the file system: as when the power fails. What a test wants kept, it has synced.
 echo b >/proc/sysrq-trigger
 sleep 1000

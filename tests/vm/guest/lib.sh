@@ -6,12 +6,38 @@ groups=/sys/fs/cgroup
 # alice's session, delegated to her as systemd does it: the subtree is hers, her processes sit in a leaf of it.
 delegated=$groups/user/alice
 
-# machine: once a boot.
-machine() {
+# Where systemd keeps what is alice's.
+own=$groups/user.slice/user-1000.slice/user@1000.service
+
+# run_tests: those of $boot whose names match $only, each in a shell of its own; what became of them goes to the report.
+run_tests() {
+  report=/dev/ttyS1
+  stty -F $report -opost 2>/dev/null
+  for name in $(sed -n 's/^\(test_[a-z0-9_]*\)().*/\1/p' "/tests/$boot.sh" | grep -E "$only"); do
+    began=$(date +%s)
+    timeout 300 sh -e /tests/one.sh "$boot" "$name" >/run/test.log 2>&1 </dev/null
+    code=$?
+    took=$(($(date +%s) - began))
+    if [ $code -eq 0 ]; then
+      echo "ok $boot: ${name#test_} ($took s)" >$report
+    else
+      { echo "FAIL $boot: ${name#test_} (code $code, $took s)"; tail -30 /run/test.log | sed 's/^/    /'; } >$report
+    fi
+  done
+  echo "end of tests" >$report
+}
+
+# registry: serves the images.
+registry() {
   printf 'version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: /registry}}\nhttp: {addr: "%s"}\n' \
     "$registry" >/run/registry.yml
   docker-registry serve /run/registry.yml >/run/registry.log 2>&1 </dev/null &
-  until wget -q -O /dev/null "http://$registry/v2/" 2>/dev/null; do usleep 50000; done
+  until busybox wget -q -O /dev/null "http://$registry/v2/" 2>/dev/null; do busybox usleep 50000; done
+}
+
+# machine: once a boot.
+machine() {
+  registry
   for user in alice:1000 bob:1001; do
     mkdir -p "/run/user/${user#*:}"
     chown "${user#*:}:${user#*:}" "/run/user/${user#*:}"
@@ -73,8 +99,18 @@ as_user() {
 }
 
 # alice in her delegated session; bob has neither subordinate ids nor a cgroup of his own.
-alice() { in_group $delegated/session as_user alice "$@"; }
-bob() { in_group $groups/guest as_user bob "$@"; }
+alice() {
+  case $boot in
+    systemd) as_user alice "$@" ;;
+    *) in_group $delegated/session as_user alice "$@" ;;
+  esac
+}
+bob() {
+  case $boot in
+    systemd) as_user bob "$@" ;;
+    *) in_group $groups/guest as_user bob "$@" ;;
+  esac
+}
 
 # bundle: one in $bundle with the configuration to begin with, and a root of busybox.
 bundle() {
@@ -103,7 +139,7 @@ pid() { sampan oci state "$1" | sed -n 's/.*"pid": *\([0-9]*\).*/\1/p'; }
 field() { sampan inspect --format "$1" "$2"; }
 
 # eventually COMMAND...: until it succeeds; the test's own timeout ends it otherwise.
-eventually() { until "$@"; do usleep 50000; done; }
+eventually() { until "$@"; do busybox usleep 50000; done; }
 
 # left DIR: the cgroups that containers left below it.
 left() { find "$1/sampan" -mindepth 1 -type d 2>/dev/null || true; }

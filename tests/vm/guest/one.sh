@@ -1,5 +1,6 @@
 # sh -e one.sh BOOT TEST: one test.
 set -u
+boot=$1
 . /tests/lib.sh
 . "/tests/$1.sh"
 set -x

@@ -62,7 +62,7 @@ fn facts(mode: &str) -> Facts {
 fn planned(config: &Value, mode: &str) -> Result<()> {
     let spec: Spec = serde_json::from_value(config.clone()).unwrap();
     let facts = facts(mode);
-    let groups: Groups = groups(&spec, "one", &facts)?;
+    let groups: Groups = groups(&spec, "one", &facts, None)?;
     plan(&spec, &Request { id: "one", bundle: "/bundle", facts: &facts, groups: &groups }).map(drop)
 }
 

@@ -3,11 +3,13 @@
 use oci_spec::runtime::Spec;
 
 use super::resources::{self, Write};
+use super::scope::{self, Scope, Systemd};
 use super::{invalid, unsupported};
 use crate::cgroup::Directory;
 use crate::error::Result;
 use crate::plan::facts::{Cgroups, Facts};
 use crate::plan::launch::CgroupPlacement;
+use crate::systemd::Whose;
 
 /// Control groups of one container.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,22 +22,25 @@ pub struct Groups {
     pub placement: CgroupPlacement,
     /// v1: controller and its directory; v2: the empty name and the directory.
     pub by_controller: Vec<(String, String)>,
+    /// Made by systemd, with the container's first process in it.
+    pub scope: Option<Scope>,
 }
 
-/// Plans them. A host that gives none is fine unless something is asked of them.
+/// Plans them, as a scope where systemd is asked. A host that gives none is fine unless something is asked of them.
 ///
 /// # Errors
 /// `InvalidArgument` and `Unsupported`, with the field.
-pub fn groups(spec: &Spec, id: &str, host: &Facts) -> Result<Groups> {
+pub fn groups(spec: &Spec, id: &str, host: &Facts, systemd: Option<&Systemd>) -> Result<Groups> {
     let facts = &host.cgroups;
     let linux = spec.linux().clone().unwrap_or_default();
-    let path = path(linux.cgroups_path().as_deref().and_then(|path| path.to_str()), id)?;
+    let path = linux.cgroups_path().as_deref().and_then(|path| path.to_str());
     let v2 = facts.mode == "v2";
     let writes = linux.resources().as_ref().map_or(Ok(Vec::new()), |resources| resources::writes(resources, v2))?;
-    let mut groups = match (&facts.v2, facts.v1.is_empty()) {
-        (Some(base), _) => v2_groups(base, &path, facts),
-        (None, false) => v1_groups(facts, &path),
-        (None, true) => Groups::default(),
+    let mut groups = match (systemd, &facts.v2, facts.v1.is_empty()) {
+        (Some(systemd), ..) => scope_groups(Scope::read(spec, path, id, systemd)?, facts, &writes, systemd)?,
+        (None, Some(base), _) => v2_groups(base, &self::path(path, id)?, facts),
+        (None, None, false) => v1_groups(facts, &self::path(path, id)?),
+        (None, None, true) => self::path(path, id).map(|_| Groups::default())?,
     };
     // In a user namespace no device can be made that works, so there is nothing to rule.
     if let (true, false, Some(dir), Some(resources)) =
@@ -64,7 +69,32 @@ fn v2_groups(base: &str, path: &str, facts: &Cgroups) -> Groups {
         enable: facts.v2_controllers.clone(),
         placement: CgroupPlacement { v2: Some(dir.clone()), ..CgroupPlacement::default() },
         by_controller: vec![(String::new(), dir)],
+        scope: None,
     }
+}
+
+/// What systemd does not know of is handed down and written by us; for a plain user it hands down what there is.
+fn scope_groups(
+    (mut scope, path): (Scope, String),
+    facts: &Cgroups,
+    writes: &[Write],
+    systemd: &Systemd,
+) -> Result<Groups> {
+    let (Some(top), "v2") = (&facts.top, facts.mode.as_str()) else {
+        return Err(unsupported("linux.cgroupsPath", "systemd is asked for cgroups of version 2 alone"));
+    };
+    let dir = format!("{top}{path}");
+    let is_system = systemd.whose == Whose::System;
+    scope.properties.extend(scope::properties(writes, systemd.about.version));
+    scope.properties.extend(scope::oom_policy(writes, systemd.about.version));
+    let base = if is_system { top.clone() } else { dir.clone() };
+    Ok(Groups {
+        dirs: vec![Directory { path: dir.clone(), base, ..Directory::default() }],
+        enable: if is_system { facts.v2_controllers.clone() } else { Vec::new() },
+        placement: CgroupPlacement { awaited: true, ..CgroupPlacement::default() },
+        by_controller: vec![(String::new(), dir)],
+        scope: Some(scope),
+    })
 }
 
 /// One directory in each hierarchy, of which several controllers may share one.

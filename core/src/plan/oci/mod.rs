@@ -12,6 +12,7 @@ mod namespaces;
 mod private;
 mod process;
 mod resources;
+mod scope;
 #[cfg(test)]
 mod tests;
 mod tuning;
@@ -28,6 +29,7 @@ pub use hooks::{Hook, poststart, poststop};
 pub use listener::{Subject, path as listener_path};
 pub use process::{console, process, tuning};
 pub use resources::{Write as ResourceWrite, writes as resource_writes};
+pub use scope::{Systemd, properties as unit_properties};
 pub use tuning::{Scheduler, Tuning};
 
 use super::facts::Facts;

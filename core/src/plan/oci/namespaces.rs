@@ -33,7 +33,7 @@ pub(super) fn read(linux: &Linux) -> Result<Chosen> {
         true => Ok(chosen),
         false => Err(unsupported(
             "linux.namespaces",
-            "without a mount namespace of its own the container's root would be the host's",
+            "without a mount namespace of its own the container's mounts would be made in the host's tree",
         )),
     }
 }
@@ -59,7 +59,7 @@ fn take(all: &mut Chosen, namespace: &LinuxNamespace) -> Result<()> {
         },
         LinuxNamespaceType::Mount if chosen == Namespace::New => {}
         LinuxNamespaceType::Mount => {
-            return Err(unsupported(name(), "one that exists can't be joined by this version"));
+            return Err(unsupported(name(), "the container's root and mounts would be made for all who are in it"));
         }
     }
     Ok(())

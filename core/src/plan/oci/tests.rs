@@ -50,13 +50,13 @@ fn merge(into: &mut Value, changes: Value) {
 }
 
 fn grouped(config: Value, mode: &str) -> Result<Groups> {
-    groups(&serde_json::from_value::<Spec>(config).unwrap(), "one", &facts(mode))
+    groups(&serde_json::from_value::<Spec>(config).unwrap(), "one", &facts(mode), None)
 }
 
 fn planned(config: Value) -> Result<BundlePlan> {
     let spec: Spec = serde_json::from_value(config).unwrap();
     let facts = facts("v1");
-    let groups = groups(&spec, "one", &facts)?;
+    let groups = groups(&spec, "one", &facts, None)?;
     plan(&spec, &Request { id: "one", bundle: "/bundle", facts: &facts, groups: &groups })
 }
 
@@ -282,7 +282,7 @@ fn labels_are_those_of_the_process_and_of_what_is_mounted_for_it() {
     }));
     let spec: Spec = serde_json::from_value(config).unwrap();
     let facts = Facts { apparmor: AppArmor::Prepared, selinux: true, ..facts("v1") };
-    let groups = groups(&spec, "one", &facts).unwrap();
+    let groups = groups(&spec, "one", &facts, None).unwrap();
     let plan = plan(&spec, &Request { id: "one", bundle: "/bundle", facts: &facts, groups: &groups }).unwrap().launch;
     let process = (plan.process.apparmor.as_deref(), plan.process.selinux.as_deref());
     assert_eq!(process, (Some("mine"), Some("u:r:box_t:s0:c1,c2")));

@@ -126,7 +126,7 @@ pub(super) fn affinity(asked: &ExecCPUAffinity) -> Result<(Vec<u8>, Vec<u8>)> {
 const MOST_CPUS: usize = 1 << 16;
 
 /// Whole words, as the kernel takes them.
-fn mask(list: &str) -> Option<Vec<u8>> {
+pub(super) fn mask(list: &str) -> Option<Vec<u8>> {
     let mut bits = Vec::new();
     for part in list.split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
