@@ -8,6 +8,7 @@ use crate::ahead::Ahead;
 use crate::fail::{At, Fail, Outcome, send};
 use crate::hooks::{self, Stage};
 use crate::launch::{self, word};
+use crate::netdev::{self, Moved};
 use crate::passed::Passed;
 use crate::sys::{self, Errno, Fd, Forked};
 use crate::wire::{Bundle, Header, Status, Step, fd};
@@ -33,21 +34,24 @@ pub fn run(header: &Header, bundle: Bundle<'static>) -> Outcome {
     let cgroup = launch.cgroup.v2.map(launch::open_cgroup).transpose()?;
     let binds = binds::make_all(launch, launch.id_map.is_some() || bundle.user.is_some())?;
     let forked = match bundle.user {
-        Some(path) => joined::fork(launch, path, cgroup),
-        None => launch::fork(launch, Ahead::NOTHING, cgroup),
+        Some(path) => joined::fork(&bundle, path, cgroup),
+        None => launch::fork_in(launch, Ahead::NOTHING, &bundle.time, cgroup),
     };
     let (pid, pidfd) = match forked? {
         (Forked::Child, entered) => bundle_init::run(&bundle, &passed, binds, theirs, cgroup.filter(|_| !entered)),
         (Forked::Parent { pid, pidfd }, _) => (pid, pidfd),
     };
     let _ = sys::close(theirs);
-    match accompany(header, &bundle, ours, pid) {
+    let mut devices = None;
+    match accompany(header, &bundle, ours, pid, &mut devices) {
         Ok(()) if is_kept(pid) => {
             let _ = sys::send(ours, &[word::GO]);
             sys::exit(0)
         }
-        Ok(()) => abandon(pidfd, pid, None),
-        Err(failed) => abandon(pidfd, pid, failed),
+        failed => {
+            devices.iter().for_each(Moved::undo);
+            abandon(pidfd, pid, failed.err().flatten())
+        }
     }
 }
 
@@ -70,7 +74,13 @@ fn abandon(pidfd: Fd, pid: i32, failed: Option<Fail>) -> Outcome {
 }
 
 /// Does the init's work outside of it, until it waits to be started.
-fn accompany(header: &Header, bundle: &Bundle<'static>, sync: Fd, pid: i32) -> Result<(), Option<Fail>> {
+fn accompany(
+    header: &Header,
+    bundle: &Bundle<'static>,
+    sync: Fd,
+    pid: i32,
+    devices: &mut Option<Moved>,
+) -> Result<(), Option<Fail>> {
     if bundle.launch.cgroup.awaited {
         launch::await_placement(pid)?;
         sys::send(sync, &[word::PLACED]).step(Step::Died)?;
@@ -86,7 +96,10 @@ fn accompany(header: &Header, bundle: &Bundle<'static>, sync: Fd, pid: i32) -> R
             Ok((1, Some(master))) if packet[0] == word::TERMINAL => {
                 terminal::hand_over(header, bundle.console, master)?
             }
-            Ok((1, _)) if packet[0] == stage::MOUNTED => mounted(bundle, sync, pid)?,
+            Ok((1, _)) if packet[0] == stage::MOUNTED => {
+                *devices = netdev::move_all(bundle.net_devices, pid)?;
+                mounted(bundle, sync, pid)?;
+            }
             Ok((1, _)) if packet[0] == stage::CREATED => return Ok(()),
             Ok((1, _)) if packet[0] == word::FAILED => return Err(None),
             _ => return Err(Some(Fail { step: Step::Died, errno: Errno(0), detail: b"" })),

@@ -11,7 +11,7 @@ use crate::scratch::Scratch;
 use crate::sys::{self, AT_FDCWD, Errno, Fd};
 use crate::user::User;
 use crate::wire::{Bundle, Namespace, Step, fd};
-use crate::{device, exec, init, mounts, rootfs, terminal, tuning, user};
+use crate::{device, early, exec, init, mounts, rootfs, terminal, tuning, user};
 
 /// Everything between the clone and the exec. `cgroup` is a v2 directory that the kernel did not put it into.
 pub fn run(bundle: &Bundle<'static>, passed: &Passed, binds: &[usize], sync: Fd, cgroup: Option<Fd>) -> ! {
@@ -63,6 +63,7 @@ fn create(bundle: &Bundle<'static>, binds: &[usize], sync: Fd, cgroup: Option<Fd
 fn enter_time(bundle: &Bundle<'static>) -> Outcome {
     match bundle.time {
         Namespace::Host => Ok(()),
+        Namespace::Join(_) if early::is_joined(sys::CLONE_NEWTIME) => Ok(()),
         Namespace::Join(path) => init::join(path, sys::CLONE_NEWTIME),
         Namespace::New => {
             sys::unshare(sys::CLONE_NEWTIME).step(Step::TimeOffsets)?;

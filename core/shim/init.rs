@@ -13,7 +13,7 @@ use crate::sys::{self, AT_FDCWD, Errno, Fd};
 use crate::target::{self, Missing};
 use crate::text::Text;
 use crate::wire::{Launch, Namespace, Process, Step, fd};
-use crate::{credentials, exec, label, mounts, reaper, rootfs, terminal, user};
+use crate::{credentials, early, exec, label, mounts, reaper, rootfs, terminal, user};
 
 /// Everything between the clone and the exec. `cgroup` is a v2 directory that the kernel did not put it into.
 pub fn run(launch: &Launch<'static>, ahead: Ahead, streams: [Fd; 3], sync: Fd, cgroup: Option<Fd>) -> ! {
@@ -125,14 +125,16 @@ pub fn leave_keyring(labels: &Labels) -> Outcome {
 pub fn enter_namespaces(launch: &Launch<'static>, ahead: Ahead) -> Outcome {
     let n = &launch.namespaces;
     for (namespace, kind) in [(&n.net, sys::CLONE_NEWNET), (&n.ipc, sys::CLONE_NEWIPC), (&n.uts, sys::CLONE_NEWUTS)] {
-        if let Namespace::Join(path) = namespace {
-            join(path, kind)?;
+        match namespace {
+            Namespace::Join(path) if !early::is_joined(kind) => join(path, kind)?,
+            _ => {}
         }
     }
     match n.cgroup {
         Namespace::Host => {}
         // Only now, so that the cgroup it is in becomes the root of what it sees.
         Namespace::New => sys::unshare(sys::CLONE_NEWCGROUP).step(Step::CgroupNamespace)?,
+        Namespace::Join(_) if early::is_joined(sys::CLONE_NEWCGROUP) => {}
         Namespace::Join(path) => join(path, sys::CLONE_NEWCGROUP)?,
     }
     if n.net == Namespace::New && ahead.namespaces() & sys::CLONE_NEWNET == 0 {

@@ -5,14 +5,14 @@ use core::ffi::CStr;
 
 use crate::fail::{At, Fail, Outcome};
 use crate::sys::{self, Errno, Fd, Forked};
-use crate::wire::{Launch, Namespace, Step};
-use crate::{init, launch};
+use crate::wire::{Bundle, Namespace, Step};
+use crate::{early, init, launch};
 
 /// The init, and whether it was born in its v2 cgroup.
-pub fn fork(launch: &Launch<'static>, user: &'static CStr, cgroup: Option<Fd>) -> Outcome<(Forked, bool)> {
+pub fn fork(bundle: &Bundle<'static>, user: &'static CStr, cgroup: Option<Fd>) -> Outcome<(Forked, bool)> {
     let (ours, theirs) = sys::socketpair().step(Step::Clone)?;
     match sys::fork(0, None).or_else(|_| sys::fork_by_clone(0)).step(Step::Clone)? {
-        Forked::Child => go_between(launch, user, cgroup, theirs),
+        Forked::Child => go_between(bundle, user, cgroup, theirs),
         Forked::Parent { pid, pidfd } => {
             let _ = sys::close(theirs);
             let _ = sys::close(pidfd);
@@ -35,12 +35,12 @@ fn told(ours: Fd) -> Option<i32> {
 
 /// Returns in the init alone.
 fn go_between(
-    launch: &Launch<'static>,
+    bundle: &Bundle<'static>,
     user: &'static CStr,
     cgroup: Option<Fd>,
     theirs: Fd,
 ) -> Outcome<(Forked, bool)> {
-    match join_and_fork(launch, user, cgroup) {
+    match join_and_fork(bundle, user, cgroup) {
         Ok((Forked::Child, entered)) => {
             // Held here it would keep the shim from seeing the end of the one in between.
             let _ = sys::close(theirs);
@@ -54,12 +54,15 @@ fn go_between(
     sys::exit(0)
 }
 
-fn join_and_fork(launch: &Launch<'static>, user: &'static CStr, cgroup: Option<Fd>) -> Outcome<(Forked, bool)> {
+fn join_and_fork(bundle: &Bundle<'static>, user: &'static CStr, cgroup: Option<Fd>) -> Outcome<(Forked, bool)> {
+    let launch = &bundle.launch;
     let pid = match launch.namespaces.pid {
         Namespace::Join(path) => Some(path),
         _ => None,
     };
-    // Whichever namespace it belongs to: the host's root may join it before, that of the user namespace afterwards.
+    // Whichever namespace they belong to: the host's root may join them before, that of the user namespace afterwards. This
+    // process need not come back.
+    early::join(launch, &bundle.time)?;
     let early = pid.is_some_and(|path| init::join(path, sys::CLONE_NEWPID).is_ok());
     init::join(user, sys::CLONE_NEWUSER)?;
     if let Some(path) = pid.filter(|_| !early) {

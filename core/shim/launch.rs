@@ -8,7 +8,7 @@ use crate::records::Moment;
 use crate::supervise::{self, Running};
 use crate::sys::{self, AT_FDCWD, Errno, Fd, Forked};
 use crate::wire::{Header, Launch, Namespace, Status, Step, fd};
-use crate::{control, events, idmap, init};
+use crate::{control, early, events, idmap, init};
 
 /// What init and shim say to each other, one byte a packet.
 pub mod word {
@@ -172,6 +172,29 @@ pub fn open_cgroup(dir: &'static CStr) -> Outcome<Fd> {
 
 /// The init, and whether it was born in its v2 cgroup.
 pub fn fork(launch: &Launch<'static>, ahead: Ahead, cgroup: Option<Fd>) -> Outcome<(Forked, bool)> {
+    fork_in(launch, ahead, &Namespace::Host, cgroup)
+}
+
+/// The same, with a time namespace that may be joined.
+pub fn fork_in(
+    launch: &Launch<'static>,
+    ahead: Ahead,
+    time: &Namespace<'static>,
+    cgroup: Option<Fd>,
+) -> Outcome<(Forked, bool)> {
+    if !launch.namespaces.user {
+        return fork_with_pids(launch, ahead, cgroup);
+    }
+    let left = early::join(launch, time)?;
+    let forked = fork_with_pids(launch, ahead, cgroup);
+    match forked {
+        Ok((Forked::Child, _)) => forked,
+        Ok((Forked::Parent { pid, .. }, _)) => left.back().inspect_err(|_| end(pid)).and(forked),
+        Err(failed) => left.back().and(Err(failed)),
+    }
+}
+
+fn fork_with_pids(launch: &Launch<'static>, ahead: Ahead, cgroup: Option<Fd>) -> Outcome<(Forked, bool)> {
     let Namespace::Join(path) = launch.namespaces.pid else { return fork_here(launch, ahead, cgroup) };
     // Joining one takes effect on children only. It is left again: further children are not the container's, and the
     // numbers of theirs that are told must be the host's.

@@ -9,6 +9,9 @@ pub fn apply(tuning: &Tuning<'static>) -> Outcome {
     if let Some(priority) = tuning.io_priority {
         sys::ioprio_set(priority).step(Step::IoPriority)?;
     }
+    if let Some((mode, nodes)) = tuning.memory {
+        sys::set_mempolicy(mode, nodes).step(Step::MemoryPolicy)?;
+    }
     match tuning.scheduler.is_empty() {
         true => Ok(()),
         false => sys::sched_setattr(tuning.scheduler).step(Step::Scheduler),

@@ -226,6 +226,13 @@ pub fn sched_setaffinity(cpus: &[u8]) -> Result {
     syscall!(SCHED_SETAFFINITY, 0, cpus.len(), cpus.as_ptr()).map(drop)
 }
 
+/// From which nodes this process's memory comes, bit n of byte n / 8.
+pub fn set_mempolicy(mode: u32, nodes: &[u8]) -> Result {
+    // The kernel counts one bit more than there are, and takes no nodes as an address of none.
+    let (at, bits) = if nodes.is_empty() { (null(), 0) } else { (nodes.as_ptr(), nodes.len() * 8 + 1) };
+    syscall!(SET_MEMPOLICY, mode, at, bits).map(drop)
+}
+
 /// I/O class and level of this process, packed as `IOPRIO_PRIO_VALUE` does.
 pub fn ioprio_set(priority: u32) -> Result {
     const IOPRIO_WHO_PROCESS: i32 = 1;

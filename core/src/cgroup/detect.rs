@@ -23,8 +23,8 @@ pub struct Found {
     pub v2_crowded: Vec<String>,
 }
 
-const CONTROLLERS: [&str; 10] =
-    ["memory", "cpu", "cpuacct", "pids", "freezer", "cpuset", "blkio", "devices", "hugetlb", "perf_event"];
+const CONTROLLERS: [&str; 11] =
+    ["memory", "cpu", "cpuacct", "pids", "freezer", "cpuset", "blkio", "devices", "hugetlb", "perf_event", "rdma"];
 /// Those that v2 does not have at all: some hosts of v2 mount them beside it, and are no hosts of v1 for that.
 const NETWORK: [&str; 2] = ["net_cls", "net_prio"];
 const MOST: u64 = 8 << 20;

@@ -162,12 +162,17 @@ fn bundle(p: &BundlePlan, preserved: usize) -> Result<Vec<u8>> {
     w.option(&p.user, |w, path| w.text(path));
     encode::namespace(w, &p.time);
     w.text(&p.time_offsets);
+    w.pairs(&p.net_devices);
     std::mem::take(w).finish()
 }
 
 fn tuning(w: &mut Writer, t: &Tuning, preserved: usize) {
     w.raw(&t.scheduler.as_ref().map(attributes).unwrap_or_default());
     w.option(&t.io_priority, |w, priority| w.u32(*priority));
+    w.option(&t.memory, |w, (mode, nodes)| {
+        w.u32(*mode);
+        w.raw(nodes);
+    });
     w.raw(&t.affinity.0);
     w.raw(&t.affinity.1);
     w.u32(preserved as u32);

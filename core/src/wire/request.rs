@@ -365,6 +365,8 @@ record! {
         scheduler: &'a [u8],
         /// Class and level of its I/O, packed.
         io_priority: Option<u32>,
+        /// Argument of `set_mempolicy(2)` and its nodes, bit by bit.
+        memory: Option<(u32, &'a [u8])>,
         /// CPUs before and after it enters its cgroup, bit by bit; empty to leave them as they are.
         affinity: (&'a [u8], &'a [u8]),
         /// So many descriptors come over the status socket behind the request, one a packet.
@@ -406,6 +408,8 @@ record! {
         time: Namespace<'a>,
         /// Its clocks, as `/proc/PID/timens_offsets` takes them.
         time_offsets: &'a CStr,
+        /// Network devices to move: name here, name there.
+        net_devices: List<'a, (&'a CStr, &'a CStr)>,
     }
 }
 

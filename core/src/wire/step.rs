@@ -92,4 +92,6 @@ steps! {
     Preserve = 77 "hand on the file descriptors",
     AppArmor = 78 "enter the AppArmor profile",
     SeLinux = 79 "take on the SELinux label",
+    NetDevice = 80 "move the network device",
+    MemoryPolicy = 81 "set the memory policy",
 }

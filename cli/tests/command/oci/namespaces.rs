@@ -1,4 +1,4 @@
-//! Time namespaces, and user namespaces that exist.
+//! Time namespaces, user namespaces that exist, network devices.
 
 use std::path::PathBuf;
 
@@ -107,4 +107,150 @@ fn a_namespace_by_path_that_is_the_hosts_is_no_containers() {
     refused("network", "net", &sysctl, "linux.sysctl.net.ipv4.ip_forward");
     let name = nix::unistd::gethostname().unwrap();
     refused("uts", "uts", &|config| config["hostname"] = json!(name.to_string_lossy()), "hostname");
+}
+
+/// A process in namespaces that belong to the host's users.
+struct Holder(std::process::Child);
+
+impl Holder {
+    fn new() -> Holder {
+        let mut holder = std::process::Command::new("unshare");
+        holder.args(["--net", "--ipc", "--uts", "--time", "sh", "-c", "echo ready; exec sleep 1000"]);
+        let mut holder = holder.stdout(std::process::Stdio::piped()).spawn().unwrap();
+        let mut said = [0; 6];
+        std::io::Read::read_exact(holder.stdout.as_mut().unwrap(), &mut said).unwrap();
+        Holder(holder)
+    }
+
+    fn namespace(&self, kind: &str) -> String {
+        format!("/proc/{}/ns/{kind}", self.0.id())
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+const BY_PATH: [(&str, &str); 4] = [("network", "net"), ("ipc", "ipc"), ("uts", "uts"), ("time", "time_for_children")];
+
+fn join_all(config: &mut Value, holder: &Holder) {
+    BY_PATH.iter().for_each(|(kind, name)| namespace(config, kind, Some(&holder.namespace(name))));
+    config.as_object_mut().unwrap().remove("hostname");
+    // They belong to who made the namespaces.
+    let mounts = config["mounts"].as_array_mut().unwrap();
+    mounts.retain(|mount| mount["type"] != "sysfs" && mount["type"] != "mqueue" && mount["type"] != "cgroup");
+}
+
+/// A new user namespace, or another container's, has no say in the host's.
+#[test]
+fn a_container_in_a_user_namespace_joins_namespaces_of_the_hosts() {
+    if !is_root() {
+        return;
+    }
+    let holder = Holder::new();
+    let first = Bundle::new(&["sleep", "1000"], |config| {
+        in_a_user_namespace(config);
+        join_all(config, &holder);
+    });
+    open_to_all(&first);
+    assert_eq!(first.create().code, 0, "{}", first.output());
+    let second = Bundle::new(&["sleep", "1000"], |config| {
+        join_all(config, &holder);
+        let path = format!("/proc/{}/ns/user", first.state()["pid"]);
+        namespace(config, "user", Some(&path));
+    });
+    open_to_all(&second);
+    assert_eq!(second.create().code, 0, "{}", second.output());
+    let link = |pid: &str, name: &str| std::fs::read_link(format!("/proc/{pid}/ns/{name}")).unwrap();
+    for bundle in [&first, &second] {
+        let pid = bundle.state()["pid"].to_string();
+        for (_, name) in BY_PATH {
+            let own = name.trim_end_matches("_for_children");
+            assert_eq!(link(&pid, own), link(&holder.0.id().to_string(), name), "{own}");
+        }
+        assert_ne!(link(&pid, "user"), link("self", "user"));
+        bundle.ok(&["start", &bundle.id()]);
+        assert_eq!(bundle.ok(&["exec", &bundle.id(), "id", "-u"]), "0\n");
+    }
+}
+
+/// Two ends of a cable, of which a container gets one.
+struct Cable([String; 2]);
+
+impl Cable {
+    fn new(bundle: &Bundle) -> Cable {
+        let tail = bundle.id().chars().rev().take(6).collect::<String>();
+        let cable = Cable(["a", "b"].map(|end| format!("{end}-{tail}")));
+        cable.ip(&["link", "add", &cable.0[0], "mtu", "1400", "type", "veth", "peer", "name", &cable.0[1]]);
+        cable.ip(&["addr", "add", "10.99.1.2/24", "dev", &cable.0[0]]);
+        cable.ip(&["addr", "add", "fd00:99::2/64", "dev", &cable.0[0]]);
+        cable
+    }
+
+    fn ip(&self, words: &[&str]) -> String {
+        let done = std::process::Command::new("ip").args(words).output().unwrap();
+        assert!(done.status.success(), "{words:?}: {done:?}");
+        String::from_utf8(done.stdout).unwrap()
+    }
+
+    fn is_here(&self) -> bool {
+        std::path::Path::new("/sys/class/net").join(&self.0[0]).exists()
+    }
+}
+
+impl Drop for Cable {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("ip")
+            .args(["link", "del", &self.0[1]])
+            .stderr(std::process::Stdio::null())
+            .status();
+    }
+}
+
+#[test]
+fn a_network_device_moves_into_the_container() {
+    if !is_root() {
+        return;
+    }
+    for user in [false, true] {
+        let bundle = Bundle::new(&["/bin/busybox", "ip", "addr", "show", "dev", "boat0"], |config| {
+            if user {
+                in_a_user_namespace(config);
+            }
+            namespace(config, "network", None);
+        });
+        open_to_all(&bundle);
+        let cable = Cable::new(&bundle);
+        bundle.change(|config| config["linux"]["netDevices"] = json!({ (&cable.0[0]): {"name": "boat0"} }));
+        let ended = bundle.oci(&["run", "--bundle", &bundle.path(""), &bundle.id()]);
+        assert_eq!(ended.code, 0, "{ended:?}");
+        for part in ["mtu 1400", ",UP", "inet 10.99.1.2/24", "inet6 fd00:99::2/64 scope global"] {
+            assert!(ended.stdout.contains(part), "{part}: {}", ended.stdout);
+        }
+        assert!(!cable.is_here());
+    }
+}
+
+#[test]
+fn a_network_device_comes_back_from_what_failed() {
+    if !is_root() {
+        return;
+    }
+    let bundle = Bundle::new(&["true"], |config| {
+        namespace(config, "network", None);
+        config["hooks"] = json!({"createRuntime": [{"path": "/bin/false"}]});
+    });
+    let cable = Cable::new(&bundle);
+    bundle.change(|config| config["linux"]["netDevices"] = json!({ (&cable.0[0]): {"name": "boat0"} }));
+    assert!(bundle.create().stdout.contains("/bin/false"), "{}", bundle.output());
+    assert!(cable.ip(&["addr", "show", "dev", &cable.0[0]]).contains("inet 10.99.1.2/24"));
+    bundle.change(|config| config["linux"]["netDevices"] = json!({ (&cable.0[0]): {"name": "lo"} }));
+    assert!(bundle.create().stdout.contains(&format!("move the network device {}", cable.0[0])), "{}", bundle.output());
+    bundle.change(|config| config["linux"]["netDevices"] = json!({"nonesuch0": {}}));
+    assert!(bundle.create().stdout.contains("move the network device nonesuch0"), "{}", bundle.output());
+    assert!(cable.is_here());
+    assert_eq!(bundle.left(), Vec::<PathBuf>::new());
 }

@@ -1,4 +1,4 @@
-//! What a process begins with: descriptors, scheduling, CPUs.
+//! What a process begins with: descriptors, scheduling, CPUs, nodes of memory.
 
 use std::process::{Command, Stdio};
 
@@ -163,5 +163,25 @@ fn systemds_form_of_a_cgroup_is_a_path_and_a_systemd_that_is_not_there_is_told()
     let groups = std::fs::read_to_string(format!("/proc/{}/cgroup", bundle.state()["pid"])).unwrap();
     assert!(groups.contains(&format!("/sampan-test:{}:one", bundle.id())), "{groups}");
     bundle.ok(&["delete", "--force", &bundle.id()]);
+    assert_eq!(bundle.left(), Vec::<std::path::PathBuf>::new());
+}
+
+#[test]
+fn memory_comes_from_the_nodes_of_the_policy() {
+    let script = "read at policy rest < /proc/self/numa_maps && echo $policy; exec sleep 1000";
+    let bundle = Bundle::new(&["sh", "-c", script], |config| {
+        config["linux"]["memoryPolicy"] = json!({"mode": "MPOL_BIND", "nodes": "0", "flags": ["MPOL_F_STATIC_NODES"]});
+    });
+    assert_eq!(bundle.create().code, 0, "{}", bundle.output());
+    bundle.ok(&["start", &bundle.id()]);
+    crate::common::until("its policy", || bundle.output().ends_with('\n'));
+    assert_eq!(bundle.output(), "bind=static:0\n");
+    assert_eq!(
+        bundle.ok(&["exec", &bundle.id(), "sh", "-c", &script.replace("exec sleep 1000", "")]),
+        "bind=static:0\n"
+    );
+    bundle.ok(&["delete", "--force", &bundle.id()]);
+    bundle.change(|config| config["linux"]["memoryPolicy"] = json!({"mode": "MPOL_BIND", "nodes": "1000"}));
+    assert!(bundle.create().stdout.contains("set the memory policy"), "{}", bundle.output());
     assert_eq!(bundle.left(), Vec::<std::path::PathBuf>::new());
 }

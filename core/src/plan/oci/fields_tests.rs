@@ -50,8 +50,10 @@ fn table() -> BTreeMap<String, String> {
 }
 
 fn facts(mode: &str) -> Facts {
-    let names =
-        ["memory", "cpu", "cpuacct", "pids", "freezer", "devices", "cpuset", "blkio", "hugetlb", "net_cls", "net_prio"];
+    let names = [
+        "memory", "cpu", "cpuacct", "pids", "freezer", "devices", "cpuset", "blkio", "hugetlb", "net_cls", "net_prio",
+        "rdma",
+    ];
     let v1 = if mode == "v1" { names.map(|c| (c.to_owned(), format!("/cg/{c}"))).into() } else { BTreeMap::new() };
     let v2 = (mode == "v2").then(|| "/cg".to_owned());
     let cgroups = Cgroups { mode: mode.into(), v1, v2, ..Cgroups::default() };
@@ -141,12 +143,6 @@ fn what_the_table_calls_refused_is_refused_by_its_name() {
 
 /// Some are refused as a whole.
 fn section(field: &str) -> &str {
-    let whole = [
-        "linux.intelRdt",
-        "linux.netDevices",
-        "linux.memoryPolicy",
-        "linux.resources.rdma",
-        "linux.resources.network.priorities",
-    ];
+    let whole = ["linux.intelRdt", "linux.resources.network.priorities"];
     whole.into_iter().find(|whole| field.starts_with(whole)).unwrap_or(field)
 }

@@ -7,8 +7,10 @@ mod fields_tests;
 mod groups;
 mod hooks;
 mod listener;
+mod memory;
 mod mounts;
 mod namespaces;
+mod netdev;
 mod private;
 mod process;
 mod resources;
@@ -68,6 +70,8 @@ pub struct BundlePlan {
     pub time: Namespace,
     /// Its clocks, as `/proc/PID/timens_offsets` takes them.
     pub time_offsets: String,
+    /// Network devices to move: name here, name there.
+    pub net_devices: Vec<(String, String)>,
 }
 
 /// A device node.
@@ -120,6 +124,7 @@ pub fn plan(spec: &Spec, request: &Request<'_>) -> Result<BundlePlan> {
     let Chosen { namespaces, user, time } = namespaces::read(&linux)?;
     private::check_names(spec, &namespaces)?;
     let sysctls = private::sysctls(&linux, &namespaces)?;
+    let net_devices = netdev::read(&linux, &namespaces)?;
     let process = process(required(spec)?, spec, request.facts)?;
     let hooks = hooks::read(spec)?;
     let own_dev = mounts::has_own_dev(spec);
@@ -153,6 +158,7 @@ pub fn plan(spec: &Spec, request: &Request<'_>) -> Result<BundlePlan> {
         time_offsets: namespaces::time_offsets(&linux, &time)?,
         user,
         time,
+        net_devices,
     })
 }
 
@@ -166,7 +172,7 @@ fn first_tuning(spec: &Spec, request: &Request<'_>) -> Result<Tuning> {
     let process = required(spec)?;
     process.exec_cpu_affinity().as_ref().map(tuning::affinity).transpose()?;
     let subject = Subject { id: request.id, bundle: request.bundle, status: "created", init: None };
-    Ok(Tuning { told: listener::told(spec, &subject), ..tuning::read(process)? })
+    Ok(Tuning { told: listener::told(spec, &subject), memory: memory::policy(spec)?, ..tuning::read(process)? })
 }
 
 fn version(spec: &Spec) -> Result<()> {
@@ -181,17 +187,8 @@ fn required(spec: &Spec) -> Result<&oci_spec::runtime::Process> {
 }
 
 fn refuse(linux: &oci_spec::runtime::Linux) -> Result<()> {
-    let present = [
-        ("linux.intelRdt", linux.intel_rdt().is_some(), "this runtime does not manage cache allocation"),
-        (
-            "linux.netDevices",
-            linux.net_devices().as_ref().is_some_and(|d| !d.is_empty()),
-            "devices are not moved by this version",
-        ),
-        ("linux.memoryPolicy", linux.memory_policy().is_some(), "memory policies are not set by this version"),
-    ];
-    match present.into_iter().find(|(_, present, _)| *present) {
-        Some((name, _, why)) => Err(unsupported(name, why)),
+    match linux.intel_rdt() {
+        Some(_) => Err(unsupported("linux.intelRdt", "this runtime does not manage cache allocation")),
         None => Ok(()),
     }
 }

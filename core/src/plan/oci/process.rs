@@ -6,7 +6,7 @@ use oci_spec::runtime::{LinuxCapabilities, LinuxNamespaceType, Process as OciPro
 
 use super::listener::{self, Subject};
 use super::tuning::{self, Tuning};
-use super::{field, invalid};
+use super::{field, invalid, memory};
 use crate::capability;
 use crate::error::Result;
 use crate::plan::facts::Facts;
@@ -161,6 +161,7 @@ pub fn tuning(process: &OciProcess, spec: &Spec, subject: &Subject<'_>) -> Resul
     Ok(Tuning {
         affinity: affinity.as_ref().map(tuning::affinity).transpose()?.unwrap_or_default(),
         told: listener::told(spec, subject),
+        memory: memory::policy(spec)?,
         ..tuning::read(process)?
     })
 }

@@ -1,7 +1,7 @@
 //! Limits as writes into files of cgroups (config-linux.md; cgroup-v1/*.rst and cgroup-v2.rst of the kernel).
 
 use oci_spec::runtime::{
-    LinuxBlockIo, LinuxCpu, LinuxDeviceCgroup, LinuxDeviceType, LinuxMemory, LinuxNetwork, LinuxResources,
+    LinuxBlockIo, LinuxCpu, LinuxDeviceCgroup, LinuxDeviceType, LinuxMemory, LinuxNetwork, LinuxRdma, LinuxResources,
     LinuxThrottleDevice,
 };
 
@@ -27,9 +27,6 @@ fn write(controller: &'static str, file: impl Into<String>, value: impl ToString
 
 /// All writes, in the order in which the kernel takes them.
 pub fn writes(resources: &LinuxResources, v2: bool) -> Result<Vec<Write>> {
-    if resources.rdma().as_ref().is_some_and(|limits| !limits.is_empty()) {
-        return Err(unsupported("linux.resources.rdma", "it is not limited by this version"));
-    }
     if v2 {
         refuse_on_v2(resources)?;
     }
@@ -54,6 +51,7 @@ pub fn writes(resources: &LinuxResources, v2: bool) -> Result<Vec<Write>> {
         let file = if v2 { "max" } else { "limit_in_bytes" };
         all.push(write("hugetlb", format!("hugetlb.{}.{file}", page.page_size()), page.limit()));
     }
+    all.extend(rdma(resources));
     if let (Some(network), false) = (resources.network(), v2) {
         all.extend(self::network(network));
     }
@@ -234,6 +232,18 @@ fn throttles(io: &LinuxBlockIo) -> Throttles<'_> {
         (("riops", "read_iops_device"), io.throttle_read_iops_device()),
         (("wiops", "write_iops_device"), io.throttle_write_iops_device()),
     ]
+}
+
+/// The same file in both versions, a line a device.
+fn rdma(resources: &LinuxResources) -> Vec<Write> {
+    let mut all: Vec<_> = resources.rdma().iter().flatten().collect();
+    all.sort_unstable_by_key(|(device, _)| *device);
+    let line = |(device, limits): (&String, &LinuxRdma)| {
+        let one = |name: &str, limit: Option<u32>| limit.map(|limit| format!(" {name}={limit}")).unwrap_or_default();
+        let values = one("hca_handle", limits.hca_handles()) + &one("hca_object", limits.hca_objects());
+        (!values.is_empty()).then(|| write("rdma", "rdma.max", format!("{device}{values}")))
+    };
+    all.into_iter().filter_map(line).collect()
 }
 
 fn network(network: &LinuxNetwork) -> Vec<Write> {

@@ -100,10 +100,18 @@ fn what_can_not_be_done_is_refused_by_its_field() {
     }
     refused(json!({"linux": {"rootfsPropagation": "sideways"}}), invalid, "linux.rootfsPropagation");
     refused(json!({"linux": {"cgroupsPath": "/a/../../b"}}), invalid, "linux.cgroupsPath");
+    let devices = |devices: Value| json!({"linux": {"namespaces": [{"type": "mount"}, {"type": "network"}], "netDevices": devices}});
+    refused(devices(json!({"eth0": {"name": "a/b"}})), invalid, "linux.netDevices.eth0");
+    refused(devices(json!({"eth0": {}, "eth1": {"name": "eth0"}})), invalid, "linux.netDevices.eth1");
     refused(
-        json!({"linux": {"resources": {"rdma": {"mlx5": {"hcaHandles": 1}}}}}),
-        unsupported,
-        "linux.resources.rdma",
+        json!({"linux": {"namespaces": [{"type": "mount"}], "netDevices": {"eth0": {}}}}),
+        invalid,
+        "linux.netDevices",
+    );
+    refused(
+        json!({"linux": {"memoryPolicy": {"mode": "MPOL_BIND", "nodes": "one"}}}),
+        invalid,
+        "linux.memoryPolicy.nodes",
     );
     let seccomp = |changes: Value| {
         let mut whole = json!({"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/listener"});

@@ -16,6 +16,8 @@ pub struct Tuning {
     pub scheduler: Option<Scheduler>,
     /// Class and level of its I/O, packed as `IOPRIO_PRIO_VALUE` does.
     pub io_priority: Option<u32>,
+    /// Argument of `set_mempolicy(2)` and its nodes, bit by bit; `None` to leave it as it is.
+    pub memory: Option<(u32, Vec<u8>)>,
     /// Of a further process: CPUs before and after it enters the cgroup, bit by bit; empty to leave them as they are.
     pub affinity: (Vec<u8>, Vec<u8>),
     /// What a seccomp listener is told, with the process's number between these; none without one.
