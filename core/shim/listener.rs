@@ -4,6 +4,7 @@
 use core::hint::spin_loop;
 use core::sync::atomic::{AtomicI32, Ordering};
 
+use crate::arch;
 use crate::fail::{At, Outcome};
 use crate::sys::{self, Fd, Forked};
 use crate::wire::Step;
@@ -28,6 +29,8 @@ pub struct Messenger {
 const NOT_YET: i32 = 0;
 const DONE: i32 = 1;
 const REFUSED: i32 = -1;
+/// Some seconds: there is no asking for the time, and who tells the listener is done in microseconds.
+const PATIENCE: u32 = 1 << 27;
 
 impl Listener {
     /// Makes the messenger. Nobody has to wait for its end.
@@ -78,16 +81,18 @@ impl Listener {
 
 impl Messenger {
     /// Gives it the filter's descriptor, which is this process's until the exec, and waits until the listener has it.
-    /// Makes no call; where the listener can't be told, that has been reported, and this process ends.
+    /// Makes no call, nor to end: where the listener can't be told, that has been reported, and who was killed on the way
+    /// (for want of memory, or by the container's root) reports nothing.
     pub fn hand_over(&self, filter: sys::Result<Fd>) -> Outcome {
         self.filter.store(*filter.as_ref().unwrap_or(&REFUSED), Ordering::Release);
         filter.step(Step::Seccomp)?;
-        while self.told.load(Ordering::Acquire) == NOT_YET {
-            spin_loop();
+        for _ in 0..PATIENCE {
+            match self.told.load(Ordering::Acquire) {
+                NOT_YET => spin_loop(),
+                DONE => return Ok(()),
+                _ => break,
+            }
         }
-        match self.told.load(Ordering::Acquire) {
-            DONE => Ok(()),
-            _ => sys::exit(1),
-        }
+        arch::trap()
     }
 }

@@ -231,3 +231,28 @@ fn a_listener_that_goes_away_fails_the_start() {
         assert_eq!(bundle.left(), Vec::<std::path::PathBuf>::new());
     }
 }
+
+/// The container's root may kill what tells the listener, and so may the kernel.
+#[test]
+fn who_waits_for_a_listener_in_vain_ends() {
+    let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+    let path = dir.path().join("listener");
+    let listener = UnixListener::bind(&path).unwrap();
+    let bundle = notifying_all(path.to_str().unwrap(), true);
+    // More than the socket takes, so that it is being told until somebody reads.
+    bundle.change(|config| config["linux"]["seccomp"]["listenerMetadata"] = json!("x".repeat(1 << 20)));
+    assert_eq!(bundle.create().code, 0, "{}", bundle.output());
+    let _connection = listener.accept().unwrap();
+    let pid = bundle.state()["pid"].as_i64().unwrap();
+    let mut start = bundle.command(&["start", &bundle.id()]).spawn().unwrap();
+    let children = || std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    let filtered = || std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap().contains("Seccomp:\t2");
+    crate::common::until("the filter", || filtered() && !children().is_empty());
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(children().trim().parse().unwrap()), nix::sys::signal::SIGKILL)
+        .unwrap();
+    bundle.await_end(pid);
+    assert!(start.wait().is_ok());
+    assert_eq!(bundle.state()["status"], "stopped");
+    bundle.ok(&["delete", &bundle.id()]);
+    assert_eq!(bundle.left(), Vec::<std::path::PathBuf>::new());
+}
