@@ -136,6 +136,9 @@ fn dress(from: Fd, to: Fd, stat: &Stat) -> sys::Result {
     sys::utimensat(to, c"", [stat.atime, stat.mtime], AT_EMPTY_PATH)
 }
 
+/// The attribute that SELinux has a file's label in.
+pub const LABEL: &CStr = c"security.selinux";
+
 /// Those that the target takes: a file system may have none, and some names are the system's.
 fn copy_attributes(from: Fd, to: Fd) -> sys::Result {
     let mut names = [0; 4096];
@@ -143,7 +146,9 @@ fn copy_attributes(from: Fd, to: Fd) -> sys::Result {
         Ok(n) => n,
         Err(_) => return Ok(()),
     };
-    for name in names[..n].split_inclusive(|b| *b == 0) {
+    // A label is that of where a file is: here of one container's own, there of all that share the volume.
+    let is_label = |name: &&[u8]| *name == LABEL.to_bytes_with_nul();
+    for name in names[..n].split_inclusive(|b| *b == 0).filter(|name| !is_label(name)) {
         let name = CStr::from_bytes_with_nul(name).map_err(|_| Errno::EINVAL)?;
         if let Err(Errno::ENOSPC | Errno::EDQUOT) = copy_attribute(from, to, name) {
             return Err(Errno::ENOSPC);

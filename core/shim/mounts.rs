@@ -97,7 +97,7 @@ const LABEL: &CStr = c"context";
 /// Of the root of a file system that does not know the option; one of a user namespace has no labels.
 fn give_label(tree: Fd, label: &CStr) -> sys::Result {
     let root = sys::openat(tree, c".", sys::O_RDONLY | sys::O_DIRECTORY, 0)?;
-    let given = sys::fsetxattr(root, c"security.selinux", label.to_bytes());
+    let given = sys::fsetxattr(root, copy::LABEL, label.to_bytes());
     let _ = sys::close(root);
     match given {
         Err(Errno::EOPNOTSUPP) => Ok(()),

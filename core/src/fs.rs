@@ -15,9 +15,11 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::sys;
 
 mod durable;
+mod relabel;
 mod remove;
 
 pub use durable::{owner_and_mode, remove_durably, replace_durably};
+pub use relabel::{label, relabel};
 pub use remove::{remove_tree, tree_size};
 pub use std::fs::File;
 
@@ -61,6 +63,11 @@ pub fn owner_followed(dir: &Path) -> Result<Option<u32>> {
 /// The path made absolute by the working directory of now, so that a later `chdir` of the host can't move it.
 pub fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).context("resolve path", path.display())
+}
+
+/// The path that a path leads to, without links.
+pub fn resolved(path: &Path) -> Result<PathBuf> {
+    std::fs::canonicalize(path).context("resolve path", path.display())
 }
 
 /// Whether anything is at `path`; a dangling symlink counts.
@@ -111,6 +118,15 @@ pub fn open(path: &Path) -> Result<File> {
 /// The whole of a file that has at most `max` bytes.
 pub fn read_bounded(path: &Path, max: u64) -> Result<Vec<u8>> {
     read_open(open(path)?, path, max)
+}
+
+/// What a file of the kernel's answers to a question, on one descriptor.
+pub fn ask(path: &Path, question: &[u8]) -> Result<String> {
+    let mut answer = String::new();
+    let mut file = OpenOptions::new().read(true).write(true).open(path).context("open", path.display())?;
+    file.write_all(question).context("write", path.display())?;
+    file.take(4096).read_to_string(&mut answer).context("read", path.display())?;
+    Ok(answer)
 }
 
 /// As [`read_bounded`]; `None` when the file is missing.

@@ -48,6 +48,8 @@ pub struct Spec {
     pub seccomp: Seccomp,
     /// The AppArmor profile that it enters; `None` for the default.
     pub apparmor: Option<String>,
+    /// The SELinux labels that it has.
+    pub selinux: Labels,
     /// `(RLIMIT_*, soft, hard)`.
     pub rlimits: Vec<(u32, u64, u64)>,
     /// Devices: a node of the host, and where it is in the container.
@@ -132,6 +134,18 @@ pub enum Seccomp {
     Unconfined,
     /// Those of this profile, the text of which is kept: a later start reads no file.
     Profile(String),
+}
+
+/// What was asked about the SELinux labels of a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Labels {
+    /// It has none of its own.
+    pub disabled: bool,
+    /// Parts of them, each with the value that it has in the place of the policy's.
+    pub parts: Vec<(String, String)>,
+    /// Two categories that tell it from others.
+    pub categories: (u16, u16),
 }
 
 /// A mount with what is known of its source.

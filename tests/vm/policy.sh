@@ -58,6 +58,8 @@ $(for type in $processes $files; do echo "(type $type) (roletype r $type)"; done
 
 (context kernel (u r kernel_t all))
 (context file (u r file_t (low low)))
+(context system (u r kernel_t (low low)))
+(defaultrange (file dir) target low)
 $(for sid in $sids; do
   case $sid in unlabeled | fs | file | file_labels | devnull) echo "(sid $sid) (sidcontext $sid file)" ;; *) echo "(sid $sid) (sidcontext $sid kernel)" ;; esac
 done)
@@ -67,6 +69,6 @@ done)
 $(for name in tmpfs devtmpfs devpts mqueue; do echo "(fsuse trans $name file)"; done)
 (fsuse task pipefs file)
 (fsuse task sockfs file)
-(genfscon proc "/" kernel)
-(genfscon sysfs "/" kernel)
+(genfscon proc "/" system)
+(genfscon sysfs "/" system)
 END

@@ -60,10 +60,10 @@ fn volume_option(mount: &mut Mount, word: &str) -> Result<(), String> {
     match word {
         "ro" | "readonly" => mount.read_only = true,
         "rw" => mount.read_only = false,
-        // SELinux labels and hints for Docker Desktop's file sharing mean nothing here.
-        "z" | "Z" | "consistent" | "cached" | "delegated" => {}
-        "nocopy" | "shared" | "slave" | "private" | "rshared" | "rslave" | "rprivate" | "nosuid" | "nodev"
-        | "noexec" => mount.options.push(word.to_owned()),
+        // Hints for Docker Desktop's file sharing mean nothing here.
+        "consistent" | "cached" | "delegated" => {}
+        "z" | "Z" | "nocopy" | "shared" | "slave" | "private" | "rshared" | "rslave" | "rprivate" | "nosuid"
+        | "nodev" | "noexec" => mount.options.push(word.to_owned()),
         _ => return Err(format!("{word:?} is not an option of a volume")),
     }
     Ok(())

@@ -51,7 +51,7 @@ const NOTES: &[(&str, &str)] = &[
     ("privileged", "for root with the host's devices; a plain user's gets what its user namespace gives"),
     (
         "security-opt",
-        "`seccomp`, `apparmor`, `no-new-privileges`, `systempaths` and `label=disable`; other labels are refused",
+        "`seccomp`, `apparmor`, `label`, `no-new-privileges` and `systempaths`; a profile or a label where the kernel has none is refused",
     ),
     ("ulimit", "not above the host's own hard limit when rootless"),
     ("user group-add", "root alone on the rung `single-id`"),

@@ -120,3 +120,41 @@ fn sizes_add_up() {
     assert_eq!(tree_size(&d.path().join("g")), 2);
     assert_eq!(tree_size(&d.path().join("none")), 0);
 }
+
+/// Without SELinux its attribute is root's to set as any other.
+#[test]
+fn a_tree_is_relabelled_through_no_link() {
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let (dir, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (top, other) = (dir.path(), outside.path().join("file"));
+    std::fs::create_dir_all(top.join("a/b")).unwrap();
+    for file in [&top.join("a/b/file"), &other] {
+        std::fs::write(file, "x").unwrap();
+    }
+    std::os::unix::fs::symlink(&other, top.join("a/link")).unwrap();
+    std::os::unix::fs::symlink(outside.path(), top.join("a/dir")).unwrap();
+    std::fs::hard_link(top.join("a/b/file"), top.join("same")).unwrap();
+    relabel(top, "u:object_r:t:s0:c1,c2").unwrap();
+    let found = |path: &Path| label(path).ok().flatten();
+    for path in ["", "a", "a/b", "a/b/file", "same"] {
+        assert_eq!(found(&top.join(path)).as_deref(), Some("u:object_r:t:s0:c1,c2"), "{path}");
+    }
+    assert_eq!((found(&other), found(outside.path())), (None, None));
+    // By the link that is named itself.
+    std::os::unix::fs::symlink(top, outside.path().join("named")).unwrap();
+    relabel(&outside.path().join("named"), "u:object_r:t:s0").unwrap();
+    assert_eq!(found(&top.join("a/b/file")).as_deref(), Some("u:object_r:t:s0"));
+}
+
+#[test]
+fn a_tree_that_is_too_deep_to_be_relabelled_is_told() {
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(dir.path().join("d/".repeat(200))).unwrap();
+    let error = relabel(dir.path(), "u:object_r:t:s0").unwrap_err();
+    assert!(error.kind() == Kind::LimitExceeded && error.to_string().contains("128"), "{error}");
+}

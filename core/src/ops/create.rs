@@ -10,7 +10,7 @@ use crate::error::{Error, Kind, Result};
 use crate::id::{ContainerId, Digest, Name};
 use crate::launch::Early;
 use crate::plan::facts::Facts;
-use crate::plan::{self, borrowed, cgroup, identity, resolve, security, sharing};
+use crate::plan::{self, borrowed, cgroup, identity, labels, resolve, security, sharing};
 use crate::progress::Progress;
 use crate::registry::Platform;
 use crate::spec::{Spec, SpecMount};
@@ -98,6 +98,7 @@ pub(super) fn record(context: &Context, options: &RunOptions, image: &ImageInfo)
     // What is no profile is told now, not at the start.
     security::filter(&spec, facts)?;
     security::apparmor(&spec, facts)?;
+    labels::of_container(&spec, facts)?;
     let here = &Facts { cgroups: scoped::cgroups(context, &id, &spec.limits)?, ..facts.clone() };
     let mut groups = cgroup::plan(&spec.limits, &id, &*disks::numbered(&here.cgroups, &spec.limits)?)?;
     plan::devices::hold(&mut groups, &spec, &[], &id, here)?;

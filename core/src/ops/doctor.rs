@@ -3,7 +3,7 @@
 use super::{Context, facts, probe};
 use crate::api::*;
 use crate::error::{Error, Result};
-use crate::plan::facts::AppArmor;
+use crate::plan::facts::{AppArmor, Contexts, SeLinux};
 use crate::plan::labels::DEFAULT_PROFILE;
 use crate::sys;
 
@@ -13,8 +13,17 @@ const TMPFS: i64 = 0x0102_1994;
 
 /// Looks at everything that has been seen to go wrong, and runs the self-test.
 pub fn doctor(context: &Context) -> Result<DoctorReport> {
-    let mut checks =
-        vec![kernel(), ids(), cgroups(), run_dir(), store(context), host_process(), memfd(), apparmor(context)];
+    let mut checks = vec![
+        kernel(),
+        ids(),
+        cgroups(),
+        run_dir(),
+        store(context),
+        host_process(),
+        memfd(),
+        apparmor(context),
+        selinux(),
+    ];
     let (rung, reason, test) = match self_test(context) {
         Ok((rung, reason, millis)) => (rung, reason, Ok(millis)),
         Err(e) => (Rung::default(), e.to_string(), Err(e)),
@@ -172,6 +181,21 @@ fn apparmor(context: &Context) -> Check {
             let status = if facts::is_mighty() { CheckStatus::Warn } else { CheckStatus::Ok };
             check("AppArmor", status, format!("containers that name no profile run unconfined: {why}"), None)
         }
+    }
+}
+
+fn selinux() -> Check {
+    match super::selinux::found() {
+        SeLinux::Off => check("SELinux", CheckStatus::Ok, "not enabled, so nothing has labels", None),
+        SeLinux::Prepared(Contexts { process, .. }) => {
+            check("SELinux", CheckStatus::Ok, format!("containers are {process} with categories of their own"), None)
+        }
+        SeLinux::Unprepared(why) => check(
+            "SELinux",
+            CheckStatus::Warn,
+            format!("containers have the label of whoever starts them: {why}"),
+            None,
+        ),
     }
 }
 

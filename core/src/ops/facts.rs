@@ -70,7 +70,7 @@ fn facts((rung, id_map): (Rung, Option<IdMap>), fresh_proc: bool) -> Result<Fact
         resolv_conf: text("/etc/resolv.conf"),
         hostname: nix::unistd::gethostname().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
         apparmor: apparmor::found(),
-        selinux: selinux::is_enabled(),
+        selinux: selinux::found(),
     })
 }
 

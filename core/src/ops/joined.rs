@@ -10,7 +10,7 @@ use crate::error::{Error, Kind, Result};
 use crate::fs;
 use crate::id::ContainerId;
 use crate::lock;
-use crate::spec::Spec;
+use crate::spec::{Labels, Spec};
 use crate::store::containers::Record;
 use crate::store::liveness;
 
@@ -34,6 +34,17 @@ pub(super) fn name(context: &Context, spec: &mut Spec, own_name: bool) -> Result
             spec.hostname = other.hostname;
         }
         *container = id.to_string();
+    }
+    share_labels(context, spec)
+}
+
+/// Who shares processes or System V IPC with another container has its labels, unless others were asked for, as in Docker.
+fn share_labels(context: &Context, spec: &mut Spec) -> Result<()> {
+    let Some(id) = ["ipc", "pid"].iter().find_map(|kind| spec.namespaces.joined.get(*kind)) else { return Ok(()) };
+    if spec.selinux.parts.is_empty() && !spec.selinux.disabled {
+        let other = list::load(context, &id.parse()?)?.record.spec;
+        spec.selinux.disabled = other.privileged && other.selinux.parts.is_empty();
+        spec.selinux = Labels { disabled: spec.selinux.disabled || other.selinux.disabled, ..other.selinux };
     }
     Ok(())
 }

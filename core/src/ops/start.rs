@@ -3,7 +3,7 @@
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use super::{Context, disks, events, leftovers, scoped};
+use super::{Context, disks, events, leftovers, scoped, selinux};
 use crate::api::*;
 use crate::cancel::Cancel;
 use crate::cgroup as groups;
@@ -76,6 +76,9 @@ pub(super) fn launch(
 ) -> Result<Launched> {
     let (cgroup, mut plan) = plan(context, record)?;
     plan.supervise.direct = streams == Streams::Direct;
+    if let Some(label) = &plan.mount_label {
+        selinux::relabel(record, &context.paths, label)?;
+    }
     let fds = LaunchFds {
         lock,
         stdin: borrowed("stdin", stdio.stdin)?,

@@ -36,8 +36,8 @@ pub struct Facts {
     pub hostname: String,
     /// Whether processes may be confined by AppArmor's profiles.
     pub apparmor: AppArmor,
-    /// SELinux is enabled, with a policy.
-    pub selinux: bool,
+    /// Whether processes and files have labels of SELinux.
+    pub selinux: SeLinux,
 }
 
 /// AppArmor, as far as a start depends on it.
@@ -50,6 +50,27 @@ pub enum AppArmor {
     Unprepared(String),
     /// It is there, and so is the default profile.
     Prepared,
+}
+
+/// SELinux, as far as a start depends on it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub enum SeLinux {
+    /// The kernel has none, or no policy.
+    #[default]
+    Off,
+    /// It is there; containers have no labels by default, for this reason.
+    Unprepared(String),
+    /// It is there, and so are the labels that containers have by default.
+    Prepared(Contexts),
+}
+
+/// Labels of containers, before they have categories of their own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Contexts {
+    /// Of its processes.
+    pub process: String,
+    /// Of its files.
+    pub file: String,
 }
 
 /// Which control groups there are and may be written.

@@ -3,12 +3,18 @@
 use crate::api::{ImageInfo, Mount, MountKind, RunOptions};
 use crate::error::{Error, Kind, Result};
 use crate::id::{ContainerId, Name};
-use crate::spec::{Spec, SpecMount};
+use crate::spec::{Labels, Sharing, Spec, SpecMount};
 use crate::wire;
 
-use super::{devices, identity, life, limits, logging, mounts, names, security, sharing, sysctl};
+use super::{devices, identity, labels, life, limits, logging, mounts, names, security, sharing, sysctl};
 
 const DEFAULT_SHM: u64 = 64 << 20;
+
+/// Who shares processes or System V IPC with the host has its label too, unless another was asked for, as in Docker.
+fn selinux(labels: Labels, namespaces: &Sharing, id: &ContainerId) -> Labels {
+    let of_host = (namespaces.host_pid || namespaces.host_ipc) && labels.parts.is_empty();
+    Labels { disabled: labels.disabled || of_host, categories: labels::categories(id), ..labels }
+}
 
 pub(super) fn invalid(option: &str, because: impl Into<String>) -> Error {
     Error::new(Kind::InvalidArgument, "read option", option).because(because)
@@ -19,6 +25,8 @@ pub fn resolve(options: &RunOptions, image: &ImageInfo, id: &ContainerId, others
     let mounts = resolve_mounts(options, image, id, others)?;
     let security = security::read(options)?;
     identity::check_annotations(options)?;
+    let namespaces = sharing::namespaces(options)?;
+    let selinux = selinux(security.selinux, &namespaces, id);
     let logging = logging::read(options)?;
     Ok(Spec {
         args: args(options, image)?,
@@ -30,7 +38,7 @@ pub fn resolve(options: &RunOptions, image: &ImageInfo, id: &ContainerId, others
         domainname: identity::domainname(options)?,
         labels: labels(options, image)?,
         mounts,
-        namespaces: sharing::namespaces(options)?,
+        namespaces,
         limits: limits::limits(options)?,
         capabilities: names::capabilities(&options.cap_add, &options.cap_drop, options.privileged)?,
         privileged: options.privileged,
@@ -39,6 +47,7 @@ pub fn resolve(options: &RunOptions, image: &ImageInfo, id: &ContainerId, others
         no_new_privs: security.no_new_privs,
         seccomp: security.seccomp,
         apparmor: security.apparmor,
+        selinux,
         rlimits: options.ulimits.iter().map(rlimit).collect::<Result<_>>()?,
         devices: devices::given(options)?,
         device_access: devices::restricted(options)?,

@@ -8,7 +8,7 @@ use super::resolve::invalid;
 use crate::api::RunOptions;
 use crate::error::{Error, Kind, Result};
 use crate::seccomp::{self, Arch, Circumstances, Filter};
-use crate::spec::{Seccomp, Spec};
+use crate::spec::{Labels, Seccomp, Spec};
 
 /// What the security options ask for.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub struct Security {
     pub seccomp: Seccomp,
     /// The AppArmor profile; `None` for the default.
     pub apparmor: Option<String>,
+    /// SELinux labels.
+    pub selinux: Labels,
 }
 
 /// Reads the options; a later one goes before an earlier one. A privileged container has no filter, as in Docker.
@@ -36,11 +38,10 @@ pub fn read(options: &RunOptions) -> Result<Security> {
             ("seccomp", profile) => Ok(Security { seccomp: profile_of(profile), ..security }),
             ("apparmor", "" | "true") => Err(invalid("security_opt", format!("{option:?} names no profile"))),
             ("apparmor", profile) => Ok(Security { apparmor: Some(profile.to_owned()), ..security }),
-            // They are not applied unless asked for, so there is nothing to leave out.
-            ("label", "disable") => Ok(security),
+            ("label", words) => Ok(Security { selinux: labels::option(security.selinux, words)?, ..security }),
             _ => Err(Error::new(Kind::Unsupported, "read option", "security_opt")
                 .because(format!("{option:?} can't be enforced by this version"))
-                .hint("use no-new-privileges, seccomp=PROFILE, seccomp=unconfined, systempaths=unconfined, apparmor=PROFILE or apparmor=unconfined")),
+                .hint("use no-new-privileges, seccomp=PROFILE, seccomp=unconfined, systempaths=unconfined, apparmor=PROFILE, apparmor=unconfined, label=disable or label=PART:VALUE")),
         }
     })
 }
@@ -110,7 +111,7 @@ mod tests {
 
     #[test]
     fn what_can_not_be_enforced_is_refused() {
-        for option in ["apparmor", "apparmor=", "label=type:mine", "other"] {
+        for option in ["apparmor", "apparmor=", "label=mine", "label=type:", "other"] {
             let options = RunOptions { security_opt: vec![option.into()], ..RunOptions::default() };
             assert!(read(&options).unwrap_err().to_string().contains(option), "{option}");
         }

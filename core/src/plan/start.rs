@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::cgroup::CgroupPlan;
 use super::facts::Facts;
 use super::launch::*;
-use super::{life, mounts, security};
+use super::{labels, life, mounts, security};
 use crate::api::Tie;
 use crate::error::Result;
 use crate::spec::Spec;
@@ -39,12 +39,13 @@ pub fn plan(spec: &Spec, facts: &Facts, cgroup: &CgroupPlan, places: &Places) ->
     let groups = cgroup.groups(&facts.cgroups);
     // Nodes that it makes itself may work where rules say which.
     let devices = mounts::is_mighty(spec, facts) || cgroup.rules_devices() && !spec.device_rules.is_empty();
+    let label = labels::of_container(spec, facts)?.map(|labels| labels.file);
     Ok(LaunchPlan {
         namespaces: namespaces(spec, facts, places),
         id_map: facts.id_map.clone(),
         cgroup: cgroup.placement.clone(),
         rootfs: Rootfs { nodev: !devices, ..rootfs(spec, facts, places) },
-        mounts: mounts::plan(spec, facts, &groups.v1, places, devices)?,
+        mounts: with_label(mounts::plan(spec, facts, &groups.v1, places, devices)?, label.as_deref()),
         symlinks: mounts::symlinks(),
         masked_paths: list(spec, &mounts::MASKED),
         readonly_paths: list(spec, &mounts::READONLY),
@@ -52,9 +53,19 @@ pub fn plan(spec: &Spec, facts: &Facts, cgroup: &CgroupPlan, places: &Places) ->
         hostname: own_name(spec, places, &spec.hostname),
         domainname: own_name(spec, places, &spec.domainname),
         process: process(spec, facts)?,
-        mount_label: None,
+        mount_label: label.clone(),
         supervise: supervise(spec, facts, places, &groups),
     })
+}
+
+/// New file systems are labelled as a whole.
+fn with_label(mut mounts: Vec<MountStep>, label: Option<&str>) -> Vec<MountStep> {
+    for mount in &mut mounts {
+        if let MountSource::Fs { fstype, options } = &mut mount.source {
+            options.extend(labels::option_of(fstype, label));
+        }
+    }
+    mounts
 }
 
 fn list(spec: &Spec, paths: &[&str]) -> Vec<String> {
@@ -123,7 +134,7 @@ pub(super) fn process(spec: &Spec, facts: &Facts) -> Result<Process> {
         seccomp: security::filter(spec, facts)?,
         seccomp_flags: 0,
         apparmor: security::apparmor(spec, facts)?,
-        selinux: None,
+        selinux: labels::of_container(spec, facts)?.map(|labels| labels.process),
     })
 }
 

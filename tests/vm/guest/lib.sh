@@ -52,11 +52,14 @@ machine() {
   chown -R alice:alice $delegated
 }
 
-# policy: SELinux's, as a whole, and enforced.
+# policy: SELinux's, as a whole, and enforced, with labels for containers.
 policy() {
   mount -t selinuxfs selinuxfs /sys/fs/selinux
   dd if=/tests/policy of=/sys/fs/selinux/load bs=16M count=1 2>/dev/null
   echo 1 >/sys/fs/selinux/enforce
+  mkdir -p /etc/selinux/tests/contexts
+  echo SELINUXTYPE=tests >/etc/selinux/config
+  printf 'process = "u:r:box_t:s0"\nfile = "u:object_r:box_file_t:s0"\n' >/etc/selinux/tests/contexts/lxc_contexts
 }
 
 hand_down() { sed 's/\([a-z_]*\)/+\1/g' "$1/cgroup.controllers" >"$1/cgroup.subtree_control"; }

@@ -109,3 +109,100 @@ test_there_is_no_apparmor_then() {
   has "$(fails 125 sampan run --rm --security-opt apparmor=mine $image true)" "AppArmor is not enabled on this machine"
   same hello "$(sampan run --rm --security-opt apparmor=unconfined $image echo hello)"
 }
+
+# categories LABEL: those of one of a container.
+categories() { echo "$1" | sed -n 's/^u:[a-z_]*:[a-z_]*:s0:\(c[0-9]*,c[0-9]*\)$/\1/p'; }
+
+test_containers_have_categories_of_their_own() {
+  has "$(sampan doctor)" "containers are u:r:box_t:s0 with categories of their own"
+  sampan run -d --name one $image sleep 1000
+  own=$(sampan exec one cat $current | one_line)
+  same "u:r:box_t:s0:$(categories "$own")" "$own"
+  for place in / /dev /dev/shm /etc/hosts; do
+    has "$(grep " $place " /proc/$(field '{{.pid}}' one)/mounts)" "context=\"u:object_r:box_file_t:s0:$(categories "$own")\""
+  done
+  other=$(sampan run --rm $image cat $current | one_line)
+  [ -n "$(categories "$other")" ] && [ "$other" != "$own" ]
+  # The same for all of its life, also where files are touched from outside.
+  sampan stop -t 0 one
+  echo text >/run/text
+  sampan cp /run/text one:/text
+  sampan start one
+  same "$own" "$(sampan exec one cat $current | one_line)"
+  same text "$(sampan exec one cat /text)"
+  same "$own" "$(sampan run --rm --pid container:one $image cat $current | one_line)"
+  sampan rm -f one
+  same fine "$(sampan run --rm --security-opt no-new-privileges -u app $image echo fine)"
+  # An exec alone gives a label: the first process of --init is not the command's.
+  own=$(sampan run --rm --init $image cat $current | one_line)
+  same "u:r:box_t:s0:$(categories "$own")" "$own"
+}
+
+test_labels_in_dockers_words() {
+  shown() { sampan run --rm "$@" $image cat $current | one_line; }
+  # What was removed when the power went may be there again.
+  before=$(sampan ps -aq)
+  same u:r:kernel_t:s0-s0:c0.c1023 "$(shown --security-opt label=disable)"
+  same u:r:kernel_t:s0-s0:c0.c1023 "$(shown --privileged)"
+  same u:r:kernel_t:s0-s0:c0.c1023 "$(shown --pid host)"
+  same u:r:box_t:s0:c5,c6 "$(shown --privileged --security-opt label=level:s0:c5,c6)"
+  own=$(shown --security-opt label=type:other_t)
+  same "u:r:other_t:s0:$(categories "$own")" "$own"
+  has "$(fails 125 sampan run --rm --security-opt label=type:nowhere_t $image true)" "the policy of this machine has no such label"
+  has "$(fails 125 sampan run --rm --security-opt label=color:red $image true)" "label=color:red"
+  same "$before" "$(sampan ps -aq)"
+}
+
+test_binds_are_labelled_where_that_is_asked_for() {
+  rm -rf /run/shared /run/elsewhere
+  mkdir -p /run/shared/below
+  echo mine >/run/shared/below/file
+  echo kept >/run/elsewhere
+  ln -s /run/elsewhere /run/shared/link
+  level="--security-opt label=level:s0:c1,c2" other="--security-opt label=level:s0:c3,c4"
+  try() { sampan run --rm "$@" cat /shared/below/file; }
+  same mine "$(try $level -v /run/shared:/shared:Z $image)"
+  same mine "$(try $level -v /run/shared:/shared $image)"
+  has "$(fails 1 try $other -v /run/shared:/shared $image)" "Permission denied"
+  same mine "$(try $other -v /run/shared:/shared:z $image)"
+  same mine "$(try $level -v /run/shared:/shared:ro $image)"
+  # What the system needs stays as it is, and so does what a link leads to.
+  has "$(fails 125 try -v /etc:/shared:z $image)" "programs of the host need the labels that it has"
+  rm -rf /run/held
+  mkdir /run/held
+  ln -s /run/elsewhere /run/held/link
+  sampan run --rm $level -v /run/held:/held:Z $image true
+  same kept "$(sampan run --rm $other -v /run/elsewhere:/elsewhere $image cat /elsewhere)"
+}
+
+test_volumes_are_shared_unless_it_is_said_that_they_are_not() {
+  sampan run --rm -v data:/data $image sh -c 'mkdir /data/below; echo mine >/data/below/file'
+  same mine "$(sampan run --rm -v data:/data $image cat /data/below/file)"
+  same mine "$(sampan run --rm --security-opt label=level:s0:c1,c2 -v data:/data:Z $image cat /data/below/file)"
+  has "$(fails 1 sampan run --rm --security-opt label=level:s0:c3,c4 -v data:/data $image cat /data/below/file)" "Permission denied"
+}
+
+test_without_labels_for_containers_they_have_none() {
+  contexts=/etc/selinux/tests/contexts/lxc_contexts
+  cp $contexts /run/contexts
+  rm $contexts
+  has "$(sampan doctor)" "containers have the label of whoever starts them" "install the package container-selinux"
+  same u:r:kernel_t:s0-s0:c0.c1023 "$(sampan run --rm $image cat $current | one_line)"
+  has "$(fails 125 sampan run --rm --security-opt label=type:box_t $image true)" "the policy of this machine has none"
+  # Nor where the policy would not let them be started.
+  sed 's/box_t/never_t/' /run/contexts >$contexts
+  has "$(sampan doctor)" "the policy does not let u:r:kernel_t:s0-s0:c0.c1023 give it"
+  same u:r:kernel_t:s0-s0:c0.c1023 "$(sampan run --rm $image cat $current | one_line)"
+  cp /run/contexts $contexts
+}
+
+test_a_plain_user_s_have_them_too() {
+  for rung in subids single-id; do
+    own=$(alice sampan --rung $rung run --rm -v data:/data $image cat $current | one_line)
+    same "u:r:box_t:s0:$(categories "$own")" "$own"
+  done
+  alice sampan run -d --name hers $image sleep 1000
+  own=$(alice sampan exec hers cat $current | one_line)
+  same "u:r:box_t:s0:$(categories "$own")" "$own"
+  alice sampan rm -f hers
+}

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{Groups, Request, groups, plan};
 use crate::error::{Kind, Result};
-use crate::plan::facts::{AppArmor, Cgroups, Facts};
+use crate::plan::facts::{AppArmor, Cgroups, Facts, SeLinux};
 
 const TABLE: &str = include_str!("../../../../docs/oci.md");
 
@@ -57,8 +57,8 @@ fn facts(mode: &str) -> Facts {
     let v1 = if mode == "v1" { names.map(|c| (c.to_owned(), format!("/cg/{c}"))).into() } else { BTreeMap::new() };
     let v2 = (mode == "v2").then(|| "/cg".to_owned());
     let cgroups = Cgroups { mode: mode.into(), v1, v2, ..Cgroups::default() };
-    let apparmor = AppArmor::Unprepared(String::new());
-    Facts { cgroups, kernel: (6, 1), capabilities: u64::MAX, apparmor, selinux: true, ..Facts::default() }
+    let (apparmor, selinux) = (AppArmor::Unprepared(String::new()), SeLinux::Unprepared(String::new()));
+    Facts { cgroups, kernel: (6, 1), capabilities: u64::MAX, apparmor, selinux, ..Facts::default() }
 }
 
 fn planned(config: &Value, mode: &str) -> Result<()> {

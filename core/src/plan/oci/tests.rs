@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 
 use super::{BundlePlan, Groups, Request, groups, plan};
 use crate::error::{Kind, Result};
-use crate::plan::facts::{AppArmor, Cgroups, Facts};
+use crate::plan::facts::{AppArmor, Cgroups, Facts, SeLinux};
 use crate::plan::launch::MountSource;
 
 fn facts(mode: &str) -> Facts {
@@ -289,7 +289,7 @@ fn labels_are_those_of_the_process_and_of_what_is_mounted_for_it() {
         "linux": {"mountLabel": "u:r:file_t:s0:c1,c2"},
     }));
     let spec: Spec = serde_json::from_value(config).unwrap();
-    let facts = Facts { apparmor: AppArmor::Prepared, selinux: true, ..facts("v1") };
+    let facts = Facts { apparmor: AppArmor::Prepared, selinux: SeLinux::Unprepared(String::new()), ..facts("v1") };
     let groups = groups(&spec, "one", &facts, None).unwrap();
     let plan = plan(&spec, &Request { id: "one", bundle: "/bundle", facts: &facts, groups: &groups }).unwrap().launch;
     let process = (plan.process.apparmor.as_deref(), plan.process.selinux.as_deref());
