@@ -120,7 +120,7 @@ pub(super) fn plan(context: &Context, record: &Record) -> Result<(CgroupPlan, La
     }
     let groups = disks::numbered(&facts.cgroups, &record.spec.limits)?;
     let mut cgroup = cgroup::plan(&record.spec.limits, &record.id, &groups)?;
-    devices::hold(&mut cgroup, &record.spec, &nodes(&record.spec), &record.id, facts)?;
+    devices::hold(&mut cgroup, &record.spec, &nodes(&record.spec, facts), &record.id, facts)?;
     let mut spec = record.spec.clone();
     if spec.privileged {
         spec.devices.extend(nodes_of_host(&spec.devices));
@@ -141,7 +141,7 @@ pub(super) fn plan_files(context: &Context, record: &Record) -> Result<LaunchPla
 }
 
 /// The devices that it is given, with those below directories; what is not there will be told of when it is mounted.
-fn nodes(spec: &Spec) -> Vec<Node> {
+fn nodes(spec: &Spec, facts: &Facts) -> Vec<Node> {
     let one = |inside: &str, path: &Path| {
         let (block, number) = fs::device_number(path)?;
         Some(Node { inside: inside.to_owned(), block, number })
@@ -153,7 +153,7 @@ fn nodes(spec: &Spec) -> Vec<Node> {
             below.iter().filter_map(|path| one(inside, Path::new(path))).collect()
         }
     };
-    if devices::are_ruled(spec) { spec.devices.iter().flat_map(of).collect() } else { Vec::new() }
+    if devices::are_ruled(spec, facts) { spec.devices.iter().flat_map(of).collect() } else { Vec::new() }
 }
 
 /// All of the host's devices, as they are now, but for those that a container has of its own or that were given another

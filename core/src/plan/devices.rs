@@ -10,6 +10,7 @@ use super::cgroup::CgroupPlan;
 use super::facts::Facts;
 use super::resolve::{invalid, normal};
 use crate::api::{RunOptions, Rung};
+use crate::capability;
 use crate::cgroup::devices::{DeviceRule, MKNOD, READ, WRITE};
 use crate::error::{Error, Kind, Result};
 use crate::id::ContainerId;
@@ -142,9 +143,23 @@ pub struct Node {
 }
 
 /// Whether a device cgroup is wanted. A privileged container may use everything, whatever was asked for, as in Docker.
-pub fn are_ruled(spec: &Spec) -> bool {
-    let nothing = spec.device_access.is_empty() && spec.device_rules.is_empty();
-    !(spec.privileged || nothing)
+pub fn are_ruled(spec: &Spec, facts: &Facts) -> bool {
+    !spec.privileged && (are_asked(spec) || could_open(spec, facts))
+}
+
+fn are_asked(spec: &Spec) -> bool {
+    !(spec.device_access.is_empty() && spec.device_rules.is_empty())
+}
+
+/// Who may mount can take `nodev` off a mount again (`MS_REMOUNT | MS_BIND`, mount(2)); within a user namespace that made
+/// the mount's file system, no node works whatever the mount says.
+fn could_open(spec: &Spec, facts: &Facts) -> bool {
+    let mounts = capability::bit("SYS_ADMIN").unwrap_or(0);
+    spec.capabilities & mounts != 0 && is_hosts_root(facts)
+}
+
+fn is_hosts_root(facts: &Facts) -> bool {
+    facts.rung == Rung::Root && !facts.in_user_namespace
 }
 
 fn rules(spec: &Spec, nodes: &[Node]) -> Result<Vec<DeviceRule>> {
@@ -166,13 +181,15 @@ fn rules(spec: &Spec, nodes: &[Node]) -> Result<Vec<DeviceRule>> {
 /// # Errors
 /// `Unsupported` where there is no device cgroup to be had: access that was not given is not left to chance.
 pub fn hold(plan: &mut CgroupPlan, spec: &Spec, nodes: &[Node], id: &ContainerId, facts: &Facts) -> Result<()> {
-    if !are_ruled(spec) {
+    if !are_ruled(spec, facts) {
         return Ok(());
     }
     let rules = rules(spec, nodes)?;
-    let may = facts.rung == Rung::Root && !facts.in_user_namespace;
-    match may && plan.rule_devices(rules, &spec.limits, id, &facts.cgroups) {
+    match is_hosts_root(facts) && plan.rule_devices(rules, &spec.limits, id, &facts.cgroups) {
         true => Ok(()),
+        false if !are_asked(spec) => Err(Error::new(Kind::Unsupported, "rule devices", spec.hostname.clone())
+            .because("who has SYS_ADMIN can open every device but for a device cgroup, and there is none to be had")
+            .hint("mount the controller `devices`, or run it privileged")),
         false => Err(Error::new(Kind::Unsupported, "rule devices", spec.hostname.clone())
             .because("what may be done with a device is ruled by a device cgroup, which the host's root alone can make")
             .hint("run as root, or give the device to be read and written")),
@@ -250,6 +267,19 @@ mod tests {
         let words: Vec<String> = plan.dirs[0].devices.iter().take(4).map(|rule| v1_write(rule).1).collect();
         assert_eq!(words, ["a", "b 8:0 r", "c 10:229 rwm", "c 42:* rwm"]);
         assert!(plan.rules_devices() && !plan.dirs[0].devices[0].allow);
+    }
+
+    #[test]
+    fn who_may_mount_is_held_to_its_devices() {
+        let v1 = ["pids", "devices"].map(|name| (name.to_owned(), format!("/cg/{name}"))).into();
+        let facts = Facts { cgroups: Cgroups { v1, mode: "v1".into(), ..Cgroups::default() }, ..Facts::default() };
+        let mounts = Spec { capabilities: capability::bit("SYS_ADMIN").unwrap(), ..Spec::default() };
+        assert!(held(&mounts, &facts).unwrap().rules_devices());
+        assert!(!held(&Spec { privileged: true, ..mounts.clone() }, &facts).unwrap().rules_devices());
+        assert_eq!(held(&mounts, &Facts::default()).unwrap_err().kind(), Kind::Unsupported);
+        // Its namespace can't.
+        let inside = Facts { rung: Rung::SubIds, ..Facts::default() };
+        assert!(held(&mounts, &inside).is_ok());
     }
 
     #[test]

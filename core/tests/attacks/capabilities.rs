@@ -25,6 +25,23 @@ fn no_capability_is_inheritable_whoever_gives_it() {
     }
 }
 
+/// Whoever may mount can take `nodev` off; then the nodes of the image's and of its own making would be the host's.
+#[test]
+fn who_may_mount_opens_no_device_of_the_host_s() {
+    let host = Host::new();
+    if host.engine.info().unwrap().rung != sampan::Rung::Root {
+        return;
+    }
+    // The memory, a disk, the terminal of the machine: made, and none can be opened; what each container has, can.
+    let script = "mount -o remount,bind,dev / || exit 9
+        mknod /k c 1 11 && mknod /b b 7 0 && mknod /t c 4 64 || exit 8
+        for node in /k /b /t; do (: <$node) 2>/dev/null && echo opened $node; done
+        : </dev/zero && echo zero";
+    let options = RunOptions { cap_add: vec!["SYS_ADMIN".into()], ..command(&["sh", "-c", script]) };
+    let output = host.run(options).unwrap();
+    assert_eq!((output.exit.code, text(&output.stdout)), (0, "zero\n".into()), "{}", text(&output.stderr));
+}
+
 /// The way by which CVE-2022-0492 and many since begin.
 #[test]
 fn no_namespace_with_all_capabilities_is_made_inside() {
