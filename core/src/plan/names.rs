@@ -93,14 +93,16 @@ fn capability_set(names: &[String]) -> Result<u64> {
     })
 }
 
-/// Docker's rule: start from the default set (or all, or none, when `ALL` is named), add, then drop.
+/// Docker's rule: from the default set what is dropped goes, and then what is added comes. `ALL` that is dropped leaves what
+/// is added alone, and `ALL` that is added goes before it. What a privileged container drops stays dropped, which Docker
+/// passes over.
 pub fn capabilities(add: &[String], drop: &[String], privileged: bool) -> Result<u64> {
     let (added, dropped) = (capability_set(add)?, capability_set(drop)?);
     let default = DEFAULT_CAPABILITIES.iter().try_fold(0, |set, name| Ok::<_, Error>(set | capability(name)?))?;
-    let base = if privileged { capability::ALL } else { default };
     Ok(match dropped == capability::ALL {
         true => added,
-        false => (base | added) & !dropped,
+        false if privileged || added == capability::ALL => capability::ALL & !dropped,
+        false => default & !dropped | added,
     })
 }
 
@@ -130,13 +132,16 @@ mod tests {
     }
 
     #[test]
-    fn capabilities_add_then_drop() {
+    fn capabilities_drop_then_add() {
         let s = |names: &[&str]| names.iter().map(|n| n.to_string()).collect::<Vec<_>>();
         // Docker's default mask, as `docker run` shows it in CapBnd.
         assert_eq!(capabilities(&[], &[], false).unwrap(), 0xa804_25fb);
         assert_eq!(capabilities(&s(&["CAP_NET_ADMIN"]), &s(&["ALL"]), false).unwrap(), 1 << 12);
         assert_eq!(capabilities(&s(&["ALL"]), &s(&["sys_admin"]), false).unwrap(), capability::ALL & !(1 << 21));
         assert_eq!(capabilities(&[], &[], true).unwrap(), capability::ALL);
+        assert_eq!(capabilities(&s(&["NET_ADMIN"]), &s(&["NET_ADMIN", "CHOWN"]), false).unwrap(), 0xa804_35fa);
+        assert_eq!(capabilities(&s(&["ALL"]), &s(&["ALL"]), false).unwrap(), capability::ALL);
+        assert_eq!(capabilities(&[], &s(&["SYS_ADMIN"]), true).unwrap(), capability::ALL & !(1 << 21));
         assert!(capabilities(&s(&["FLY"]), &[], false).is_err());
     }
 
