@@ -154,7 +154,7 @@ mod tests {
         assert_eq!(volume("/b").unwrap(), of(MountKind::Volume, "", "/b"));
         let ro = volume("/a:/b:ro,rslave,z").unwrap();
         assert!(ro.read_only);
-        assert_eq!(ro.options, ["rslave"]);
+        assert_eq!(ro.options, ["rslave", "z"]);
         let here = std::env::current_dir().unwrap();
         assert_eq!(volume("./x:/b").unwrap().source, here.join("x").to_str().unwrap());
         for bad in ["a/b:/c", "/a:b", ":/b", "/a:/b:ro:x", "/a:/b:nonsense", "-a:/b", "rel"] {

@@ -3,13 +3,14 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::SigSet;
 
 use super::helper::{self, HelperSource};
 use super::spawn::{self, Shim, header, unstarted};
-use crate::error::{Context, Result};
+use crate::cancel::Cancel;
+use crate::error::{Context, Error, Kind as ErrorKind, Result};
 use crate::wire::{Kind, NEW_NET, fd};
 
 /// A shim without a request. It ends when it is dropped, before the drop returns.
@@ -36,8 +37,10 @@ impl Early {
     pub(super) fn ask(mut self, kind: Kind, body: Vec<u8>, passed: &[(i32, BorrowedFd<'_>)]) -> Result<Shim> {
         let Some(starting) = self.starting.take() else { return spawn::spawn(kind, body, passed, &self.helper) };
         let shim = started(starting)?;
-        let asked = request(&shim, kind, &body, passed);
-        asked.inspect_err(|_| shim.hang_up(PATIENCE)).map(|()| shim)
+        match request(&shim, kind, &body, passed) {
+            Ok(()) => Ok(shim),
+            Err(error) => Err(told_instead(&shim, error)),
+        }
     }
 }
 
@@ -57,9 +60,16 @@ const PATIENCE: Duration = Duration::from_secs(10);
 fn idle(helper: &HelperSource, new_net: bool) -> Result<Shim> {
     let shim = spawn::idle(helper)?;
     if new_net {
-        shim.tell(NEW_NET).context("start helper", "").inspect_err(|_| shim.hang_up(PATIENCE))?;
+        shim.tell(NEW_NET).context("start helper", "").map_err(|error| told_instead(&shim, error))?;
     }
     Ok(shim)
+}
+
+/// Who can't be asked has ended, and has told why.
+fn told_instead(shim: &Shim, error: Error) -> Error {
+    let told = shim.next(&Cancel::new(), Some(Instant::now())).err().filter(|e| e.kind() != ErrorKind::Timeout);
+    shim.hang_up(PATIENCE);
+    told.unwrap_or(error)
 }
 
 fn started(starting: JoinHandle<Result<Shim>>) -> Result<Shim> {
@@ -92,7 +102,6 @@ mod tests {
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
     use super::*;
-    use crate::cancel::Cancel;
 
     fn has_ended(pidfd: &OwnedFd) -> bool {
         poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO) == Ok(1)

@@ -147,12 +147,22 @@ impl Shim {
         loop {
             let mut packet = [0; PACKET_MAX];
             match recv(self.status.as_raw_fd(), &mut packet, MsgFlags::MSG_DONTWAIT) {
-                Ok(0) | Err(nix::Error::ECONNRESET) => return Err(died()),
+                Ok(0) => return Err(died()),
                 Ok(n) => return answer(&packet[..n]),
+                Err(nix::Error::ECONNRESET) => return self.last_word(),
                 Err(nix::Error::EAGAIN) => self.wait(cancel, deadline)?,
                 Err(nix::Error::EINTR) => {}
                 Err(e) => return Err(e).context("hear from the shim", ""),
             }
+        }
+    }
+
+    /// Of one that has ended with something of ours unread, which is told before what it has said itself.
+    fn last_word(&self) -> Result<Answer> {
+        let mut packet = [0; PACKET_MAX];
+        match recv(self.status.as_raw_fd(), &mut packet, MsgFlags::MSG_DONTWAIT) {
+            Ok(n @ 1..) => answer(&packet[..n]),
+            _ => Err(died()),
         }
     }
 
