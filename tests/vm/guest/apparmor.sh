@@ -127,7 +127,7 @@ test_oci_bundles_and_what_is_executed_in_them() {
   same "mine (enforce)" "$(sampan oci exec two cat $current)"
   same "other (enforce)" "$(sampan oci exec --apparmor other two cat $current)"
   has "$(fails 1 sampan oci exec two cat /secret/file)" "Permission denied"
-  has "$(fails 1 sampan oci exec --apparmor nowhere two cat $current)" "it is not loaded"
+  has "$(fails 255 sampan oci exec --apparmor nowhere two cat $current)" "it is not loaded"
   printf '{"user":{"uid":0,"gid":0},"args":["cat","%s"],"cwd":"/","env":["PATH=/bin"]}' $current >/run/process
   same "mine (enforce)" "$(sampan oci exec --process /run/process two)"
   sampan oci delete --force two
