@@ -62,7 +62,11 @@ impl Temp {
         }
         match fs::open_dir(&path) {
             Err(e) if e.errno() == Some(libc::ENOENT) => Ok(None),
-            opened => Temp::locked(path, opened?.into()),
+            Err(e) => {
+                let _ = fs::remove_dir(&path);
+                Err(e)
+            }
+            Ok(dir) => Temp::locked(path, dir.into()),
         }
     }
 
@@ -110,7 +114,8 @@ impl Temp {
 
 impl Drop for Temp {
     fn drop(&mut self) {
-        if !self.placed {
+        // What is empty is removed without a descriptor, of which there may be no more.
+        if !self.placed && fs::remove_dir(&self.path).is_err() {
             let _ = fs::remove_tree(&self.path);
         }
     }

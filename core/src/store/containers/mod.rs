@@ -76,15 +76,22 @@ fn create_with<T>(paths: &Paths, record: &Record, prepare: impl FnOnce(&Containe
     let staged = Temp::dir_named(paths, record.id.as_str())?;
     crash::point("container staged");
     let at = ContainerPaths::at(staged.path().to_owned());
-    fill(&at, record)?;
-    let prepared = prepare(&at)?;
-    // The directory is locked by now, which tells others that the claim's owner lives.
-    claim(paths, &record.name, &record.id)?;
+    let made = fill(&at, record).and_then(|()| prepare(&at)).and_then(|prepared| {
+        // The directory is locked by now, which tells others that the claim's owner lives.
+        claim(paths, &record.name, &record.id).map(|()| prepared)
+    });
+    let prepared = made.inspect_err(|_| empty(&at))?;
     crash::point("name claimed");
     // An id is 32 random bytes: nothing can be there.
     staged.place(paths.container(&record.id).dir()).inspect_err(|_| release(paths, record))?;
     crash::point("container placed");
     Ok(prepared)
+}
+
+/// Takes back what [`fill`] has made, without a descriptor: of those there may be no more.
+fn empty(staged: &ContainerPaths) {
+    let _ = (fs::remove_file(&staged.record()), fs::remove_file(&staged.lock()));
+    let _ = (fs::remove_dir(&staged.work()), fs::remove_dir(&staged.upper()));
 }
 
 fn fill(staged: &ContainerPaths, record: &Record) -> Result<()> {
