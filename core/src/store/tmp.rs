@@ -115,7 +115,7 @@ impl Temp {
 impl Drop for Temp {
     fn drop(&mut self) {
         // What is empty is removed without a descriptor, of which there may be no more.
-        if !self.placed && fs::remove_dir(&self.path).is_err() {
+        if !self.placed && !fs::remove_dir(&self.path).unwrap_or(false) {
             let _ = fs::remove_tree(&self.path);
         }
     }
