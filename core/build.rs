@@ -24,7 +24,7 @@ fn compile(main: &Path) {
         .args(["--target", &env::var("TARGET").expect("cargo sets TARGET")])
         .args(linker())
         .arg(without_tables(&out))
-        .args(CODEGEN.iter().chain(own_start_files()).flat_map(|flag| ["-C", flag]))
+        .args(CODEGEN.iter().chain(own_start_files()).chain(for_processor()).flat_map(|flag| ["-C", flag]))
         .arg("-o")
         .arg(out.join("sampan-shim"))
         .status()
@@ -52,6 +52,12 @@ fn without_tables(out: &Path) -> String {
     let text = "SECTIONS { /DISCARD/ : { *(.eh_frame) *(.eh_frame.*) *(.comment) } } INSERT AFTER .text;\n";
     std::fs::write(&script, text).expect("OUT_DIR can be written");
     format!("-Clink-arg=-Wl,-T,{}", script.display())
+}
+
+/// Atomics by instructions of aarch64: the routines that choose between them at run time ask the C library.
+fn for_processor() -> &'static [&'static str] {
+    let arm = env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch == "aarch64");
+    if arm { &["target-feature=-outline-atomics"] } else { &[] }
 }
 
 /// Small, static at a fixed address, no start files: an exec of it costs a tenth of a millisecond.
