@@ -6,6 +6,7 @@ use crate::fail::{At, Fail, Outcome};
 use crate::hooks::{self, Stage};
 use crate::label::{self, Labels};
 use crate::launch::word;
+use crate::listener::Listener;
 use crate::passed::Passed;
 use crate::scratch::Scratch;
 use crate::sys::{self, AT_FDCWD, Errno, Fd};
@@ -85,10 +86,13 @@ fn start(bundle: &Bundle<'static>, passed: &Passed, sync: Fd, made: (&User, i32,
     await_start()?;
     hooks::run(&bundle.start_container, &stage(bundle, b"created", -1))?;
     let process = &bundle.launch.process;
-    let listener = passed.listener(pid)?;
+    let listener = passed.listener(pid)?.map(|listener| Listener { ready: true, ..listener });
     // Whoever started it can tell the exec from this process's death by it; what fails from here on is told besides.
     // A container's filter may deny it later.
-    let _ = sys::send(fd::STATUS, &[word::READY]);
+    // With a listener, that is its messenger's to say.
+    if listener.is_none() {
+        let _ = sys::send(fd::STATUS, &[word::READY]);
+    }
     let mapped = bundle.launch.id_map.is_some() || bundle.user.is_some();
     init::become_user(process, mapped, user, labels, Some((passed, listener.as_ref())))
 }

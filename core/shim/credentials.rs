@@ -1,13 +1,13 @@
 //! What the payload may: capabilities, ids, no new privileges, the seccomp filter. In this order.
 
 use crate::fail::{At, Outcome};
-use crate::listener::Listener;
+use crate::listener::Messenger;
 use crate::sys::{self, Errno, Fd};
 use crate::user::User;
 use crate::wire::{Capabilities, Process, Step};
 
 /// Takes everything away that the plan doesn't give; `mapped` in a user namespace of the container's own.
-pub fn drop_to(process: &Process<'static>, mapped: bool, user: &User, listener: Option<&Listener>) -> Outcome {
+pub fn drop_to(process: &Process<'static>, mapped: bool, user: &User, listener: Option<&Messenger>) -> Outcome {
     // A filter needs CAP_SYS_ADMIN or no_new_privs: without the latter it comes while there is the former.
     if !process.no_new_privs {
         install_filter(process, listener)?;
@@ -22,14 +22,13 @@ pub fn drop_to(process: &Process<'static>, mapped: bool, user: &User, listener: 
     Ok(())
 }
 
-fn install_filter(process: &Process<'static>, listener: Option<&Listener>) -> Outcome {
+fn install_filter(process: &Process<'static>, listener: Option<&Messenger>) -> Outcome {
     if process.seccomp.is_empty() {
         return Ok(());
     }
-    let Some(listener) = listener else {
+    let Some(messenger) = listener else {
         return sys::seccomp(process.seccomp, process.seccomp_flags).step(Step::Seccomp).map(drop);
     };
-    let messenger = listener.messenger()?;
     let flags = process.seccomp_flags | sys::SECCOMP_FILTER_FLAG_NEW_LISTENER;
     messenger.hand_over(sys::seccomp(process.seccomp, flags).map(|filter| filter as Fd))
 }

@@ -53,6 +53,11 @@ pub fn report_to(socket: Fd) {
     REPORTS.store(socket, Ordering::Relaxed);
 }
 
+/// Tells whoever waits there a word.
+pub fn say(word: u8) {
+    let _ = sys::send(REPORTS.load(Ordering::Relaxed), &[word]);
+}
+
 /// Sends a packet to the host; a host that has gone away is no reason to stop.
 pub fn send(status: &Status) {
     let mut packet = [0; PACKET_MAX];

@@ -88,7 +88,7 @@ pub fn leave_real_time() {
     const SCHED_RR: usize = 2;
     const SCHED_RESET_ON_FORK: usize = 0x4000_0000;
     if sys::scheduler().is_ok_and(|policy| matches!(policy & !SCHED_RESET_ON_FORK, SCHED_FIFO | SCHED_RR)) {
-        let _ = sys::set_usual_scheduler();
+        let _ = sys::set_usual_scheduler(sys::SCHED_OTHER);
     }
 }
 
@@ -297,7 +297,14 @@ pub fn become_user(
     passed.map_or(Ok(()), |(passed, _)| passed.place())?;
     exec::reset_signals();
     sys::umask(process.umask);
-    credentials::drop_to(process, mapped, user, passed.and_then(|(_, listener)| listener))
+    let listener = passed.and_then(|(_, listener)| listener).filter(|_| !process.seccomp.is_empty());
+    // A child would have the policy too, which may leave it no turn, or be refused because of it.
+    let messenger = listener.map(Listener::messenger).transpose()?;
+    match passed {
+        Some((passed, _)) if messenger.is_none() => passed.take_precedence()?,
+        _ => {}
+    }
+    credentials::drop_to(process, mapped, user, messenger.as_ref())
 }
 
 /// All but the standard streams; closed by the exec only, so that its failure can still be told.

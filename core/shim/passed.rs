@@ -5,10 +5,10 @@ use core::ffi::CStr;
 
 use crate::fail::{self, At, Fail, Outcome};
 use crate::listener::Listener;
-use crate::memory;
 use crate::sys::{self, Errno, Fd};
 use crate::text::Text;
 use crate::wire::{List, Step, Tuning, fd};
+use crate::{memory, tuning};
 
 /// Held out of the way of all numbers that are given to somebody.
 #[derive(Clone, Copy)]
@@ -16,21 +16,22 @@ pub struct Passed {
     kept: &'static [usize],
     listener: Option<Fd>,
     told: List<'static, &'static CStr>,
+    precedence: &'static [u8],
 }
 
 impl Passed {
     /// Takes them off the socket, one a packet.
-    pub fn receive(tuning: &Tuning<'static>) -> Outcome<Passed> {
-        let kept = memory::words(tuning.preserved as usize).step(Step::Preserve)?;
+    pub fn receive(asked: &Tuning<'static>) -> Outcome<Passed> {
+        let kept = memory::words(asked.preserved as usize).step(Step::Preserve)?;
         let top = top(kept.len());
         for word in kept.iter_mut() {
             *word = receive_one(top, Step::Preserve)? as usize;
         }
-        let listener = match tuning.told.is_empty() {
+        let listener = match asked.told.is_empty() {
             true => None,
             false => Some(receive_one(top, Step::Listener)?),
         };
-        Ok(Passed { kept, listener, told: tuning.told })
+        Ok(Passed { kept, listener, told: asked.told, precedence: tuning::precedence(asked) })
     }
 
     /// A descriptor of ours that is needed until the exec, out of the way of the payload's.
@@ -54,6 +55,11 @@ impl Passed {
         Ok(())
     }
 
+    /// The policy that was only tried yet, for this process.
+    pub fn take_precedence(&self) -> Outcome {
+        tuning::give_precedence(self.precedence, 0)
+    }
+
     /// The listener, if there is one, and its message about the process `pid`, written while any call may be made.
     pub fn listener(&self, pid: i32) -> Outcome<Option<Listener>> {
         let Some(socket) = self.listener else { return Ok(None) };
@@ -73,7 +79,7 @@ impl Passed {
             }
             put(part.to_bytes());
         }
-        Ok(Some(Listener { socket, message }))
+        Ok(Some(Listener { socket, message, precedence: self.precedence, ready: false }))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use core::ffi::CStr;
 use core::ptr::null;
+use core::sync::atomic::AtomicI32;
 
 use super::{Errno, Fd, Result, syscall};
 
@@ -208,17 +209,37 @@ pub fn scheduler() -> Result<usize> {
     syscall!(SCHED_GETSCHEDULER, 0)
 }
 
-/// `SCHED_OTHER`, with the niceness that it has.
-pub fn set_usual_scheduler() -> Result {
-    const SCHED_OTHER: i32 = 0;
-    syscall!(SCHED_SETSCHEDULER, 0, SCHED_OTHER, &raw const NO_PRIORITY).map(drop)
+pub const SCHED_OTHER: i32 = 0;
+pub const SCHED_RESET_ON_FORK: i32 = 0x4000_0000;
+
+/// `SCHED_OTHER`, perhaps with [`SCHED_RESET_ON_FORK`], and with the niceness that it has.
+pub fn set_usual_scheduler(policy: i32) -> Result {
+    syscall!(SCHED_SETSCHEDULER, 0, policy, &raw const NO_PRIORITY).map(drop)
 }
 
 static NO_PRIORITY: i32 = 0;
 
-/// Policy and parameters of this process: a `struct sched_attr`.
-pub fn sched_setattr(attributes: &[u8]) -> Result {
-    syscall!(SCHED_SETATTR, 0, attributes.as_ptr(), 0).map(drop)
+/// Policy and parameters of a process, 0 for this one: a `struct sched_attr`.
+pub fn sched_setattr(pid: i32, attributes: &[u8]) -> Result {
+    syscall!(SCHED_SETATTR, pid, attributes.as_ptr(), 0).map(drop)
+}
+
+/// A `struct robust_list_head` of nothing but an operation under way.
+pub struct Will {
+    _list: *const Will,
+    _offset: isize,
+    _pending: *const AtomicI32,
+}
+
+/// This bit is set in the word that [`leave`] was told of, by the kernel, when the process has ended.
+pub const FUTEX_OWNER_DIED: i32 = 0x4000_0000;
+
+/// However this process ends, the word gets [`FUTEX_OWNER_DIED`] if it holds this process's number by then.
+pub fn leave(word: &'static AtomicI32) -> Result {
+    let memory = super::map_anonymous(size_of::<Will>())?.as_mut_ptr().cast::<Will>();
+    // SAFETY: a fresh mapping, page-aligned, long enough, which nobody unmaps.
+    unsafe { memory.write(Will { _list: memory, _offset: 0, _pending: word }) };
+    syscall!(SET_ROBUST_LIST, memory, size_of::<Will>()).map(drop)
 }
 
 /// CPUs of this process, bit n of byte n / 8.

@@ -1,13 +1,16 @@
 //! Listeners of seccomp filters.
 
 use std::collections::BTreeSet;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixListener;
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 
 use nix::errno::Errno;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::Signal::SIGKILL;
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use super::Bundle;
@@ -232,27 +235,112 @@ fn a_listener_that_goes_away_fails_the_start() {
     }
 }
 
-/// The container's root may kill what tells the listener, and so may the kernel.
+/// Children of a process.
+fn children(pid: i64) -> Vec<i32> {
+    let list = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    list.split_whitespace().map(|child| child.parse().unwrap()).collect()
+}
+
+/// Starts the payload's process; one that hangs ends with that, which else would keep a CPU to itself.
+fn start(bundle: &Bundle, pid: i64, meanwhile: impl FnOnce()) -> Output {
+    let mut start = bundle.command(&["start", &bundle.id()]).stderr(Stdio::piped()).spawn().unwrap();
+    meanwhile();
+    bundle.await_end(start.id().into());
+    let hangs = start.try_wait().unwrap().is_none();
+    if hangs {
+        kill(Pid::from_raw(pid as i32), SIGKILL).unwrap();
+    }
+    let ended = start.wait_with_output().unwrap();
+    assert!(!hangs, "{ended:?}");
+    ended
+}
+
+/// The container's root may kill it, and so may the kernel.
 #[test]
-fn who_waits_for_a_listener_in_vain_ends() {
+fn a_start_whose_messenger_is_killed_fails() {
     let dir = tempfile::tempdir_in("/dev/shm").unwrap();
     let path = dir.path().join("listener");
     let listener = UnixListener::bind(&path).unwrap();
-    let bundle = notifying_all(path.to_str().unwrap(), true);
-    // More than the socket takes, so that it is being told until somebody reads.
-    bundle.change(|config| config["linux"]["seccomp"]["listenerMetadata"] = json!("x".repeat(1 << 20)));
-    assert_eq!(bundle.create().code, 0, "{}", bundle.output());
-    let _connection = listener.accept().unwrap();
-    let pid = bundle.state()["pid"].as_i64().unwrap();
-    let mut start = bundle.command(&["start", &bundle.id()]).spawn().unwrap();
-    let children = || std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    let filtered = || std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap().contains("Seccomp:\t2");
-    crate::common::until("the filter", || filtered() && !children().is_empty());
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(children().trim().parse().unwrap()), nix::sys::signal::SIGKILL)
-        .unwrap();
-    bundle.await_end(pid);
-    assert!(start.wait().is_ok());
-    assert_eq!(bundle.state()["status"], "stopped");
-    bundle.ok(&["delete", &bundle.id()]);
-    assert_eq!(bundle.left(), Vec::<std::path::PathBuf>::new());
+    for no_new_privs in [true, false] {
+        let bundle = notifying_all(path.to_str().unwrap(), no_new_privs);
+        // More than a socket holds, and nobody reads it: the messenger waits.
+        bundle.change(|config| config["linux"]["seccomp"]["listenerMetadata"] = json!("x".repeat(500_000)));
+        assert_eq!(bundle.create().code, 0, "{}", bundle.output());
+        let (connection, _) = listener.accept().unwrap();
+        let pid = bundle.state()["pid"].as_i64().unwrap();
+        let started = start(&bundle, pid, || {
+            // What arrives comes behind the filter.
+            poll(&mut [PollFd::new(connection.as_fd(), PollFlags::POLLIN)], 20_000u16).unwrap();
+            let messengers = children(pid);
+            assert_eq!(messengers.len(), 1);
+            kill(Pid::from_raw(messengers[0]), SIGKILL).unwrap();
+        });
+        let said = String::from_utf8_lossy(&started.stderr);
+        assert!(!started.status.success() && said.contains("killed before the payload ran"), "{started:?}");
+        bundle.await_end(pid);
+        bundle.ok(&["delete", &bundle.id()]);
+        assert_eq!(bundle.left(), Vec::<std::path::PathBuf>::new());
+    }
+}
+
+/// A listener and a policy, with room for real time where cgroups have it only when told.
+fn real_time(path: &str, scheduler: &Value, no_new_privs: bool) -> Bundle {
+    let bundle = with_listener(path);
+    bundle.change(|config| {
+        config["process"]["args"] = json!(["sleep", "1000"]);
+        config["process"]["noNewPrivileges"] = json!(no_new_privs);
+        config["process"]["scheduler"] = scheduler.clone();
+        config["hooks"] = json!({"startContainer": [{"path": "/bin/busybox", "args": ["true"]}]});
+        if std::path::Path::new("/sys/fs/cgroup/cpu/cpu.rt_runtime_us").exists() {
+            // A cgroup above would need it, too.
+            config["linux"]["cgroupsPath"] = json!(format!("/sampan-test-{}", bundle.id()));
+            config["linux"]["resources"]["cpu"] = json!({"realtimePeriod": 1_000_000, "realtimeRuntime": 100_000});
+        }
+    });
+    bundle
+}
+
+fn create_on_one_cpu(bundle: &Bundle) {
+    use std::os::unix::process::CommandExt;
+    let mut create = bundle.command(&["create", "--bundle", &bundle.path(""), &bundle.id()]);
+    let one = || {
+        let mut cpus = nix::sched::CpuSet::new();
+        cpus.set(0)?;
+        Ok(nix::sched::sched_setaffinity(Pid::from_raw(0), &cpus)?)
+    };
+    // SAFETY: one plain call.
+    let create = unsafe { create.stdin(Stdio::null()).pre_exec(one) };
+    assert!(create.status().unwrap().success());
+}
+
+#[test]
+fn a_real_time_process_on_one_cpu_is_handed_over() {
+    let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+    let path = dir.path().join("listener");
+    let listener = UnixListener::bind(&path).unwrap();
+    let (runtime, period) = (1_000_000, 100_000_000);
+    for (scheduler, policy) in [
+        (json!({"policy": "SCHED_FIFO", "priority": 10}), libc::SCHED_FIFO),
+        (json!({"policy": "SCHED_RR", "priority": 10}), libc::SCHED_RR),
+        (
+            json!({"policy": "SCHED_DEADLINE", "runtime": runtime, "deadline": period, "period": period}),
+            libc::SCHED_DEADLINE,
+        ),
+    ] {
+        for no_new_privs in [true, false] {
+            let bundle = real_time(path.to_str().unwrap(), &scheduler, no_new_privs);
+            // Those of this kind may not be bound to a part of the CPUs.
+            match policy {
+                libc::SCHED_DEADLINE => assert_eq!(bundle.create().code, 0, "{}", bundle.output()),
+                _ => create_on_one_cpu(&bundle),
+            }
+            let pid = bundle.state()["pid"].as_i64().unwrap();
+            let started = start(&bundle, pid, || {});
+            assert!(started.status.success(), "{started:?}");
+            take_filter(&listener);
+            // SAFETY: a plain call.
+            assert_eq!(unsafe { libc::sched_getscheduler(pid as i32) }, policy);
+            bundle.ok(&["delete", "--force", &bundle.id()]);
+        }
+    }
 }
