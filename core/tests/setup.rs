@@ -12,13 +12,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use sampan::Kind;
-use sampan::setup::{Setup, State, Step};
+use sampan::setup::{Setup, Start, State, Step};
 
 const PASSWD: &str =
     "root:x:0:0::/root:/bin/sh\nalice:x:1000:1000::/home/alice:/bin/sh\nbob:x:1001:100::/home/bob:/bin/sh\n";
 const V2: &str = "30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
 const SWITCH: &str = "proc/sys/kernel/apparmor_restrict_unprivileged_userns";
 const PROFILE: &str = "etc/apparmor.d/sampan.usr.bin.sampan";
+const LOADED: &str = "sys/kernel/security/apparmor/profiles";
 const DROP_IN: &str = "etc/systemd/system/user@.service.d/sampan-delegate.conf";
 
 struct Machine(tempfile::TempDir);
@@ -69,6 +70,10 @@ impl Machine {
 
     fn remove(&self) -> Vec<Step> {
         self.setup(&[]).remove(&|program, _| panic!("nothing is to be started, and not {program:?}")).unwrap()
+    }
+
+    fn remove_starting(&self, start: &Start<'_>) -> Vec<Step> {
+        self.setup(&[]).remove(start).unwrap()
     }
 
     /// Every file and directory with its mode and content.
@@ -277,7 +282,7 @@ fn with_apparmor() -> Machine {
     let machine = Machine::new();
     machine.put(SWITCH, "1\n");
     machine.put("etc/apparmor.d/abi/4.0", "");
-    machine.put("sys/kernel/security/apparmor/profiles", "sampan.usr.bin.sampan (unconfined)\n");
+    machine.put(LOADED, "sampan.usr.bin.sampan (unconfined)\n");
     machine.program("apparmor_parser");
     machine
 }
@@ -323,10 +328,34 @@ fn a_profile_is_not_for_what_others_can_replace() {
         "profile sampan /usr/bin/{sampan,x} {\n}\nprofile s /usr/bin/sampan {\n  userns,\n}\n",
     );
     let steps = machine.apply(&[]);
+    assert_eq!(states(&steps, "AppArmor"), [State::Impossible]);
+    assert!(
+        detail(&steps, "AppArmor").contains("is not loaded; apparmor_parser -r /etc/apparmor.d/sampan"),
+        "{steps:?}"
+    );
+    machine.put(LOADED, "s (unconfined)\n");
+    let steps = machine.apply(&[]);
     assert_eq!(
         (states(&steps, "AppArmor"), detail(&steps, "AppArmor")),
         (vec![State::Done], "is in /etc/apparmor.d/sampan")
     );
+}
+
+/// The kernel takes neither of two profiles for one program.
+#[test]
+fn a_profile_of_others_counts_for_what_it_gives() {
+    if !is_root() {
+        return;
+    }
+    let machine = with_apparmor();
+    let of = |name: &str, path: &str, rules: &str| format!("profile {name} {path} {{\n{rules}}}\n");
+    let others = of("s", "/usr/bin/sampan", "") + &of("t", "/usr/bin/other", "  userns,\n");
+    machine.put("etc/apparmor.d/sampan", others);
+    machine.put(LOADED, "s (enforce)\nt (enforce)\n");
+    let steps = machine.apply(&[]);
+    assert_eq!(states(&steps, "AppArmor"), [State::Impossible]);
+    assert!(detail(&steps, "AppArmor").contains("add `userns,` to it"), "{steps:?}");
+    assert!(!machine.at(PROFILE).exists());
 }
 
 #[test]
@@ -341,6 +370,30 @@ fn a_profile_that_somebody_changed_is_left() {
     assert!(detail(&steps, "AppArmor").contains("somebody has changed it"), "{steps:?}");
     assert!(detail(&machine.remove(), "apparmor.d").contains("left"));
     assert!(machine.text(PROFILE).ends_with("# mine\n") && !machine.at("etc/sampan").exists());
+}
+
+/// A package may bring it: it is the package's then, whoever has loaded it.
+#[test]
+fn a_profile_that_was_there_is_loaded_and_never_removed() {
+    if !is_root() {
+        return;
+    }
+    let machine = with_apparmor();
+    machine.setup(&[]).apply(&|_, _| Ok(())).unwrap();
+    let profile = machine.text(PROFILE);
+    machine.remove_starting(&|_, _| Ok(()));
+    machine.put(PROFILE, &profile);
+    machine.put(LOADED, "another (enforce)\n");
+    let (before, started) = (machine.all(), Started::default());
+    let start = noting(&started, machine.0.path());
+    assert_eq!(states(&machine.setup(&[]).apply(&start).unwrap(), "AppArmor"), [State::Done]);
+    assert_eq!(*started.borrow(), [format!("apparmor_parser -r /{PROFILE}")]);
+    assert_eq!(machine.all(), before);
+    assert_eq!(machine.remove(), []);
+    assert_eq!(machine.all(), before);
+    let refused = machine.setup(&[]).apply(&|_, _| Err("Access denied".into())).unwrap();
+    assert!(detail(&refused, "AppArmor").contains("Access denied"), "{refused:?}");
+    assert_eq!(machine.all(), before);
 }
 
 /// By the parser of this machine, which looks at it and loads nothing. One before 4.0 knows neither the rule nor its version.

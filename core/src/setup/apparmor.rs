@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::host::Host;
 use super::place::{Found, Place, Then, taken};
+use super::profiles::{self, Profile};
 use super::record::Record;
 use super::{Act, State, Task};
 use crate::error::Result;
@@ -23,16 +24,17 @@ pub(super) fn task(host: &Host<'_>, record: &Record, program: &Path) -> Result<T
     if host.kernel(SWITCH).trim() != "1" {
         return task(State::NotNeeded, "this kernel does not keep user namespaces for programs with a profile");
     }
-    if let Some(other) = given_by_others(host, record, &program)? {
-        return task(State::Done, &format!("is in {other}"));
+    let place = place(&program);
+    let found = place.look(host, record)?;
+    if let Some((state, said)) = given_by_others(host, &place, found, &program)? {
+        return task(state, &said);
     }
     if let Some(why) = impossible(host, &program)? {
         return task(State::Impossible, &why);
     }
-    let place = place(&program);
     let detail = format!("{} gives it user namespaces", place.path);
-    match place.look(host, record)? {
-        Found::Same if is_loaded(host, &place.path) => task(State::Done, &detail),
+    match found {
+        Found::Same if is_loaded(host, &profile_name(&program)) => task(State::Done, &detail),
         Found::Others => task(State::Impossible, &taken(&place.path).to_string()),
         Found::Changed => task(State::Done, &format!("{}, as somebody has changed it", place.path)),
         _ => Ok(Task::to_do(&name, detail, Act::Place(place))),
@@ -76,32 +78,42 @@ fn profile_name(program: &str) -> String {
     format!("sampan{}", program.replace('/', "."))
 }
 
-/// Whether the kernel has the profile of a file of ours. Where it can't be asked, it is taken to have it.
-pub(super) fn is_loaded(host: &Host<'_>, path: &str) -> bool {
-    let name = path.rsplit('/').next().unwrap_or_default();
-    match host.text(LOADED) {
-        Ok(list) if !list.is_empty() => list.lines().any(|line| line.split(" (").next() == Some(name)),
+/// Whether the kernel has a profile of this name. Where it can't be asked, it is taken to have it.
+pub(super) fn is_loaded(host: &Host<'_>, name: &str) -> bool {
+    match host.bytes(LOADED) {
+        Ok(Some(list)) => String::from_utf8_lossy(&list).lines().any(|line| line.split(" (").next() == Some(name)),
         _ => true,
     }
 }
 
-/// A profile with `userns` for this program in a file that is not ours: the distribution's, or the administrator's.
-fn given_by_others(host: &Host<'_>, record: &Record, program: &str) -> Result<Option<String>> {
+/// What a profile for this program in a file that is not ours makes of the step: the distribution's, or the administrator's.
+/// One of ours beside it would leave the kernel with two, of which it takes none.
+fn given_by_others(host: &Host<'_>, place: &Place, found: Found, program: &str) -> Result<Option<(State, String)>> {
+    let is_ours = matches!(found, Found::Same | Found::Older | Found::Changed);
     for name in fs::list(&host.at(DIR))? {
         let path = format!("{DIR}/{}", name.to_string_lossy());
-        if record.digests(&path).is_some() || !fs::is_regular(&host.at(&path)) {
+        if (is_ours && path == place.path) || !fs::is_regular(&host.at(&path)) {
             continue;
         }
-        let text = host.kernel(&path);
-        let attached =
-            text.lines().any(|line| line.trim_start().starts_with("profile ") && words(line).any(|w| w == program));
-        if attached && text.lines().any(|line| line.trim() == "userns,") {
-            return Ok(Some(path));
+        if let Some(profile) = profiles::attached(&host.kernel(&path), program).first() {
+            return Ok(Some(judged(host, &path, profile)));
         }
     }
     Ok(None)
 }
 
-fn words(line: &str) -> impl Iterator<Item = &str> {
-    line.split([' ', '\t', '"', '{']).filter(|word| !word.is_empty())
+fn judged(host: &Host<'_>, path: &str, profile: &Profile) -> (State, String) {
+    let name = &profile.name;
+    match profile.gives_userns {
+        false => (
+            State::Impossible,
+            format!(
+                "{path} has the profile {name} for it, which gives no user namespaces; add `userns,` to it and load it"
+            ),
+        ),
+        true if !is_loaded(host, name) => {
+            (State::Impossible, format!("the profile {name} for it in {path} is not loaded; apparmor_parser -r {path}"))
+        }
+        true => (State::Done, format!("is in {path}")),
+    }
 }

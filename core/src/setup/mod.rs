@@ -17,6 +17,7 @@ mod host;
 mod ids;
 mod locks;
 mod place;
+mod profiles;
 mod record;
 
 use std::path::{Path, PathBuf};

@@ -35,7 +35,7 @@ impl Then {
     /// The profile's name is in its file, so the kernel is told before it goes. One that is not loaded can't be unloaded.
     fn before_removal(self, host: &Host<'_>, path: &str) -> Result<()> {
         match self {
-            Then::Profile if super::apparmor::is_loaded(host, path) => {
+            Then::Profile if super::apparmor::is_loaded(host, path.rsplit('/').next().unwrap_or_default()) => {
                 host.run("apparmor_parser", &["-R", &host.at(path).to_string_lossy()])
             }
             _ => Ok(()),
@@ -93,9 +93,13 @@ impl Place {
         })
     }
 
-    /// Puts it in place; where who has to hear of it refuses, all is as it was.
+    /// Puts it in place; where who has to hear of it refuses, all is as it was. What is there already is told alone: unless it
+    /// is noted it is somebody else's, and stays so.
     pub fn put(&self, host: &Host<'_>, record: &mut Record) -> Result<()> {
         let (old, noted) = (host.bytes(&self.path)?, record.clone());
+        if old.as_ref() == Some(&self.bytes) {
+            return self.then.placed(host, &self.path);
+        }
         record.make_parents(host, &self.path)?;
         record.note_file(host, &self.path, &digest(&self.bytes), self.then)?;
         let done = self.write(host, &self.bytes).and_then(|()| self.then.placed(host, &self.path));
