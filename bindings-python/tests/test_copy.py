@@ -171,6 +171,23 @@ def test_a_source_that_fails_behind_the_end_is_heard(
         container.put_archive("/tmp", source())
 
 
+# What a source makes of its end is no answer to who ended it.
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit])
+def test_an_interrupt_is_raised_whatever_its_source_says(interrupt: type[BaseException]) -> None:
+    def source() -> Iterator[bytes]:
+        yield b"one"
+        raise ZeroDivisionError
+
+    def take(fd: int) -> None:
+        while os.read(fd, 16):
+            pass
+        raise interrupt
+
+    with pytest.raises(interrupt) as raised:
+        _copy.put(source(), take)
+    assert isinstance(raised.value.__context__, ZeroDivisionError)
+
+
 def test_a_forked_child_ends_no_copy_of_its_parent(
     engine: sampan.Engine, image: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -86,10 +86,12 @@ def put(data: Union[bytes, IO[bytes], Iterable[bytes]], take: Callable[[int], No
     thread.start()
     try:
         take(source)
-    except BaseException:
-        # Its own failure is why the archive was cut.
+    except BaseException as error:
         if _told(source, thread, failed):
-            raise failed[0] from None
+            # Its own failure is why the archive was cut; but a Ctrl-C stays one.
+            if isinstance(error, Exception):
+                raise failed[0] from None
+            error.__context__ = failed[0]
         raise
     if _told(source, thread, failed):
         raise failed[0]
