@@ -60,13 +60,30 @@ impl Call<'_> {
         T: Send,
         F: FnOnce(&mut dyn Progress, &sampan::Cancel) -> Result<T> + Send,
     {
-        match self.timeout.is_some() || on_main_thread() {
-            true => self.supervise(py, work),
+        self.run_or_undo(py, work, |_| Ok(()))
+    }
+
+    /// As `run`; `undo` takes back what a call made that ended well although a signal handler or the callback raised: the
+    /// caller hears of that alone, and would have lost it.
+    pub fn run_or_undo<T, F, U>(self, py: Python<'_>, work: F, undo: U) -> PyResult<T>
+    where
+        T: Send,
+        F: FnOnce(&mut dyn Progress, &sampan::Cancel) -> Result<T> + Send,
+        U: FnOnce(T) -> Result<()> + Send,
+    {
+        let (raised, result) = match self.timeout.is_some() || on_main_thread() {
+            true => self.supervise(py, work)?,
             false => self.here(py, work),
+        };
+        match (raised, result) {
+            (Some(error), Ok(made)) => Err(taken_back(py, error, || undo(made))),
+            (Some(error), Err(_)) => Err(error),
+            (None, result) => result.map_err(|e| raise(py, e)),
         }
     }
 
-    fn here<T, F>(self, py: Python<'_>, work: F) -> PyResult<T>
+    /// What the callback raised, and how the work ended.
+    fn here<T, F>(self, py: Python<'_>, work: F) -> (Option<PyErr>, Result<T>)
     where
         T: Send,
         F: FnOnce(&mut dyn Progress, &sampan::Cancel) -> Result<T> + Send,
@@ -74,13 +91,11 @@ impl Call<'_> {
         let token = self.cancel.map(|c| c.0.clone()).unwrap_or_default();
         let mut progress = Direct { callback: self.progress.as_ref(), cancel: &token, raised: None };
         let result = py.detach(|| work(&mut progress, &token));
-        match progress.raised {
-            Some(error) => Err(error),
-            None => result.map_err(|e| raise(py, e)),
-        }
+        (progress.raised, result)
     }
 
-    fn supervise<T, F>(self, py: Python<'_>, work: F) -> PyResult<T>
+    /// What a signal handler or the callback raised, and how the work ended: an error of `late` when the time was up first.
+    fn supervise<T, F>(self, py: Python<'_>, work: F) -> PyResult<(Option<PyErr>, Result<T>)>
     where
         T: Send,
         F: FnOnce(&mut dyn Progress, &sampan::Cancel) -> Result<T> + Send,
@@ -98,22 +113,19 @@ impl Call<'_> {
                 work(&mut Sender(queue), token)
             });
             let watched = self.watch(py, queue, token, deadline, || worker.is_finished());
-            if watched.is_err() {
+            if !matches!(watched, Ok(Watched::Done)) {
                 token.cancel();
             }
             (watched, py.detach(|| worker.join()))
         });
         let result = result.unwrap_or_else(|p| std::panic::resume_unwind(p));
-        match watched {
-            Ok(()) => {
-                queue.deliver(py, self.progress.as_ref())?;
-                result.map_err(|e| raise(py, e))
-            }
-            Err(stopped) => Err(stopped),
-        }
+        let late = matches!(watched, Ok(Watched::Late));
+        let raised = watched.map_or_else(Some, |_| queue.deliver(py, self.progress.as_ref()).err());
+        // What was done just as the time ran out is done.
+        Ok((raised, if late { result.map_err(|_| self.late()) } else { result }))
     }
 
-    /// Returns when the worker is done; an error when a signal handler or the callback raised, or the time is up. The
+    /// Returns when the worker is done or the time is up; an error when a signal handler or the callback raised. The
     /// caller's cancel is passed on.
     fn watch(
         &self,
@@ -122,19 +134,17 @@ impl Call<'_> {
         token: &sampan::Cancel,
         deadline: Option<Instant>,
         done: impl Fn() -> bool + Sync,
-    ) -> PyResult<()> {
+    ) -> PyResult<Watched> {
         loop {
             py.check_signals()?;
             queue.deliver(py, self.progress.as_ref())?;
             if done() {
-                return Ok(());
+                return Ok(Watched::Done);
             }
             self.pass_on(token);
             let given = self.cancel.map(|c| &c.0).filter(|_| !token.is_cancelled());
             match py.detach(|| sleep(queue, given, deadline)) {
-                Ok(_) if deadline.is_some_and(|d| Instant::now() >= d) && !done() => {
-                    return Err(raise(py, self.late()));
-                }
+                Ok(_) if deadline.is_some_and(|d| Instant::now() >= d) && !done() => return Ok(Watched::Late),
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(e) => return Err(raise(py, Error::errno_in(e as i32, "poll", ""))),
             }
@@ -151,6 +161,20 @@ impl Call<'_> {
         let seconds = self.timeout.unwrap_or_default();
         Error::new(Kind::Timeout, self.name.0, self.name.1).because(format!("it took longer than {seconds} s"))
     }
+}
+
+/// Why the calling thread looks at the worker no more.
+enum Watched {
+    Done,
+    Late,
+}
+
+/// `error`, which tells why the undoing failed when it did.
+fn taken_back(py: Python<'_>, error: PyErr, undo: impl FnOnce() -> Result<()> + Send) -> PyErr {
+    if let Err(left) = py.detach(undo) {
+        error.set_cause(py, Some(raise(py, left)));
+    }
+    error
 }
 
 struct Bell<'a>(&'a Queue);

@@ -5,6 +5,7 @@ use std::os::fd::{BorrowedFd, IntoRawFd};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
+use sampan::Progress;
 
 use crate::attach::Attachment;
 use crate::blocking::{Call, Cancel, brief};
@@ -128,7 +129,8 @@ impl Container {
     #[pyo3(signature = (options, cancel=None))]
     fn exec_start(&self, py: Python<'_>, options: &Bound<'_, PyDict>, cancel: Option<&Cancel>) -> PyResult<Exec> {
         let options: sampan::ExecOptions = record("exec", options)?;
-        self.call("exec", cancel).run(py, |_, cancel| self.0.exec_start(&options, cancel)).map(Exec::new)
+        let start = |_: &mut dyn Progress, cancel: &_| self.0.exec_start(&options, cancel);
+        self.call("exec", cancel).run_or_undo(py, start, |exec| exec.kill("SIGKILL")).map(Exec::new)
     }
 
     #[pyo3(signature = (interactive, cancel=None))]

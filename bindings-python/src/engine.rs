@@ -2,7 +2,7 @@
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
-use sampan::{RunOptions, Stdio};
+use sampan::{Progress, RemoveOptions, RunOptions, Stdio};
 
 use crate::blocking::{Call, Cancel, brief};
 use crate::container::Container;
@@ -40,6 +40,11 @@ pub fn stdio(streams: Option<&Bound<'_, PyDict>>) -> PyResult<Stdio> {
 pub fn list<'py, T: serde::Serialize>(py: Python<'py>, records: &[T]) -> PyResult<Bound<'py, PyList>> {
     let items = records.iter().map(|r| to_python(py, r)).collect::<PyResult<Vec<_>>>()?;
     PyList::new(py, items)
+}
+
+/// Takes back a container that nobody has a handle of.
+fn remove(container: sampan::Container) -> sampan::Result<()> {
+    container.remove(&RemoveOptions { force: true, volumes: true })
 }
 
 #[pymethods]
@@ -109,7 +114,7 @@ impl Engine {
     ) -> PyResult<Container> {
         let options = run_options(options)?;
         let call = Call { progress, cancel, name: ("create", &options.image), timeout: None };
-        call.run(py, |progress, cancel| self.0.create(&options, progress, cancel)).map(Container)
+        call.run_or_undo(py, |progress, cancel| self.0.create(&options, progress, cancel), remove).map(Container)
     }
 
     #[pyo3(signature = (options, streams=None, progress=None, cancel=None))]
@@ -123,7 +128,8 @@ impl Engine {
     ) -> PyResult<Container> {
         let (options, streams) = (run_options(options)?, stdio(streams)?);
         let call = Call { progress, cancel, name: ("run", &options.image), timeout: None };
-        call.run(py, |progress, cancel| self.0.spawn(&options, &streams, progress, cancel)).map(Container)
+        let spawn = |progress: &mut dyn Progress, cancel: &_| self.0.spawn(&options, &streams, progress, cancel);
+        call.run_or_undo(py, spawn, remove).map(Container)
     }
 
     #[pyo3(signature = (options, progress=None, cancel=None, timeout=None))]

@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use sampan::{Error, Kind};
 
 use crate::blocking::{Call, Cancel};
+use crate::kept::Kept;
 use crate::value::to_python;
 
 /// Open events. One reader at a time.
@@ -13,11 +14,13 @@ use crate::value::to_python;
 pub struct EventStream {
     /// `None` once it is closed.
     stream: Mutex<Option<sampan::EventStream>>,
+    /// Read by calls that were interrupted as they returned.
+    kept: Kept<sampan::EngineEvent>,
 }
 
 impl EventStream {
     pub fn new(stream: sampan::EventStream) -> Self {
-        EventStream { stream: Mutex::new(Some(stream)) }
+        EventStream { stream: Mutex::new(Some(stream)), kept: Kept::default() }
     }
 
     fn read(&self, cancel: &sampan::Cancel) -> sampan::Result<Option<sampan::EngineEvent>> {
@@ -25,7 +28,8 @@ impl EventStream {
             .stream
             .try_lock()
             .map_err(|_| Error::new(Kind::Conflict, "read events", "").because("another thread is reading them"))?;
-        stream.as_mut().map_or(Ok(None), |stream| stream.next(cancel))
+        let Some(stream) = stream.as_mut() else { return Ok(None) };
+        self.kept.first(1).pop().map_or_else(|| stream.next(cancel), |event| Ok(Some(event)))
     }
 }
 
@@ -40,7 +44,7 @@ impl EventStream {
         cancel: Option<&Cancel>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let call = Call { cancel, timeout, name: ("read events", ""), progress: None };
-        let event = call.run(py, |_, cancel| self.read(cancel))?;
+        let event = call.run_or_undo(py, |_, cancel| self.read(cancel), |event| self.kept.put_back(event))?;
         event.map(|event| to_python(py, &event)).transpose()
     }
 

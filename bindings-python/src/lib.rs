@@ -9,6 +9,7 @@ mod engine;
 mod error;
 mod events;
 mod exec;
+mod kept;
 mod logs;
 mod progress;
 mod stats;

@@ -6,6 +6,7 @@ import asyncio
 import os
 import pathlib
 import threading
+import time
 from collections.abc import Coroutine
 from typing import Any
 
@@ -99,6 +100,30 @@ def test_cancelling_a_task_ends_its_call(make: sampan.AsyncEngine, image: str) -
         await c.aclose()
         await c.aclose()
 
+    run(main())
+
+
+def test_a_line_that_a_cancelled_task_has_read_is_the_next(
+    make: sampan.AsyncEngine, image: str, tmp_path: pathlib.Path
+) -> None:
+    async def main() -> None:
+        volumes = {tmp_path: "/x"}
+        async with make.container(image, "sh -c 'cat /x/fifo; exec sleep 60'", volumes=volumes) as c:
+            async with c.logs(follow=True) as lines:
+                threads = len(os.listdir("/proc/self/task"))
+                reading = asyncio.ensure_future(lines.__anext__())
+                await asyncio.sleep(0)
+                (tmp_path / "fifo").write_text("heard\n")
+                # The loop hears of nothing meanwhile.
+                deadline = time.monotonic() + 30
+                while len(os.listdir("/proc/self/task")) > threads:
+                    assert time.monotonic() < deadline
+                reading.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await reading
+                assert await asyncio.wait_for(lines.__anext__(), 30) == "heard\n"
+
+    os.mkfifo(tmp_path / "fifo")
     run(main())
 
 

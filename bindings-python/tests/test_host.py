@@ -11,6 +11,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -94,6 +96,105 @@ def silent_registry():  # type: ignore[no-untyped-def]
 
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
+class _Interrupted:
+    """A signal comes while a call waits in its worker; its handler raises once that worker has all the same done its work."""
+
+    def __init__(self, finish: Callable[[], object] = lambda: None) -> None:
+        self._finish = finish
+
+    def _handle(self, *_: object) -> None:
+        self._sender.join()
+        self._finish()
+        _awaited(lambda: _threads() <= self._threads)
+        raise KeyboardInterrupt
+
+    def _send(self) -> None:
+        # This thread, and the call's.
+        _awaited(lambda: _threads() > self._threads + 1)
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    def __enter__(self) -> None:
+        self._before = signal.signal(signal.SIGUSR1, self._handle)
+        self._threads = _threads()
+        self._sender = threading.Thread(target=self._send)
+        self._sender.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._sender.join()
+        signal.signal(signal.SIGUSR1, self._before)
+
+
+def _awaited(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+
+
+@pytest.mark.parametrize("make", ["create", "spawn"])
+def test_an_interrupted_call_leaves_no_container_that_nobody_has(
+    empty: sampan.Engine, image: str, make: str
+) -> None:
+    threads = _threads()
+
+    def interrupt(_: object) -> None:
+        _awaited(lambda: _threads() <= threads)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        getattr(empty.containers, make)(image, "sleep 60", progress=interrupt)
+    assert not empty.containers.list(all=True)
+
+
+def _shim(container: sampan.Container) -> int:
+    status = pathlib.Path(f"/proc/{container.inspect()['pid']}/status").read_text()
+    return int(status.partition("PPid:")[2].split()[0])
+
+
+def test_an_interrupted_exec_leaves_no_command_that_nobody_has(engine: sampan.Engine, image: str) -> None:
+    with engine.container(image, "sleep 60") as c:
+        shim = _shim(c)
+        # So that the call waits until it is interrupted.
+        os.kill(shim, signal.SIGSTOP)
+        with pytest.raises(KeyboardInterrupt), _Interrupted(lambda: os.kill(shim, signal.SIGCONT)):
+            c.exec_start("sleep 61")
+        _awaited(lambda: len(c.top()) == 1)
+
+
+def test_an_interrupted_read_loses_nothing(engine: sampan.Engine, image: str, tmp_path: pathlib.Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    volumes = {tmp_path: "/x"}
+
+    def write() -> None:
+        (tmp_path / "fifo").write_text("heard\n")
+
+    with engine.container(image, "sh -c 'cat /x/fifo; exec sleep 60'", volumes=volumes) as c:
+        with c.logs(follow=True) as lines:
+            with pytest.raises(KeyboardInterrupt), _Interrupted(write):
+                next(lines)
+            assert lines.entries.next(timeout=30).data == b"heard\n"
+        with engine.events(filters={"event": "rename"}) as events:
+            with pytest.raises(KeyboardInterrupt), _Interrupted(lambda: c.rename("heard")):
+                next(events)
+            c.rename("heard-later")
+            assert [events.next(timeout=30)["attributes"]["name"] for _ in range(2)] == ["heard", "heard-later"]
+
+
+def test_what_comes_as_the_time_runs_out_is_not_lost(engine: sampan.Engine, image: str) -> None:
+    names, heard = [f"late-{n}" for n in range(200)], [""]
+    with engine.container(image, "sleep 60") as c, engine.events(filters={"event": "rename"}) as events:
+        renaming = threading.Thread(target=lambda: deque(map(c.rename, names)))
+        renaming.start()
+        while heard[-1] != names[-1]:
+            # All have been told, so that nothing is waited for but what was lost.
+            timeout = 0.001 if renaming.is_alive() else 30
+            try:
+                heard.append(events.next(timeout)["attributes"]["name"])
+            except sampan.TimeoutError:
+                assert timeout < 1
+        renaming.join()
+    assert heard[1:] == names
 
 
 def test_another_threads_call_is_cancelled_by_its_token(engine: sampan.Engine, image: str) -> None:

@@ -95,7 +95,7 @@ async def _next_entry(entries: Entries) -> LogEntry:
     entry = entries.ready()
     if entry is None:
         cancel = Cancel()
-        entry = await _call(lambda: entries.take(cancel=cancel), cancel)
+        entry = await _call(lambda: entries.take(cancel=cancel), cancel, entries.put_back)
     if entry is None:
         raise StopAsyncIteration
     return entry

@@ -76,6 +76,11 @@ class Entries(Pulled):
         """An entry that is at hand already."""
         return LogEntry(*self._ready.pop()) if self._ready else None
 
+    def put_back(self, entry: LogEntry | None) -> None:
+        """Makes what was taken the next entry again."""
+        if entry is not None:
+            self._ready.append((entry.time, entry.stream, entry.data))
+
     def take(self, timeout: float | None = None, cancel: Cancel | None = None) -> LogEntry | None:
         """The next entry; `None` at the end."""
         if not self._ready:
