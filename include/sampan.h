@@ -529,7 +529,7 @@ typedef struct sampan_run_options {
      */
     const double *cpus;
     /**
-     * Relative CPU weight, 2 to 262144; 1024 is the usual.
+     * Relative CPU weight; 1024 is the usual. Less than 2 is 2, and more than 262144 is that.
      */
     const uint64_t *cpu_shares;
     /**
@@ -1094,7 +1094,7 @@ typedef struct sampan_update_options {
      */
     const double *cpus;
     /**
-     * Relative CPU weight, 2 to 262144; 1024 is the usual.
+     * Relative CPU weight; 1024 is the usual. Less than 2 is 2, and more than 262144 is that.
      */
     const uint64_t *cpu_shares;
     /**

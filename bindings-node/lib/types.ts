@@ -135,7 +135,7 @@ export interface RunOptions {
   memoryReservation?: number | null | undefined
   /** CPUs as a fraction: 1.5 is one and a half. */
   cpus?: number | null | undefined
-  /** Relative CPU weight, 2 to 262144; 1024 is the usual. */
+  /** Relative CPU weight; 1024 is the usual. Less than 2 is 2, and more than 262144 is that. */
   cpuShares?: number | null | undefined
   /** CPUs to run on: `0-2,4`. */
   cpusetCpus?: string | null | undefined
@@ -287,7 +287,7 @@ export interface UpdateOptions {
   memoryReservation?: number | null | undefined
   /** CPUs as a fraction: 1.5 is one and a half. */
   cpus?: number | null | undefined
-  /** Relative CPU weight, 2 to 262144; 1024 is the usual. */
+  /** Relative CPU weight; 1024 is the usual. Less than 2 is 2, and more than 262144 is that. */
   cpuShares?: number | null | undefined
   /** CPUs to run on: `0-2,4`; for a container that was created with such a list. */
   cpusetCpus?: string | null | undefined

@@ -360,7 +360,7 @@ class Container:
             memory_swap: Memory and swap together; -1 for no limit.
             memory_reservation: Memory to be left with under pressure.
             cpus: CPUs as a fraction: 1.5 is one and a half.
-            cpu_shares: Relative CPU weight, 2 to 262144; 1024 is the usual.
+            cpu_shares: Relative CPU weight; 1024 is the usual. Less than 2 is 2, and more than 262144 is that.
             cpuset_cpus: CPUs to run on: `0-2,4`; for a container that was created with such a list.
             pids_limit: Largest number of processes; -1 for no limit.
             restart: Which of its ends are followed by another start: `"no"`, `"on-failure"`, `"on-failure:3"`,

@@ -181,7 +181,7 @@ class RunOptions(TypedDict, total=False):
         memory_swap: Memory and swap together in bytes; -1 for no limit. By default twice the memory, where the kernel counts swap.
         memory_reservation: Memory to be left with under pressure, in bytes.
         cpus: CPUs as a fraction: 1.5 is one and a half.
-        cpu_shares: Relative CPU weight, 2 to 262144; 1024 is the usual.
+        cpu_shares: Relative CPU weight; 1024 is the usual. Less than 2 is 2, and more than 262144 is that.
         cpuset_cpus: CPUs to run on: `0-2,4`.
         pids_limit: Largest number of processes; -1 for no limit.
         best_effort: Run even when a limit can't be enforced; it is then listed as unenforced.
@@ -353,7 +353,7 @@ class UpdateOptions(TypedDict, total=False):
         memory_swap: Memory and swap together in bytes; -1 for no limit.
         memory_reservation: Memory to be left with under pressure, in bytes.
         cpus: CPUs as a fraction: 1.5 is one and a half.
-        cpu_shares: Relative CPU weight, 2 to 262144; 1024 is the usual.
+        cpu_shares: Relative CPU weight; 1024 is the usual. Less than 2 is 2, and more than 262144 is that.
         cpuset_cpus: CPUs to run on: `0-2,4`; for a container that was created with such a list.
         pids_limit: Largest number of processes; -1 for no limit.
         restart: `no`, `on-failure[:MAX]`, `always` or `unless-stopped`: which of its ends are followed by another start.
@@ -1010,7 +1010,7 @@ class RunKeywords(TypedDict, total=False):
         memory_swap: Memory and swap together in bytes; -1 for no limit. By default twice the memory, where the kernel counts swap.
         memory_reservation: Memory to be left with under pressure, in bytes.
         cpus: CPUs as a fraction: 1.5 is one and a half.
-        cpu_shares: Relative CPU weight, 2 to 262144; 1024 is the usual.
+        cpu_shares: Relative CPU weight; 1024 is the usual. Less than 2 is 2, and more than 262144 is that.
         cpuset_cpus: CPUs to run on: `0-2,4`.
         pids_limit: Largest number of processes; -1 for no limit.
         best_effort: Run even when a limit can't be enforced; it is then listed as unenforced.

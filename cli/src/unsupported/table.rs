@@ -29,10 +29,8 @@ const NOTES: &[(&str, &str)] = &[
     ("annotation", "kept, and shown by `inspect`; nothing here acts by one"),
     ("cap-add", "within a plain user's own user namespace when rootless"),
     ("cgroupns", "`container:NAME` for root alone"),
-    (
-        "cpu-period cpu-quota cpu-shares cpus cpuset-cpus cpuset-mems memory memory-reservation memory-swap pids-limit",
-        LIMIT,
-    ),
+    ("cpu-period cpu-quota cpus cpuset-cpus cpuset-mems memory memory-reservation memory-swap pids-limit", LIMIT),
+    ("cpu-shares", SHARES),
     ("device-read-bps device-read-iops device-write-bps device-write-iops", DISK),
     ("blkio-weight blkio-weight-device", WEIGHT),
     ("memory-swappiness oom-kill-disable", V1),
@@ -60,6 +58,9 @@ const NOTES: &[(&str, &str)] = &[
 
 const LIMIT: &str = "where this user can make cgroups with that controller (`sampan doctor` says); elsewhere refused, \
     or left out with `--best-effort`";
+
+const SHARES: &str = "less than 2 is 2, more than 262144 is that; where this user can make cgroups with that controller \
+    (`sampan doctor` says); elsewhere refused, or left out with `--best-effort`";
 
 const DISK: &str = "of a whole disk, where this user can make cgroups with the controller `io` or `blkio`; elsewhere \
     refused, or left out with `--best-effort`";

@@ -524,7 +524,7 @@ pub struct sampan_run_options {
     pub memory_reservation: *const i64,
     /// CPUs as a fraction: 1.5 is one and a half.
     pub cpus: *const f64,
-    /// Relative CPU weight, 2 to 262144; 1024 is the usual.
+    /// Relative CPU weight; 1024 is the usual. Less than 2 is 2, and more than 262144 is that.
     pub cpu_shares: *const u64,
     /// CPUs to run on: `0-2,4`.
     pub cpuset_cpus: *const c_char,
@@ -930,7 +930,7 @@ pub struct sampan_update_options {
     pub memory_reservation: *const i64,
     /// CPUs as a fraction: 1.5 is one and a half.
     pub cpus: *const f64,
-    /// Relative CPU weight, 2 to 262144; 1024 is the usual.
+    /// Relative CPU weight; 1024 is the usual. Less than 2 is 2, and more than 262144 is that.
     pub cpu_shares: *const u64,
     /// CPUs to run on: `0-2,4`; for a container that was created with such a list.
     pub cpuset_cpus: *const c_char,

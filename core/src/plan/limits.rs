@@ -25,7 +25,8 @@ pub fn limits(options: &RunOptions) -> Result<Limits> {
         memory_swap: options.memory_swap.filter(|s| *s != 0),
         memory_reservation: options.memory_reservation.filter(|r| *r > 0),
         cpu_quota: options.cpus.filter(|c| *c != 0.0).map(cpu_quota).transpose()?,
-        cpu_shares: options.cpu_shares.filter(|s| *s != 0),
+        // The kernel takes less for the least, and more for the most.
+        cpu_shares: options.cpu_shares.filter(|s| *s != 0).map(|s| s.clamp(2, 262_144)),
         cpuset_cpus: list("cpuset_cpus", "CPUs", &options.cpuset_cpus)?,
         pids: options.pids_limit.filter(|p| *p > 0),
         quota: options.cpu_quota.filter(|q| *q > 0),
@@ -76,9 +77,6 @@ fn memory_swap(options: &RunOptions) -> Result<()> {
 }
 
 fn processors(options: &RunOptions) -> Result<()> {
-    if options.cpu_shares.is_some_and(|s| s != 0 && !(2..=262_144).contains(&s)) {
-        return Err(invalid("cpu_shares", "the weight goes from 2 to 262144"));
-    }
     if let Some(quota) = options.cpu_quota.filter(|q| !matches!(q, -1 | 0 | 1000..)) {
         return Err(invalid("cpu_quota", format!("{quota} is not a number of microseconds from 1000 up, nor -1")));
     }
@@ -248,6 +246,16 @@ mod tests {
             refused(RunOptions { device_read_bps: vec![device], ..d() }, "device_read_bps");
         }
         refused(RunOptions { cpuset_mems: Some("0,".into()), ..d() }, "cpuset_mems");
+    }
+
+    #[test]
+    fn a_weight_of_the_processors_beyond_the_kernel_s_bounds_is_the_nearest() {
+        let weight =
+            |shares| limits(&RunOptions { cpu_shares: Some(shares), ..RunOptions::default() }).unwrap().cpu_shares;
+        assert_eq!(
+            [0, 1, 2, 1024, 262_145, u64::MAX].map(weight),
+            [None, Some(2), Some(2), Some(1024), Some(262_144), Some(262_144)]
+        );
     }
 
     #[test]
