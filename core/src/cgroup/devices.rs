@@ -18,7 +18,7 @@ pub const READ: u32 = 2;
 /// Asked for by opening to write.
 pub const WRITE: u32 = 4;
 
-/// One rule; of those that match, the last counts. `None` is any.
+/// One rule; of those that match what is asked, or a part of it, the last counts for that. `None` is any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct DeviceRule {
     /// Allow or deny.
@@ -77,7 +77,8 @@ fn program(rules: &[DeviceRule]) -> Vec<Instruction> {
     all
 }
 
-/// Ends with the rule's verdict when all of it matches, else goes on behind it.
+/// Ends with the rule's verdict, or goes on behind it. Reading, writing and making are ruled each for itself, as if they were
+/// asked for one after the other: v1 adds up what rules of one number allow.
 fn attempt(rule: &DeviceRule) -> Vec<Instruction> {
     const BLOCK: i32 = 1;
     const CHARACTER: i32 = 2;
@@ -85,15 +86,17 @@ fn attempt(rule: &DeviceRule) -> Vec<Instruction> {
     if let Some(block) = rule.block {
         steps.push(on(SKIP_UNLESS_EQUAL, KIND, if block { BLOCK } else { CHARACTER }));
     }
-    // To be allowed all that is asked must be; to be denied any of it is enough.
-    let (mask, unlike) = match rule.allow {
-        true => (!rule.access, SKIP_UNLESS_EQUAL),
-        false => (rule.access, SKIP_IF_EQUAL),
-    };
-    steps.push(Instruction { code: MOVE_REGISTER, registers: SCRATCH | ACCESS << 4, offset: 0, immediate: 0 });
-    steps.extend([on(AND, SCRATCH, mask as i32), on(unlike, SCRATCH, 0)]);
     steps.extend(rule.major.map(|number| on(SKIP_UNLESS_EQUAL, MAJOR, number as i32)));
     steps.extend(rule.minor.map(|number| on(SKIP_UNLESS_EQUAL, MINOR, number as i32)));
+    match rule.allow {
+        // What it allows is asked no more; the rest is for the rules before it.
+        true => steps.extend([on(AND, ACCESS, !rule.access as i32), on(SKIP_UNLESS_EQUAL, ACCESS, 0)]),
+        // To be denied any of it is enough.
+        false => {
+            steps.push(Instruction { code: MOVE_REGISTER, registers: SCRATCH | ACCESS << 4, offset: 0, immediate: 0 });
+            steps.extend([on(AND, SCRATCH, rule.access as i32), on(SKIP_IF_EQUAL, SCRATCH, 0)]);
+        }
+    }
     steps.extend([on(MOVE, VERDICT, i32::from(rule.allow)), on(EXIT, 0, 0)]);
     let count = steps.len();
     for (at, step) in steps.iter_mut().enumerate().filter(|(_, s)| [SKIP_IF_EQUAL, SKIP_UNLESS_EQUAL].contains(&s.code))
@@ -201,6 +204,23 @@ mod tests {
         assert!(verdict(&[], character, READ, 9, 9));
     }
 
+    #[test]
+    fn what_is_asked_at_once_may_be_allowed_one_by_one() {
+        let all = READ | WRITE | MKNOD;
+        let nothing = rule(false, None, None, None, all);
+        let of_42 = |allow, minor, access| rule(allow, Some(false), Some(42), minor, access);
+        let asked = |rules: &[DeviceRule], access| verdict(rules, 2, access, 42, 7);
+        let apart = [nothing, of_42(true, None, READ), rule(true, None, Some(9), None, all), of_42(true, None, WRITE)];
+        assert!(asked(&apart, READ | WRITE) && asked(&apart, READ) && !asked(&apart, all));
+        // What was denied in between stays so, for whom it was denied.
+        let denied = [nothing, of_42(true, None, READ), of_42(false, Some(7), READ), of_42(true, None, WRITE)];
+        assert!(!asked(&denied, READ | WRITE) && asked(&denied, WRITE) && verdict(&denied, 2, READ | WRITE, 42, 8));
+        let again = [&denied[..], &[of_42(true, Some(7), READ)]].concat();
+        assert!(asked(&again, READ | WRITE));
+        let last = [&apart[..], &[of_42(false, None, WRITE)]].concat();
+        assert!(!asked(&last, READ | WRITE) && asked(&last, READ));
+    }
+
     /// Any cgroup2 will do, also one without controllers beside those of v1, and one that is mounted nowhere yet.
     #[allow(clippy::disallowed_methods)]
     #[test]
@@ -230,15 +250,19 @@ mod tests {
     #[allow(clippy::disallowed_methods)]
     fn holds(dir: &Path) {
         std::fs::create_dir(dir).unwrap();
-        let attached = attach(dir, &[rule(false, Some(false), Some(1), Some(5), READ)]);
+        let [zero, full] =
+            [5, 7].map(|minor| move |allow, access| rule(allow, Some(false), Some(1), Some(minor), access));
+        let both = [full(false, READ | WRITE), full(true, READ), full(true, WRITE)];
+        let attached = attach(dir, &[&both[..], &[zero(false, READ)]].concat());
         let script = format!(
-            "echo 0 > {}/cgroup.procs; (: < /dev/null) && echo null; (: < /dev/zero) || echo refused",
+            "echo 0 > {}/cgroup.procs; (: < /dev/null) && echo null; (: < /dev/zero) || echo refused; \
+             (: <> /dev/full) && echo both",
             dir.display()
         );
         let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
         let gone = std::fs::remove_dir(dir);
         attached.unwrap();
-        assert_eq!(String::from_utf8_lossy(&output.stdout), "null\nrefused\n");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "null\nrefused\nboth\n");
         gone.unwrap();
     }
 }
