@@ -534,9 +534,6 @@ pub struct SetupArgs {
     /// `json` or a template such as '{{.name}} {{.state}}', for each step
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<String>,
-    /// A directory that is laid out as a machine
-    #[arg(long, value_name = "DIR", default_value = "/", hide = true)]
-    pub machine: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -166,6 +166,61 @@ fn what_others_do_meanwhile_is_kept() {
     assert!(!machine.at("etc/sampan").exists());
 }
 
+/// `userdel` takes a user's lines away, and a `useradd` later gives the same: they are no longer ours.
+#[test]
+fn a_range_that_was_gone_at_a_run_is_not_taken_back() {
+    let machine = Machine::new();
+    machine.apply(&["alice"]);
+    let (uids, gids) = (machine.text("etc/subuid"), machine.text("etc/subgid"));
+    machine.put("etc/subuid", "");
+    machine.apply(&[]);
+    machine.put("etc/subuid", &uids);
+    assert_eq!(states(&machine.setup(&[]).planned_removal().unwrap(), "in /etc/sub"), [State::ToDo]);
+    machine.put("etc/subgid", "");
+    machine.apply(&[]);
+    machine.put("etc/subgid", &gids);
+    assert!(!machine.at("etc/sampan").exists());
+    assert_eq!(machine.remove(), []);
+    assert_eq!((machine.text("etc/subuid"), machine.text("etc/subgid")), (uids, gids));
+}
+
+#[test]
+fn a_range_that_processes_have_ids_of_stays() {
+    let machine = Machine::new();
+    let before = machine.all();
+    machine.apply(&["alice"]);
+    let uids = machine.text("etc/subuid");
+    machine.put("proc/self/uid_map", "0 0 4294967295\n");
+    for (file, text) in [
+        ("status", "Name:\tx\nUid:\t1000\t1000\t165535\t1000\nGid:\t1\t1\t1\t1\nGroups:\t1 2\n"),
+        ("uid_map", "         0       1000          1\n         1     100000      65536\n"),
+    ] {
+        machine.put("proc/1/uid_map", "0 0 4294967295\n");
+        machine.put("proc/2/uid_map", "0 100000 65536\n");
+        machine.put("proc/2/status", "Name:\tended\nState:\tZ (zombie)\nUid:\t100000\t100000\t100000\t100000\n");
+        machine.put("proc/1/status", "Uid:\t0\t99999\t165536\t0\nGid:\t0\t0\t0\t0\nGroups:\t\n");
+        machine.put(&format!("proc/77/{file}"), text);
+        let steps = machine.remove();
+        assert_eq!(states(&steps, "in /etc/subuid"), [State::Impossible], "{file}");
+        assert!(detail(&steps, "in /etc/subuid").contains("process 77 has ids of it"), "{steps:?}");
+        assert_eq!(machine.text("etc/subuid"), uids);
+        std::fs::remove_dir_all(machine.at("proc/77")).unwrap();
+    }
+    machine.remove();
+    std::fs::remove_dir_all(machine.at("proc")).unwrap();
+    assert_eq!(machine.all(), before);
+}
+
+#[test]
+fn a_range_of_groups_that_a_process_is_in_stays() {
+    let machine = Machine::new();
+    machine.apply(&["alice"]);
+    machine.put("proc/77/status", "Uid:\t1000\t1000\t1000\t1000\nGid:\t1\t1\t1\t1\nGroups:\t1 100001\n");
+    let steps = machine.remove();
+    assert_eq!(states(&steps, "in /etc/subgid"), [State::Impossible]);
+    assert_eq!(states(&steps, "in /etc/subuid"), [State::Done]);
+}
+
 #[test]
 fn files_that_were_not_there_are_gone_again() {
     let machine = Machine::new();

@@ -11,14 +11,14 @@ use crate::fail::{Fail, Outcome};
 use crate::output;
 
 pub fn setup(args: &SetupArgs) -> Outcome {
-    if !args.dry_run && args.machine == Path::new("/") && !geteuid().is_root() {
+    if !args.dry_run && !geteuid().is_root() {
         return Err(Fail::new(
             1,
             "setup changes this machine, which is root's to do; sudo sampan setup, or see --dry-run",
         ));
     }
     let setup = Setup {
-        root: args.machine.clone(),
+        root: "/".into(),
         users: args.user.clone(),
         program: std::env::current_exe()?,
         helper: args.helper.clone(),

@@ -116,4 +116,6 @@ fn it_is_for_root_but_for_a_look() {
     let ended = as_it_is(&["setup", "--dry-run", "--format", "{{.name}} {{.state}}", "--user", "root"]);
     assert!(ended.stdout.contains("ids of root not_needed\n"), "{ended:?}");
     assert_eq!(as_it_is(&["setup", "--remove", "--user", "x"]).code, 125);
+    // A directory's programs are not this machine's.
+    assert_eq!(as_it_is(&["setup", "--dry-run", "--machine", "/tmp"]).code, 125);
 }

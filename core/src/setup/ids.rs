@@ -5,6 +5,7 @@
 //! and written here in one go, which also works where there is no `usermod`.
 
 use super::accounts::{self, User, number, setting};
+use super::held;
 use super::host::Host;
 use super::locks::AccountsLock;
 use super::record::{Item, Record};
@@ -207,16 +208,42 @@ fn without(text: &[u8], line: &str) -> Option<Vec<u8>> {
     Some(rest)
 }
 
+/// What is noted and no longer there: who writes the same line after that has given it, as a `useradd` after a `userdel`.
+pub(super) fn gone(host: &Host<'_>, record: &Record) -> Result<Vec<Item>> {
+    let mut gone = Vec::new();
+    for item in record.items() {
+        if let Item::Range { file, line, .. } = item
+            && without(&host.bytes(file)?.unwrap_or_default(), line).is_none()
+        {
+            gone.push(item.clone());
+        }
+    }
+    Ok(gone)
+}
+
 /// Removes the line that was written, and the file where there was none.
 pub(super) fn take_back(host: &Host<'_>, file: &str, line: &str, made: bool) -> Result<&'static str> {
     let _lock = AccountsLock::take(host, file)?;
     let text = host.bytes(file)?.unwrap_or_default();
     let Some(rest) = without(&text, line) else { return Ok("gone already") };
+    is_free(host, file, line)?;
     match made && rest.is_empty() {
         true => fs::remove_durably(&host.at(file))?,
         false => write(host, file, &rest)?,
     }
     Ok("taken back")
+}
+
+/// Whoever is given the ids next would have what those processes make.
+fn is_free(host: &Host<'_>, file: &str, line: &str) -> Result<()> {
+    for (_, start, count) in ranges(line) {
+        if let Some(process) = held::by(host, file, &(start..start.saturating_add(count)))? {
+            return Err(Error::new(Kind::Conflict, "take back ids", format!("{line} in {file}"))
+                .because(format!("process {process} has ids of it"))
+                .hint("end the user's containers, and call again"));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

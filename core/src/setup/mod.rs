@@ -12,6 +12,7 @@ mod accounts;
 mod apparmor;
 mod delegation;
 mod groups;
+mod held;
 mod helper;
 mod host;
 mod ids;
@@ -38,7 +39,8 @@ pub type Start<'a> = dyn Fn(&Path, &[&str]) -> std::result::Result<(), String> +
 /// What is to be set up.
 #[derive(Clone, Debug)]
 pub struct Setup {
-    /// The machine's root directory; another than `/` is a tree that is laid out as one.
+    /// The machine's root directory; another than `/` is a tree that is laid out as one. Its programs are given to `start` by
+    /// where they lie, and are not this machine's: who sets up another's tree starts none of them.
     pub root: PathBuf,
     /// Plain users that are given subordinate ids, and cgroups where no systemd gives them: names, or numbers.
     pub users: Vec<String>,
@@ -129,12 +131,14 @@ impl Setup {
     /// As [`Setup::plan`]; `Conflict` where another one is at work; what the system says where the note can't be written.
     pub fn apply(&self, start: &Start<'_>) -> Result<Vec<Step>> {
         let host = Host { root: &self.root, start };
-        let tasks = self.tasks(&host, &Record::read(&host)?)?;
-        if tasks.iter().all(|task| task.act.is_none()) {
+        let record = Record::read(&host)?;
+        let tasks = self.tasks(&host, &record)?;
+        if tasks.iter().all(|task| task.act.is_none()) && ids::gone(&host, &record)?.is_empty() {
             return Ok(tasks.into_iter().map(|task| task.step).collect());
         }
         let _lock = lock(&host)?;
         let mut record = Record::read(&host)?;
+        ids::gone(&host, &record)?.iter().try_for_each(|item| record.forget(&host, item))?;
         let tasks = self.tasks(&host, &record)?;
         let steps = tasks.into_iter().map(|task| task.run(&host, &mut record)).collect();
         record.leave(&host)?;
