@@ -20,7 +20,13 @@ fn compile(main: &Path) {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     let status = Command::new(env::var_os("RUSTC").expect("cargo sets RUSTC"))
         .arg(main)
-        .args(["--edition=2024", "--crate-type=bin", "--crate-name=sampan_shim", "--cfg=shim", "--check-cfg=cfg(shim)"])
+        .args([
+            "--edition=2024",
+            "--crate-type=bin",
+            "--crate-name=sampan_shim",
+            "--cfg=shim",
+            "--check-cfg=cfg(shim,test)",
+        ])
         .args(["--target", &env::var("TARGET").expect("cargo sets TARGET")])
         .args(linker())
         .arg(without_tables(&out))
