@@ -30,6 +30,19 @@ mod this {
         result
     }
 
+    /// A clone with these flags, which runs `enter` on a stack of its own; as [`syscall`] in the one that makes it.
+    ///
+    /// # Safety
+    /// The stack ends at `stack`, which is a multiple of 16, and belongs to the new one alone; `enter` never returns, and
+    /// may be given `what`.
+    pub unsafe fn clone_onto(flags: u64, stack: *mut u8, enter: usize, what: usize) -> isize {
+        let result: isize;
+        asm!("syscall", "test rax, rax", "jnz 2f", "xor ebp, ebp", "mov rdi, r12", "call r13", "ud2", "2:",
+            inlateout("rax") nr::CLONE as isize => result, in("rdi") flags, in("rsi") stack, in("rdx") 0usize, in("r10") 0usize,
+            in("r8") 0usize, in("r12") what, in("r13") enter, lateout("rcx") _, lateout("r11") _);
+        result
+    }
+
     /// Ends the process by a signal.
     pub fn trap() -> ! {
         // SAFETY: nothing comes after it.
@@ -49,7 +62,7 @@ mod this {
             NEWFSTATAT 262 UNLINKAT 263 LINKAT 265 SYMLINKAT 266 READLINKAT 267 FCHMODAT 268 PPOLL 271 UNSHARE 272
             UTIMENSAT 280 FALLOCATE 285 TIMERFD_CREATE 283 TIMERFD_SETTIME 286 ACCEPT4 288 SIGNALFD4 289 EVENTFD2 290 EPOLL_CREATE1 291
             DUP3 292 PIPE2 293 PRLIMIT64 302 SETNS 308 RENAMEAT2 316 SECCOMP 317 GETRANDOM 318 MEMFD_CREATE 319 EXECVEAT 322 COPY_FILE_RANGE 326 STATX 332
-            SPLICE 275 SENDFILE 40 FGETXATTR 193 LGETXATTR 192 LSETXATTR 189 FSETXATTR 190 SCHED_SETAFFINITY 203 IOPRIO_SET 251 SCHED_SETATTR 314 SET_ROBUST_LIST 273 EPOLL_CTL 233 EPOLL_PWAIT 281 KCMP 312 SET_MEMPOLICY 238
+            SPLICE 275 SENDFILE 40 FGETXATTR 193 LGETXATTR 192 LSETXATTR 189 FSETXATTR 190 SCHED_SETAFFINITY 203 IOPRIO_SET 251 SCHED_SETATTR 314 EPOLL_CTL 233 EPOLL_PWAIT 281 KCMP 312 SET_MEMPOLICY 238
         }
     }
 }
@@ -82,6 +95,19 @@ mod this {
         result
     }
 
+    /// A clone with these flags, which runs `enter` on a stack of its own; as [`syscall`] in the one that makes it.
+    ///
+    /// # Safety
+    /// The stack ends at `stack`, which is a multiple of 16, and belongs to the new one alone; `enter` never returns, and
+    /// may be given `what`.
+    pub unsafe fn clone_onto(flags: u64, stack: *mut u8, enter: usize, what: usize) -> isize {
+        let result: isize;
+        asm!("svc #0", "cbnz x0, 2f", "mov x29, xzr", "mov x30, xzr", "mov x0, x9", "blr x10", "brk #1", "2:",
+            in("x8") nr::CLONE, inlateout("x0") flags as isize => result, in("x1") stack, in("x2") 0usize, in("x3") 0usize,
+            in("x4") 0usize, in("x9") what, in("x10") enter);
+        result
+    }
+
     /// Ends the process by a signal.
     pub fn trap() -> ! {
         // SAFETY: nothing comes after it.
@@ -102,7 +128,7 @@ mod this {
             BIND 200 LISTEN 201 SENDTO 206 RECVFROM 207 SETSOCKOPT 208 GETSOCKOPT 209 SHUTDOWN 210 SENDMSG 211 RECVMSG 212
             MUNMAP 215 KEYCTL 219 CLONE 220 EXECVE 221 MMAP 222 ACCEPT4 242 WAIT4 260 PRLIMIT64 261 SETNS 268
             RENAMEAT2 276 SECCOMP 277 GETRANDOM 278 MEMFD_CREATE 279 EXECVEAT 281 COPY_FILE_RANGE 285 STATX 291
-            SPLICE 76 SENDFILE 71 FGETXATTR 10 LGETXATTR 9 LSETXATTR 6 FSETXATTR 7 SCHED_SETSCHEDULER 119 SCHED_GETSCHEDULER 120 SCHED_SETAFFINITY 122 IOPRIO_SET 30 SCHED_SETATTR 274 SET_ROBUST_LIST 99 EPOLL_CTL 21 EPOLL_PWAIT 22 KCMP 272 SET_MEMPOLICY 237
+            SPLICE 76 SENDFILE 71 FGETXATTR 10 LGETXATTR 9 LSETXATTR 6 FSETXATTR 7 SCHED_SETSCHEDULER 119 SCHED_GETSCHEDULER 120 SCHED_SETAFFINITY 122 IOPRIO_SET 30 SCHED_SETATTR 274 EPOLL_CTL 21 EPOLL_PWAIT 22 KCMP 272 SET_MEMPOLICY 237
         }
     }
 }
@@ -121,5 +147,5 @@ macro_rules! numbers {
 macro_rules! common_numbers {
     ($($name:ident $number:literal)+) => { $(#[allow(dead_code, missing_docs)] pub const $name: usize = $number;)+ };
 }
-pub use this::{nr, syscall, trap};
+pub use this::{clone_onto, nr, syscall, trap};
 pub(crate) use {common_numbers, numbers};

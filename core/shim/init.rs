@@ -298,13 +298,13 @@ pub fn become_user(
     exec::reset_signals();
     sys::umask(process.umask);
     let listener = passed.and_then(|(_, listener)| listener).filter(|_| !process.seccomp.is_empty());
-    // A child would have the policy too, which may leave it no turn, or be refused because of it.
-    let messenger = listener.map(Listener::messenger).transpose()?;
+    // Made with the policy it might have no turn, or be refused because of it.
+    let messenger = listener.copied().map(Listener::messenger).transpose()?;
     match passed {
         Some((passed, _)) if messenger.is_none() => passed.take_precedence()?,
         _ => {}
     }
-    credentials::drop_to(process, mapped, user, messenger.as_ref())
+    credentials::drop_to(process, mapped, user, messenger)
 }
 
 /// All but the standard streams; closed by the exec only, so that its failure can still be told.

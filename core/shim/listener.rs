@@ -1,16 +1,17 @@
-//! The listener of a seccomp filter is told of it by a process beside the one that the filter is for: that may have any
+//! The listener of a seccomp filter is told of it by a thread beside the one that the filter is for: that may have any
 //! call decided by the listener, and would wait for it before the listener is there.
 
 use core::hint::spin_loop;
 use core::sync::atomic::{AtomicI32, Ordering};
 
-use crate::fail::{self, At, Fail, Outcome};
+use crate::fail::{self, At, Outcome};
 use crate::launch::word;
-use crate::sys::{self, Errno, Fd, Forked, POLLIN, Poll};
+use crate::sys::{self, Fd};
 use crate::wire::Step;
 use crate::{arch, tuning};
 
 /// It is told by one message (runtime-spec, config-linux.md, "The Container Process State").
+#[derive(Clone, Copy)]
 pub struct Listener {
     /// A connection to it.
     pub socket: Fd,
@@ -22,65 +23,36 @@ pub struct Listener {
     pub ready: bool,
 }
 
-/// Holds the same descriptors as this process, and waits for that of the filter. No call is needed to reach it: both
-/// look at the same memory.
+/// A thread, so that it ends at the exec at the latest, leaves the payload no child, and can't be killed alone. It has the
+/// same descriptors, no filter, and no call is needed to reach it: both look at the same memory.
 pub struct Messenger {
+    listener: Listener,
     /// The filter's descriptor, [`NOT_YET`] or [`REFUSED`].
-    filter: &'static AtomicI32,
-    /// [`NOT_YET`], then the messenger's number until it is [`DONE`] or [`REFUSED`]; with [`sys::FUTEX_OWNER_DIED`]
-    /// when the messenger was killed before.
-    told: &'static AtomicI32,
+    filter: AtomicI32,
+    /// [`NOT_YET`], [`DONE`] or [`REFUSED`].
+    told: AtomicI32,
 }
 
 const NOT_YET: i32 = 0;
+const DONE: i32 = 1;
 const REFUSED: i32 = -1;
-/// No number of a process, as that.
-const DONE: i32 = -2;
 
 impl Listener {
-    /// Makes the messenger. Nobody has to wait for its end.
-    pub fn messenger(&self) -> Outcome<Messenger> {
-        let [filter, told] = sys::shared_words().step(Step::Listener)?;
-        let messenger = Messenger { filter, told };
-        let me = sys::getpid();
-        sys::reap_children_by_kernel().step(Step::Listener)?;
-        let same = sys::CLONE_FILES;
-        match sys::fork(same, None).or_else(|_| sys::fork_by_clone(same)).step(Step::Listener)? {
-            Forked::Child => self.await_filter(&messenger, me),
-            Forked::Parent { pidfd, .. } => {
-                let there = messenger.await_it(pidfd);
-                let _ = sys::close(pidfd);
-                there.map(|()| messenger)
-            }
-        }
-    }
-
-    /// In the messenger.
-    fn await_filter(&self, messenger: &Messenger, parent: i32) -> ! {
-        let _ = sys::prctl(sys::PR_SET_PDEATHSIG, sys::SIGKILL as usize, 0);
-        if let Err(fail) = sys::leave(messenger.told).step(Step::Listener) {
-            fail.report();
-            sys::exit(1);
-        }
-        messenger.told.store(sys::getpid(), Ordering::Release);
-        while messenger.filter.load(Ordering::Acquire) == NOT_YET && sys::getppid() == parent {
-            let _ = sys::poll(&mut [], Some(1));
-        }
-        let filter = messenger.filter.load(Ordering::Acquire);
-        if filter > NOT_YET {
-            let told = self.tell(filter).and_then(|()| self.make_ready(parent)).inspect_err(|fail| {
-                // What would wait for a listener is refused from here on. The descriptor is the other's too.
-                let _ = sys::close(filter);
-                fail.report();
-            });
-            messenger.told.store(if told.is_ok() { DONE } else { REFUSED }, Ordering::Release);
-        }
-        sys::exit(0)
+    pub fn messenger(self) -> Outcome<&'static Messenger> {
+        let memory = sys::map_anonymous(size_of::<Messenger>()).step(Step::Listener)?.as_mut_ptr().cast::<Messenger>();
+        let messenger = Messenger { listener: self, filter: AtomicI32::new(NOT_YET), told: AtomicI32::new(NOT_YET) };
+        // SAFETY: a fresh mapping, page-aligned, long enough, which nobody unmaps.
+        let messenger = unsafe {
+            memory.write(messenger);
+            &*memory
+        };
+        sys::thread(Messenger::deliver, messenger).step(Step::Listener)?;
+        Ok(messenger)
     }
 
     /// All that is left to do in the place of the process, which may make no call.
-    fn make_ready(&self, process: i32) -> Outcome {
-        tuning::give_precedence(self.precedence, process)?;
+    fn make_ready(&self) -> Outcome {
+        tuning::give_precedence(self.precedence, sys::getpid())?;
         if self.ready {
             fail::say(word::READY);
         }
@@ -100,27 +72,38 @@ impl Listener {
 }
 
 impl Messenger {
-    /// From here on its end is to be seen in memory.
-    fn await_it(&self, pidfd: Fd) -> Outcome {
-        while self.told.load(Ordering::Acquire) == NOT_YET {
-            let mut polls = [Poll { fd: pidfd, events: POLLIN, revents: 0 }];
-            if sys::poll(&mut polls, Some(1)).is_ok_and(|ready| ready > 0) {
-                return Err(Fail { step: Step::Listener, errno: Errno::ESRCH, detail: b"" });
+    /// All that the thread does.
+    extern "C" fn deliver(&'static self) -> ! {
+        let filter = self.await_filter();
+        if filter != REFUSED {
+            let told = self.listener.tell(filter).and_then(|()| self.listener.make_ready()).inspect_err(|fail| {
+                // What would wait for a listener is refused from here on. The descriptor is the other's too.
+                let _ = sys::close(filter);
+                fail.report();
+            });
+            self.told.store(if told.is_ok() { DONE } else { REFUSED }, Ordering::Release);
+        }
+        sys::exit_thread()
+    }
+
+    fn await_filter(&self) -> Fd {
+        loop {
+            match self.filter.load(Ordering::Acquire) {
+                NOT_YET => _ = sys::poll(&mut [], Some(1)),
+                filter => return filter,
             }
         }
-        Ok(())
     }
 
     /// Gives it the filter's descriptor, which is this process's until the exec, and waits until the listener has it.
-    /// Makes no call, nor to end: where the listener can't be told, that has been reported; where the messenger was killed
-    /// (for want of memory, or by the container's root), whoever started this process sees it end.
+    /// Makes no call, nor to end: where the listener can't be told, that has been reported.
     pub fn hand_over(&self, filter: sys::Result<Fd>) -> Outcome {
         self.filter.store(*filter.as_ref().unwrap_or(&REFUSED), Ordering::Release);
         filter.step(Step::Seccomp)?;
         loop {
             match self.told.load(Ordering::Acquire) {
                 DONE => return Ok(()),
-                word if word == REFUSED || word & sys::FUTEX_OWNER_DIED != 0 => arch::trap(),
+                REFUSED => arch::trap(),
                 _ => spin_loop(),
             }
         }

@@ -1,7 +1,7 @@
 //! The shim: container init and supervisor in one small static program without libc.
 //!
 //! The host executes it from a sealed memfd, hands it one request on a fixed descriptor and hears from
-//! it on a socket. It is one thread, allocates nothing on a heap, and writes JSON but never parses it.
+//! it on a socket. It is one thread (but for `listener.rs`), allocates nothing on a heap, and writes JSON but never parses it.
 //!
 //! A running container costs what this keeps in memory. `inline(never)` keeps what happens once out of the frames that
 //! stay for the container's life.

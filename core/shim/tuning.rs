@@ -5,7 +5,7 @@ use crate::sys;
 use crate::wire::{Step, Tuning};
 
 /// While the process is its namespace's root, which may. A policy that takes precedence over others is only tried yet:
-/// hooks and a listener's messenger are children of this process, and are to have their turn.
+/// hooks, its children, and a listener's messenger, its thread, would have it too, and are to have their turn.
 pub fn apply(tuning: &Tuning<'static>) -> Outcome {
     if let Some(priority) = tuning.io_priority {
         sys::ioprio_set(priority).step(Step::IoPriority)?;

@@ -3,7 +3,6 @@
 use core::ffi::CStr;
 use core::marker::PhantomData;
 use core::ptr::{null, null_mut};
-use core::sync::atomic::AtomicI32;
 
 use super::{Errno, Fd, Result, syscall};
 
@@ -432,15 +431,6 @@ pub fn map_anonymous(size: usize) -> Result<&'static mut [u8]> {
     let at = syscall!(MMAP, null_mut::<u8>(), size.max(1), PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1i32, 0)?;
     // SAFETY: a fresh mapping of that size which nobody unmaps.
     Ok(unsafe { core::slice::from_raw_parts_mut(at as *mut u8, size) })
-}
-
-/// Two words, zero at first, that this process and its children share.
-pub fn shared_words() -> Result<[&'static AtomicI32; 2]> {
-    const PROT_READ_WRITE: i32 = 3;
-    const MAP_SHARED_ANONYMOUS: i32 = 0x21;
-    let at = syscall!(MMAP, null_mut::<u8>(), 8, PROT_READ_WRITE, MAP_SHARED_ANONYMOUS, -1i32, 0)? as *const AtomicI32;
-    // SAFETY: a fresh mapping of zeros, page-aligned, which nobody unmaps; all look at it by these.
-    Ok(unsafe { [&*at, &*at.add(1)] })
 }
 
 pub fn chdir(path: &CStr) -> Result {

@@ -2,9 +2,9 @@
 
 use core::ffi::CStr;
 use core::ptr::null;
-use core::sync::atomic::AtomicI32;
 
 use super::{Errno, Fd, Result, syscall};
+use crate::arch;
 
 pub const CLONE_NEWNS: u64 = 0x20000;
 pub const CLONE_NEWTIME: u64 = 0x80;
@@ -15,8 +15,6 @@ pub const CLONE_NEWUSER: u64 = 0x10000000;
 pub const CLONE_NEWPID: u64 = 0x20000000;
 pub const CLONE_NEWNET: u64 = 0x40000000;
 const CLONE_PIDFD: u64 = 0x1000;
-/// The child's descriptors are its parent's, and the other way round.
-pub const CLONE_FILES: u64 = 0x400;
 /// The child becomes its parent's sibling.
 pub const CLONE_PARENT: u64 = 0x8000;
 const CLONE_INTO_CGROUP: u64 = 0x200000000;
@@ -35,7 +33,7 @@ pub enum Forked {
     Parent { pid: i32, pidfd: Fd },
 }
 
-/// A copy of this process in new namespaces (`CLONE_NEW*`; `CLONE_PARENT` and `CLONE_FILES` too), born in a v2 cgroup when `cgroup` is its directory.
+/// A copy of this process in new namespaces (`CLONE_NEW*`; `CLONE_PARENT` too), born in a v2 cgroup when `cgroup` is its directory.
 pub fn fork(namespaces: u64, cgroup: Option<Fd>) -> Result<Forked> {
     let mut pidfd: Fd = -1;
     let cgroup_flag = if cgroup.is_some() { CLONE_INTO_CGROUP } else { 0 };
@@ -69,6 +67,25 @@ pub fn fork_by_clone(namespaces: u64) -> Result<Forked> {
         0 => Ok(Forked::Child),
         pid => Ok(Forked::Parent { pid: pid as i32, pidfd }),
     }
+}
+
+/// A thread of this process. It ends with that, at the exec, or by [`exit_thread`], and nobody has to wait for its end.
+pub fn thread<T: Sync>(enter: extern "C" fn(&'static T) -> !, what: &'static T) -> Result {
+    const CLONE_VM_FS_FILES_SIGHAND_THREAD: u64 = 0x100 | 0x200 | 0x400 | 0x800 | 0x10000;
+    const STACK: usize = 64 << 10;
+    let stack = super::map_anonymous(STACK)?.as_mut_ptr_range().end;
+    // SAFETY: a fresh mapping, whose end is a page's; the function takes a pointer and doesn't return.
+    match unsafe {
+        arch::clone_onto(CLONE_VM_FS_FILES_SIGHAND_THREAD, stack, enter as usize, &raw const *what as usize)
+    } {
+        errno @ ..0 => Err(Errno(-errno as i32)),
+        _ => Ok(()),
+    }
+}
+
+pub fn exit_thread() -> ! {
+    let _ = syscall!(EXIT, 0);
+    arch::trap()
 }
 
 pub fn unshare(flags: u64) -> Result {
@@ -127,10 +144,6 @@ pub fn pidfd_send_signal(pidfd: Fd, signal: i32) -> Result {
 
 pub fn getpid() -> i32 {
     syscall!(GETPID).unwrap_or(0) as i32
-}
-
-pub fn getppid() -> i32 {
-    syscall!(GETPPID).unwrap_or(0) as i32
 }
 
 pub fn getuid() -> u32 {
@@ -224,24 +237,6 @@ pub fn sched_setattr(pid: i32, attributes: &[u8]) -> Result {
     syscall!(SCHED_SETATTR, pid, attributes.as_ptr(), 0).map(drop)
 }
 
-/// A `struct robust_list_head` of nothing but an operation under way.
-pub struct Will {
-    _list: *const Will,
-    _offset: isize,
-    _pending: *const AtomicI32,
-}
-
-/// This bit is set in the word that [`leave`] was told of, by the kernel, when the process has ended.
-pub const FUTEX_OWNER_DIED: i32 = 0x4000_0000;
-
-/// However this process ends, the word gets [`FUTEX_OWNER_DIED`] if it holds this process's number by then.
-pub fn leave(word: &'static AtomicI32) -> Result {
-    let memory = super::map_anonymous(size_of::<Will>())?.as_mut_ptr().cast::<Will>();
-    // SAFETY: a fresh mapping, page-aligned, long enough, which nobody unmaps.
-    unsafe { memory.write(Will { _list: memory, _offset: 0, _pending: word }) };
-    syscall!(SET_ROBUST_LIST, memory, size_of::<Will>()).map(drop)
-}
-
 /// CPUs of this process, bit n of byte n / 8.
 pub fn sched_setaffinity(cpus: &[u8]) -> Result {
     syscall!(SCHED_SETAFFINITY, 0, cpus.len(), cpus.as_ptr()).map(drop)
@@ -290,13 +285,6 @@ pub fn set_signal_mask(mask: u64) -> Result {
 pub fn set_signal_action(signal: i32, ignore: bool) -> Result {
     let action = [ignore as u64, 0, 0, 0];
     syscall!(RT_SIGACTION, signal, action.as_ptr(), null::<u8>(), 8).map(drop)
-}
-
-/// Children leave nothing behind that would have to be waited for, until an exec.
-pub fn reap_children_by_kernel() -> Result {
-    const SA_NOCLDWAIT: u64 = 2;
-    let action = [0, SA_NOCLDWAIT, 0, 0];
-    syscall!(RT_SIGACTION, SIGCHLD, action.as_ptr(), null::<u8>(), 8).map(drop)
 }
 
 /// A descriptor that the signals in `mask` are read from, as records of 128 bytes.

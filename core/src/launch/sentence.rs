@@ -27,6 +27,7 @@ pub(super) fn of(step: u32, errno: i32, detail: &[u8]) -> Error {
             .because("its first process was killed before the command ran")
             .hint("a memory limit of a few hundred KiB kills it; raise the limit"),
         Step::Keyring if errno == libc::EDQUOT => keys(step),
+        Step::Listener if errno == libc::EAGAIN => one_more(step),
         Step::Attach if errno == libc::EINVAL => {
             Error::new(Kind::Conflict, step.words(), "").because("its streams are those of the call that runs it")
         }
@@ -68,6 +69,13 @@ fn keys(step: Step) -> Error {
     Error::new(Kind::LimitExceeded, step.words(), "")
         .because("this user has as many keys as it may, and each container takes one")
         .hint("raise sysctl kernel.keys.maxkeys (kernel.keys.root_maxkeys for root)")
+}
+
+/// `pids.max` and `RLIMIT_NPROC` count threads.
+fn one_more(step: Step) -> Error {
+    Error::new(Kind::LimitExceeded, step.words(), "")
+        .because("a thread tells the listener, and the limits leave no room for it beside the first process")
+        .hint("allow one more by linux.resources.pids.limit, or by RLIMIT_NPROC")
 }
 
 /// The policy says which labels there are, and who may give them (selinux(8)).

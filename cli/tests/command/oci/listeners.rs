@@ -235,10 +235,11 @@ fn a_listener_that_goes_away_fails_the_start() {
     }
 }
 
-/// Children of a process.
-fn children(pid: i64) -> Vec<i32> {
-    let list = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    list.split_whitespace().map(|child| child.parse().unwrap()).collect()
+/// Threads of a process besides the first.
+fn threads(pid: i64) -> Vec<i32> {
+    let all = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let numbers = all.map(|thread| thread.unwrap().file_name().to_str().unwrap().parse().unwrap());
+    numbers.filter(|number| i64::from(*number) != pid).collect()
 }
 
 /// Starts the payload's process; one that hangs ends with that, which else would keep a CPU to itself.
@@ -271,8 +272,10 @@ fn a_start_whose_messenger_is_killed_fails() {
         let started = start(&bundle, pid, || {
             // What arrives comes behind the filter.
             poll(&mut [PollFd::new(connection.as_fd(), PollFlags::POLLIN)], 20_000u16).unwrap();
-            let messengers = children(pid);
+            let messengers = threads(pid);
             assert_eq!(messengers.len(), 1);
+            // Nor would the payload inherit one that has ended.
+            assert_eq!(std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap(), "");
             kill(Pid::from_raw(messengers[0]), SIGKILL).unwrap();
         });
         let said = String::from_utf8_lossy(&started.stderr);
@@ -281,6 +284,18 @@ fn a_start_whose_messenger_is_killed_fails() {
         bundle.ok(&["delete", &bundle.id()]);
         assert_eq!(bundle.left(), Vec::<std::path::PathBuf>::new());
     }
+}
+
+#[test]
+fn a_limit_without_room_for_the_messenger_is_told() {
+    let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+    let path = dir.path().join("listener");
+    let _listener = UnixListener::bind(&path).unwrap();
+    let bundle = with_listener(path.to_str().unwrap());
+    bundle.change(|config| config["linux"]["resources"]["pids"] = json!({"limit": 1}));
+    assert_eq!(bundle.create().code, 0, "{}", bundle.output());
+    let ended = bundle.oci(&["start", &bundle.id()]);
+    assert!(ended.code != 0 && ended.stderr.contains("linux.resources.pids.limit"), "{ended:?}");
 }
 
 /// A listener and a policy, with room for real time where cgroups have it only when told.

@@ -41,7 +41,8 @@ pub(super) fn check(seccomp: &LinuxSeccomp) -> Result<()> {
     }
 }
 
-/// Flags of the filter as `seccomp(2)` takes them; the process has one thread, so there is none to synchronize.
+/// Flags of the filter as `seccomp(2)` takes them. No thread is to be synchronized: the payload has one, and who tells the
+/// listener beside it may have no filter.
 pub(super) fn flags(seccomp: &LinuxSeccomp) -> Result<u32> {
     let flag = |flag: &LinuxSeccompFilterFlag| match flag {
         LinuxSeccompFilterFlag::SeccompFilterFlagTsync => Ok(0),
