@@ -239,6 +239,24 @@ fn what_shares_the_hosts_process_ids_ends_with_the_next_look() {
     assert_eq!(Listing::of(scene.host.dir.path(), &scene.parent), scene.clean);
 }
 
+/// Its end is what the stop waits for, and it doesn't end the rest.
+#[test]
+fn what_shares_the_hosts_process_ids_ends_with_a_stop_whose_shim_is_killed_meanwhile() {
+    let scene = Scene::new("stop");
+    let container = host_pids(&scene, "trap 'echo asked' TERM; setsid sleep 1000 & echo up; while :; do wait; done");
+    let mut log = following(&container);
+    assert_eq!(log.next(&Cancel::new()).unwrap().unwrap().data, b"up\n");
+    std::thread::scope(|scope| {
+        scope.spawn(|| container.stop(&StopOptions::default(), &Cancel::new()).unwrap());
+        assert_eq!(log.next(&Cancel::new()).unwrap().unwrap().data, b"asked\n");
+        kill_shim(&container);
+    });
+    let left = Listing::of(scene.host.dir.path(), &scene.parent);
+    assert!(left.processes.is_empty() && left.cgroups == scene.clean.cgroups, "{left:#?}");
+    container.remove(&RemoveOptions::default()).unwrap();
+    assert_eq!(Listing::of(scene.host.dir.path(), &scene.parent), scene.clean);
+}
+
 /// Comes by and sees that it is dead.
 type Look = fn(&Scene, &sampan::Container);
 
@@ -249,12 +267,25 @@ fn listed(scene: &Scene) -> Vec<Status> {
 
 /// A container with the host's process ids whose shim was killed.
 fn orphaned(scene: &Scene) -> sampan::Container {
-    let script = "sleep 1000 & setsid sleep 1000 & echo up; wait";
+    let container = host_pids(scene, "sleep 1000 & setsid sleep 1000 & echo up; wait");
+    assert_eq!(following(&container).next(&Cancel::new()).unwrap().unwrap().data, b"up\n");
+    kill_shim(&container);
+    container
+}
+
+fn host_pids(scene: &Scene, script: &str) -> sampan::Container {
     let options = RunOptions { pid: Some("host".into()), ..limited(&scene.parent, &["sh", "-c", script]) };
-    let container = scene.host.spawn(options).unwrap();
-    let mut log = container.logs(&sampan::LogOptions { follow: true, ..Default::default() }).unwrap();
-    assert_eq!(log.next(&Cancel::new()).unwrap().unwrap().data, b"up\n");
+    scene.host.spawn(options).unwrap()
+}
+
+fn following(container: &sampan::Container) -> sampan::LogStream {
+    container.logs(&sampan::LogOptions { follow: true, ..Default::default() }).unwrap()
+}
+
+/// It is gone: until then whoever looks finds a container that runs.
+fn kill_shim(container: &sampan::Container) {
     let shim = nix::unistd::Pid::from_raw(container.inspect().unwrap().shim_pid.unwrap());
     nix::sys::signal::kill(shim, nix::sys::signal::Signal::SIGKILL).unwrap();
-    container
+    let status = format!("/proc/{shim}/status");
+    common::until("its shim's end", || !std::fs::read_to_string(&status).is_ok_and(|s| !s.contains("State:\tZ")));
 }

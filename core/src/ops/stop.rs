@@ -21,16 +21,16 @@ pub fn stop(context: &Context, id: &ContainerId, options: &StopOptions, cancel: 
     let signal = options.signal.as_deref().map_or(Ok(spec.stop_signal), names::signal)?;
     let patience = options.timeout.map_or(Ok(spec.stop_timeout_ms), |t| resolve::milliseconds("timeout", t))?;
     let deadline = Instant::now().checked_add(Duration::from_millis(patience));
-    let Some(container) = ask(context, forgo(context, container, cancel, deadline)?, signal, cancel)? else {
-        return end_leftovers(context, id);
-    };
-    // Only what runs can see the signal.
-    pause::thaw_for_signal(context, &container);
-    if !wait::until_released(context, id, deadline, cancel)? {
-        kill_for_good(context, id, cancel)?;
+    if let Some(container) = ask(context, forgo(context, container, cancel, deadline)?, signal, cancel)? {
+        // Only what runs can see the signal.
+        pause::thaw_for_signal(context, &container);
+        if !wait::until_released(context, id, deadline, cancel)? {
+            kill_for_good(context, id, cancel)?;
+        }
+        events::tell(context, &container.record, "stop", &[]);
     }
-    events::tell(context, &container.record, "stop", &[]);
-    Ok(())
+    // The shim may have been killed, before or meanwhile.
+    end_leftovers(context, id)
 }
 
 /// Sends the signal; `None` for one that doesn't run, with which Docker's `stop` is content, and will not: a shim may
