@@ -10,6 +10,7 @@ use crate::hooks::{self, Stage};
 use crate::launch::{self, word};
 use crate::netdev::{self, Moved};
 use crate::passed::Passed;
+use crate::place::Place;
 use crate::sys::{self, Errno, Fd, Forked};
 use crate::wire::{Bundle, Header, Status, Step, fd};
 use crate::{binds, bundle_init, idmap, joined, terminal};
@@ -33,12 +34,15 @@ pub fn run(header: &Header, bundle: Bundle<'static>) -> Outcome {
     let (ours, theirs) = sys::socketpair().step(Step::Clone)?;
     let cgroup = launch.cgroup.v2.map(launch::open_cgroup).transpose()?;
     let binds = binds::make_all(launch, launch.id_map.is_some() || bundle.user.is_some())?;
+    let place = Place::open(&bundle.mount)?;
     let forked = match bundle.user {
         Some(path) => joined::fork(&bundle, path, cgroup),
         None => launch::fork_in(launch, Ahead::NOTHING, &bundle.time, cgroup),
     };
     let (pid, pidfd) = match forked? {
-        (Forked::Child, entered) => bundle_init::run(&bundle, &passed, binds, theirs, cgroup.filter(|_| !entered)),
+        (Forked::Child, entered) => {
+            bundle_init::run(&bundle, &passed, (place, binds), theirs, cgroup.filter(|_| !entered))
+        }
         (Forked::Parent { pid, pidfd }, _) => (pid, pidfd),
     };
     let _ = sys::close(theirs);

@@ -8,15 +8,19 @@ use crate::label::{self, Labels};
 use crate::launch::word;
 use crate::listener::Listener;
 use crate::passed::Passed;
+use crate::place::Place;
 use crate::scratch::Scratch;
 use crate::sys::{self, AT_FDCWD, Errno, Fd};
 use crate::user::User;
 use crate::wire::{Bundle, Namespace, Step, fd};
 use crate::{device, early, exec, init, mounts, rootfs, terminal, tuning, user};
 
+/// What was opened outside: where its root is to be at last, and binds.
+pub type Opened<'a> = (Place, &'a [usize]);
+
 /// Everything between the clone and the exec. `cgroup` is a v2 directory that the kernel did not put it into.
-pub fn run(bundle: &Bundle<'static>, passed: &Passed, binds: &[usize], sync: Fd, cgroup: Option<Fd>) -> ! {
-    let failed = match create(bundle, binds, sync, cgroup) {
+pub fn run(bundle: &Bundle<'static>, passed: &Passed, opened: Opened, sync: Fd, cgroup: Option<Fd>) -> ! {
+    let failed = match create(bundle, opened, sync, cgroup) {
         Ok((user, pid, labels)) => match start(bundle, passed, sync, (&user, pid, &labels)) {
             Ok(()) => exec::run(&bundle.launch.process, user.home),
             Err(failed) => failed,
@@ -29,7 +33,7 @@ pub fn run(bundle: &Bundle<'static>, passed: &Passed, binds: &[usize], sync: Fd,
 }
 
 /// All but what the payload may not have yet: its credentials. Returns its user, its number outside, and its labels.
-fn create(bundle: &Bundle<'static>, binds: &[usize], sync: Fd, cgroup: Option<Fd>) -> Outcome<(User, i32, Labels)> {
+fn create(bundle: &Bundle<'static>, opened: Opened, sync: Fd, cgroup: Option<Fd>) -> Outcome<(User, i32, Labels)> {
     let launch = &bundle.launch;
     init::enter_cgroups(launch, cgroup)?;
     if launch.cgroup.awaited {
@@ -47,7 +51,7 @@ fn create(bundle: &Bundle<'static>, binds: &[usize], sync: Fd, cgroup: Option<Fd
     let _ = sys::setsid();
     init::leave_keyring(&labels)?;
     init::enter_namespaces(launch, Ahead::NOTHING)?;
-    let (slave, pid) = make_root(bundle, binds, sync)?;
+    let (slave, pid) = make_root(bundle, opened, sync)?;
     let user = user::find(&launch.process)?;
     init::enter_directory(&launch.process)?;
     init::connect([fd::STDIN, fd::STDOUT, fd::STDERR], slave, user.uid)?;
@@ -119,8 +123,9 @@ fn await_start() -> Outcome {
 }
 
 /// Builds the container's tree and enters it; returns the terminal's slave, and this process's number outside.
-fn make_root(bundle: &Bundle<'static>, binds: &[usize], sync: Fd) -> Outcome<(Option<Fd>, i32)> {
+fn make_root(bundle: &Bundle<'static>, (place, binds): Opened, sync: Fd) -> Outcome<(Option<Fd>, i32)> {
     let launch = &bundle.launch;
+    place.copy()?;
     rootfs::detach_from_host()?;
     let root = rootfs::make(&launch.rootfs, launch.mount_label)?;
     let mut scratch = Scratch::new(launch)?;
@@ -137,6 +142,9 @@ fn make_root(bundle: &Bundle<'static>, binds: &[usize], sync: Fd) -> Outcome<(Op
     init::make_working_directory(root, &launch.process)?;
     if launch.rootfs.readonly {
         rootfs::make_readonly(root)?;
+    }
+    if place.enter(root)? {
+        return Ok((slave.map(terminal::reopen).transpose()?, pid));
     }
     rootfs::enter(root)?;
     if bundle.propagation != 0 {

@@ -25,7 +25,7 @@ pub fn run(header: &Header, enter: Enter<'static>) -> Outcome {
     tuning::set_affinity(enter.tuning.affinity.1)?;
     init::set_score_unseen(&enter.process)?;
     let proc = label::host(&enter.process)?.map(|proc| passed.above(proc)).transpose()?;
-    sys::setns(fd::INSIDE, enter.namespaces).step(Step::Enter)?;
+    enter_namespaces(&enter)?;
     let (ours, theirs) = sys::socketpair().step(Step::Clone)?;
     let theirs = passed.above(theirs)?;
     match sys::fork(0, None).or_else(|_| sys::fork_by_clone(0)).step(Step::Clone)? {
@@ -47,6 +47,20 @@ fn enter_cgroups(enter: &Enter<'static>) -> Outcome {
         sys::put(AT_FDCWD, path.c(), b"0").at(Step::CgroupEnter, dir)?;
     }
     Ok(())
+}
+
+/// Its namespaces, and its root where that is in none of them.
+fn enter_namespaces(enter: &Enter<'static>) -> Outcome {
+    let root = enter.root.map(|path| sys::openat(AT_FDCWD, path, sys::O_PATH | sys::O_DIRECTORY, 0).step(Step::Enter));
+    let root = root.transpose()?;
+    // Its number was still its own when that was opened.
+    sys::pidfd_send_signal(fd::INSIDE, 0).step(Step::Enter)?;
+    if enter.namespaces != 0 {
+        sys::setns(fd::INSIDE, enter.namespaces).step(Step::Enter)?;
+    }
+    let Some(root) = root else { return Ok(()) };
+    sys::fchdir(root).and_then(|()| sys::chroot(c".")).step(Step::Enter)?;
+    sys::close(root).step(Step::Enter)
 }
 
 fn accompany(header: &Header, enter: &Enter<'static>, sync: Fd, pid: i32) -> Outcome {

@@ -55,6 +55,7 @@ mod oom;
 mod other;
 mod owners;
 mod passed;
+mod place;
 mod probe;
 mod program;
 mod reaper;

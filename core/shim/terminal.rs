@@ -4,6 +4,7 @@ use crate::fail::{At, Fail, Outcome};
 use crate::launch::word;
 use crate::sys::{self, AT_EMPTY_PATH, Errno, Fd};
 use crate::target::{self, Missing};
+use crate::text::Text;
 use crate::wire::{Header, Step, fd};
 
 /// Makes one, sends its master to the shim and binds its slave on /dev/console. Returns the slave.
@@ -30,6 +31,21 @@ pub fn make_inside(sync: Fd, size: Option<(u32, u32)>) -> Outcome<Fd> {
 fn open(root: Fd) -> Outcome<(Fd, Fd)> {
     let master = open_master(root).step(Step::Terminal)?;
     Ok((master, open_slave(master).step(Step::Terminal)?))
+}
+
+/// The same slave by the devpts of the root that this process has by now: that it was opened by may have gone.
+pub fn reopen(slave: Fd) -> Outcome<Fd> {
+    let number = sys::fstat(slave).step(Step::Terminal)?.rdev;
+    let mut path: Text<32> = Text::new();
+    path.push(b"dev/pts/").dec(number.1.into());
+    let root = sys::openat(sys::AT_FDCWD, c"/", sys::O_PATH | sys::O_DIRECTORY, 0).step(Step::Terminal)?;
+    let how = sys::RESOLVE_IN_ROOT | sys::RESOLVE_NO_SYMLINKS;
+    let again = sys::openat2(root, path.c(), sys::O_RDWR | sys::O_NOCTTY, 0, how).step(Step::Terminal)?;
+    if sys::fstat(again).step(Step::Terminal)?.rdev != number {
+        return Err(Fail { step: Step::Terminal, errno: Errno::ENODEV, detail: b"" });
+    }
+    [root, slave].into_iter().for_each(|fd| drop(sys::close(fd)));
+    Ok(again)
 }
 
 /// Sends a master to the shim and lets it go here.

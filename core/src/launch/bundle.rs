@@ -89,6 +89,8 @@ pub fn create(
 pub struct EnterPlan {
     /// `CLONE_NEW*` of each namespace to join.
     pub namespaces: u64,
+    /// Its first process's root in `/proc`, where the container has no mount namespace of its own.
+    pub root: Option<String>,
     /// The container has a user namespace of its own.
     pub mapped: bool,
     /// v1 directories to enter.
@@ -115,6 +117,7 @@ pub fn enter(
 ) -> Result<i32> {
     let w = &mut Writer::default();
     w.u64(plan.namespaces);
+    w.option(&plan.root, |w, root| w.text(root));
     w.flag(plan.mapped);
     w.texts(&plan.v1);
     w.option(&plan.v2, |w, dir| w.text(dir));
@@ -161,6 +164,7 @@ fn bundle(p: &BundlePlan, preserved: usize) -> Result<Vec<u8>> {
     tuning(w, &p.tuning, preserved);
     w.option(&p.user, |w, path| w.text(path));
     encode::namespace(w, &p.time);
+    encode::namespace(w, &p.mount);
     w.text(&p.time_offsets);
     w.pairs(&p.net_devices);
     std::mem::take(w).finish()

@@ -62,6 +62,7 @@ fn plan(record: &Record, wanted: &Process, config: &Spec) -> Result<EnterPlan> {
     let namespaces = namespaces(record.pid)?;
     let v2 = record.cgroups.iter().find(|(name, _)| name.is_empty());
     Ok(EnterPlan {
+        root: (!oci::has_own_mounts(config)).then(|| format!("/proc/{}/root", record.pid)),
         mapped: namespaces & libc::CLONE_NEWUSER as u64 != 0,
         namespaces,
         v1: dirs,

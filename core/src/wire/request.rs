@@ -406,7 +406,9 @@ record! {
         user: Option<&'a CStr>,
         /// Time namespace.
         time: Namespace<'a>,
-        /// Its clocks, as `/proc/PID/timens_offsets` takes them.
+        /// Mount namespace that its processes are in.
+        mount: Namespace<'a>,
+        /// Clocks of the time namespace, as `/proc/PID/timens_offsets` takes them.
         time_offsets: &'a CStr,
         /// Network devices to move: name here, name there.
         net_devices: List<'a, (&'a CStr, &'a CStr)>,
@@ -418,6 +420,8 @@ record! {
     Enter {
         /// `CLONE_NEW*` of each namespace to join, all those of [`fd::INSIDE`]'s process.
         namespaces: u64,
+        /// Root of that process, in `/proc`, where no namespace has it.
+        root: Option<&'a CStr>,
         /// It has a user namespace of its own.
         mapped: bool,
         /// v1 directories to enter.

@@ -7,6 +7,7 @@ mod limits;
 mod listeners;
 mod mounts;
 mod namespaces;
+mod place;
 mod podman;
 mod process;
 mod words;

@@ -10,7 +10,7 @@ use super::{Bundle, is_root};
 const UPTIME: &str = "read -r seconds rest < /proc/uptime; echo ${seconds%%.*}";
 const OFFSET: u64 = 1_000_000_000;
 
-fn namespace(config: &mut Value, kind: &str, path: Option<&str>) {
+pub fn namespace(config: &mut Value, kind: &str, path: Option<&str>) {
     let all = config["linux"]["namespaces"].as_array_mut().unwrap();
     all.retain(|one| one["type"] != kind);
     all.push(match path {

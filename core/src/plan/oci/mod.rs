@@ -11,6 +11,7 @@ mod memory;
 mod mounts;
 mod namespaces;
 mod netdev;
+mod place;
 mod private;
 mod process;
 mod resources;
@@ -29,6 +30,7 @@ use namespaces::Chosen;
 pub use groups::{Groups, groups};
 pub use hooks::{Hook, poststart, poststop};
 pub use listener::{Subject, path as listener_path};
+pub use place::has_own_mounts;
 pub use process::{console, process, tuning};
 pub use resources::{Write as ResourceWrite, writes as resource_writes};
 pub use scope::{Systemd, properties as unit_properties};
@@ -68,6 +70,8 @@ pub struct BundlePlan {
     pub user: Option<String>,
     /// Time namespace.
     pub time: Namespace,
+    /// Mount namespace that its processes are in.
+    pub mount: Namespace,
     /// Its clocks, as `/proc/PID/timens_offsets` takes them.
     pub time_offsets: String,
     /// Network devices to move: name here, name there.
@@ -121,7 +125,8 @@ pub fn plan(spec: &Spec, request: &Request<'_>) -> Result<BundlePlan> {
     version(spec)?;
     let linux = spec.linux().clone().unwrap_or_default();
     refuse(&linux)?;
-    let Chosen { namespaces, user, time } = namespaces::read(&linux)?;
+    let Chosen { namespaces, user, time, mount } = namespaces::read(&linux)?;
+    place::check(spec, &mount)?;
     private::check_names(spec, &namespaces)?;
     let sysctls = private::sysctls(&linux, &namespaces)?;
     let net_devices = netdev::read(&linux, &namespaces)?;
@@ -158,6 +163,7 @@ pub fn plan(spec: &Spec, request: &Request<'_>) -> Result<BundlePlan> {
         time_offsets: namespaces::time_offsets(&linux, &time)?,
         user,
         time,
+        mount,
         net_devices,
     })
 }

@@ -15,6 +15,7 @@ pub(super) struct Chosen {
     /// A user namespace that exists.
     pub user: Option<String>,
     pub time: Namespace,
+    pub mount: Namespace,
 }
 
 /// Reads the list; what is not in it is the runtime's own.
@@ -29,12 +30,14 @@ pub(super) fn read(linux: &Linux) -> Result<Chosen> {
         seen.push(namespace.typ());
         take(&mut chosen, namespace)?;
     }
-    match seen.contains(&LinuxNamespaceType::Mount) {
-        true => Ok(chosen),
-        false => Err(unsupported(
+    let mapped = chosen.namespaces.user || chosen.user.is_some();
+    match mapped && chosen.mount != Namespace::New {
+        true => Err(unsupported(
             "linux.namespaces",
-            "without a mount namespace of its own the container's mounts would be made in the host's tree",
+            "who is in a user namespace can't go back to a mount namespace that isn't its own: a container with the one \
+             needs a new one of the other",
         )),
+        false => Ok(chosen),
     }
 }
 
@@ -57,10 +60,7 @@ fn take(all: &mut Chosen, namespace: &LinuxNamespace) -> Result<()> {
             Namespace::Join(path) => all.user = Some(path),
             _ => namespaces.user = true,
         },
-        LinuxNamespaceType::Mount if chosen == Namespace::New => {}
-        LinuxNamespaceType::Mount => {
-            return Err(unsupported(name(), "the container's root and mounts would be made for all who are in it"));
-        }
+        LinuxNamespaceType::Mount => all.mount = chosen,
     }
     Ok(())
 }

@@ -83,7 +83,21 @@ fn what_can_not_be_done_is_refused_by_its_field() {
     refused(json!({"process": {"selinuxLabel": "u:r:t"}}), unsupported, "process.selinuxLabel");
     refused(json!({"process": {"selinuxLabel": "mine"}}), invalid, "process.selinuxLabel");
     refused(json!({"linux": {"mountLabel": "u:r:t"}}), unsupported, "linux.mountLabel");
-    refused(json!({"linux": {"namespaces": [{"type": "pid"}]}}), unsupported, "linux.namespaces");
+    let map = json!([{"containerID": 0, "hostID": 1, "size": 1}]);
+    for mount in [json!([]), json!([{"type": "mount", "path": "/mnt"}])] {
+        let more = |one: Value| Value::Array(mount.as_array().unwrap().iter().cloned().chain([one]).collect());
+        let new = json!({"namespaces": more(json!({"type": "user"})), "uidMappings": map, "gidMappings": map});
+        refused(json!({ "linux": new }), unsupported, "linux.namespaces");
+        let joined = json!({"namespaces": more(json!({"type": "user", "path": "/user"}))});
+        refused(json!({ "linux": joined }), unsupported, "linux.namespaces");
+        let shared = json!({"namespaces": mount, "rootfsPropagation": "shared"});
+        refused(json!({ "linux": shared }), unsupported, "linux.rootfsPropagation");
+        let hooks = json!({"createContainer": [{"path": "/bin/true"}]});
+        let hooked = planned(with(json!({"linux": {"namespaces": mount}, "hooks": hooks})));
+        assert_eq!(hooked.is_err(), mount != json!([]), "{hooked:?}");
+        let private = json!({"namespaces": mount, "rootfsPropagation": "rprivate"});
+        assert_ne!(planned(with(json!({ "linux": private }))).unwrap().mount, crate::plan::launch::Namespace::New);
+    }
     refused(json!({"linux": {"namespaces": [{"type": "mount"}, {"type": "pid"}, {"type": "pid"}]}}), invalid, "twice");
     refused(json!({"linux": {"namespaces": [{"type": "mount"}, {"type": "user"}]}}), invalid, "linux.uidMappings");
     refused(json!({"linux": {"namespaces": [{"type": "mount"}, {"type": "ipc", "path": "ns"}]}}), invalid, "ipc");
