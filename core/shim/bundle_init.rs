@@ -13,7 +13,7 @@ use crate::scratch::Scratch;
 use crate::sys::{self, AT_FDCWD, Errno, Fd};
 use crate::user::User;
 use crate::wire::{Bundle, Namespace, Step, fd};
-use crate::{device, early, exec, init, mounts, rootfs, terminal, tuning, user};
+use crate::{credentials, device, early, exec, init, mounts, rootfs, terminal, tuning, user};
 
 /// What was opened outside: where its root is to be at last, and binds.
 pub type Opened<'a> = (Place, &'a [usize]);
@@ -88,8 +88,9 @@ fn start(bundle: &Bundle<'static>, passed: &Passed, sync: Fd, made: (&User, i32,
     init::expect(sync, word::GO)?;
     let _ = sys::close(sync);
     await_start()?;
-    hooks::run(&bundle.start_container, &stage(bundle, b"created", -1))?;
     let process = &bundle.launch.process;
+    let mapped = bundle.launch.id_map.is_some() || bundle.user.is_some();
+    run_hooks(bundle, mapped, user, labels)?;
     let listener = passed.listener(pid)?.map(|listener| Listener { ready: true, ..listener });
     // Whoever started it can tell the exec from this process's death by it; what fails from here on is told besides.
     // A container's filter may deny it later.
@@ -97,8 +98,19 @@ fn start(bundle: &Bundle<'static>, passed: &Passed, sync: Fd, made: (&User, i32,
     if listener.is_none() {
         let _ = sys::send(fd::STATUS, &[word::READY]);
     }
-    let mapped = bundle.launch.id_map.is_some() || bundle.user.is_some();
     init::become_user(process, mapped, user, labels, Some((passed, listener.as_ref())))
+}
+
+/// Those of the container's own tree, where what they are called may be the image's: each is what the payload is. A
+/// listener is not told of their filter, so that what it would decide they are refused.
+fn run_hooks(bundle: &Bundle<'static>, mapped: bool, user: &User, labels: &Labels) -> Outcome {
+    if bundle.start_container.is_empty() {
+        return Ok(());
+    }
+    // For the next exec of this process, and of those that it makes.
+    labels.apply()?;
+    let give_away = || credentials::drop_to(&bundle.launch.process, mapped, user, None);
+    hooks::run_as(&bundle.start_container, &stage(bundle, b"created", -1), &give_away)
 }
 
 /// For hooks inside, which know this process by the number that it has there (runtime.md, "State").

@@ -27,7 +27,9 @@ fn install_filter(process: &Process<'static>, listener: Option<&Messenger>) -> O
         return Ok(());
     }
     let Some(messenger) = listener else {
-        return sys::seccomp(process.seccomp, process.seccomp_flags).step(Step::Seccomp).map(drop);
+        // That flag is of a listener.
+        let flags = process.seccomp_flags & !sys::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
+        return sys::seccomp(process.seccomp, flags).step(Step::Seccomp).map(drop);
     };
     let flags = process.seccomp_flags | sys::SECCOMP_FILTER_FLAG_NEW_LISTENER;
     messenger.hand_over(sys::seccomp(process.seccomp, flags).map(|filter| filter as Fd))

@@ -3,11 +3,11 @@
 
 use core::ffi::CStr;
 
-use crate::exec;
 use crate::fail::{At, Fail, Outcome};
 use crate::sys::{self, Errno, Fd, Forked, POLLIN, Poll};
 use crate::text::Text;
 use crate::wire::{Hook, List, NOT_FOUND, Step, fd};
+use crate::{exec, init};
 
 /// What hooks are told.
 pub struct Stage {
@@ -21,25 +21,30 @@ pub struct Stage {
     pub caller: Fd,
 }
 
-/// Runs them one after the other.
+/// Runs them one after the other, as the process that runs them.
 pub fn run(hooks: &List<'static, Hook<'static>>, stage: &Stage) -> Outcome {
-    hooks.iter().try_for_each(|hook| run_one(&hook, stage))
+    run_as(hooks, stage, &|| Ok(()))
 }
 
-fn run_one(hook: &Hook<'static>, stage: &Stage) -> Outcome {
+/// The same; each first gives away in a process of its own what `give_away` does.
+pub fn run_as(hooks: &List<'static, Hook<'static>>, stage: &Stage, give_away: &dyn Fn() -> Outcome) -> Outcome {
+    hooks.iter().try_for_each(|hook| run_one(&hook, stage, give_away))
+}
+
+fn run_one(hook: &Hook<'static>, stage: &Stage, give_away: &dyn Fn() -> Outcome) -> Outcome {
     let failed = |errno| Fail { step: Step::Hook, errno, detail: hook.path.to_bytes() };
     let stdin = told(stage).at(Step::Hook, hook.path)?;
     let forked = sys::fork(0, None).or_else(|_| sys::fork_by_clone(0)).at(Step::Hook, hook.path)?;
     let (pid, pidfd) = match forked {
-        Forked::Child => become_hook(hook, stdin),
+        Forked::Child => become_hook(hook, stdin, give_away),
         Forked::Parent { pid, pidfd } => (pid, pidfd),
     };
     let _ = sys::close(stdin);
     let awaited = await_end(pidfd, hook.timeout_ms, stage.caller);
-    if awaited != Awaited::Ended {
-        let _ = sys::pidfd_send_signal(pidfd, sys::SIGKILL);
-    }
+    // A profile of its own may keep it from signals; then the container's end ends it.
+    let killed = if awaited == Awaited::Ended { Ok(()) } else { sys::pidfd_send_signal(pidfd, sys::SIGKILL) };
     let _ = sys::close(pidfd);
+    killed.map_err(failed)?;
     match sys::wait(pid, false).at(Step::Hook, hook.path)? {
         _ if awaited == Awaited::TooLong => Err(failed(Errno::ETIMEDOUT)),
         _ if awaited == Awaited::ForNobody => Err(failed(Errno::ECONNRESET)),
@@ -79,9 +84,8 @@ fn await_end(pidfd: Fd, timeout_ms: u64, caller: Fd) -> Awaited {
     }
 }
 
-fn become_hook(hook: &Hook<'static>, stdin: Fd) -> ! {
+fn become_hook(hook: &Hook<'static>, stdin: Fd, give_away: &dyn Fn() -> Outcome) -> ! {
     let _ = sys::dup_to(stdin, fd::STDIN);
-    let _ = sys::close_from(fd::STDERR + 1);
     exec::reset_signals();
     let args = match hook.args.is_empty() {
         true => exec::vector(1, [hook.path.to_bytes_with_nul()].into_iter()),
@@ -89,6 +93,11 @@ fn become_hook(hook: &Hook<'static>, stdin: Fd) -> ! {
     };
     let env = exec::vector(hook.env.len(), hook.env.iter().map(CStr::to_bytes_with_nul));
     if let (Ok(args), Ok(env)) = (args, env) {
+        // A filter that comes with what it becomes may refuse all but the exec.
+        if let Err(fail) = init::close_on_exec().step(Step::CloseFds).and_then(|()| give_away()) {
+            fail.report();
+            sys::exit(1);
+        }
         let _ = sys::execve(hook.path, args, env);
     }
     sys::exit(NOT_FOUND)

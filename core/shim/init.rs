@@ -308,7 +308,7 @@ pub fn become_user(
 }
 
 /// All but the standard streams; closed by the exec only, so that its failure can still be told.
-fn close_on_exec() -> sys::Result {
+pub fn close_on_exec() -> sys::Result {
     match sys::cloexec_from(fd::STDERR + 1) {
         // Before Linux 5.11, or behind an engine's filter that doesn't know it. All others were opened that way.
         Err(Errno::EINVAL | Errno::ENOSYS | Errno::EPERM) => {

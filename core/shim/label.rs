@@ -1,7 +1,8 @@
 //! What the kernel's mandatory access control is to take the payload for: an AppArmor profile, an SELinux label.
 //!
 //! By the host's /proc, which nothing of the container can have touched (CVE-2019-16884, CVE-2025-52881): the files are
-//! opened before the container's tree is in sight, and written to when hooks have run and nothing else is executed.
+//! opened before the container's tree is in sight, and written to when the host's hooks have run and nothing else of it is
+//! executed.
 
 use core::ffi::CStr;
 
@@ -123,7 +124,8 @@ impl SeLinux {
             Err(Errno::ENOENT) => None,
             other => Some(other?),
         };
-        // The policy says whether there is such a label; until the end hooks may be executed, which are not to have it.
+        // The policy says whether there is such a label; until the end hooks of the host's may be
+        // executed, which are not to have it.
         set(exec, label.to_bytes())?;
         set(exec, NOTHING)?;
         Ok(SeLinux { label, exec, keys })

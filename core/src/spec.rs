@@ -194,6 +194,11 @@ impl Sharing {
     pub fn has_own_net(&self) -> bool {
         !self.host_net && !self.joined.contains_key("net")
     }
+
+    /// System V IPC is new with the container.
+    pub fn has_own_ipc(&self) -> bool {
+        !self.host_ipc && !self.joined.contains_key("ipc")
+    }
 }
 
 /// Limits that the cgroup enforces.

@@ -509,3 +509,33 @@ fn doctor_runs_its_own_container() {
     assert_eq!(report.reason == "this process is root", root && !asked, "{}", report.reason);
     assert_eq!(host.left(), Vec::<String>::new());
 }
+
+/// Hands a text to AppArmor's compiler.
+fn compile(arguments: &[&str], text: &str) {
+    let mut parser = std::process::Command::new("apparmor_parser");
+    let mut parser = parser.args(arguments).stdin(std::process::Stdio::piped()).spawn().unwrap();
+    parser.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    assert!(parser.wait().unwrap().success(), "{arguments:?}");
+}
+
+/// `tests/vm` runs it on a kernel with AppArmor.
+#[test]
+fn the_default_profile_is_loaded_anew_by_an_engine_that_knew_it() {
+    if !std::fs::read("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text == b"Y\n") {
+        return;
+    }
+    let host = Host::new();
+    let look = ["cat", "/proc/self/attr/current"];
+    let started = || text(&host.run(command(&look)).unwrap().stdout);
+    let confined = started();
+    let name = confined.strip_suffix(" (enforce)\n").unwrap();
+    let held = host.spawn(command(&["sleep", "1000"])).unwrap();
+    let look_inside = ExecOptions { command: look.map(str::to_owned).into(), ..ExecOptions::default() };
+    let entered = || text(&held.exec(&look_inside, &Cancel::new()).unwrap().stdout);
+    for look in [&started as &dyn Fn() -> String, &entered] {
+        compile(&["--remove"], &format!("profile {name} {{}}"));
+        assert_eq!(look(), confined);
+        compile(&["--replace", "--skip-cache", "--Complain"], &format!("profile {name} {{ file, }}"));
+        assert_eq!(look(), confined);
+    }
+}

@@ -262,6 +262,7 @@ pub fn new_session_keyring() -> Result {
 }
 
 pub const SECCOMP_FILTER_FLAG_NEW_LISTENER: u32 = 8;
+pub const SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV: u32 = 32;
 
 /// Installs a filter, an array of `struct sock_filter`; returns the listener's descriptor where one is asked for.
 pub fn seccomp(filter: &[u8], flags: u32) -> Result<usize> {

@@ -1,18 +1,21 @@
-//! AppArmor as it is on this machine, and the profile that root's containers have by default.
+//! AppArmor as it is on this machine, and the profiles that root's containers have by default.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::cancel::Cancel;
 use crate::error::{Context, Error, Kind, Result};
 use crate::fs;
 use crate::launch::{HelperSource, HostProgram, memory_file, run_program};
+use crate::plan::confined::{DEFAULT, profiles};
 use crate::plan::facts::AppArmor;
-use crate::plan::labels::{DEFAULT_PROFILE, default_profile};
 
 /// All that are loaded, one a line: `name (mode)`. Root may read it.
 const LOADED: &str = "/sys/kernel/security/apparmor/profiles";
+/// A number that grows with each change of them (Linux 4.13).
+const REVISION: &str = "/sys/kernel/security/apparmor/revision";
 /// Loading takes some hundredths of a second.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -25,27 +28,47 @@ pub fn found() -> AppArmor {
     }
 }
 
-/// The same for root, who has the default profile loaded where it is not.
-pub fn prepared(helper: &HelperSource) -> AppArmor {
-    match found() {
-        AppArmor::Off => AppArmor::Off,
-        _ => match is_loaded().and_then(|loaded| if loaded { Ok(()) } else { load(helper) }) {
-            Ok(()) => AppArmor::Prepared,
-            Err(error) => AppArmor::Unprepared(error.to_string()),
-        },
+/// What was found at a revision of the kernel's profiles.
+#[derive(Debug, Default)]
+pub struct Watched(Mutex<Option<(Vec<u8>, AppArmor)>>);
+
+impl Watched {
+    /// As [`found`] for root, who has the default profiles loaded where they are not, or have been changed since.
+    pub fn prepared(&self, helper: &HelperSource) -> AppArmor {
+        // Before the look: what changes during it is looked at the next time.
+        let revision = fs::read_following(Path::new(REVISION), 64).ok();
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match (&*seen, &revision) {
+            (Some((then, found)), Some(now)) if then == now => found.clone(),
+            _ => {
+                let found = prepare(helper);
+                *seen = revision.map(|revision| (revision, found.clone()));
+                found
+            }
+        }
     }
 }
 
-fn is_loaded() -> Result<bool> {
+fn prepare(helper: &HelperSource) -> AppArmor {
+    match are_enforced().and_then(|enforced| if enforced { Ok(()) } else { load(helper) }) {
+        Ok(()) => AppArmor::Prepared,
+        Err(error) => AppArmor::Unprepared(error.to_string()),
+    }
+}
+
+/// One that is there to complain denies nothing.
+fn are_enforced() -> Result<bool> {
     const MOST: u64 = 4 << 20;
     let all = fs::read_bounded(Path::new(LOADED), MOST)
         .map_err(|e| e.hint("mount it: mount -t securityfs securityfs /sys/kernel/security"))?;
-    Ok(String::from_utf8_lossy(&all).lines().any(|line| line.split(' ').next() == Some(DEFAULT_PROFILE)))
+    let all = String::from_utf8_lossy(&all);
+    let is_enforced = |name: &str| all.lines().any(|line| line.strip_suffix(" (enforce)") == Some(name));
+    Ok(profiles().names().iter().all(|name| is_enforced(name)))
 }
 
 /// By AppArmor's own compiler. Who else is loading it at the same time loads the same.
 fn load(helper: &HelperSource) -> Result<()> {
-    let failed = |error: Error| error.within("load AppArmor profile", DEFAULT_PROFILE);
+    let failed = |error: Error| error.within("load AppArmor profile", DEFAULT);
     let program = HostProgram {
         path: parser()?,
         // Nothing is kept in its cache: the text has no file, by whose time that would be told to be old.
@@ -58,13 +81,13 @@ fn load(helper: &HelperSource) -> Result<()> {
         run_program(&program, [Some(text.as_fd()), None, None], helper, &Cancel::new(), deadline).map_err(failed)?;
     match exit.status() {
         0 => Ok(()),
-        status => Err(Error::new(Kind::Unsupported, "load AppArmor profile", DEFAULT_PROFILE)
+        status => Err(Error::new(Kind::Unsupported, "load AppArmor profile", DEFAULT)
             .because(format!("{} ended with status {status}", program.path))),
     }
 }
 
 fn text() -> Result<OwnedFd> {
-    let text = memory_file([default_profile().as_bytes(), &[]]).context("make file", "")?;
+    let text = memory_file([profiles().text.as_bytes(), &[]]).context("make file", "")?;
     nix::unistd::lseek(&text, 0, nix::unistd::Whence::SeekSet).context("read file", "")?;
     Ok(text)
 }

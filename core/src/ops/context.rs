@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
+use super::apparmor::Watched;
 use super::facts;
 use super::leftovers;
 use super::probe::Found;
@@ -12,7 +13,7 @@ use crate::error::Result;
 use crate::id::Name;
 use crate::launch::HelperSource;
 use crate::paths::Paths;
-use crate::plan::facts::Facts;
+use crate::plan::facts::{AppArmor, Facts};
 use crate::store::{events, gc};
 
 /// Shared by all operations of one engine.
@@ -24,6 +25,8 @@ pub struct Context {
     pub paths: Paths,
     /// Gathered on first use: most calls need none.
     facts: OnceLock<Found>,
+    /// What only root needs who starts containers, where the kernel has it.
+    profiles: Watched,
     /// What only the process that started a container knows of it.
     pub(super) shims: Shims,
     /// Where its events are written.
@@ -39,8 +42,8 @@ impl Context {
         // What killed processes left; what only a user namespace can delete is left to `gc`.
         let _ = gc::tidy(&paths, &crate::fs::remove_tree);
         let events = events::file(&paths);
-        let (facts, shims) = (OnceLock::new(), Shims::default());
-        let context = Context { options: options.clone(), paths, facts, shims, events };
+        let (facts, profiles, shims) = (OnceLock::new(), Watched::default(), Shims::default());
+        let context = Context { options: options.clone(), paths, facts, profiles, shims, events };
         // Nor is a container that can't be removed now a reason not to open.
         let _ = leftovers::sweep(&context);
         Ok(context)
@@ -53,6 +56,16 @@ impl Context {
         }
         let found = facts::gather(self.options.rung, &self.paths, &self.helper())?;
         Ok(&self.facts.get_or_init(|| found).facts)
+    }
+
+    /// AppArmor as it is now, with the default profiles for root's containers. They may be taken away at any time, which
+    /// is looked for at each start, where the kernel has any.
+    pub fn apparmor(&self) -> Result<AppArmor> {
+        let facts = self.facts()?;
+        match &facts.apparmor {
+            AppArmor::Unprepared(_) if facts.rung == Rung::Root => Ok(self.profiles.prepared(&self.helper())),
+            found => Ok(found.clone()),
+        }
     }
 
     /// Why not a better rung.

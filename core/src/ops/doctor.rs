@@ -3,8 +3,8 @@
 use super::{Context, facts, probe};
 use crate::api::*;
 use crate::error::{Error, Result};
+use crate::plan::confined::profiles;
 use crate::plan::facts::{AppArmor, Contexts, SeLinux};
-use crate::plan::labels::DEFAULT_PROFILE;
 use crate::sys;
 
 const NFS: i64 = 0x6969;
@@ -171,11 +171,11 @@ fn host_process() -> Check {
 }
 
 fn apparmor(context: &Context) -> Check {
-    let found = context.facts().map_or_else(|_| super::apparmor::found(), |facts| facts.apparmor.clone());
+    let found = context.apparmor().unwrap_or_else(|_| super::apparmor::found());
     match found {
         AppArmor::Off => check("AppArmor", CheckStatus::Ok, "not enabled, so there are no profiles to enter", None),
         AppArmor::Prepared => {
-            check("AppArmor", CheckStatus::Ok, format!("containers are confined by {DEFAULT_PROFILE}"), None)
+            check("AppArmor", CheckStatus::Ok, format!("containers are confined by {}", profiles().names()[0]), None)
         }
         AppArmor::Unprepared(why) => {
             let status = if facts::is_mighty() { CheckStatus::Warn } else { CheckStatus::Ok };

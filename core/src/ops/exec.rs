@@ -43,6 +43,8 @@ fn begin(context: &Context, id: &ContainerId, options: &ExecOptions, cancel: &Ca
             .hint("unpause it first"));
     }
     let mut plan = exec::plan(&container.record.spec, context.facts()?, options)?;
+    // It enters the profile of its container, which is to be there.
+    context.apparmor()?;
     let told = Told { context, record: &container.record, options };
     plan.id = told.begun()?;
     let started = launch::exec(context.paths.container(id).dir(), &plan, cancel);

@@ -22,8 +22,8 @@ pub fn gather(forced: Option<Rung>, paths: &Paths, helper: &HelperSource) -> Res
         facts(rung(rung_wanted)?, true).map(|facts| Found { facts, reason: reason.to_owned() })
     };
     match forced {
-        Some(asked) => return settled(asked, "it was asked for").map(|found| prepared(found, helper)),
-        None if is_mighty() => return settled(Rung::Root, "this process is root").map(|found| prepared(found, helper)),
+        Some(asked) => return settled(asked, "it was asked for"),
+        None if is_mighty() => return settled(Rung::Root, "this process is root"),
         // Root in a container is often as poor as a plain user, and climbs as one.
         None => {}
     }
@@ -40,14 +40,6 @@ pub fn gather(forced: Option<Rung>, paths: &Paths, helper: &HelperSource) -> Res
     let staged = paths.run().join(format!(".rung-{}", std::process::id()));
     fs::replace(&memory, &staged, probe::remember(&found.facts, &here).as_bytes())?;
     Ok(found)
-}
-
-/// With the default profile loaded, for root's containers.
-fn prepared(mut found: Found, helper: &HelperSource) -> Found {
-    if found.facts.rung == Rung::Root {
-        found.facts.apparmor = apparmor::prepared(helper);
-    }
-    found
 }
 
 /// The host as it is to a caller that brings its own configuration.

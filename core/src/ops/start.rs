@@ -108,8 +108,11 @@ pub(super) fn note_unenforced(
 
 /// What a start of this container does.
 pub(super) fn plan(context: &Context, record: &Record) -> Result<(CgroupPlan, LaunchPlan)> {
-    let facts =
-        &Facts { cgroups: scoped::cgroups(context, &record.id, &record.spec.limits)?, ..context.facts()?.clone() };
+    let facts = &Facts {
+        cgroups: scoped::cgroups(context, &record.id, &record.spec.limits)?,
+        apparmor: context.apparmor()?,
+        ..context.facts()?.clone()
+    };
     if facts.rung != record.rung {
         return Err(Error::new(Kind::Conflict, "start container", record.name.as_str())
             .because(format!("it was created on rung {:?} and this is {:?}", record.rung.word(), facts.rung.word()))

@@ -5,8 +5,6 @@ use crate::error::{Error, Kind, Result};
 use crate::id::ContainerId;
 use crate::spec::{Labels, Spec};
 
-/// The profile that root's containers have by default.
-pub const DEFAULT_PROFILE: &str = "sampan-default";
 /// The one that confines nothing; it is always there.
 const UNCONFINED: &str = "unconfined";
 
@@ -143,36 +141,6 @@ pub fn option_of(fstype: &str, label: Option<&str>) -> Option<(String, String)> 
 /// One that stands for itself in an order to the kernel.
 fn is_name(profile: &str) -> bool {
     profile.trim() == profile && !profile.chars().any(char::is_control)
-}
-
-/// The text of the default profile, in AppArmor's language (apparmor.d(5)). What root in a container needs is allowed;
-/// denied is what would reach the host should a mask, a read-only mount or a capability fail to hold it back: mounts, what
-/// the kernel is told by /proc and /sys, and processes that are not the containers' own.
-pub fn default_profile() -> String {
-    format!(
-        "profile {DEFAULT_PROFILE} flags=(attach_disconnected, mediate_deleted) {{
-  file,
-  capability,
-  network,
-  umount,
-  signal (receive),
-  signal (send) peer={DEFAULT_PROFILE},
-  ptrace (readby, tracedby),
-  ptrace (read, trace) peer={DEFAULT_PROFILE},
-
-  deny mount,
-  deny /proc/* wkl,
-  deny /proc/kcore r,
-  deny /proc/{{acpi,asound,bus,driver,fs,irq,scsi,tty}}/** wkl,
-  # But for those of System V IPC and of the network, which are the container's own.
-  deny /proc/sys/[^kn]*/** wkl,
-  deny /proc/sys/kernel/{{[^ms]*,m[^s]*,s[^eh]*,se[^m]*}}{{,/**}} wkl,
-  deny /sys/{{block,bus,class,dev,devices,firmware,hypervisor,kernel,module,power}}/** wkl,
-  deny /sys/fs/{{[^c]*,c[^g]*}}/** wkl,
-  deny /sys/{{firmware,kernel/security,devices/virtual/powercap}}/** r,
-}}
-"
-    )
 }
 
 #[cfg(test)]

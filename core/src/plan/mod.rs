@@ -2,6 +2,7 @@
 
 pub mod borrowed;
 pub mod cgroup;
+pub mod confined;
 pub mod devices;
 pub mod exec;
 pub mod facts;

@@ -188,7 +188,7 @@ fn sysctls(options: &RunOptions) -> Result<std::collections::BTreeMap<String, St
         let own = !key.contains('/')
             && match sysctl::namespace(key) {
                 Some(sysctl::Of::Net) => !sharing.host_net && !sharing.joined.contains_key("net"),
-                Some(sysctl::Of::Ipc) => !sharing.host_ipc && !sharing.joined.contains_key("ipc"),
+                Some(sysctl::Of::Ipc) => sharing.has_own_ipc(),
                 // Its names have options of their own.
                 Some(sysctl::Of::Uts) | None => false,
             };

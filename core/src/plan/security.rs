@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::facts::{AppArmor, Facts};
-use super::labels;
 use super::resolve::invalid;
+use super::{confined, labels};
 use crate::api::RunOptions;
 use crate::error::{Error, Kind, Result};
 use crate::seccomp::{self, Arch, Circumstances, Filter};
@@ -76,22 +76,25 @@ pub fn filter(spec: &Spec, facts: &Facts) -> Result<Option<Arc<Filter>>> {
 }
 
 /// The AppArmor profile that the container enters; `None` where it stays with that of whoever starts it, as a privileged
-/// one does unless it was given one.
+/// one does unless it was given one. The word for the default is the one that this container would have.
 ///
 /// # Errors
 /// `Unsupported` where AppArmor is not enabled, `InvalidArgument` for what is no name of a profile.
 pub fn apparmor(spec: &Spec, facts: &Facts) -> Result<Option<String>> {
     let refused = |kind, because: &str| Error::new(kind, "read option", "security_opt").because(because);
-    match &spec.apparmor {
+    let default = confined::profiles().of(&spec.namespaces);
+    match spec.apparmor.as_deref() {
+        Some(confined::DEFAULT) => labels::apparmor(default, facts, refused),
         Some(profile) => labels::apparmor(profile, facts, refused),
         None if spec.privileged || facts.apparmor != AppArmor::Prepared => Ok(None),
-        None => Ok(Some(labels::DEFAULT_PROFILE.into())),
+        None => Ok(Some(default.to_owned())),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spec::Sharing;
 
     fn security(options: &[&str], privileged: bool) -> Security {
         let security_opt = options.iter().map(|option| option.to_string()).collect();
@@ -125,11 +128,13 @@ mod tests {
         };
         let ready = Facts { apparmor: AppArmor::Prepared, ..Facts::default() };
         let bare = Facts { apparmor: AppArmor::Unprepared("why".into()), ..Facts::default() };
-        assert_eq!(entered(&[], false, &ready).as_deref(), Some("sampan-default"));
+        let default = confined::profiles().of(&Sharing::default());
+        assert_eq!(entered(&[], false, &ready).as_deref(), Some(default));
         assert_eq!(entered(&[], true, &ready), None);
         assert_eq!(entered(&[], false, &bare), None);
         assert_eq!(entered(&[], false, &Facts::default()), None);
         for facts in [&ready, &bare] {
+            assert_eq!(entered(&["apparmor=sampan-default"], true, facts).as_deref(), Some(default));
             assert_eq!(entered(&["apparmor=mine"], true, facts).as_deref(), Some("mine"));
             assert_eq!(entered(&["apparmor:one", "apparmor=unconfined"], false, facts).as_deref(), Some("unconfined"));
         }

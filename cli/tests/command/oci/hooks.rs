@@ -100,3 +100,34 @@ fn a_hook_that_fails_at_the_start_fails_a_run_once() {
         assert_eq!(bundle.left(), Vec::<PathBuf>::new(), "{kind}");
     }
 }
+
+/// They are found in the container's own tree, where an image may have put what is called so.
+#[test]
+fn a_hook_in_the_container_may_no_more_than_its_payload() {
+    let status = "busybox grep -E '^(Uid|Gid|Groups|Cap|NoNewPrivs|Seccomp)' /proc/self/status";
+    for no_new_privs in [true, false] {
+        let bundle = Bundle::new(&["sh", "-c", &format!("{status} > /tmp/payload")], |config| {
+            if super::is_root() {
+                config["process"]["user"] = json!({"uid": 1000, "gid": 1000, "additionalGids": [7]});
+            }
+            config["process"]["noNewPrivileges"] = json!(no_new_privs);
+            let filter = json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+                {"names": ["close_range", "mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO"}]});
+            config["linux"]["seccomp"] = filter;
+            let script = format!(
+                "{status} > /tmp/hook; busybox ls /proc/self/fd > /tmp/fds; busybox mkdir /tmp/refused; exit 0"
+            );
+            config["hooks"] = json!({"startContainer": [{"path": "/bin/sh", "args": ["sh", "-c", script]}]});
+            config["root"]["readonly"] = json!(false);
+        });
+        let tmp = PathBuf::from(bundle.path("rootfs/tmp"));
+        std::fs::create_dir(&tmp).unwrap();
+        std::fs::set_permissions(&tmp, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+        bundle.ok(&["run", "--bundle", &bundle.path(""), &bundle.id()]);
+        let text = |name: &str| std::fs::read_to_string(tmp.join(name)).unwrap();
+        assert_eq!(text("hook"), text("payload"));
+        assert!(text("hook").contains("Seccomp:\t2"), "{}", text("hook"));
+        assert_eq!(text("fds"), "0\n1\n2\n3\n");
+        assert!(!tmp.join("refused").exists());
+    }
+}
