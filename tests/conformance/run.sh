@@ -84,7 +84,7 @@ nothing_runs || failed=1
 # A case that needs what no rung here has was run nowhere, and would rot unseen.
 sed -n 's/^ok //p' "$scratch/ran" | sort -u >"$scratch/ran.ok"
 sed -n 's/^skipped //p' "$scratch/ran" | sort -u | comm -23 - "$scratch/ran.ok" >"$scratch/never"
-# But for those that need another version of cgroups than this host's.
+# But for those that need another version of cgroups than this host's: version 2's are run by the lane vm.
 awk '$1 == "case" { id = $2 } $1 == "needs" && $2 == "cgroup" { print id }' "$scratch"/cases/*.cases | sort -u >"$scratch/of_cgroups"
 comm -12 "$scratch/never" "$scratch/of_cgroups" | sed 's/^/not run, its cgroups are not of this host: /'
 never=$(comm -23 "$scratch/never" "$scratch/of_cgroups")

@@ -60,11 +60,12 @@ initramfs() {
 # binaries TREE: what is tested, with the libraries that it needs.
 binaries() {
   local test name
-  cargo build --quiet -p sampan-cli
+  cargo build --quiet -p sampan-cli -p sampan-conformance
   test=$(cargo test --quiet -p sampan --test containers --no-run --message-format=json 2>/dev/null |
     sed -n 's/.*"executable":"\([^"]*containers-[^"]*\)".*/\1/p' | tail -1)
   strip -o "$1/usr/bin/containers" "$test"
   strip -o "$1/usr/bin/sampan" "${CARGO_TARGET_DIR:-target}/debug/sampan"
+  strip -o "$1/usr/bin/conformance" "${CARGO_TARGET_DIR:-target}/debug/sampan-conformance"
   rustc --edition 2024 -O -C strip=symbols -o "$1/usr/bin/as" "$here/as.rs"
   cp "$(command -v docker-registry)" "$1/usr/bin/"
   cp -p "$(command -v newuidmap)" "$(command -v newgidmap)" "$(PATH=$PATH:/sbin:/usr/sbin command -v apparmor_parser)" "$1/usr/bin/"
@@ -101,7 +102,7 @@ disk() {
   chown -R 1001:1001 "$tree/home/bob"
   binaries "$tree"
   [ -z "$ubuntu" ] || of_ubuntu "$tree"
-  cp "$here"/guest/*.sh "$tree/tests/"
+  cp -r "$here"/guest/*.sh tests/conformance/cases core/api.json "$tree/tests/"
   bash "$here/policy.sh" >"$scratch/policy.cil"
   secilc -o "$tree/tests/policy" -f /dev/null "$scratch/policy.cil"
   # Its standard input ends at once, and with it the registry.

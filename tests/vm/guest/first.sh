@@ -15,6 +15,18 @@ test_rust_tests_as_a_plain_user_with_one_id() {
   rung=single-id bob containers --test-threads=2 $kernels
 }
 
+# Those of the conformance suite that no host with cgroups of version 1 can run are among them.
+test_conformance_of_options() {
+  mkdir /run/conformance
+  SAMPAN_TEST_IMAGE=$image SAMPAN_TEST_API=/tests/api.json conformance /tests/cases /run/conformance options/ >/run/cases.log ||
+    { grep -v "^ok\|^skipped" /run/cases.log; exit 1; }
+  for id in $(awk '$1 == "case" { id = $2 } /^needs cgroup v2$/ { print id }' /tests/cases/options.cases); do
+    grep -qx "ok $id" /run/cases.log || { echo "$id was not run"; exit 1; }
+  done
+  rm -r /run/conformance
+  same "" "$(left $groups)"
+}
+
 test_limits_are_in_the_files_of_the_cgroup() {
   same "67108864 67108864 33554432 32 50000 100000 100 1" "$(sampan run --rm -m 64m --memory-reservation 32m --pids-limit 32 --cpus 0.5 \
     --cpu-shares 1024 --cpuset-cpus 1 $image sh -c 'cd /sys/fs/cgroup &&
