@@ -1,5 +1,7 @@
 //! A further process in a container that has no shim: its namespaces are joined from outside, by a pidfd of its init.
 
+use core::ffi::CStr;
+
 use crate::fail::{At, Fail, Outcome, send};
 use crate::launch::{self, word};
 use crate::passed::Passed;
@@ -49,12 +51,15 @@ fn enter_cgroups(enter: &Enter<'static>) -> Outcome {
     Ok(())
 }
 
+/// The root of the init, whose number was still its own when that was opened.
+fn open_root(path: &'static CStr) -> Outcome<Fd> {
+    let root = sys::openat(AT_FDCWD, path, sys::O_PATH | sys::O_DIRECTORY, 0).step(Step::Enter)?;
+    sys::pidfd_send_signal(fd::INSIDE, 0).step(Step::Enter).map(|()| root)
+}
+
 /// Its namespaces, and its root where that is in none of them.
 fn enter_namespaces(enter: &Enter<'static>) -> Outcome {
-    let root = enter.root.map(|path| sys::openat(AT_FDCWD, path, sys::O_PATH | sys::O_DIRECTORY, 0).step(Step::Enter));
-    let root = root.transpose()?;
-    // Its number was still its own when that was opened.
-    sys::pidfd_send_signal(fd::INSIDE, 0).step(Step::Enter)?;
+    let root = enter.root.map(open_root).transpose()?;
     if enter.namespaces != 0 {
         sys::setns(fd::INSIDE, enter.namespaces).step(Step::Enter)?;
     }

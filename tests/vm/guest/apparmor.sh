@@ -151,6 +151,23 @@ test_a_plain_user_may_name_one() {
   has "$(alice sampan doctor)" "loaded by root"
 }
 
+test_an_oci_container_without_a_mount_namespace() {
+  profile mine "deny /secret/** r,"
+  bundle
+  process=$(under mine) args sleep 1000
+  among_others
+  has "$(fails 1 sampan oci create --bundle $bundle one)" "process.apparmorProfile" "a mount namespace of the container's own"
+  bundle
+  process=$(under unconfined) args sleep 1000
+  among_others
+  sampan oci run --detach --bundle $bundle one </dev/null >/dev/null 2>&1
+  same unconfined "$(sampan oci exec one cat $current)"
+  has "$(fails 255 sampan oci exec --apparmor mine one cat $current)" "process.apparmorProfile"
+  # Who is confined by other means has no file of it.
+  has "$(fails 255 sh -c "echo 'exec mine' >/proc/self/attr/exec; exec sampan oci exec one ls")" "can't be executed"
+  sampan oci delete --force one
+}
+
 test_oci_bundles_and_what_is_executed_in_them() {
   profile mine "deny /secret/** r,"
   profile other

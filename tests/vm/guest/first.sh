@@ -329,6 +329,23 @@ test_a_host_that_is_a_subreaper() {
   has "$(as subreaper -- sampan doctor)" subreaper
 }
 
+# Its mounts are in none at last, which is this kernel's to keep together.
+test_an_oci_container_without_a_mount_namespace() {
+  bundle
+  args sh -c 'echo kept >/dev/shm/note; cat /dev/shm/note; exec sleep 1000'
+  among_others
+  before=$(cat /proc/self/mounts)
+  sampan oci run --detach --bundle $bundle one </dev/null >/run/said 2>&1
+  eventually grep -q kept /run/said
+  same "$(readlink /proc/self/ns/mnt)" "$(readlink /proc/$(pid one)/ns/mnt)"
+  same "kept" "$(sampan oci exec one cat /dev/shm/note)"
+  same "bin dev proc secret sys" "$(sampan oci exec one sh -c 'cd ../..; echo *')"
+  same "$before" "$(cat /proc/self/mounts)"
+  sampan oci delete --force one
+  same "$before" "$(cat /proc/self/mounts)"
+  same "" "$(ls /run/sampan/oci)$(left $groups)"
+}
+
 # Numbers of x86_64. Threads need clone3 as well, and fall back when it is not there, but not when it is refused.
 test_without_clone3() {
   script='echo $(cat /sys/fs/cgroup/pids.max) hello'

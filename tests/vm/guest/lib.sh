@@ -135,6 +135,12 @@ args() {
   mv $bundle/new $bundle/config.json
 }
 
+# among_others: without a mount namespace of its own.
+among_others() {
+  sed 's/{ *"type": *"mount" *}, *//; s/, *{ *"type": *"mount" *}//' $bundle/config.json >$bundle/new
+  mv $bundle/new $bundle/config.json
+}
+
 # pid ID: the number of the first process of an OCI container.
 pid() { sampan oci state "$1" | sed -n 's/.*"pid": *\([0-9]*\).*/\1/p'; }
 

@@ -31,6 +31,18 @@ pub(super) fn check(spec: &Spec, mount: &Namespace) -> Result<()> {
         .try_for_each(|(at, one)| check_mount(&format!("mounts[{at}]"), one, by_path))
 }
 
+/// AppArmor knows a file by its path from the top of a mount namespace, and lets none through that is in no namespace of
+/// the process's, the payload neither.
+pub(super) fn check_profile(spec: &Spec, profile: &str) -> Result<()> {
+    match has_own_mounts(spec) || matches!(profile, "" | "unconfined") {
+        true => Ok(()),
+        false => Err(unsupported(
+            "process.apparmorProfile",
+            format!("{profile:?} would let nothing be executed, without a mount namespace of the container's own"),
+        )),
+    }
+}
+
 /// Run in the container's namespaces, but by paths of the runtime's (runtime-spec, config.md, "CreateContainer Hooks").
 fn check_hooks(spec: &Spec, by_path: bool) -> Result<()> {
     let hooks = spec.hooks().as_ref().and_then(|hooks| hooks.create_container().as_ref());

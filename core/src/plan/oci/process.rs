@@ -6,7 +6,7 @@ use oci_spec::runtime::{LinuxCapabilities, LinuxNamespaceType, Process as OciPro
 
 use super::listener::{self, Subject};
 use super::tuning::{self, Tuning};
-use super::{field, invalid, memory};
+use super::{field, invalid, memory, place};
 use crate::capability;
 use crate::error::Result;
 use crate::plan::facts::Facts;
@@ -51,6 +51,7 @@ fn selinux(process: &OciProcess, spec: &Spec, facts: &Facts) -> Result<Option<St
 fn apparmor(process: &OciProcess, spec: &Spec, facts: &Facts) -> Result<Option<String>> {
     let named = |process: &OciProcess| process.apparmor_profile().clone().filter(|profile| !profile.is_empty());
     let profile = named(process).or_else(|| spec.process().as_ref().and_then(named)).unwrap_or_default();
+    place::check_profile(spec, &profile)?;
     labels::apparmor(&profile, facts, |kind, because| field(kind, "process.apparmorProfile", because))
 }
 

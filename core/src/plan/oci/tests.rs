@@ -92,6 +92,8 @@ fn what_can_not_be_done_is_refused_by_its_field() {
         refused(json!({ "linux": joined }), unsupported, "linux.namespaces");
         let shared = json!({"namespaces": mount, "rootfsPropagation": "shared"});
         refused(json!({ "linux": shared }), unsupported, "linux.rootfsPropagation");
+        let confined = json!({"linux": {"namespaces": mount}, "process": {"apparmorProfile": "mine"}});
+        refused(confined, unsupported, "process.apparmorProfile: \"mine\" would let nothing");
         let hooks = json!({"createContainer": [{"path": "/bin/true"}]});
         let hooked = planned(with(json!({"linux": {"namespaces": mount}, "hooks": hooks})));
         assert_eq!(hooked.is_err(), mount != json!([]), "{hooked:?}");
