@@ -10,12 +10,19 @@ use crate::wire::{Device, Step};
 pub fn make(root: Fd, device: &Device<'static>) -> Outcome {
     match node(root, device) {
         // In a user namespace there is no node to be made, only one to be had.
-        Err(Errno::EPERM) => bind(root, device),
-        other => other.at(Step::Device, device.path),
+        Err(Errno::EPERM) | Ok(Place::Bound) => bind(root, device),
+        other => other.at(Step::Device, device.path).map(drop),
     }
 }
 
-fn node(root: Fd, device: &Device<'static>) -> sys::Result {
+/// What has the node's name now.
+enum Place {
+    Node,
+    /// An empty file, such as a bind of an earlier run has left in the root.
+    Bound,
+}
+
+fn node(root: Fd, device: &Device<'static>) -> sys::Result<Place> {
     let path = target::relative(device.path).to_bytes();
     let slash = path.iter().rposition(|b| *b == b'/');
     let mut name: Text<256> = Text::of(&[&path[slash.map_or(0, |at| at + 1)..]]);
@@ -33,7 +40,7 @@ fn node(root: Fd, device: &Device<'static>) -> sys::Result {
     made
 }
 
-fn node_in(parent: Fd, name: &core::ffi::CStr, device: &Device<'static>) -> sys::Result {
+fn node_in(parent: Fd, name: &core::ffi::CStr, device: &Device<'static>) -> sys::Result<Place> {
     let (major, minor) = device.number;
     match sys::mknodat(parent, name, device.mode, number(major, minor)) {
         Err(Errno::EEXIST) => {}
@@ -47,16 +54,19 @@ fn node_in(parent: Fd, name: &core::ffi::CStr, device: &Device<'static>) -> sys:
 }
 
 /// Only the node that was wanted gets owner and permissions.
-fn give(node: Fd, device: &Device<'static>) -> sys::Result {
+fn give(node: Fd, device: &Device<'static>) -> sys::Result<Place> {
     let stat = sys::fstat(node)?;
     let fifo = device.mode & sys::S_IFMT == sys::S_IFIFO;
+    if !fifo && stat.kind() == sys::S_IFREG && stat.size == 0 {
+        return Ok(Place::Bound);
+    }
     if stat.kind() != device.mode & sys::S_IFMT || !fifo && stat.rdev != device.number {
         return Err(Errno::EEXIST);
     }
     let (uid, gid) = device.owner;
     sys::fchownat(node, c"", uid, gid, sys::AT_EMPTY_PATH | sys::AT_SYMLINK_NOFOLLOW)?;
     // The mask of this process may have taken permissions away.
-    sys::chmod_opened(node, device.mode & 0o7777)
+    sys::chmod_opened(node, device.mode & 0o7777).map(|()| Place::Node)
 }
 
 /// As `makedev(3)` packs it.

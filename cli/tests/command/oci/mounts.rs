@@ -105,6 +105,13 @@ fn a_bind_shows_files_as_the_containers_own() {
     assert_eq!(std::fs::metadata(bundle.path("source/mine")).unwrap().uid(), 0);
 }
 
+fn in_the_hosts_user_namespace(config: &mut Value) {
+    let linux = config["linux"].as_object_mut().unwrap();
+    linux["namespaces"].as_array_mut().unwrap().retain(|one| one["type"] != "user");
+    linux.remove("uidMappings");
+    linux.remove("gidMappings");
+}
+
 /// With all ids but the host's own.
 pub fn in_a_user_namespace(config: &mut Value) {
     if is_root() {
@@ -120,6 +127,25 @@ pub fn open_to_all(bundle: &Bundle) {
     use std::os::unix::fs::PermissionsExt;
     for (name, mode) in [("", 0o755), ("rootfs", 0o777)] {
         std::fs::set_permissions(bundle.path(name), std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+}
+
+/// Where no node can be made the host's is bound, and what it was bound on stays in the root.
+#[test]
+fn a_root_whose_devices_were_bound_is_used_again() {
+    let bundle =
+        Bundle::new(&["sh", "-c", "echo x > /dev/null && echo $(stat -c %t:%T /dev/null /dev/zero)"], |config| {
+            in_a_user_namespace(config);
+            config["root"]["readonly"] = json!(false);
+            config["mounts"].as_array_mut().unwrap().retain(|mount| mount["destination"] == "/proc");
+        });
+    open_to_all(&bundle);
+    for time in ["first", "second", "by root"] {
+        let ended = bundle.oci(&["run", "--bundle", &bundle.path(""), &bundle.id()]);
+        assert_eq!((ended.code, ended.stdout.as_str()), (0, "1:3 1:5\n"), "{time}: {ended:?}");
+        if time == "second" && is_root() {
+            bundle.change(in_the_hosts_user_namespace);
+        }
     }
 }
 
