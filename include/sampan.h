@@ -756,6 +756,10 @@ typedef struct sampan_run_options {
      * Other containers whose volumes and binds it has too, at the same places: `NAME`, or `NAME:ro` to read them only.
      */
     const char *const *volumes_from;
+    /**
+     * User namespace: `host` for that of the rung, which is the default; for root `auto`, or `auto:size=NUMBER`, for one of its own with ids that no other container has.
+     */
+    const char *userns;
 } sampan_run_options;
 
 /**
@@ -923,6 +927,14 @@ typedef struct sampan_container_info {
      * What its health check has found; absent without one, or before its first start.
      */
     const struct sampan_health *health;
+    /**
+     * The user ids of a user namespace of its own, `INSIDE:OUTSIDE:COUNT` each; none when it has that of the rung.
+     */
+    const char *const *uid_map;
+    /**
+     * The same of group ids.
+     */
+    const char *const *gid_map;
 } sampan_container_info;
 
 /**
@@ -2869,7 +2881,7 @@ void sampan_string_free(char *string);
       NULL, NULL, NULL, false, NULL, NULL, NULL, false, false, NULL, NULL, NULL, NULL, NULL, false, false, \
       NULL, 0, NULL, NULL, false, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, false, NULL, NULL, \
       NULL, NULL, NULL, NULL, NULL, NULL, NULL, false, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
-      NULL, NULL, NULL, NULL, false, NULL, NULL, NULL, NULL }
+      NULL, NULL, NULL, NULL, false, NULL, NULL, NULL, NULL, NULL }
 
 /** A `sampan_exec_options` in which nothing is asked for. */
 #define SAMPAN_EXEC_OPTIONS_INIT \

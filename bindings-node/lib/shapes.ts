@@ -112,6 +112,7 @@ export const shapes = {
     annotations: ['annotations'],
     device_cgroup_rules: ['deviceCgroupRules'],
     volumes_from: ['volumesFrom'],
+    userns: ['userns'],
   },
   ExecOptions: {
     command: ['command'],
@@ -316,6 +317,8 @@ export const shapes = {
     oom_kills: ['oomKills'],
     restart_count: ['restartCount'],
     health: ['health', 'Health'],
+    uid_map: ['uidMap'],
+    gid_map: ['gidMap'],
   },
   LogEntry: {
     time: ['time'],

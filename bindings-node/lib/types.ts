@@ -247,6 +247,8 @@ export interface RunOptions {
   deviceCgroupRules?: string[] | undefined
   /** Other containers whose volumes and binds it has too, at the same places: `NAME`, or `NAME:ro` to read them only. */
   volumesFrom?: string[] | undefined
+  /** User namespace: `host` for that of the rung, which is the default; for root `auto`, or `auto:size=NUMBER`, for one of its own with ids that no other container has. */
+  userns?: string | null | undefined
 }
 
 /** A command to run in a running container. Fields are named as the words of `docker exec`. */
@@ -657,6 +659,10 @@ export interface ContainerInfo {
   restartCount: number
   /** What its health check has found; absent without one, or before its first start. */
   health: Health | null
+  /** The user ids of a user namespace of its own, `INSIDE:OUTSIDE:COUNT` each; none when it has that of the rung. */
+  uidMap: string[]
+  /** The same of group ids. */
+  gidMap: string[]
 }
 
 /** One line of a log, or a part of a line. */

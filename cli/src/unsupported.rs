@@ -29,7 +29,6 @@ const FLAGS: &[(&[&str], &str)] = &[
         "it needs NVIDIA's own tools on the host; without them name each device with --device (/dev/nvidia0, /dev/dri)",
     ),
     (&["--runtime"], "containers are run by Sampan itself; an engine can have it as its runtime, see docs/oci.md"),
-    (&["--userns"], "the user namespace is chosen by `--rung`; see `sampan doctor`"),
     (&["--volume-driver"], "volumes are directories of the store; mount what a driver would with -v"),
     (&["--kernel-memory"], "kernels since Linux 5.16 have no such limit"),
     (

@@ -15,7 +15,7 @@ use crate::sys::{self, AT_FDCWD, Errno, Fd, Forked};
 use crate::text::Text;
 use crate::user;
 use crate::wire::{EXEC_MAX, ExecHead, Launch, Namespace, Process, Reader, Step, fd};
-use crate::{exec, init, label, terminal};
+use crate::{exec, init, label, shifted, terminal};
 
 /// A client's request.
 pub struct Order<'a> {
@@ -48,6 +48,7 @@ pub fn start(container: &Container, order: &Order) -> Outcome<Started> {
         return Err(Fail { step: Step::Request, errno: Errno::EINVAL, detail: b"" });
     }
     let mut streams = Streams::new(order.head)?;
+    streams.theirs.iter().for_each(|end| shifted::give(container.launch, *end));
     let started = fork(container, order, &mut streams);
     streams.theirs.iter().for_each(|fd| drop(sys::close(*fd)));
     if started.is_err() {

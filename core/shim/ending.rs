@@ -95,7 +95,7 @@ fn remove(launch: &Launch<'static>, users: Option<Fd>) {
         release_claim(path, s.dir);
     }
     let renamed = !s.trash.is_empty() && sys::renameat2(AT_FDCWD, s.dir, AT_FDCWD, s.trash, 0).is_ok();
-    for path in s.remove_also.iter().filter(|path| link(path, &mut [0; 256]).is_none()) {
+    for path in s.remove_also.iter().filter(|path| link(path, &mut [0; 4096]).is_none()) {
         let volume = sys::statx(AT_FDCWD, path, sys::AT_SYMLINK_NOFOLLOW).is_ok_and(|stat| stat.is_dir());
         if volume && others_have(path, s.dir) {
             continue;
@@ -111,30 +111,35 @@ fn remove(launch: &Launch<'static>, users: Option<Fd>) {
 
 /// Leaves a volume; true when other containers still have it (`store/volumes.rs`).
 fn others_have(volume: &CStr, dir: &CStr) -> bool {
-    let id = dir.to_bytes().rsplit(|b| *b == b'/').next().unwrap_or_default();
+    let id = last(dir.to_bytes());
     let mut users = Text::<4096>::of(&[volume.to_bytes(), b"/_users"]);
     let _ = sys::unlinkat(AT_FDCWD, Text::<4096>::of(&[users.bytes(), b"/", id]).c(), 0);
     sys::unlinkat(AT_FDCWD, users.c(), sys::AT_REMOVEDIR) == Err(Errno::ENOTEMPTY)
 }
 
-/// A claim of a name is a symlink whose text is the container's id, the last part of its directory's
-/// path. One that tells another id is another's: this container was renamed meanwhile.
+/// A claim is a symlink: of a name to the container's id, of ids to its directory, whose last part is the id. One that tells
+/// another id is another's: this container was renamed meanwhile.
 fn release_claim(path: &CStr, dir: &CStr) {
-    let id = dir.to_bytes().rsplit(|b| *b == b'/').next();
-    if id.is_some() && link(path, &mut [0; 256]) == id {
+    let id = last(dir.to_bytes());
+    if !id.is_empty() && link(path, &mut [0; 4096]).is_some_and(|text| last(text) == id) {
         let _ = sys::unlinkat(AT_FDCWD, path, 0);
     }
 }
 
+fn last(path: &[u8]) -> &[u8] {
+    path.rsplit(|b| *b == b'/').next().unwrap_or_default()
+}
+
 /// The text of a symlink; `None` when it is none.
-fn link<'a>(path: &CStr, buf: &'a mut [u8; 256]) -> Option<&'a [u8]> {
+fn link<'a>(path: &CStr, buf: &'a mut [u8; 4096]) -> Option<&'a [u8]> {
     let n = sys::readlinkat(AT_FDCWD, path, buf).ok()?;
     Some(&buf[..n])
 }
 
 /// A container's own user namespace, kept for the removal.
 pub fn user_namespace(launch: &Launch<'static>, init: i32) -> Option<Fd> {
-    launch.id_map?;
+    // What root has made for it belongs to root.
+    launch.id_map.filter(|_| !launch.rootfs.shifted)?;
     let mut path = Text::<40>::new();
     path.push(b"/proc/").signed(init.into()).push(b"/ns/user");
     sys::openat(AT_FDCWD, path.c(), sys::O_RDONLY, 0).ok()

@@ -7,6 +7,7 @@
 use crate::fail::{At, Outcome, send};
 use crate::files::Server;
 use crate::scratch::Scratch;
+use crate::shifted::{self, Made};
 use crate::sys::{self, AT_FDCWD, Errno, Fd};
 use crate::wire::{Files, Launch, Status, Step, fd};
 use crate::{init, mounts, owners, rootfs};
@@ -23,10 +24,11 @@ pub fn run(files: Files<'static>) -> Outcome {
         join(files.mapped)?;
         return serve(own);
     };
+    let made = shifted::make(&launch)?;
     let work = || {
         let own = own_descriptors()?;
         let _ = sys::prctl(sys::PR_SET_DUMPABLE, 0, 0);
-        make_root(&launch)?;
+        make_root(&launch, made)?;
         serve(own)
     };
     match &launch.id_map {
@@ -66,12 +68,12 @@ fn root() -> Outcome<((u32, u32), u64)> {
 }
 
 /// As a start makes it, but for what only a process needs. The lock, held by us, keeps a start away meanwhile.
-fn make_root(launch: &Launch<'static>) -> Outcome {
+fn make_root(launch: &Launch<'static>, made: Made) -> Outcome {
     rootfs::detach_from_host()?;
-    let root = rootfs::make(&launch.rootfs, launch.mount_label)?;
+    let root = made.root.map_or_else(|| rootfs::make(&launch.rootfs, launch.mount_label), Ok)?;
     let mut scratch = Scratch::new(launch)?;
     rootfs::attach(root, &launch.rootfs)?;
-    mounts::apply_all(root, launch, &mut scratch, &[])?;
+    mounts::apply_all(root, launch, &mut scratch, made.trees)?;
     if launch.rootfs.readonly {
         rootfs::make_readonly(root)?;
     }

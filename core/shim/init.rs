@@ -9,6 +9,7 @@ use crate::launch::word;
 use crate::listener::Listener;
 use crate::passed::Passed;
 use crate::scratch::Scratch;
+use crate::shifted::Made;
 use crate::sys::{self, AT_FDCWD, Errno, Fd};
 use crate::target::{self, Missing};
 use crate::text::Text;
@@ -16,8 +17,8 @@ use crate::wire::{Launch, Namespace, Process, Step, fd};
 use crate::{credentials, early, exec, label, mounts, reaper, rootfs, terminal, user};
 
 /// Everything between the clone and the exec. `cgroup` is a v2 directory that the kernel did not put it into.
-pub fn run(launch: &Launch<'static>, ahead: Ahead, streams: [Fd; 3], sync: Fd, cgroup: Option<Fd>) -> ! {
-    let failed = match set_up(launch, ahead, streams, sync, cgroup) {
+pub fn run(launch: &Launch<'static>, ahead: Ahead, streams: [Fd; 3], sync: Fd, cgroup: Option<Fd>, made: Made) -> ! {
+    let failed = match set_up(launch, ahead, streams, sync, cgroup, made) {
         Ok((home, labels)) => match launch.process.init {
             true => reaper::split(&launch.process, &labels).unwrap_or_else(|| exec::run(&launch.process, home)),
             false => exec::run(&launch.process, home),
@@ -36,6 +37,7 @@ fn set_up(
     streams: [Fd; 3],
     sync: Fd,
     cgroup: Option<Fd>,
+    made: Made,
 ) -> Outcome<(&'static CStr, Labels)> {
     enter_cgroups(launch, cgroup)?;
     // A change of credentials gives what /proc has of this process to the host's root, so before that.
@@ -47,7 +49,7 @@ fn set_up(
     let _ = sys::setsid();
     leave_keyring(&labels)?;
     enter_namespaces(launch, ahead)?;
-    let slave = make_root(launch, sync)?;
+    let slave = make_root(launch, sync, made)?;
     let user = user::find(&launch.process)?;
     enter_directory(&launch.process)?;
     connect(streams, slave, user.uid)?;
@@ -194,13 +196,13 @@ pub fn set_score_unseen(process: &Process<'static>) -> Outcome {
 }
 
 /// Builds the container's tree and enters it; returns the terminal's slave, if it has one.
-fn make_root(launch: &Launch<'static>, sync: Fd) -> Outcome<Option<Fd>> {
+fn make_root(launch: &Launch<'static>, sync: Fd, made: Made) -> Outcome<Option<Fd>> {
     rootfs::detach_from_host()?;
     // Made before anything is attached there: the place to attach at may be the parent of its directories.
-    let root = rootfs::make(&launch.rootfs, launch.mount_label)?;
+    let root = made.root.map_or_else(|| rootfs::make(&launch.rootfs, launch.mount_label), Ok)?;
     let mut scratch = Scratch::new(launch)?;
     rootfs::attach(root, &launch.rootfs)?;
-    mounts::apply_all(root, launch, &mut scratch, &[])?;
+    mounts::apply_all(root, launch, &mut scratch, made.trees)?;
     mounts::symlinks(root, &launch.symlinks)?;
     let slave = if launch.process.tty { Some(terminal::make(root, sync)?) } else { None };
     set_sysctls(launch)?;

@@ -8,7 +8,7 @@ use crate::records::Moment;
 use crate::supervise::{self, Running};
 use crate::sys::{self, AT_FDCWD, Errno, Fd, Forked};
 use crate::wire::{Header, Launch, Namespace, Status, Step, fd};
-use crate::{control, early, events, idmap, init};
+use crate::{control, early, events, idmap, init, shifted};
 
 /// What init and shim say to each other, one byte a packet.
 pub mod word {
@@ -108,10 +108,13 @@ struct Born {
 fn bear(launch: &Launch<'static>, ahead: Ahead, streams: [Fd; 3]) -> Outcome<Born> {
     let (ours, theirs) = sys::socketpair().step(Step::Clone)?;
     let cgroup = launch.cgroup.v2.map(open_cgroup).transpose()?;
+    let made = shifted::make(launch)?;
+    streams.iter().for_each(|stream| shifted::give(launch, *stream));
     let (pid, pidfd) = match fork(launch, ahead, cgroup)? {
-        (Forked::Child, entered) => init::run(launch, ahead, streams, theirs, cgroup.filter(|_| !entered)),
+        (Forked::Child, entered) => init::run(launch, ahead, streams, theirs, cgroup.filter(|_| !entered), made),
         (Forked::Parent { pid, pidfd }, _) => (pid, pidfd),
     };
+    made.close();
     close_all(&[theirs, cgroup.unwrap_or(-1), streams[0], streams[1], streams[2]]);
     Ok(Born { pid, pidfd, sync: ours })
 }

@@ -64,6 +64,7 @@ mod relay;
 mod rootfs;
 mod rotate;
 mod scratch;
+mod shifted;
 mod supervise;
 mod sys;
 mod taps;

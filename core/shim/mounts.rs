@@ -19,7 +19,7 @@ pub fn apply_all(root: Fd, launch: &Launch<'static>, scratch: &mut Scratch, bind
     let all = launch.mounts.iter().enumerate().try_for_each(|(at, mount)| {
         let tree = binds.get(at).map(|tree| *tree as Fd).filter(|tree| *tree > 0);
         match tree {
-            Some(tree) => finish(tree, &mount).and_then(|()| attach(root, &mount, tree, &mut near)),
+            Some(tree) => attach_made(root, &mount, tree, &mut near),
             None => apply(root, &mount, scratch, &mut near),
         }
     });
@@ -134,22 +134,35 @@ fn set_below(tree: Fd, mount: &Mount<'static>) -> Outcome {
     sys::mount_setattr(tree, c"", AT_EMPTY_PATH | AT_RECURSIVE, &attr).at(Step::MountAttributes, mount.target)
 }
 
-/// What is left to do on a tree that was made outside.
-fn finish(tree: Fd, mount: &Mount<'static>) -> Outcome {
+/// A tree that was made outside: what is to be filled has no path here, so that it is made read-only afterwards.
+fn attach_made(root: Fd, mount: &Mount<'static>, tree: Fd, near: &mut Near) -> Outcome {
+    let target = find_target(root, mount, tree, near)?;
+    if mount.copy_up {
+        copy::fill(tree, target).at(Step::CopyUp, mount.target)?;
+    }
     let recursive = matches!(mount.source, MountSource::Bind(_, true));
-    set_attributes(tree, mount, recursive)
+    set_attributes(tree, mount, recursive)?;
+    put(mount, tree, target, near)
 }
 
 fn attach(root: Fd, mount: &Mount<'static>, tree: Fd, near: &mut Near) -> Outcome {
+    let target = find_target(root, mount, tree, near)?;
+    if mount.copy_up {
+        copy_up(mount, tree, target)?;
+    }
+    put(mount, tree, target, near)
+}
+
+fn find_target(root: Fd, mount: &Mount<'static>, tree: Fd, near: &mut Near) -> Outcome<Fd> {
     let missing = if is_directory(mount, tree)? { Missing::Directory } else { Missing::File };
     let target = match near.make(root, mount.target, missing) {
         Some(made) => made,
         None => target::require(root, mount.target, missing, Step::MountTarget)?,
     };
-    target::check_place(target, mount.target)?;
-    if mount.copy_up {
-        copy_up(mount, tree, target)?;
-    }
+    target::check_place(target, mount.target).map(|()| target)
+}
+
+fn put(mount: &Mount<'static>, tree: Fd, target: Fd, near: &mut Near) -> Outcome {
     let moved = sys::move_mount_onto(tree, target).at(Step::MountAttach, mount.target);
     near.mounted(mount.target);
     let _ = sys::close(target);

@@ -75,7 +75,8 @@ impl Scratch {
     }
 }
 
-fn attach(at: &CStr, label: Option<&'static CStr>) -> sys::Result<Fd> {
+/// A small memory file system at a path.
+pub fn attach(at: &CStr, label: Option<&'static CStr>) -> sys::Result<Fd> {
     let context = sys::fsopen(c"tmpfs")?;
     sys::fsconfig_set(context, c"mode", c"755")?;
     sys::fsconfig_set(context, c"size", c"4m")?;

@@ -334,6 +334,12 @@ pub fn device_number(path: &Path) -> Option<(bool, (u32, u32))> {
     device.then(|| (kind.is_block_device(), (libc::major(meta.rdev()), libc::minor(meta.rdev()))))
 }
 
+/// Whether every user may read and write it; what is not there is not in the way.
+pub fn is_open_to_all(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(path).is_ok_and(|meta| meta.mode() & 0o006 == 0o006) || !path.exists()
+}
+
 /// All directories below one, deepest first; none when it is missing. For trees of the kernel's: no symlink is in them.
 pub fn directories_below(dir: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };

@@ -303,6 +303,11 @@ impl User {
     }
 }
 
+/// Whose ids of the host's are whose: the machine's, and so in no store.
+pub fn claimed_ids() -> PathBuf {
+    "/var/lib/sampan-ids".into()
+}
+
 /// The home directory that `/etc/passwd` gives; read by ourselves, since NSS would load code into the host.
 fn passwd_home(uid: u32) -> Option<PathBuf> {
     let passwd = fs::read_bounded(Path::new("/etc/passwd"), 4 << 20).ok()?;

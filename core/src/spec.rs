@@ -32,6 +32,8 @@ pub struct Spec {
     pub mounts: Vec<SpecMount>,
     /// Namespaces.
     pub namespaces: Sharing,
+    /// The ids of a user namespace of its own; `None` for that of the rung.
+    pub ids: Option<Ids>,
     /// Limits that the cgroup enforces.
     pub limits: Limits,
     /// Bounding, permitted and effective capabilities, bit n for capability n.
@@ -146,6 +148,26 @@ pub struct Labels {
     pub parts: Vec<(String, String)>,
     /// Two categories that tell it from others.
     pub categories: (u16, u16),
+}
+
+/// The id maps of a user namespace that is a container's own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ids {
+    /// User ids.
+    pub uids: Vec<IdRange>,
+    /// Group ids.
+    pub gids: Vec<IdRange>,
+}
+
+/// Ids in a row.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdRange {
+    /// The first in the container.
+    pub inside: u32,
+    /// The first of the host's.
+    pub outside: u32,
+    /// How many.
+    pub length: u32,
 }
 
 /// A mount with what is known of its source.

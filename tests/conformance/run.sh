@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the conformance cases through every driver, as root and as a plain user on each rung, and compares what they ran.
 #
-# bash tests/conformance/run.sh IMAGE [FILTER]. As root; makes the user sampan-test with subordinate ids when it is missing.
+# bash tests/conformance/run.sh IMAGE [FILTER]. As root; makes the user sampan-test with subordinate ids, and ids for containers, when they are missing.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 image=$1 filter=${2:-}
@@ -9,6 +9,7 @@ drivers=(rust c python node)
 target=${CARGO_TARGET_DIR:-$PWD/target}
 source tests/lib/user.sh
 make_user
+make_ids
 
 # The user need not be able to read the tree: all that is run is copied out of it.
 scratch=$(mktemp -d)

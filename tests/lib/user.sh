@@ -1,10 +1,18 @@
-# The unprivileged user of the tests: $user. Sourced, as root.
+# The unprivileged user of the tests, $user, and ids that tests need. Sourced, as root.
 user=sampan-test
 
 # make_user: makes it, with subordinate ids, when it is missing.
 make_user() {
   id "$user" >/dev/null 2>&1 || useradd --create-home --shell /bin/bash "$user"
   grep -q "^$user:" /etc/subuid || usermod --add-subuids 300000-365535 --add-subgids 300000-365535 "$user"
+}
+
+# make_ids: sets subordinate ids aside for containers that have some of their own, when there are none.
+make_ids() {
+  local file
+  for file in /etc/subuid /etc/subgid; do
+    flock "$file" sh -c "grep -q '^sampan:' $file || echo sampan:1000000000:6553600 >>$file"
+  done
 }
 
 # as_user HOME [NAME=VALUE...] COMMAND...: with nothing of root's environment.

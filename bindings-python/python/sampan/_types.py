@@ -237,6 +237,7 @@ class RunOptions(TypedDict, total=False):
         annotations: Notes for other programs, kept and shown by `inspect`.
         device_cgroup_rules: Devices that the container may make and use: `c 42:* rwm`.
         volumes_from: Other containers whose volumes and binds it has too, at the same places: `NAME`, or `NAME:ro` to read them only.
+        userns: User namespace: `host` for that of the rung, which is the default; for root `auto`, or `auto:size=NUMBER`, for one of its own with ids that no other container has.
     """
 
     image: str
@@ -311,6 +312,7 @@ class RunOptions(TypedDict, total=False):
     annotations: Mapping[str, str]
     device_cgroup_rules: Sequence[str]
     volumes_from: Sequence[str]
+    userns: Optional[str]
 
 
 class ExecOptions(TypedDict, total=False):
@@ -785,6 +787,8 @@ class ContainerInfo(TypedDict):
         oom_kills: How many of its processes the kernel has killed for want of memory since it was last started; absent where that is not counted.
         restart_count: How often it was started again, by its restart policy, since it was last started.
         health: What its health check has found; absent without one, or before its first start.
+        uid_map: The user ids of a user namespace of its own, `INSIDE:OUTSIDE:COUNT` each; none when it has that of the rung.
+        gid_map: The same of group ids.
     """
 
     id: str
@@ -813,6 +817,8 @@ class ContainerInfo(TypedDict):
     oom_kills: Optional[int]
     restart_count: int
     health: Optional[Health]
+    uid_map: list[str]
+    gid_map: list[str]
 
 
 class LogEntry(TypedDict):
@@ -1065,6 +1071,7 @@ class RunKeywords(TypedDict, total=False):
         annotations: Notes for other programs, kept and shown by `inspect`.
         device_cgroup_rules: Devices that the container may make and use: `c 42:* rwm`.
         volumes_from: Other containers whose volumes and binds it has too, at the same places: `NAME`, or `NAME:ro` to read them only.
+        userns: User namespace: `host` for that of the rung, which is the default; for root `auto`, or `auto:size=NUMBER`, for one of its own with ids that no other container has.
     """
 
     entrypoint: Optional[Sequence[str]]
@@ -1136,6 +1143,7 @@ class RunKeywords(TypedDict, total=False):
     annotations: Mapping[str, str]
     device_cgroup_rules: Sequence[str]
     volumes_from: Sequence[str]
+    userns: Optional[str]
 
 
 Event = Union[ResolvedEvent, LayerStartedEvent, LayerBytesEvent, LayerSkippedEvent, LayerDoneEvent, DoneEvent, LayerDamagedEvent]

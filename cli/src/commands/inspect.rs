@@ -45,7 +45,11 @@ fn nothing(name: &str) -> Error {
 
 /// What we say of a container, and beside it what Docker says of its state and its limits in the same words.
 fn with_state(info: ContainerInfo) -> Result<Value, Error> {
-    let (state, limits, restarts) = (state(&info), limits(&info.options), info.restart_count);
+    let (state, mut limits, restarts) = (state(&info), limits(&info.options), info.restart_count);
+    limits["UsernsMode"] = info.options.userns.as_deref().unwrap_or_default().into();
+    if !info.uid_map.is_empty() {
+        limits["IDMappings"] = json!({ "UidMap": info.uid_map, "GidMap": info.gid_map });
+    }
     let mut value = as_json(info)?;
     if let Some(members) = value.as_object_mut() {
         members.insert("HostConfig".to_owned(), limits);

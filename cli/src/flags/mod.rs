@@ -200,6 +200,9 @@ struct IsolationFlags {
     /// UTS namespace: `private`, `host` or `container:NAME`
     #[arg(long, value_name = "MODE")]
     uts: Option<String>,
+    /// User namespace: `host`, or for root `auto[:size=N]` for one of its own
+    #[arg(long, value_name = "MODE")]
+    userns: Option<String>,
     /// Cgroup namespace: `private`, `host` or `container:NAME`
     #[arg(long, value_name = "MODE")]
     cgroupns: Option<String>,
@@ -320,6 +323,7 @@ impl IsolationFlags {
         options.pid = self.pid.clone();
         options.ipc = self.ipc.clone();
         options.uts = self.uts.clone();
+        options.userns = self.userns.clone();
         options.cgroupns = self.cgroupns.clone();
         options.devices = self.device.clone();
         options.device_cgroup_rules = self.device_cgroup_rule.clone();

@@ -340,6 +340,10 @@ infos! {
         pub restart_count: u32,
         /// What its health check has found; absent without one, or before its first start.
         pub health: Option<Health>,
+        /// The user ids of a user namespace of its own, `INSIDE:OUTSIDE:COUNT` each; none when it has that of the rung.
+        pub uid_map: Vec<String>,
+        /// The same of group ids.
+        pub gid_map: Vec<String>,
     }
 
     /// One line of a log, or a part of a line.

@@ -266,6 +266,9 @@ options! {
         pub device_cgroup_rules: Vec<String>,
         /// Other containers whose volumes and binds it has too, at the same places: `NAME`, or `NAME:ro` to read them only.
         pub volumes_from: Vec<String>,
+        /// User namespace: `host` for that of the rung, which is the default; for root `auto`, or `auto:size=NUMBER`, for one of
+        /// its own with ids that no other container has.
+        pub userns: Option<String>,
     }
 
     /// A command to run in a running container. Fields are named as the words of `docker exec`.

@@ -638,6 +638,8 @@ pub struct sampan_run_options {
     pub device_cgroup_rules: *const *const c_char,
     /// Other containers whose volumes and binds it has too, at the same places: `NAME`, or `NAME:ro` to read them only.
     pub volumes_from: *const *const c_char,
+    /// User namespace: `host` for that of the rung, which is the default; for root `auto`, or `auto:size=NUMBER`, for one of its own with ids that no other container has.
+    pub userns: *const c_char,
 }
 
 // SAFETY: a size, then numbers and pointers.
@@ -722,6 +724,7 @@ impl Record for api::RunOptions {
             annotations: self.annotations.keep(arena),
             device_cgroup_rules: self.device_cgroup_rules.keep(arena),
             volumes_from: self.volumes_from.keep(arena),
+            userns: self.userns.keep(arena),
         }
     }
 }
@@ -803,6 +806,7 @@ impl Given for api::RunOptions {
                 annotations: Read::read(c.annotations, "annotations")?,
                 device_cgroup_rules: Read::read(c.device_cgroup_rules, "device_cgroup_rules")?,
                 volumes_from: Read::read(c.volumes_from, "volumes_from")?,
+                userns: Read::read(c.userns, "userns")?,
             }
         })
     }
@@ -2133,6 +2137,10 @@ pub struct sampan_container_info {
     pub restart_count: u32,
     /// What its health check has found; absent without one, or before its first start.
     pub health: *const sampan_health,
+    /// The user ids of a user namespace of its own, `INSIDE:OUTSIDE:COUNT` each; none when it has that of the rung.
+    pub uid_map: *const *const c_char,
+    /// The same of group ids.
+    pub gid_map: *const *const c_char,
 }
 
 // SAFETY: a size, then numbers and pointers.
@@ -2169,6 +2177,8 @@ impl Record for api::ContainerInfo {
             oom_kills: self.oom_kills.keep(arena),
             restart_count: self.restart_count.keep(arena),
             health: self.health.keep(arena),
+            uid_map: self.uid_map.keep(arena),
+            gid_map: self.gid_map.keep(arena),
         }
     }
 }

@@ -175,6 +175,7 @@ fn rootfs(w: &mut Writer, r: &Rootfs) {
     w.text(&r.attach_at);
     w.flag(r.readonly);
     w.flag(r.nodev);
+    w.flag(r.shifted);
 }
 
 fn mount(w: &mut Writer, m: &MountStep) {

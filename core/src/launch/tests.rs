@@ -94,6 +94,7 @@ impl Box_ {
                 attach_at: self.path("c"),
                 readonly: false,
                 nodev: true,
+                shifted: false,
             },
             mounts: vec![mount_fs("proc", "/proc", &[]), mount_fs("tmpfs", "/dev", &[("mode", "755")])],
             hostname: Some("boxed".into()),

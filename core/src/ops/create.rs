@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use super::{Context, disks, events, images, list, pull, scoped};
+use super::{Context, disks, events, images, list, pull, scoped, userns};
 use crate::api::*;
 use crate::cancel::Cancel;
 use crate::error::{Error, Kind, Result};
@@ -69,11 +69,14 @@ fn create_of<T>(
 ) -> Result<(Record, T)> {
     // An image that is at hand was not waited for, so nothing has asked yet.
     cancel.check("create container", &options.image)?;
+    let ids = userns::hold(context, options)?;
     let mut record = record(context, options, image)?;
     adjust(&mut record.spec);
+    let claimed = userns::claim(context, ids.as_ref(), &record)?;
     // Until the record names the layers, nothing else keeps garbage collection from them.
     let _guard = lock::shared(&context.paths.gc_lock())?;
     let made = make(&record)?;
+    claimed.keep();
     // After the record, or a kill in between would leave volumes that nobody knows of; a start makes up for it.
     if let Err(error) = make_volumes(context, &record) {
         drop(made);
@@ -94,6 +97,7 @@ pub(super) fn record(context: &Context, options: &RunOptions, image: &ImageInfo)
     spec.limits.manager = context.options.cgroup_manager.unwrap_or_default();
     identity::share_name(&mut spec, &options, &facts.hostname);
     super::joined::name(context, &mut spec, options.hostname.is_some())?;
+    userns::choose(context, &options, &mut spec)?;
     devices(&spec)?;
     // What is no profile is told now, not at the start.
     security::filter(&spec, facts)?;

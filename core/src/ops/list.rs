@@ -6,7 +6,7 @@ use crate::cgroup as groups;
 use crate::error::{Error, Kind, Result};
 use crate::id::{ContainerId, Name};
 use crate::launch;
-use crate::spec::Sharing;
+use crate::spec::{IdRange, Sharing};
 use crate::store::containers::{self, Container, Exit};
 use crate::store::liveness;
 
@@ -156,6 +156,10 @@ fn damaged(context: &Context, id: &ContainerId) -> Result<ContainerInfo> {
     Ok(ContainerInfo { id: id.to_string(), name, status, ..ContainerInfo::default() })
 }
 
+fn words(map: &[IdRange]) -> Vec<String> {
+    map.iter().map(|range| format!("{}:{}:{}", range.inside, range.outside, range.length)).collect()
+}
+
 fn info(context: &Context, container: &Container) -> ContainerInfo {
     let Container { record, state, .. } = container;
     let spec = &record.spec;
@@ -188,6 +192,8 @@ fn info(context: &Context, container: &Container) -> ContainerInfo {
         unenforced: record.unenforced.clone(),
         log_path: context.paths.container(&record.id).log().display().to_string(),
         options: record.options.clone(),
+        uid_map: spec.ids.iter().flat_map(|ids| words(&ids.uids)).collect(),
+        gid_map: spec.ids.iter().flat_map(|ids| words(&ids.gids)).collect(),
     }
 }
 

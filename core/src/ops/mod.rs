@@ -35,6 +35,7 @@ pub mod stats;
 pub mod stop;
 pub mod top;
 pub mod update;
+mod userns;
 pub mod wait;
 
 pub use context::Context;

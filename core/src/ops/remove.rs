@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::{Context, create, events, leftovers, list, pause, stop, wait};
+use super::{Context, create, events, leftovers, list, pause, stop, userns, wait};
 use crate::api::*;
 use crate::cancel::Cancel;
 use crate::error::{Error, Kind, Result};
@@ -124,6 +124,7 @@ pub(super) fn discard(context: &Context, record: &Record) -> Result<()> {
 fn delete(context: &Context, record: &Record) -> Result<()> {
     match containers::unlist(&context.paths, record)? {
         Some(trash) => {
+            userns::release(record);
             let removed = remove_tree(context, &trash);
             events::tell(context, record, "destroy", &[]);
             removed.map_err(|e| e.within("remove container", record.name.as_str()))

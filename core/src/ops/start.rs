@@ -3,7 +3,7 @@
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use super::{Context, disks, events, leftovers, scoped, selinux};
+use super::{Context, disks, events, leftovers, scoped, selinux, userns};
 use crate::api::*;
 use crate::cancel::Cancel;
 use crate::cgroup as groups;
@@ -74,6 +74,7 @@ pub(super) fn launch(
     streams: Streams,
     note: &dyn Fn(Vec<String>) -> Result<()>,
 ) -> Result<Launched> {
+    userns::ensure(context, record)?;
     let (cgroup, mut plan) = plan(context, record)?;
     plan.supervise.direct = streams == Streams::Direct;
     if let Some(label) = &plan.mount_label {
@@ -177,15 +178,26 @@ fn places(context: &Context, record: &Record) -> Result<Places> {
     let text = |path: PathBuf| path.display().to_string();
     Ok(Places {
         dir: text(paths.container(&record.id).dir().to_owned()),
-        attach_at: text(paths.run().to_owned()),
+        attach_at: attach_at(context, record),
         lower: lower(context, record)?,
         volumes: text(paths.volumes()),
         trash: text(paths.tmp().join(format!("trash-{}", record.id))),
         name_claim: text(paths.name(&record.name)),
+        ids_claim: userns::path(record).map(text),
         events: text(context.events.clone()),
         event_subject: stored::of_container(record),
         joined: super::joined::paths(context, record)?,
     })
+}
+
+/// Where the root is attached first: where the container's own root can go.
+fn attach_at(context: &Context, record: &Record) -> String {
+    const OPEN: [&str; 4] = ["/mnt", "/media", "/tmp", "/sys"];
+    let open = || OPEN.into_iter().find(|dir| fs::exists(Path::new(dir)).unwrap_or(false)).unwrap_or("/sys");
+    match record.spec.ids {
+        None => context.paths.run().display().to_string(),
+        Some(_) => open().to_owned(),
+    }
 }
 
 /// The layers' directories, topmost first, down to one that hides all below it: overlayfs ignores that

@@ -152,10 +152,11 @@ fn are_asked(spec: &Spec) -> bool {
 }
 
 /// Who may mount can take `nodev` off a mount again (`MS_REMOUNT | MS_BIND`, mount(2)); within a user namespace that made
-/// the mount's file system, no node works whatever the mount says.
+/// the mount's file system, no node works whatever the mount says. What has ids of its own has mounts that root has made
+/// outside, and which are locked by nothing but its lack of capabilities.
 fn could_open(spec: &Spec, facts: &Facts) -> bool {
     let mounts = capability::bit("SYS_ADMIN").unwrap_or(0);
-    spec.capabilities & mounts != 0 && is_hosts_root(facts)
+    (spec.capabilities & mounts != 0 || spec.ids.is_some()) && is_hosts_root(facts)
 }
 
 fn is_hosts_root(facts: &Facts) -> bool {
@@ -187,6 +188,9 @@ pub fn hold(plan: &mut CgroupPlan, spec: &Spec, nodes: &[Node], id: &ContainerId
     let rules = rules(spec, nodes)?;
     match is_hosts_root(facts) && plan.rule_devices(rules, &spec.limits, id, &facts.cgroups) {
         true => Ok(()),
+        false if spec.ids.is_some() && !are_asked(spec) => Err(Error::new(Kind::Unsupported, "rule devices", "userns")
+            .because("a container with ids of its own is held to its devices by a device cgroup, and there is none to be had")
+            .hint("mount the controller `devices`, or give --userns host")),
         false if !are_asked(spec) => Err(Error::new(Kind::Unsupported, "rule devices", spec.hostname.clone())
             .because("who has SYS_ADMIN can open every device but for a device cgroup, and there is none to be had")
             .hint("mount the controller `devices`, or run it privileged")),
@@ -277,6 +281,10 @@ mod tests {
         assert!(held(&mounts, &facts).unwrap().rules_devices());
         assert!(!held(&Spec { privileged: true, ..mounts.clone() }, &facts).unwrap().rules_devices());
         assert_eq!(held(&mounts, &Facts::default()).unwrap_err().kind(), Kind::Unsupported);
+        let own = Spec { ids: Some(crate::spec::Ids::default()), ..Spec::default() };
+        assert!(held(&own, &facts).unwrap().rules_devices());
+        let refused = held(&own, &Facts::default()).unwrap_err();
+        assert!(refused.kind() == Kind::Unsupported && refused.to_string().contains("userns"), "{refused}");
         // Its namespace can't.
         let inside = Facts { rung: Rung::SubIds, ..Facts::default() };
         assert!(held(&mounts, &inside).is_ok());

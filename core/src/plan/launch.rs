@@ -141,6 +141,10 @@ pub struct Rootfs {
     /// Devices inside it don't work (`nodev`): with device nodes bound from the host one by one, a
     /// `mknod` in the container gives nothing, with or without a device cgroup.
     pub nodev: bool,
+    /// The shim makes it, and the binds, as the host's root: files of its layers are seen with the ids of the container's
+    /// user namespace, which are not theirs on the disk.
+    #[serde(skip_serializing_if = "is_default")]
+    pub shifted: bool,
 }
 
 /// What a mount step mounts.

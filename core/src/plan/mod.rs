@@ -21,3 +21,4 @@ pub mod security;
 pub mod sharing;
 pub mod start;
 pub mod sysctl;
+pub mod userns;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::facts::Facts;
 use super::launch::{MountSource, MountStep};
 use super::start::Places;
+use super::userns;
 use crate::api::{Mount, MountKind, Rung};
 use crate::error::{Error, Kind, Result};
 use crate::spec::{Spec, SpecMount};
@@ -99,7 +100,8 @@ pub fn plan(
     steps.extend(cgroups(spec, facts, cgroup_dirs));
     steps.extend(identity_files(spec, facts));
     for mount in &spec.mounts {
-        steps.push(user_mount(mount, volumes)?);
+        let id_map = userns::mount_map(spec).filter(|_| mount.is_volume());
+        steps.push(MountStep { id_map, ..user_mount(mount, volumes)? });
     }
     Ok(override_defaults(steps))
 }

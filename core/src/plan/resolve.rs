@@ -39,6 +39,7 @@ pub fn resolve(options: &RunOptions, image: &ImageInfo, id: &ContainerId, others
         labels: labels(options, image)?,
         mounts,
         namespaces,
+        ids: None,
         limits: limits::limits(options)?,
         capabilities: names::capabilities(&options.cap_add, &options.cap_drop, options.privileged)?,
         privileged: options.privileged,

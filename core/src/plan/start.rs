@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::cgroup::CgroupPlan;
 use super::facts::Facts;
 use super::launch::*;
-use super::{labels, life, mounts, security};
+use super::{labels, life, mounts, security, userns};
 use crate::api::Tie;
 use crate::error::Result;
 use crate::spec::Spec;
@@ -26,6 +26,8 @@ pub struct Places {
     pub trash: String,
     /// The claim of its name.
     pub name_claim: String,
+    /// The claim of its ids, when they are its own.
+    pub ids_claim: Option<String>,
     /// Where events are written.
     pub events: String,
     /// What its events are about, in JSON.
@@ -42,7 +44,7 @@ pub fn plan(spec: &Spec, facts: &Facts, cgroup: &CgroupPlan, places: &Places) ->
     let label = labels::of_container(spec, facts)?.map(|labels| labels.file);
     Ok(LaunchPlan {
         namespaces: namespaces(spec, facts, places),
-        id_map: facts.id_map.clone(),
+        id_map: spec.ids.as_ref().map(userns::id_map).or_else(|| facts.id_map.clone()),
         cgroup: cgroup.placement.clone(),
         rootfs: Rootfs { nodev: !devices, ..rootfs(spec, facts, places) },
         mounts: with_label(mounts::plan(spec, facts, &groups.v1, places, devices)?, label.as_deref()),
@@ -83,7 +85,7 @@ fn namespaces(spec: &Spec, facts: &Facts, places: &Places) -> Namespaces {
     };
     let sharing = &spec.namespaces;
     Namespaces {
-        user: facts.id_map.is_some(),
+        user: spec.ids.is_some() || facts.id_map.is_some(),
         // Without a fresh /proc the host's would show other ids than the processes have.
         pid: choose(sharing.host_pid || !facts.fresh_proc, "pid"),
         net: choose(sharing.host_net, "net"),
@@ -106,7 +108,8 @@ fn rootfs(spec: &Spec, facts: &Facts, places: &Places) -> Rootfs {
         work: format!("{}/work", places.dir),
         userxattr: facts.id_map.is_some() || facts.in_user_namespace,
     };
-    Rootfs { kind, attach_at: places.attach_at.clone(), readonly: spec.read_only, nodev: true }
+    let attach_at = places.attach_at.clone();
+    Rootfs { kind, attach_at, readonly: spec.read_only, nodev: true, shifted: spec.ids.is_some() }
 }
 
 /// The process of a container.
@@ -150,6 +153,7 @@ fn with_hostname(spec: &Spec) -> Vec<String> {
 fn supervise(spec: &Spec, facts: &Facts, places: &Places, groups: &Cgroups) -> Supervise {
     let volumes = spec.mounts.iter().filter(|m| m.anonymous);
     let volumes = volumes.map(|m| format!("{}/{}", places.volumes, m.mount.source));
+    let claims = std::iter::once(&places.name_claim).chain(&places.ids_claim);
     Supervise {
         dir: places.dir.clone(),
         state_prefix: format!(
@@ -165,7 +169,7 @@ fn supervise(spec: &Spec, facts: &Facts, places: &Places, groups: &Cgroups) -> S
         tie_host: spec.tie == Tie::Host,
         auto_remove: spec.auto_remove,
         trash: places.trash.clone(),
-        remove_also: std::iter::once(places.name_claim.clone()).chain(volumes).collect(),
+        remove_also: claims.cloned().chain(volumes).collect(),
         stop_signal: spec.stop_signal,
         stop_timeout_ms: spec.stop_timeout_ms,
         keep_stdin: spec.interactive,
@@ -197,6 +201,7 @@ mod tests {
             volumes: "/store/volumes".into(),
             trash: "/store/tmp/abab".into(),
             name_claim: "/store/names/db".into(),
+            ids_claim: None,
             events: "/store/events/machine".into(),
             event_subject: "\"kind\":\"container\"".into(),
             joined: BTreeMap::new(),
@@ -251,6 +256,25 @@ mod tests {
     fn the_host_network_in_a_single_id_namespace() {
         let options = RunOptions { network: Some("host".into()), read_only: true, ..RunOptions::default() };
         insta::assert_json_snapshot!(as_on_x86_64(planned(options, &single())));
+    }
+
+    #[test]
+    fn a_user_namespace_of_its_own() {
+        let image = ImageInfo { command: vec!["sh".into()], volumes: vec!["/data".into()], ..ImageInfo::default() };
+        let mut spec = resolve::resolve(&RunOptions::default(), &image, &id(), &[]).unwrap();
+        spec.ids = Some(userns::ids(100_000, 200_000, 65_536));
+        let cgroup = cgroup::plan(&spec.limits, &id(), &root().cgroups).unwrap();
+        let places = Places { ids_claim: Some("/ids/claim".into()), ..places() };
+        let plan = plan(&spec, &root(), &cgroup, &places).unwrap();
+        assert!(plan.supervise.remove_also.contains(&"/ids/claim".to_owned()));
+        assert!(plan.namespaces.user && plan.rootfs.shifted && plan.rootfs.nodev);
+        assert!(matches!(plan.rootfs.kind, RootfsKind::Overlay { userxattr: false, .. }));
+        let map = plan.id_map.unwrap();
+        assert_eq!((map.uids[0].outside, map.gids[0].outside, map.helpers), (100_000, 200_000, None));
+        // The volume holds its ids as they are; what is the host's stays the host's.
+        let at = |target: &str| plan.mounts.iter().find(|mount| mount.target == target).unwrap();
+        assert_eq!(at("/data").id_map.as_ref().unwrap().uids, map.uids);
+        assert!(at("/dev/null").id_map.is_none() && at("/sys").id_map.is_none());
     }
 
     #[test]

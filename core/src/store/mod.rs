@@ -9,6 +9,7 @@ pub mod containers;
 pub(crate) mod crash;
 pub mod events;
 pub mod gc;
+pub mod ids;
 pub mod image;
 pub mod layers;
 pub mod leases;

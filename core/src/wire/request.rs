@@ -156,6 +156,8 @@ record! {
         readonly: bool,
         /// Devices in it don't work.
         nodev: bool,
+        /// It and the binds are made by the host's root, and the files of its layers have the container's ids by it.
+        shifted: bool,
     }
 }
 

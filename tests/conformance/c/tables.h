@@ -177,6 +177,7 @@ static const struct field run_options_fields[] = {
     {"annotations", KIND_MAP, false, offsetof(sampan_run_options, annotations), 0, NULL, NULL},
     {"device_cgroup_rules", KIND_TEXTS, false, offsetof(sampan_run_options, device_cgroup_rules), 0, NULL, NULL},
     {"volumes_from", KIND_TEXTS, false, offsetof(sampan_run_options, volumes_from), 0, NULL, NULL},
+    {"userns", KIND_TEXT, true, offsetof(sampan_run_options, userns), 0, NULL, NULL},
     {NULL, KIND_BOOL, false, 0, 0, NULL, NULL},
 };
 static const struct record run_options_record = {"run_options", sizeof(sampan_run_options), run_options_fields};
@@ -450,6 +451,8 @@ static const struct field container_info_fields[] = {
     {"oom_kills", KIND_U64, true, offsetof(sampan_container_info, oom_kills), 0, NULL, NULL},
     {"restart_count", KIND_U32, false, offsetof(sampan_container_info, restart_count), 0, NULL, NULL},
     {"health", KIND_RECORD, true, offsetof(sampan_container_info, health), 0, NULL, &health_record},
+    {"uid_map", KIND_TEXTS, false, offsetof(sampan_container_info, uid_map), 0, NULL, NULL},
+    {"gid_map", KIND_TEXTS, false, offsetof(sampan_container_info, gid_map), 0, NULL, NULL},
     {NULL, KIND_BOOL, false, 0, 0, NULL, NULL},
 };
 static const struct record container_info_record = {"container_info", sizeof(sampan_container_info), container_info_fields};

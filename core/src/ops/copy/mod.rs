@@ -185,7 +185,7 @@ fn try_enter(context: &Context, container: &Container, cancel: &Cancel) -> Resul
     if container.status() == Status::Running
         && let Some(process) = wait::process(container)?
     {
-        let mapped = context.facts()?.id_map.is_some();
+        let mapped = container.record.spec.ids.is_some() || context.facts()?.id_map.is_some();
         match files::enter(process.as_fd(), mapped, &context.helper(), cancel) {
             Err(_) if process.wait(Some(Duration::ZERO), cancel)? => {}
             // It is on its way from the host's files to its own, and into it no plain user may look then.

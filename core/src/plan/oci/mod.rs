@@ -211,6 +211,7 @@ fn rootfs(spec: &Spec, bundle: &str) -> Result<Rootfs> {
         kind: RootfsKind::Directory { path },
         readonly: root.readonly().unwrap_or(false),
         nodev: false,
+        shifted: false,
     })
 }
 

@@ -1,0 +1,207 @@
+//! `--userns`: whether a container has a user namespace of its own, and which ids of the host's it has there.
+
+use super::facts::Facts;
+use super::launch::{Extent, IdMap, MountIdMap};
+use super::resolve::invalid;
+use crate::api::{RunOptions, Rung};
+use crate::error::{Error, Kind, Result};
+use crate::spec::{IdRange, Ids, Spec};
+
+/// How many ids a container has by default: as many as a program can name without thinking of user namespaces.
+pub const USUAL: u32 = 65_536;
+/// The fewest that a container can be asked to have: below are the users of every system.
+const LEAST: u32 = 1024;
+/// All that there is.
+const MODES: &str = "host, auto and auto:size=NUMBER";
+
+/// What was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// That of the rung.
+    Shared,
+    /// Ids that no other container has, so many of them.
+    Auto(u32),
+}
+
+/// Reads the option, in words of Docker's and Podman's.
+pub fn read(options: &RunOptions) -> Result<Wanted> {
+    match options.userns.as_deref().unwrap_or_default() {
+        "" | "host" => Ok(Wanted::Shared),
+        "auto" => Ok(Wanted::Auto(USUAL)),
+        text => match text.split_once(':') {
+            Some(("auto", words)) => auto(text, words),
+            _ => Err(refused(text)),
+        },
+    }
+}
+
+fn auto(text: &str, words: &str) -> Result<Wanted> {
+    let size = words.strip_prefix("size=").and_then(|size| size.parse().ok()).filter(|size| *size >= LEAST);
+    size.map(Wanted::Auto)
+        .ok_or_else(|| invalid("userns", format!("{text:?} is not auto:size=NUMBER with {LEAST} ids or more")))
+}
+
+fn refused(text: &str) -> Error {
+    let known = ["keep-id", "nomap", "container", "ns", "private"];
+    match known.contains(&text.split(':').next().unwrap_or_default()) {
+        true => Error::new(Kind::Unsupported, "read option", "userns")
+            .because(format!("there is no user namespace {text:?} in this version"))
+            .hint(format!("use one of {MODES}")),
+        false => invalid("userns", format!("{text:?} is none of {MODES}")),
+    }
+}
+
+/// Refuses what does not go together with ids of a container's own.
+///
+/// # Errors
+/// `Unsupported`, with the reason.
+pub fn check(spec: &Spec, facts: &Facts) -> Result<()> {
+    let sharing = &spec.namespaces;
+    let refusals: [(bool, &str, &str); 7] = [
+        (
+            facts.rung != Rung::Root,
+            "root alone can give a container ids that no other has",
+            "leave it out: a plain user's containers have a user namespace already",
+        ),
+        (
+            facts.in_user_namespace,
+            "this process is in a user namespace itself, whose ids are not the machine's to give away",
+            "leave it out, or run it outside",
+        ),
+        (facts.kernel < (5, 19), "layers with other ids need Linux 5.19", "leave it out, or run as a plain user"),
+        (
+            spec.privileged,
+            "privileged mode is incompatible with user namespaces",
+            "give --userns host with --privileged",
+        ),
+        (
+            sharing.host_net,
+            "it cannot share the host's network namespace: there, its root would be nobody that may do anything",
+            "give --userns host with --network host",
+        ),
+        (
+            sharing.host_pid,
+            "it cannot share the host's PID namespace: its own /proc can't be made there, and the host's tells all",
+            "give --userns host with --pid host",
+        ),
+        (
+            !sharing.joined.is_empty(),
+            "another container's namespaces belong to that one's user namespace, which it can't join with its own",
+            "give --userns host, or leave the other container's namespaces out",
+        ),
+    ];
+    match refusals.into_iter().find(|(applies, ..)| *applies) {
+        Some((_, because, hint)) => {
+            Err(Error::new(Kind::Unsupported, "read option", "userns").because(because).hint(hint))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The first of `size` ids in a row that are in one of `ranges` and in none of `taken` (first and how many). The highest that
+/// there are: whoever else gives ids of the same ranges away begins at the lowest.
+pub fn place(ranges: &[(u32, u32)], size: u32, taken: &[(u32, u32)]) -> Option<u32> {
+    ranges.iter().rev().find_map(|range| place_in(*range, size, taken))
+}
+
+fn place_in((first, length): (u32, u32), size: u32, taken: &[(u32, u32)]) -> Option<u32> {
+    let mut taken = taken.to_vec();
+    taken.sort_unstable_by_key(|(first, length)| std::cmp::Reverse(first.saturating_add(*length)));
+    // The greatest number is no id: it stands for none.
+    let mut end = first.saturating_add(length);
+    for (taken, length) in taken {
+        let after = taken.saturating_add(length);
+        if end.checked_sub(size)? >= after {
+            break;
+        }
+        end = end.min(taken);
+    }
+    end.checked_sub(size).filter(|place| *place >= first)
+}
+
+/// Ids from 0 on.
+pub fn ids(uid: u32, gid: u32, length: u32) -> Ids {
+    let one = |outside| vec![IdRange { inside: 0, outside, length }];
+    Ids { uids: one(uid), gids: one(gid) }
+}
+
+/// The maps of a container's own user namespace.
+pub fn id_map(ids: &Ids) -> IdMap {
+    IdMap { uids: extents(&ids.uids), gids: extents(&ids.gids), helpers: None }
+}
+
+/// The same for what lies on the disk with the container's ids as they are: volumes.
+pub fn mount_map(spec: &Spec) -> Option<MountIdMap> {
+    let ids = spec.ids.as_ref()?;
+    Some(MountIdMap { uids: extents(&ids.uids), gids: extents(&ids.gids), recursive: false })
+}
+
+fn extents(ranges: &[IdRange]) -> Vec<Extent> {
+    let one = |range: &IdRange| Extent { inside: range.inside, outside: range.outside, length: range.length };
+    ranges.iter().map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::Sharing;
+
+    fn wanted(userns: &str) -> Result<Wanted> {
+        read(&RunOptions { userns: Some(userns.into()), ..RunOptions::default() })
+    }
+
+    #[test]
+    fn words_of_docker_and_podman() {
+        assert_eq!(read(&RunOptions::default()).unwrap(), Wanted::Shared);
+        assert_eq!(wanted("host").unwrap(), Wanted::Shared);
+        assert_eq!(wanted("auto").unwrap(), Wanted::Auto(65_536));
+        assert_eq!(wanted("auto:size=2048").unwrap(), Wanted::Auto(2048));
+        for bad in ["auto:", "auto:size=1", "auto:size=x", "auto:uidmapping=0:0:1", "hosts", "remap"] {
+            let error = wanted(bad).unwrap_err();
+            assert!(error.kind() == Kind::InvalidArgument && error.to_string().contains("userns"), "{error}");
+        }
+        for other in ["keep-id", "keep-id:uid=5", "nomap", "container:web", "ns:/proc/1/ns/user", "private"] {
+            let error = wanted(other).unwrap_err();
+            assert!(error.kind() == Kind::Unsupported && error.to_string().contains("host, auto"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_refused() {
+        let root = Facts { kernel: (6, 1), ..Facts::default() };
+        let spec = |namespaces| Spec { namespaces, ..Spec::default() };
+        assert!(check(&Spec::default(), &root).is_ok());
+        let net = Sharing { host_net: true, ..Sharing::default() };
+        let pid = Sharing { host_pid: true, ..Sharing::default() };
+        let joined = Sharing { joined: [("net".to_owned(), "web".to_owned())].into(), ..Sharing::default() };
+        let privileged = Spec { privileged: true, ..Spec::default() };
+        for refused in [spec(net), spec(pid), spec(joined), privileged] {
+            assert_eq!(check(&refused, &root).unwrap_err().kind(), Kind::Unsupported);
+        }
+        let old = Facts { kernel: (5, 15), ..root.clone() };
+        let nested = Facts { in_user_namespace: true, ..root.clone() };
+        let plain = Facts { rung: Rung::SubIds, ..root };
+        for facts in [old, nested, plain] {
+            assert_eq!(check(&Spec::default(), &facts).unwrap_err().kind(), Kind::Unsupported);
+        }
+    }
+
+    #[test]
+    fn ids_that_nobody_has() {
+        let one = [(100_000, 65_536)];
+        assert_eq!(place(&one, 65_536, &[]), Some(100_000));
+        assert_eq!(place(&one, 65_537, &[]), None);
+        assert_eq!(place(&one, 1024, &[]), Some(164_512));
+        assert_eq!(place(&one, 65_536, &[(100_000, 1)]), None);
+        // The highest that is long enough, whoever has what is around it, in any order.
+        assert_eq!(place(&one, 1024, &[(120_000, 1000), (164_600, 9)]), Some(163_576));
+        assert_eq!(place(&one, 40_000, &[(150_000, 1), (160_000, 70_000)]), Some(110_000));
+        assert_eq!(place(&one, 1000, &[(99_000, 65_536), (0, 10)]), Some(164_536));
+        assert_eq!(place(&one, 1001, &[(99_000, 65_536)]), None);
+        assert_eq!(place(&[(5, 10), (100, 20)], 15, &[]), Some(105));
+        assert_eq!(place(&[(5, 20), (100, 10)], 15, &[]), Some(10));
+        assert_eq!(place(&[], 1, &[]), None);
+        assert_eq!(place(&[(u32::MAX - 5, 100)], 5, &[]), Some(u32::MAX - 5));
+        assert_eq!(place(&[(u32::MAX - 5, 100)], 6, &[]), None);
+    }
+}

@@ -1,0 +1,434 @@
+//! Root's containers with a user namespace of their own: whose files and processes are whose, inside and out.
+
+#![allow(missing_docs, clippy::disallowed_methods)]
+
+mod common;
+
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use common::{Host, command, text, until};
+use sampan::{
+    Cancel, Container, CopyOptions, ExecOptions, HealthStatus, Kind, LogOptions, Mount, MountKind, Quiet,
+    RemoveOptions, RunOptions, Status, Stdio, Tie,
+};
+
+const CLAIMS: &str = "/var/lib/sampan-ids";
+
+/// The ids that all of this is about are set aside on this machine.
+static IDS: LazyLock<()> = LazyLock::new(|| {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/lib/user.sh");
+    let made = std::process::Command::new("bash").args(["-c", ". \"$0\"; make_ids", script]).status().unwrap();
+    assert!(made.success());
+});
+
+fn is_root() -> bool {
+    let root = nix::unistd::geteuid().is_root() && std::env::var("SAMPAN_TEST_RUNG").is_err();
+    if root {
+        LazyLock::force(&IDS);
+    }
+    root
+}
+
+fn own(args: &[&str]) -> RunOptions {
+    RunOptions { userns: Some("auto".into()), ..command(args) }
+}
+
+fn sh(script: &str) -> RunOptions {
+    own(&["sh", "-c", script])
+}
+
+fn said(host: &Host, options: RunOptions) -> String {
+    let out = host.run(options).unwrap();
+    format!("{}{}", text(&out.stdout), text(&out.stderr))
+}
+
+fn exec(container: &Container, script: &str) -> String {
+    let options = ExecOptions { command: ["sh", "-c", script].map(str::to_owned).to_vec(), ..ExecOptions::default() };
+    let out = container.exec(&options, &Cancel::new()).unwrap();
+    format!("{}{}", text(&out.stdout), text(&out.stderr))
+}
+
+fn create(host: &Host, options: &RunOptions) -> Container {
+    host.engine.create(options, &mut Quiet, &Cancel::new()).unwrap()
+}
+
+fn log(container: &Container) -> String {
+    let mut log = container.logs(&LogOptions::default()).unwrap();
+    let data: Vec<u8> = std::iter::from_fn(|| log.next(&Cancel::new()).unwrap()).flat_map(|entry| entry.data).collect();
+    text(&data)
+}
+
+fn remove(container: &Container) {
+    container.remove(&RemoveOptions { force: true, volumes: true }).unwrap();
+}
+
+/// Where a container's ids are noted, if they are.
+fn claim(id: &str) -> Option<PathBuf> {
+    let names = std::fs::read_dir(CLAIMS).unwrap().map(|entry| entry.unwrap().path());
+    names.into_iter().find(|path| path.to_string_lossy().ends_with(id))
+}
+
+/// The first id outside and how many, as `inspect` tells.
+fn mapped(container: &Container) -> (u32, u32) {
+    let info = container.inspect().unwrap();
+    let one = |map: &[String]| {
+        assert_eq!(map.len(), 1);
+        let words: Vec<u32> = map[0].split(':').map(|word| word.parse().unwrap()).collect();
+        assert_eq!(words[0], 0);
+        (words[1], words[2])
+    };
+    assert_eq!(one(&info.uid_map).1, one(&info.gid_map).1);
+    one(&info.uid_map)
+}
+
+#[test]
+fn it_has_ids_of_its_own() {
+    let host = Host::new();
+    if !is_root() {
+        let error = host.run(own(&["true"])).unwrap_err();
+        assert!(error.kind() == Kind::Unsupported && error.to_string().contains("userns"), "{error}");
+        let shared = RunOptions { userns: Some("host".into()), ..command(&["echo", "runs"]) };
+        assert_eq!(said(&host, shared), "runs\n");
+        return;
+    }
+    let container = host.spawn(own(&["sleep", "1000"])).unwrap();
+    let (first, length) = mapped(&container);
+    assert!(first > 65_535 && length == 65_536);
+    // What `inspect` says is what the kernel has, and what the process is on the host.
+    let info = container.inspect().unwrap();
+    let of = |what: &str| std::fs::read_to_string(format!("/proc/{}/{what}", info.pid.unwrap())).unwrap();
+    let words = |text: String| text.split_whitespace().collect::<Vec<_>>().join(":");
+    assert_eq!((vec![words(of("uid_map"))], vec![words(of("gid_map"))]), (info.uid_map, info.gid_map));
+    assert_eq!(std::fs::metadata(format!("/proc/{}", info.pid.unwrap())).unwrap().uid(), first);
+    assert_eq!(info.options.userns.as_deref(), Some("auto"));
+    remove(&container);
+    let small = RunOptions { userns: Some("auto:size=2048".into()), ..command(&["cat", "/proc/self/uid_map"]) };
+    assert!(said(&host, small).trim().ends_with(" 2048"));
+    let shared = RunOptions { userns: Some("host".into()), ..command(&["cat", "/proc/self/uid_map"]) };
+    assert_eq!(words(said(&host, shared)), "0:0:4294967295");
+    assert_eq!(host.left(), Vec::<String>::new());
+}
+
+/// Whichever stores they are in, and however many are made at a time.
+#[test]
+fn no_two_containers_have_an_id_in_common() {
+    if !is_root() {
+        return;
+    }
+    let hosts = [Host::new(), Host::new()];
+    hosts.iter().for_each(|host| drop(host.sh("true")));
+    let small = RunOptions { userns: Some("auto:size=1024".into()), ..command(&["true"]) };
+    let make = |host: &Host| [(); 4].map(|()| create(host, &small));
+    let all: Vec<Container> = std::thread::scope(|scope| {
+        let threads = [&hosts[0], &hosts[1], &hosts[0], &hosts[1]].map(|host| scope.spawn(move || make(host)));
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    let mut ids: Vec<(u32, u32)> = all.iter().map(mapped).collect();
+    ids.sort_unstable();
+    assert_eq!(ids.len(), 16);
+    assert!(ids.windows(2).all(|two| two[0].0 + two[0].1 <= two[1].0), "{ids:?}");
+    all.iter().for_each(remove);
+}
+
+#[test]
+fn a_removal_frees_its_ids_whatever_is_killed() {
+    if !is_root() {
+        return;
+    }
+    let host = Host::new();
+    let one = create(&host, &own(&["true"]));
+    let id = one.id().to_string();
+    assert!(claim(&id).is_some());
+    remove(&one);
+    assert_eq!(claim(&id), None);
+    // By its own shim.
+    let own_end = RunOptions { auto_remove: true, tie: Tie::Host, ..own(&["sleep", "1000"]) };
+    let two = host.spawn(own_end).unwrap();
+    let id = two.id().to_string();
+    assert!(claim(&id).is_some());
+    two.kill("KILL").unwrap();
+    until("its removal", || claim(&id).is_none());
+    // What could not be made has none, as has what could not be started.
+    let named = || RunOptions { name: Some("one".into()), ..own(&["true"]) };
+    let one = create(&host, &named());
+    let before = claim(one.id()).unwrap();
+    assert_eq!(host.engine.create(&named(), &mut Quiet, &Cancel::new()).unwrap_err().kind(), Kind::AlreadyExists);
+    assert!(host.run(own(&["/no/such/command"])).is_err());
+    let store = host.dir.path().display().to_string();
+    let of_store = || {
+        let links =
+            std::fs::read_dir(CLAIMS).unwrap().filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok());
+        links.filter(|link| link.starts_with(&store)).count()
+    };
+    assert_eq!(of_store(), 1);
+    // A kill after the container went out of sight: whoever comes next frees them.
+    let dir = std::fs::read_link(&before).unwrap();
+    std::fs::rename(&dir, host.dir.path().join("root/tmp/trash-killed")).unwrap();
+    std::fs::remove_file(host.dir.path().join("root/names/one")).unwrap();
+    let next = create(&host, &own(&["true"]));
+    assert!(!before.is_symlink() && of_store() == 1);
+    remove(&next);
+}
+
+/// Of a store that was copied, as long as the other is there.
+#[test]
+fn a_start_finds_that_its_ids_are_another_s() {
+    if !is_root() {
+        return;
+    }
+    let host = Host::new();
+    let container = create(&host, &own(&["true"]));
+    let own_claim = claim(container.id()).unwrap();
+    let name = own_claim.file_name().unwrap().to_string_lossy().into_owned();
+    let other = Path::new(CLAIMS).join(name.replace(container.id(), &"f".repeat(64)));
+    std::os::unix::fs::symlink(host.dir.path(), &other).unwrap();
+    // Its own says so still.
+    container.start(&Stdio::default(), &Cancel::new()).unwrap();
+    container.wait(None, &Cancel::new()).unwrap();
+    std::fs::remove_file(&own_claim).unwrap();
+    let error = container.start(&Stdio::default(), &Cancel::new()).unwrap_err();
+    std::fs::remove_file(&other).unwrap();
+    assert!(error.kind() == Kind::Conflict && error.to_string().contains("ffffffffffff"), "{error}");
+    remove(&container);
+    assert_eq!(host.left(), Vec::<String>::new());
+}
+
+#[test]
+fn more_ids_than_there_are_is_one_sentence() {
+    if !is_root() {
+        return;
+    }
+    let host = Host::new();
+    let many = RunOptions { userns: Some("auto:size=4000000000".into()), ..command(&["true"]) };
+    let error = host.run(many).unwrap_err();
+    assert_eq!(error.kind(), Kind::LimitExceeded);
+    let told = error.to_string();
+    assert!(
+        ["4000000000", "/etc/subuid", "\"sampan\"", "auto:size=NUMBER"].iter().all(|word| told.contains(word)),
+        "{told}"
+    );
+    assert_eq!(host.left(), Vec::<String>::new());
+}
+
+#[test]
+fn files_are_its_own() {
+    if !is_root() {
+        return;
+    }
+    let host = Host::new();
+    let script = "stat -c %u:%g / /bin/busybox /etc/passwd; touch /f; chown 1000:1000 /f; stat -c %u:%g /f; \
+                  echo x >>/etc/passwd && tail -n 1 /etc/passwd; echo out >/dev/stdout; echo null >/dev/null; \
+                  head -c 1 /dev/urandom | wc -c; head -c 1 /dev/zero | wc -c; \
+                  cat /proc/self/setgroups; hostname; ls -d /sys/kernel; ip link show lo | grep -c UP; \
+                  mount -t tmpfs none /mnt 2>/dev/null || echo confined";
+    let named = RunOptions { hostname: Some("box".into()), ..sh(script) };
+    let expected = "0:0\n0:0\n0:0\n1000:1000\nx\nout\n1\n1\nallow\nbox\n/sys/kernel\n1\nconfined\n";
+    assert_eq!(said(&host, named), expected);
+    let other = RunOptions { user: Some("1000:1000".into()), ..sh("id -u; echo out >/dev/stdout") };
+    assert_eq!(said(&host, other), "1000\nout\n");
+    let terminal = RunOptions { tty: true, ..sh("tty; stat -c %u $(tty)") };
+    assert_eq!(said(&host, terminal), "/dev/pts/0\r\n0\r\n");
+    let memory = Mount { kind: MountKind::Tmpfs, target: "/t".into(), ..Mount::default() };
+    let closed = RunOptions {
+        read_only: true,
+        init: true,
+        mounts: vec![memory],
+        ..sh("cat /proc/1/comm; stat -c %u /t; touch /t/f; touch /f 2>/dev/null || echo closed")
+    };
+    let told = said(&host, closed);
+    assert!(told.ends_with("\n0\nclosed\n"), "{told}");
+    assert_eq!(host.left(), Vec::<String>::new());
+}
+
+#[test]
+fn volumes_are_the_same_to_all() {
+    if !is_root() {
+        return;
+    }
+    let host = Host::new();
+    let volume = |target: &str| Mount {
+        kind: MountKind::Volume,
+        source: "shared".into(),
+        target: target.into(),
+        ..Mount::default()
+    };
+    let with = |userns: &str, target, script| RunOptions {
+        userns: Some(userns.into()),
+        mounts: vec![volume(target)],
+        ..sh(script)
+    };
+    // The image's own files are copied into a new one.
+    assert_eq!(said(&host, with("auto", "/etc", "stat -c %u /etc/passwd; echo one >/etc/f; chown 7 /etc/f")), "0\n");
+    assert_eq!(said(&host, with("auto", "/data", "cat /data/f; stat -c %u /data /data/f")), "one\n0\n7\n");
+    assert_eq!(said(&host, with("host", "/data", "stat -c %u /data/f /data/passwd")), "7\n0\n");
+    let on_disk = host.dir.path().join("root/volumes/shared/_data/f");
+    assert_eq!(std::fs::metadata(on_disk).unwrap().uid(), 7);
+}
+
+/// What the host binds is the host's: its root's files are open as far as their modes say.
+#[test]
+fn binds_are_the_host_s() {
+    if !is_root() {
+        return;
+    }
+    let host = Host::new();
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    for (name, mode) in [("open", 0o644), ("closed", 0o600), ("group", 0o640)] {
+        std::fs::write(dir.path().join(name), name).unwrap();
+        std::fs::set_permissions(dir.path().join(name), std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let mount = Mount { source: dir.path().display().to_string(), target: "/host".into(), ..Mount::default() };
+    // All that can be given to a container of this kind.
+    let script = "stat -c %u:%g /host/open; cd /host; cat open; echo; \
+                  for f in closed group; do cat $f chmod 666 $f chown 0 $f 2>/dev/null && echo got $f; chmod 666 $f 2>/dev/null && echo changed; done; \
+                  echo x >open; touch new; rm -f closed; ln closed other; mount -o remount,bind,suid . ; ls";
+    let options = RunOptions {
+        mounts: vec![mount],
+        cap_add: vec!["ALL".into()],
+        security_opt: vec!["seccomp=unconfined".into(), "apparmor=unconfined".into()],
+        ..sh(&format!("exec 2>/dev/null; {script}"))
+    };
+    assert_eq!(said(&host, options), "65534:65534\nopen\nclosed\ngroup\nopen\n");
+    assert_eq!(std::fs::read_to_string(dir.path().join("open")).unwrap(), "open");
+}
+
+#[test]
+fn commands_copies_and_further_starts() {
+    if !is_root() {
+        return;
+    }
+    let host = Host::new();
+    let container = create(&host, &sh("echo up | tee /up; exec sleep 1000"));
+    let from = host.dir.path().join("f");
+    std::fs::write(&from, "copied").unwrap();
+    let from = from.display().to_string();
+    // It has not run yet, runs, and has run.
+    container.copy_to(&from, "/one", &CopyOptions::default(), &Cancel::new()).unwrap();
+    for _ in 0..2 {
+        container.start(&Stdio::default(), &Cancel::new()).unwrap();
+        container.copy_to(&from, "/two", &CopyOptions::default(), &Cancel::new()).unwrap();
+        let look = "cat /one /two; stat -c %u /one /two; cat /proc/self/uid_map /proc/1/uid_map | sort -u | wc -l; \
+                    echo out >/dev/stdout";
+        assert_eq!(exec(&container, look), "copiedcopied0\n0\n1\nout\n");
+        let users =
+            ExecOptions { user: Some("7".into()), command: vec!["id".into(), "-u".into()], ..ExecOptions::default() };
+        assert_eq!(text(&container.exec(&users, &Cancel::new()).unwrap().stdout), "7\n");
+        container.kill("KILL").unwrap();
+        container.wait(None, &Cancel::new()).unwrap();
+    }
+    assert_eq!(log(&container), "up\nup\n");
+    let back = host.dir.path().join("back").display().to_string();
+    container.copy_from("/up", &back, &CopyOptions::default(), &Cancel::new()).unwrap();
+    assert_eq!(std::fs::read_to_string(back).unwrap(), "up\n");
+    remove(&container);
+    assert_eq!(host.left(), Vec::<String>::new());
+}
+
+#[test]
+fn checks_and_policies() {
+    if !is_root() {
+        return;
+    }
+    let host = Host::new();
+    let options = RunOptions {
+        health_cmd: Some("[ $(id -u) = 0 ] && [ $(stat -c %u /n) = 0 ]".into()),
+        health_interval: Some(0.02),
+        restart: Some("on-failure".into()),
+        ..sh("echo x >>/n; [ $(wc -l </n) -ge 3 ] || exit 1; exec sleep 1000")
+    };
+    let container = host.spawn(options).unwrap();
+    until("the third run", || {
+        let info = container.inspect().unwrap();
+        info.status == Status::Running && info.restart_count == 2
+    });
+    until("health", || container.inspect().unwrap().health.is_some_and(|h| h.status == HealthStatus::Healthy));
+    let (first, _) = mapped(&container);
+    let info = container.inspect().unwrap();
+    assert_eq!(std::fs::metadata(format!("/proc/{}", info.pid.unwrap())).unwrap().uid(), first);
+    remove(&container);
+    assert_eq!(host.left(), Vec::<String>::new());
+}
+
+#[test]
+fn what_does_not_go_together_is_refused() {
+    if !is_root() {
+        return;
+    }
+    let host = Host::new();
+    let base = host.spawn(RunOptions { name: Some("base".into()), ..command(&["sleep", "1000"]) }).unwrap();
+    let refused = |options: RunOptions, word: &str| {
+        let error = host.run(options).unwrap_err();
+        assert!(error.kind() == Kind::Unsupported && error.to_string().contains(word), "{error}");
+    };
+    let with = || own(&["true"]);
+    refused(RunOptions { network: Some("container:base".into()), ..with() }, "another container");
+    refused(RunOptions { network: Some("host".into()), ..with() }, "network");
+    refused(RunOptions { pid: Some("host".into()), ..with() }, "PID");
+    refused(RunOptions { privileged: true, ..with() }, "privileged");
+    refused(RunOptions { userns: Some("nomap".into()), ..with() }, "host, auto");
+    for device in ["/dev/kmsg", "/dev/fuse"] {
+        let given = RunOptions { devices: vec![device.into()], ..sh(&format!(": <{device}")) };
+        let open = std::fs::metadata(device).is_ok_and(|meta| meta.mode() & 0o006 == 0o006);
+        match open {
+            true => assert_eq!(host.run(given).unwrap().exit.code, 0, "{device}"),
+            false => refused(given, device),
+        }
+    }
+    remove(&base);
+    assert_eq!(host.left(), Vec::<String>::new());
+}
+
+/// A device node among the image's files stays shut, whatever the container does to its mounts.
+#[test]
+fn no_device_of_the_image_works() {
+    if !is_root() {
+        return;
+    }
+    let host = Host::new();
+    let script = "mount -o remount,bind,dev / || exit 9; (: >/kmsg) 2>/dev/null && echo opened; \
+                  mknod /own c 1 11 2>/dev/null && echo made; (: </dev/null) && echo null";
+    let options = RunOptions {
+        cap_add: vec!["ALL".into()],
+        security_opt: vec!["seccomp=unconfined".into(), "apparmor=unconfined".into()],
+        ..sh(script)
+    };
+    let container = create(&host, &options);
+    // As a layer's would be by its mapped mount: the container's root owns it.
+    let upper = host.dir.path().join("root/containers").join(container.id()).join("upper/kmsg");
+    let number = nix::sys::stat::makedev(1, 11);
+    let mode = nix::sys::stat::Mode::from_bits_truncate(0o666);
+    nix::sys::stat::mknod(&upper, nix::sys::stat::SFlag::S_IFCHR, mode, number).unwrap();
+    std::fs::set_permissions(&upper, std::fs::Permissions::from_mode(0o666)).unwrap();
+    container.start(&Stdio::default(), &Cancel::new()).unwrap();
+    assert_eq!(container.wait(None, &Cancel::new()).unwrap().code, 0);
+    assert_eq!(log(&container), "null\n");
+    remove(&container);
+    assert_eq!(host.left(), Vec::<String>::new());
+}
+
+/// Nor is there a way to the host's ids or namespaces for who may do all that its user namespace gives.
+#[test]
+fn all_its_capabilities_are_those_of_its_namespace() {
+    if !is_root() {
+        return;
+    }
+    let host = Host::new();
+    let script = "exec 2>/dev/null
+        chown 70000 / && echo unmapped
+        echo '0 0 1' >/proc/self/uid_map && echo mapped
+        echo 1 >/proc/sys/kernel/sysrq && echo sysrq
+        nsenter -t 1 -m true || echo joined nothing; for n in net user mnt; do readlink /proc/1/ns/$n >/dev/null || echo hidden $n; done
+        dd if=/dev/mem bs=1 count=1 && echo mem
+        mount -t proc proc /mnt; [ -w /mnt/sysrq-trigger ] && echo b >/mnt/sysrq-trigger && echo triggered
+        echo done";
+    let options = RunOptions {
+        cap_add: vec!["ALL".into()],
+        security_opt: vec!["seccomp=unconfined".into(), "apparmor=unconfined".into(), "systempaths=unconfined".into()],
+        ..sh(script)
+    };
+    assert_eq!(said(&host, options), "done\n");
+    assert_eq!(host.left(), Vec::<String>::new());
+}
