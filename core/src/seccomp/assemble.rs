@@ -47,36 +47,83 @@ pub fn plain(code: u16, k: u32) -> Instruction {
     Instruction { code, jt: 0, jf: 0, k }
 }
 
+/// Where a decision leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// To this verdict, wherever in the program it is returned.
+    Return(u32),
+    /// To the instruction that was the first when there were so many.
+    To(usize),
+}
+
 /// A program that is written from its end to its beginning, so that a jump's length is known when it is written.
 #[derive(Default)]
-pub struct Backwards(Vec<Instruction>);
+pub struct Backwards {
+    program: Vec<Instruction>,
+    /// The verdicts that are returned somewhere, and the first of each as [`Way::To`] counts.
+    returns: Vec<(u32, usize)>,
+}
+
+/// So many instructions a comparison skips at most.
+const FAR: usize = u8::MAX as usize;
 
 impl Backwards {
     /// How many instructions there are so far.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.program.len()
     }
 
     /// Goes before all that is there.
     pub fn put(&mut self, instruction: Instruction) {
-        self.0.push(instruction);
+        self.program.push(instruction);
     }
 
-    /// `if A <code> k { yes } else { no }`, where neither part falls out at its end: the no part was written first,
-    /// then the yes part, of so many instructions.
-    pub fn branch(&mut self, code: u16, k: u32, yes: usize) {
-        match u8::try_from(yes) {
-            Ok(over) => self.put(Instruction { code, jt: 0, jf: over, k }),
-            // Comparisons reach 255 instructions, a skip any number.
-            Err(_) => {
-                self.put(plain(code::SKIP, yes as u32));
-                self.put(Instruction { code, jt: 1, jf: 0, k });
+    /// `if A <code> k { yes } else { no }`
+    pub fn branch(&mut self, code: u16, k: u32, mut yes: Way, mut no: Way) -> Way {
+        loop {
+            let before = self.len();
+            let (there, elsewhere) = (self.near(yes), self.near(no));
+            if self.len() == before {
+                let over = |place| (before - place) as u8;
+                self.put(Instruction { code, jt: over(there), jf: over(elsewhere), k });
+                return Way::To(self.len());
+            }
+            // What was put for one of them has moved the other away.
+            (yes, no) = (Way::To(there), Way::To(elsewhere));
+        }
+    }
+
+    /// Goes there from what is put next.
+    pub fn lead(&mut self, way: Way) {
+        match way {
+            Way::To(place) if place == self.len() => {}
+            Way::To(place) => self.put(plain(code::SKIP, (self.len() - place) as u32)),
+            Way::Return(verdict) => {
+                self.put(plain(code::RETURN, verdict));
+                self.returns.retain(|(other, _)| *other != verdict);
+                self.returns.push((verdict, self.len()));
+            }
+        }
+    }
+
+    /// A place that a comparison reaches from here. Verdicts are shared as far as that goes, since the kernel takes its
+    /// time over each instruction of a filter.
+    fn near(&mut self, way: Way) -> usize {
+        let there = match way {
+            Way::To(place) => Some(place),
+            Way::Return(verdict) => self.returns.iter().find(|(other, _)| *other == verdict).map(|(_, place)| *place),
+        };
+        match there {
+            Some(place) if self.len() - place <= FAR => place,
+            _ => {
+                self.lead(way);
+                self.len()
             }
         }
     }
 
     /// From the beginning.
     pub fn into_forwards(self) -> impl Iterator<Item = Instruction> {
-        self.0.into_iter().rev()
+        self.program.into_iter().rev()
     }
 }

@@ -1,7 +1,7 @@
 //! From a policy to a program: per architecture a binary tree over ranges of numbers that are treated alike.
 
 use super::arch::{ARM_OWN, X32_BIT};
-use super::assemble::{ARCH, Backwards, Instruction, NUMBER, code, plain};
+use super::assemble::{ARCH, Backwards, Instruction, NUMBER, Way, code, plain};
 use super::{Action, Arch, Policy, Rule, condition};
 use crate::error::{Error, Kind, Result};
 
@@ -32,13 +32,14 @@ enum Verdict<'a> {
 /// `InvalidArgument` when the program is longer than the kernel takes.
 pub fn compile(policy: &Policy) -> Result<Filter> {
     let mut program = Backwards::default();
-    program.put(plain(code::RETURN, Action::KillProcess.value()));
+    let mut way = Way::Return(Action::KillProcess.value());
     for audit in audits(policy).into_iter().rev() {
-        let others = program.len();
-        tree(&ranges(policy, audit), &mut program);
+        let calls = tree(&ranges(policy, audit), &mut program);
+        program.lead(calls);
         program.put(plain(code::LOAD, NUMBER));
-        program.branch(code::EQUAL, audit, program.len() - others);
+        way = program.branch(code::EQUAL, audit, Way::To(program.len()), way);
     }
+    program.lead(way);
     program.put(plain(code::LOAD, ARCH));
     if program.len() > MOST {
         return Err(Error::new(Kind::InvalidArgument, "compile", "seccomp profile")
@@ -146,26 +147,26 @@ fn unknown(default: Action, nothing_named: bool) -> Action {
     }
 }
 
-fn tree(ranges: &[(u32, Verdict<'_>)], program: &mut Backwards) {
+fn tree(ranges: &[(u32, Verdict<'_>)], program: &mut Backwards) -> Way {
     match ranges {
-        [] => {}
+        [] => Way::Return(Action::KillProcess.value()),
         [(_, verdict)] => judge(verdict, program),
         _ => {
             let (low, high) = ranges.split_at(ranges.len() / 2);
-            tree(low, program);
-            let low_end = program.len();
-            tree(high, program);
-            program.branch(code::GREATER_OR_EQUAL, high[0].0, program.len() - low_end);
+            let low = tree(low, program);
+            let above = tree(high, program);
+            program.branch(code::GREATER_OR_EQUAL, high[0].0, above, low)
         }
     }
 }
 
-fn judge(verdict: &Verdict<'_>, program: &mut Backwards) {
+fn judge(verdict: &Verdict<'_>, program: &mut Backwards) -> Way {
     match verdict {
-        Verdict::Always(action) => program.put(plain(code::RETURN, action.value())),
+        Verdict::Always(action) => Way::Return(action.value()),
         Verdict::Tried(rules, otherwise) => {
-            program.put(plain(code::RETURN, otherwise.value()));
+            program.lead(Way::Return(otherwise.value()));
             rules.iter().rev().for_each(|rule| attempt(rule, program));
+            Way::To(program.len())
         }
     }
 }
