@@ -5,10 +5,11 @@ use std::cell::Cell;
 use std::ffi::OsString;
 
 use clap::error::ErrorKind;
-use clap::{Arg, ArgAction, Command, CommandFactory, FromArgMatches};
+use clap::{Arg, ArgAction, Args, Command, CommandFactory, FromArgMatches};
 
-use crate::cli::Cli;
-use crate::flags::truth;
+use crate::cli::{Cli, Global};
+use crate::flags::{ExecArgs, RunArgs, truth};
+use crate::late::Late;
 
 /// Reads the words of a command line.
 pub fn parse<I, T>(words: I) -> Result<Cli, clap::Error>
@@ -18,12 +19,46 @@ where
 {
     let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
     READING.set(true);
+    if let Some(cli) = alone(&words).and_then(|command| read(command, &words)) {
+        return Ok(cli);
+    }
     let mut command = with_booleans(Cli::command());
     match command.try_get_matches_from_mut(&words) {
         Ok(mut matches) => Cli::from_arg_matches_mut(&mut matches).map_err(|e| e.format(&mut command)),
         Err(error) if error.kind() == ErrorKind::DisplayHelp => Err(help(&words).unwrap_or(error)),
         Err(error) => Err(error),
     }
+}
+
+/// The grammar of one command, without that of the three dozen others, which takes as long as all else that this program
+/// does by itself: for those that others wait for. What it accepts means the same in the whole; what it refuses is
+/// answered by the whole.
+fn alone(words: &[OsString]) -> Option<Command> {
+    let grammar = match verb(words)?.0 {
+        "run" => Late::<RunArgs>::augment_args(Command::new("run")),
+        "exec" => Late::<ExecArgs>::augment_args(Command::new("exec")),
+        _ => return None,
+    };
+    let whole = Command::new("sampan").disable_help_flag(true).disable_help_subcommand(true).subcommand_required(true);
+    Some(with_booleans(Global::augment_args(whole).subcommand(grammar)))
+}
+
+/// The command that a line names, and what follows it. All that may stand in front of it takes a value.
+fn verb(words: &[OsString]) -> Option<(&str, &[OsString])> {
+    let mut rest = words.get(1..)?;
+    loop {
+        let (word, after) = rest.split_first()?;
+        rest = match word.to_str()? {
+            option if option.starts_with("--") && option.contains('=') => after,
+            option if option.starts_with("--") => after.get(1..)?,
+            verb => return Some((verb, after)),
+        };
+    }
+}
+
+fn read(command: Command, words: &[OsString]) -> Option<Cli> {
+    let mut matches = command.try_get_matches_from(words).ok()?;
+    Cli::from_arg_matches_mut(&mut matches).ok()
 }
 
 /// The help of the grammar as it is declared: `--rm` is shown as `--rm`, not as `--rm[=<BOOL>]`.
@@ -92,6 +127,21 @@ mod tests {
         assert_eq!(of("sampan run --rm x --rm=maybe").command, ["--rm=maybe"]);
         let error = parse("sampan run --rm=maybe x".split(' ')).unwrap_err().to_string();
         assert!(error.contains("'maybe'") && error.contains("expected true or false"), "{error}");
+    }
+
+    #[test]
+    fn what_is_read_alone_is_what_the_whole_reads() {
+        let words = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();
+        READING.set(true);
+        let line = words("sampan --root /r run -it --rm --memory 1g -e A=1 --network none x sh -c true");
+        let alone = alone(&line).and_then(|command| read(command, &line)).unwrap();
+        let mut whole = with_booleans(Cli::command()).try_get_matches_from(&line).unwrap();
+        let whole = Cli::from_arg_matches_mut(&mut whole).unwrap();
+        assert_eq!(format!("{alone:?}"), format!("{whole:?}"));
+        for refused in ["sampan run", "sampan run --no-such x", "sampan --version run x", "sampan run --help"] {
+            let line = words(refused);
+            assert!(super::alone(&line).and_then(|command| read(command, &line)).is_none(), "{refused}");
+        }
     }
 
     #[test]
