@@ -56,6 +56,18 @@ fn verb(words: &[OsString]) -> Option<(&str, &[OsString])> {
     }
 }
 
+/// Whether a line starts a container, as far as a look tells, and then whether one with a network of its own.
+pub fn starts_one(words: &[OsString]) -> Option<bool> {
+    let rest = match verb(words)? {
+        ("run", rest) => rest,
+        ("container", [verb, rest @ ..]) if verb == "run" => rest,
+        _ => return None,
+    };
+    let has = |tells: fn(&str) -> bool| rest.iter().any(|word| word.to_str().is_some_and(tells));
+    let shared = has(|word| word == "host" || word.ends_with("=host") || word.contains("container:"));
+    (!has(|word| matches!(word, "--help" | "--dry-run"))).then_some(!shared)
+}
+
 fn read(command: Command, words: &[OsString]) -> Option<Cli> {
     let mut matches = command.try_get_matches_from(words).ok()?;
     Cli::from_arg_matches_mut(&mut matches).ok()
@@ -127,6 +139,19 @@ mod tests {
         assert_eq!(of("sampan run --rm x --rm=maybe").command, ["--rm=maybe"]);
         let error = parse("sampan run --rm=maybe x".split(' ')).unwrap_err().to_string();
         assert!(error.contains("'maybe'") && error.contains("expected true or false"), "{error}");
+    }
+
+    #[test]
+    fn a_look_tells_what_starts_a_container() {
+        let look = |line: &str| starts_one(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
+        assert_eq!(look("sampan run --rm x"), Some(true));
+        assert_eq!(look("sampan --root /r --rung=root container run x"), Some(true));
+        for shared in ["--network host", "--net=host", "--network container:a"] {
+            assert_eq!(look(&format!("sampan run {shared} x")), Some(false));
+        }
+        for other in ["sampan", "sampan --root", "sampan --root run ps", "sampan exec a run", "sampan run --help"] {
+            assert_eq!(look(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod signals;
 mod terminal;
 mod unsupported;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 #[cfg(target_env = "musl")]
@@ -33,7 +34,9 @@ fn main() -> ExitCode {
     if let Some(words) = oci::asked(std::env::args_os()) {
         return oci::main(words);
     }
-    let result = match grammar::parse(std::env::args_os()) {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let _ahead = grammar::starts_one(&words).map(sampan::ahead::begin);
+    let result = match grammar::parse(words) {
         Ok(cli) => commands::execute(cli),
         Err(error) => unsupported::explain(error),
     };

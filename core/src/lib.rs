@@ -2,6 +2,7 @@
 //!
 //! Start with [`Engine`]. The rooms and what may import what are told in `ARCHITECTURE.md`.
 
+pub mod ahead;
 pub mod api;
 pub mod cancel;
 pub mod error;

@@ -33,6 +33,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("plan", 4),
     ("launch", 5),
     ("ops", 6),
+    ("ahead", 7),
     ("api", 7),
     ("oci", 7),
     ("setup", 7),

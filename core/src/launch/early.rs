@@ -2,6 +2,8 @@
 //! the other is.
 
 use std::os::fd::{AsFd, BorrowedFd};
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicPtr, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -21,10 +23,36 @@ pub struct Early {
     starting: Option<JoinHandle<Result<Shim>>>,
 }
 
+/// One that was begun before it was known for what. No lock, which a fork of the host could leave held.
+static WAITING: AtomicPtr<Early> = AtomicPtr::new(null_mut());
+
 impl Early {
     /// Begins to start it, with a network namespace made ahead where a new one is expected. What fails is told when it is
     /// asked.
     pub fn begin(helper: HelperSource, new_net: bool) -> Early {
+        match helper.installed {
+            None => Early::take_waiting().unwrap_or_else(|| Early::begin_another(helper, new_net)),
+            Some(_) => Early::begin_another(helper, new_net),
+        }
+    }
+
+    /// Begins one for the next start of this process's; one that waits already has been in vain.
+    pub fn begin_to_wait(new_net: bool) {
+        let early = Box::into_raw(Box::new(Early::begin_another(HelperSource::default(), new_net)));
+        drop(Early::own(WAITING.swap(early, Ordering::AcqRel)));
+    }
+
+    /// The one that waits, if there is one.
+    pub fn take_waiting() -> Option<Early> {
+        Early::own(WAITING.swap(null_mut(), Ordering::AcqRel))
+    }
+
+    fn own(waiting: *mut Early) -> Option<Early> {
+        // SAFETY: it was made from a box, and whoever swapped it out of its place is alone in having it.
+        (!waiting.is_null()).then(|| *unsafe { Box::from_raw(waiting) })
+    }
+
+    fn begin_another(helper: HelperSource, new_net: bool) -> Early {
         let source = helper.clone();
         let starting = without_signals(|| {
             let thread = thread::Builder::new().name("sampan-start".into()).stack_size(STACK);
@@ -127,6 +155,18 @@ mod tests {
         drop(shim.status);
         let ended = poll(&mut [PollFd::new(shim.pidfd.as_fd(), PollFlags::POLLIN)], PollTimeout::from(10_000u16));
         assert_eq!(ended, Ok(1));
+    }
+
+    #[test]
+    fn one_that_waits_is_for_one_start() {
+        Early::begin_to_wait(false);
+        let other = HelperSource { installed: Some("/nowhere".into()), ..HelperSource::default() };
+        drop(Early::begin(other, false));
+        let mut taken = Early::begin(HelperSource::default(), true);
+        assert!(Early::take_waiting().is_none());
+        let shim = started(taken.starting.take().unwrap()).unwrap();
+        shim.hang_up(PATIENCE);
+        assert!(has_ended(&shim.pidfd));
     }
 
     /// What it is asked arrives, whether it was there before or is only made for it.
