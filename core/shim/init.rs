@@ -39,6 +39,9 @@ fn set_up(
     cgroup: Option<Fd>,
     made: Made,
 ) -> Outcome<(&'static CStr, Labels)> {
+    if launch.cgroup.late {
+        expect(sync, word::PLACED)?;
+    }
     enter_cgroups(launch, cgroup)?;
     // A change of credentials gives what /proc has of this process to the host's root, so before that.
     set_score(&launch.process)?;

@@ -20,7 +20,7 @@ pub mod word {
     pub const TERMINAL: u8 = b't';
     /// From a command to the shim, or from a started init to its caller: it is about to be executed.
     pub const READY: u8 = b'r';
-    /// Shim to init: it is in its cgroup.
+    /// Shim to init: it is in its cgroup, or can go there.
     pub const PLACED: u8 = b'p';
     /// Init or command to shim: it failed, and has told the host.
     pub const FAILED: u8 = b'f';
@@ -35,6 +35,10 @@ pub fn run(header: &Header, launch: &'static Launch<'static>, ahead: Ahead) -> O
     }
     let streams = supervise::prepare(launch, header)?;
     let ahead = ahead.suiting(launch)?;
+    // One of version 2 is where the init is born.
+    if launch.cgroup.late && launch.cgroup.v2.is_some() {
+        await_word()?;
+    }
     let born = bear(launch, ahead, streams.init)?;
     supervise::let_go(launch);
     // While the init is at work, so that it costs the start nothing.
@@ -111,7 +115,11 @@ fn bear(launch: &Launch<'static>, ahead: Ahead, streams: [Fd; 3]) -> Outcome<Bor
     let made = shifted::make(launch)?;
     streams.iter().for_each(|stream| shifted::give(launch, *stream));
     let (pid, pidfd) = match fork(launch, ahead, cgroup)? {
-        (Forked::Child, entered) => init::run(launch, ahead, streams, theirs, cgroup.filter(|_| !entered), made),
+        (Forked::Child, entered) => {
+            // Or a shim that is killed would leave it waiting for a word of its own end.
+            let _ = sys::close(ours);
+            init::run(launch, ahead, streams, theirs, cgroup.filter(|_| !entered), made)
+        }
         (Forked::Parent { pid, pidfd }, _) => (pid, pidfd),
     };
     made.close();
@@ -121,6 +129,7 @@ fn bear(launch: &Launch<'static>, ahead: Ahead, streams: [Fd; 3]) -> Outcome<Bor
 
 /// Lets the init go on step by step; returns when it was let go and, once the payload runs, its terminal's master.
 fn release(launch: &Launch<'static>, sync: Fd, pid: i32, count: u32) -> Result<(Moment, Option<Fd>), Option<Fail>> {
+    place(launch, sync, count)?;
     if let Some(map) = &launch.id_map {
         idmap::write(map, pid)?;
         sys::send(sync, &[word::MAPPED]).step(Step::IdMap)?;
@@ -144,9 +153,27 @@ fn release(launch: &Launch<'static>, sync: Fd, pid: i32, count: u32) -> Result<(
     }
 }
 
+/// Lets the init enter its cgroups, which the host has made meanwhile for the first of all.
+fn place(launch: &Launch<'static>, sync: Fd, count: u32) -> Outcome {
+    let (late, into_v2) = (launch.cgroup.late, launch.cgroup.v2.is_some());
+    if late && !into_v2 && count == 0 {
+        await_word()?;
+    }
+    // An init that has failed already has told the host why.
+    if late {
+        let _ = sys::send(sync, &[word::PLACED]);
+    }
+    Ok(())
+}
+
 /// Waits until the host has put a process into its cgroup.
 pub fn await_placement(pid: i32) -> Outcome {
     send(&Status::Born { pid });
+    await_word()
+}
+
+/// Waits for the host's word that it has done what is to be done first.
+fn await_word() -> Outcome {
     let mut packet = [0];
     match sys::recv(fd::STATUS, &mut packet, false) {
         Ok(1) if packet[0] == word::GO => Ok(()),

@@ -5,7 +5,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use super::supervise_tests::Place;
+use super::{Early, HelperSource, LaunchFds, Launched, launch_late};
+use crate::cancel::Cancel;
+use crate::error::{Error, Kind, Result};
 use crate::plan::launch::{LaunchPlan, Namespace};
 
 /// The tops of the hierarchies that are mounted: of v1 those with a controller, of v2 the one.
@@ -119,4 +125,56 @@ fn death_for_want_of_memory_is_told_on_v2() {
     let mut plan = in_v2(place.plan(GREEDY), &cgroup);
     plan.cgroup.oom = Some(text(&cgroup.join("memory.events")));
     is_told(&place, &plan, &cgroup);
+}
+
+fn start_late(place: &Place, plan: &LaunchPlan, make: &dyn Fn() -> Result<()>) -> Result<Launched> {
+    let lock = fs::File::create(place.path("lock")).unwrap().into();
+    let fds = LaunchFds { lock, stdin: None, stdout: None, stderr: None };
+    launch_late(plan, fds, Early::begin(HelperSource::default(), true), make)
+}
+
+/// A cgroup that can be made, and a plan for who is to be in it.
+fn to_be_made(fstype: &str, file: &str, name: &str) -> Option<(Place, LaunchPlan, PathBuf)> {
+    let cgroup = cgroup(&tops(fstype), file, name)?;
+    fs::remove_dir(&cgroup).unwrap();
+    let place = Place::new();
+    let sleeping = place.plan("exec /bin/busybox sleep 1000");
+    let mut plan = if fstype == "cgroup" { in_v1(sleeping, &cgroup) } else { in_v2(sleeping, &cgroup) };
+    plan.cgroup.late = true;
+    Some((place, plan, cgroup))
+}
+
+#[test]
+fn a_container_is_in_cgroups_that_were_made_while_its_init_was() {
+    for (fstype, file) in [("cgroup", "tasks"), ("cgroup2", "cgroup.procs")] {
+        let Some((place, plan, cgroup)) = to_be_made(fstype, file, "late") else { continue };
+        let make = || crate::fs::make_dir(&cgroup).map(drop);
+        let launched = start_late(&place, &plan, &make).unwrap();
+        let inside = fs::read_to_string(cgroup.join(file)).unwrap();
+        assert!(inside.lines().any(|pid| pid == launched.init_pid.to_string()), "{fstype}: {inside}");
+        kill(Pid::from_raw(launched.init_pid), Signal::SIGKILL).unwrap();
+        launched.wait_gone(&Cancel::new(), None).unwrap();
+        assert!(!cgroup.exists());
+    }
+}
+
+#[test]
+fn cgroups_that_cannot_be_made_leave_nothing_running() {
+    for (fstype, file) in [("cgroup", "tasks"), ("cgroup2", "cgroup.procs")] {
+        let Some((place, plan, cgroup)) = to_be_made(fstype, file, "refused") else { continue };
+        let refuse = || Err(Error::new(Kind::UnenforceableLimit, "limit", "memory"));
+        let error = start_late(&place, &plan, &refuse).unwrap_err();
+        assert_eq!(error.kind(), Kind::UnenforceableLimit);
+        assert!(!place.path("c/state.json").exists() && !cgroup.exists());
+    }
+}
+
+#[test]
+fn a_shim_that_fails_meanwhile_is_heard() {
+    let Some((place, mut plan, cgroup)) = to_be_made("cgroup", "tasks", "meanwhile") else { return };
+    plan.supervise.log = text(&place.path("nowhere/log"));
+    let make = || crate::fs::make_dir(&cgroup).map(drop);
+    let error = start_late(&place, &plan, &make).unwrap_err();
+    fs::remove_dir(&cgroup).unwrap();
+    assert!(error.to_string().contains("nowhere/log"), "{error}");
 }

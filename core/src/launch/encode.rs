@@ -156,6 +156,7 @@ fn cgroup(w: &mut Writer, c: &CgroupPlacement) {
     w.texts(&c.remove);
     w.option(&c.oom, |w, s| w.text(s));
     w.flag(c.awaited);
+    w.flag(c.late);
 }
 
 fn rootfs(w: &mut Writer, r: &Rootfs) {

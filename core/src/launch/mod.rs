@@ -31,6 +31,7 @@ pub use status::{Exit, Launched};
 use crate::error::Result;
 use crate::plan::launch::LaunchPlan;
 use crate::wire::{Kind, fd};
+use spawn::Shim;
 
 /// What the host passes on to the shim.
 #[derive(Debug)]
@@ -50,6 +51,17 @@ pub fn launch(plan: &LaunchPlan, fds: LaunchFds<'_>, shim: Early) -> Result<Laun
     launch_placed(plan, fds, shim, &|_| Ok(()))
 }
 
+/// The same; `make` makes the cgroups, which the plan says are late: the shim makes the init meanwhile. What fails leaves no
+/// process.
+pub fn launch_late(
+    plan: &LaunchPlan,
+    fds: LaunchFds<'_>,
+    shim: Early,
+    make: &dyn Fn() -> Result<()>,
+) -> Result<Launched> {
+    Launched::await_made(ask(plan, fds, shim)?, make)
+}
+
 /// The same; `place` puts the shim into a cgroup, where the plan says that it waits for that.
 pub fn launch_placed(
     plan: &LaunchPlan,
@@ -57,6 +69,10 @@ pub fn launch_placed(
     shim: Early,
     place: &dyn Fn(i32) -> Result<()>,
 ) -> Result<Launched> {
+    Launched::await_ready(ask(plan, fds, shim)?, place)
+}
+
+fn ask(plan: &LaunchPlan, fds: LaunchFds<'_>, shim: Early) -> Result<Shim> {
     let tie = plan.supervise.tie_host.then(tie::tie).transpose()?;
     let mut passed = vec![(fd::LOCK, fds.lock.as_fd())];
     passed.extend(fds.stdin.map(|f| (fd::STDIN, f)));
@@ -66,7 +82,7 @@ pub fn launch_placed(
         passed.extend([(fd::TIE, tie.pipe.as_fd()), (fd::HOST, tie.host.as_fd())]);
     }
     let body = encode::launch(plan)?;
-    Launched::await_ready(shim.ask(Kind::Launch, body, &passed)?, place)
+    shim.ask(Kind::Launch, body, &passed)
 }
 
 #[cfg(test)]

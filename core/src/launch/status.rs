@@ -46,11 +46,26 @@ pub struct Launched {
 impl Launched {
     /// Waits until the payload runs, or says why it doesn't.
     pub(super) fn await_ready(shim: Shim, place: &dyn Fn(i32) -> Result<()>) -> Result<Launched> {
-        let failed = match shim.ready(place) {
+        let ready = shim.ready(place);
+        Self::of(shim, ready)
+    }
+
+    /// The same, where the shim waits for what `make` makes.
+    pub(super) fn await_made(shim: Shim, make: &dyn Fn() -> Result<()>) -> Result<Launched> {
+        let ready = make().and_then(|()| {
+            // To one that has failed meanwhile nothing can be said; it has told why.
+            let _ = shim.go();
+            shim.ready(&|_| Ok(()))
+        });
+        Self::of(shim, ready)
+    }
+
+    fn of(shim: Shim, ready: Result<(i32, i32)>) -> Result<Launched> {
+        let failed = match ready {
             Ok((init_pid, shim_pid)) => return Ok(Launched { init_pid, shim_pid, shim }),
             Err(failed) => failed,
         };
-        // One that waits to be placed waits no longer.
+        // One that waits for its cgroups waits no longer.
         let _ = shutdown(shim.status.as_raw_fd(), Shutdown::Both);
         // The init speaks before the shim has cleaned up behind it.
         shim.wait_gone(&Cancel::new(), None)?;
@@ -99,11 +114,16 @@ impl Shim {
                 Answer::Ready { init, shim } => return Ok((init, shim)),
                 Answer::Born(pid) => {
                     place(pid)?;
-                    send(self.status.as_raw_fd(), b"g", MsgFlags::MSG_NOSIGNAL).map_err(|_| died())?;
+                    self.go()?;
                 }
                 Answer::Exited(_) => return Err(died()),
             }
         }
+    }
+
+    /// What it waits for is there.
+    fn go(&self) -> Result<()> {
+        send(self.status.as_raw_fd(), b"g", MsgFlags::MSG_NOSIGNAL).map(drop).map_err(|_| died())
     }
 
     /// Waits until it has ended.
@@ -131,7 +151,7 @@ impl Shim {
 
     /// Tells it that what it has made may stay, and waits until it has ended.
     pub fn let_go(&self, patience: Duration) -> Result<()> {
-        send(self.status.as_raw_fd(), b"g", MsgFlags::MSG_NOSIGNAL).map_err(|_| died())?;
+        self.go()?;
         let _ = self.wait_gone(&Cancel::new(), Some(Instant::now() + patience));
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! `start`: plan the launch, make the cgroups, hand all to the shim.
 
+use std::cell::RefCell;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -89,10 +90,13 @@ pub(super) fn launch(
     if record.spec.limits.manager == CgroupManager::Systemd {
         return scoped::launch(record, &cgroup, &mut plan, fds, shim, note);
     }
-    let made = groups::make(&cgroup.dirs, &cgroup.enable)?;
-    note_unenforced(record, &cgroup, &made, note)?;
-    let launched = launch::launch(&plan, fds, shim)?;
-    made.keep();
+    plan.cgroup.late = true;
+    let made = RefCell::new(groups::Made::default());
+    let launched = launch::launch_late(&plan, fds, shim, &|| {
+        *made.borrow_mut() = groups::make(&cgroup.dirs, &cgroup.enable)?;
+        note_unenforced(record, &cgroup, &made.borrow(), note)
+    })?;
+    made.into_inner().keep();
     Ok(launched)
 }
 

@@ -98,7 +98,7 @@ pub struct IdMap {
     pub helpers: Option<(String, String)>,
 }
 
-/// Cgroups are made, and limits written, by the host before the launch.
+/// Cgroups are made, and limits written, by the host: before the launch, or while the shim makes the init.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct CgroupPlacement {
     /// v1: directories whose `tasks` the init writes `0` into.
@@ -112,6 +112,9 @@ pub struct CgroupPlacement {
     /// The host puts it into its cgroup, once it has been told of it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub awaited: bool,
+    /// The host makes its cgroups while the shim makes the init, which waits for them.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub late: bool,
 }
 
 /// The root file system.

@@ -123,6 +123,8 @@ record! {
         oom: Option<&'a CStr>,
         /// The host puts it there, once it has been told of it.
         awaited: bool,
+        /// The host still makes them, and says when they are there.
+        late: bool,
     }
 }
 
