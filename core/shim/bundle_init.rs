@@ -2,6 +2,7 @@
 
 use crate::ahead::Ahead;
 use crate::bundle::stage;
+use crate::doors::Doors;
 use crate::fail::{At, Fail, Outcome};
 use crate::hooks::{self, Stage};
 use crate::label::{self, Labels};
@@ -21,8 +22,8 @@ pub type Opened<'a> = (Place, &'a [usize]);
 /// Everything between the clone and the exec. `cgroup` is a v2 directory that the kernel did not put it into.
 pub fn run(bundle: &Bundle<'static>, passed: &Passed, opened: Opened, sync: Fd, cgroup: Option<Fd>) -> ! {
     let failed = match create(bundle, opened, sync, cgroup) {
-        Ok((user, pid, labels)) => match start(bundle, passed, sync, (&user, pid, &labels)) {
-            Ok(()) => exec::run(&bundle.launch.process, user.home),
+        Ok(made) => match start(bundle, passed, sync, &made) {
+            Ok(()) => exec::run(&bundle.launch.process, made.user.home),
             Err(failed) => failed,
         },
         Err(failed) => failed,
@@ -32,8 +33,17 @@ pub fn run(bundle: &Bundle<'static>, passed: &Passed, opened: Opened, sync: Fd, 
     sys::exit(1)
 }
 
-/// All but what the payload may not have yet: its credentials. Returns its user, its number outside, and its labels.
-fn create(bundle: &Bundle<'static>, opened: Opened, sync: Fd, cgroup: Option<Fd>) -> Outcome<(User, i32, Labels)> {
+/// What its start needs.
+struct Made {
+    user: User,
+    /// The process's number outside.
+    pid: i32,
+    labels: Labels,
+    doors: Doors,
+}
+
+/// All but what the payload may not have yet: its credentials.
+fn create(bundle: &Bundle<'static>, opened: Opened, sync: Fd, cgroup: Option<Fd>) -> Outcome<Made> {
     let launch = &bundle.launch;
     init::enter_cgroups(launch, cgroup)?;
     if launch.cgroup.awaited {
@@ -51,6 +61,7 @@ fn create(bundle: &Bundle<'static>, opened: Opened, sync: Fd, cgroup: Option<Fd>
     let _ = sys::setsid();
     init::leave_keyring(&labels)?;
     init::enter_namespaces(launch, Ahead::NOTHING)?;
+    let doors = if launch.id_map.is_some() || bundle.user.is_some() { Doors::open() } else { Doors::NONE };
     let (slave, pid) = make_root(bundle, opened, sync)?;
     let user = user::find(&launch.process)?;
     init::enter_directory(&launch.process)?;
@@ -61,7 +72,7 @@ fn create(bundle: &Bundle<'static>, opened: Opened, sync: Fd, cgroup: Option<Fd>
         sys::personality(persona).step(Step::Personality)?;
     }
     exec::look_for(&launch.process)?;
-    Ok((user, pid, labels))
+    Ok(Made { user, pid, labels, doors })
 }
 
 /// By the host's /proc, while that is still this process's to write. Clocks can be set only before anybody is inside.
@@ -82,23 +93,22 @@ fn enter_time(bundle: &Bundle<'static>) -> Outcome {
 }
 
 /// Waits for the word to start, and gives everything away that the plan does not leave.
-fn start(bundle: &Bundle<'static>, passed: &Passed, sync: Fd, made: (&User, i32, &Labels)) -> Outcome {
-    let (user, pid, labels) = made;
+fn start(bundle: &Bundle<'static>, passed: &Passed, sync: Fd, made: &Made) -> Outcome {
     sys::send(sync, &[stage::CREATED]).step(Step::Died)?;
     init::expect(sync, word::GO)?;
     let _ = sys::close(sync);
-    await_start()?;
+    await_start(&made.doors)?;
     let process = &bundle.launch.process;
     let mapped = bundle.launch.id_map.is_some() || bundle.user.is_some();
-    run_hooks(bundle, mapped, user, labels)?;
-    let listener = passed.listener(pid)?.map(|listener| Listener { ready: true, ..listener });
+    run_hooks(bundle, mapped, &made.user, &made.labels)?;
+    let listener = passed.listener(made.pid)?.map(|listener| Listener { ready: true, ..listener });
     // Whoever started it can tell the exec from this process's death by it; what fails from here on is told besides.
     // A container's filter may deny it later.
     // With a listener, that is its messenger's to say.
     if listener.is_none() {
         let _ = sys::send(fd::STATUS, &[word::READY]);
     }
-    init::become_user(process, mapped, user, labels, Some((passed, listener.as_ref())))
+    init::become_user(process, mapped, &made.user, &made.labels, Some((passed, listener.as_ref())))
 }
 
 /// Those of the container's own tree, where what they are called may be the image's: each is what the payload is. A
@@ -119,16 +129,18 @@ fn stage(bundle: &Bundle<'static>, status: &'static [u8], caller: Fd) -> Stage {
 }
 
 /// From here on whoever starts it is told of failures, and sees the exec by the end of the connection.
-fn await_start() -> Outcome {
+fn await_start(doors: &Doors) -> Outcome {
     loop {
         let caller = sys::accept(fd::START).step(Step::AwaitStart)?;
         // What is accepted does not wait; this process has nothing else to do.
         let _ = sys::set_status_flags(caller, 0);
         let mut packet = [0];
         // One that went away without a word did not start it.
-        if sys::recv(caller, &mut packet, false) == Ok(1) && packet[0] == word::GO {
+        match sys::recv(caller, &mut packet, false) {
             // The listening socket stays until the exec: it tells others that the payload does not run yet.
-            return sys::dup_to(caller, fd::STATUS).step(Step::AwaitStart).map(drop);
+            Ok(1) if packet[0] == word::GO => return sys::dup_to(caller, fd::STATUS).step(Step::AwaitStart).map(drop),
+            Ok(1) if packet[0] == word::DOORS => doors.show(caller),
+            _ => {}
         }
         let _ = sys::close(caller);
     }

@@ -2,6 +2,7 @@
 
 use core::ffi::CStr;
 
+use crate::doors::Doors;
 use crate::fail::{At, Fail, Outcome, send};
 use crate::launch::{self, word};
 use crate::passed::Passed;
@@ -17,6 +18,7 @@ pub fn run(header: &Header, enter: Enter<'static>) -> Outcome {
     // Nobody inside may look into this process, which still knows the host (CVE-2016-9962).
     let _ = sys::prctl(sys::PR_SET_DUMPABLE, 0, 0);
     let passed = Passed::receive(&enter.tuning)?;
+    let doors = Doors::receive(&passed, enter.doors)?;
     // A move to another cgroup may take CPUs away and give others.
     tuning::set_affinity(enter.tuning.affinity.0)?;
     // By the host's trees, which are out of sight inside.
@@ -27,7 +29,7 @@ pub fn run(header: &Header, enter: Enter<'static>) -> Outcome {
     tuning::set_affinity(enter.tuning.affinity.1)?;
     init::set_score_unseen(&enter.process)?;
     let proc = label::host(&enter.process)?.map(|proc| passed.above(proc)).transpose()?;
-    enter_namespaces(&enter)?;
+    enter_namespaces(&enter, &doors)?;
     let (ours, theirs) = sys::socketpair().step(Step::Clone)?;
     let theirs = passed.above(theirs)?;
     match sys::fork(0, None).or_else(|_| sys::fork_by_clone(0)).step(Step::Clone)? {
@@ -58,11 +60,12 @@ fn open_root(path: &'static CStr) -> Outcome<Fd> {
 }
 
 /// Its namespaces, and its root where that is in none of them.
-fn enter_namespaces(enter: &Enter<'static>) -> Outcome {
+fn enter_namespaces(enter: &Enter<'static>, doors: &Doors) -> Outcome {
     let root = enter.root.map(open_root).transpose()?;
     if enter.namespaces != 0 {
         sys::setns(fd::INSIDE, enter.namespaces).step(Step::Enter)?;
     }
+    doors.enter()?;
     let Some(root) = root else { return Ok(()) };
     sys::fchdir(root).and_then(|()| sys::chroot(c".")).step(Step::Enter)?;
     sys::close(root).step(Step::Enter)

@@ -20,6 +20,8 @@ pub mod word {
     pub const TERMINAL: u8 = b't';
     /// From a command to the shim, or from a started init to its caller: it is about to be executed.
     pub const READY: u8 = b'r';
+    /// From who enters to an init that waits for its start: its namespaces are wanted. They come with the same.
+    pub const DOORS: u8 = b'n';
     /// Shim to init: it is in its cgroup, or can go there.
     pub const PLACED: u8 = b'p';
     /// Init or command to shim: it failed, and has told the host.

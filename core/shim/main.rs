@@ -28,6 +28,7 @@ mod copy;
 mod credentials;
 mod device;
 mod dirs;
+mod doors;
 mod early;
 mod ending;
 mod enter;

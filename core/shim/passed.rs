@@ -34,6 +34,11 @@ impl Passed {
         Ok(Passed { kept, listener, told: asked.told, precedence: tuning::precedence(asked) })
     }
 
+    /// One more behind them.
+    pub fn receive_more(&self, step: Step) -> Outcome<Fd> {
+        receive_one(top(self.kept.len()), step)
+    }
+
     /// A descriptor of ours that is needed until the exec, out of the way of the payload's.
     pub fn above(&self, fd: Fd) -> Outcome<Fd> {
         let moved = sys::dup_above(fd, top(self.kept.len())).step(Step::Preserve)?;

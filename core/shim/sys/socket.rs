@@ -94,7 +94,7 @@ struct Control {
 }
 
 /// So many descriptors can be sent with one packet.
-pub const MOST_FDS: usize = 4;
+pub const MOST_FDS: usize = 8;
 /// With one descriptor. The room for more is never offered: who sends more would leave them here.
 const CONTROL_LEN: usize = 20;
 const SOL_SOCKET: i32 = 1;

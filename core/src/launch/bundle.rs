@@ -1,6 +1,6 @@
 //! Containers by the OCI's rules: made by one call, started by another, entered from outside.
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use super::encode::{self, Writer};
@@ -22,6 +22,8 @@ pub struct BundleFds<'a> {
     pub preserved: &'a [BorrowedFd<'a>],
     /// A connection to the listener of its seccomp filter.
     pub listener: Option<BorrowedFd<'a>>,
+    /// Namespaces of the container, where its first process can't be asked for them; that of the users first.
+    pub doors: &'a [OwnedFd],
 }
 
 impl<'a> BundleFds<'a> {
@@ -32,7 +34,7 @@ impl<'a> BundleFds<'a> {
 
     /// Those that go behind the request, in the order in which they are read.
     fn behind(&self) -> impl Iterator<Item = BorrowedFd<'a>> {
-        self.preserved.iter().copied().chain(self.listener)
+        self.preserved.iter().copied().chain(self.listener).chain(self.doors.iter().map(AsFd::as_fd))
     }
 }
 
@@ -117,6 +119,7 @@ pub fn enter(
 ) -> Result<i32> {
     let w = &mut Writer::default();
     w.u64(plan.namespaces);
+    w.u32(fds.doors.len() as u32);
     w.option(&plan.root, |w, root| w.text(root));
     w.flag(plan.mapped);
     w.texts(&plan.v1);

@@ -292,7 +292,7 @@ fn try_next(socket: &OwnedFd) -> Result<Option<(Said, Vec<OwnedFd>)>> {
 }
 
 /// One packet, and all descriptors that came with it.
-pub(super) fn receive(socket: &OwnedFd, packet: &mut [u8]) -> nix::Result<(usize, Vec<OwnedFd>)> {
+pub fn receive(socket: &OwnedFd, packet: &mut [u8]) -> nix::Result<(usize, Vec<OwnedFd>)> {
     // As many as the kernel lets anybody send (SCM_MAX_FD): of a message that is cut nix tells none, and those that came
     // would stay open.
     let mut space = nix::cmsg_space!([RawFd; 253]);

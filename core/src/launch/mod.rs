@@ -18,7 +18,7 @@ mod tie;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-pub use control::{Attachment, Command, attach, exec, resize, set_restart};
+pub use control::{Attachment, Command, attach, exec, receive, resize, set_restart};
 pub use early::Early;
 pub use helper::{HelperSource, memory_file, shim_image};
 pub use modes::{HostProgram, run_program};

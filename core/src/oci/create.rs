@@ -115,6 +115,7 @@ impl Creation<'_> {
             console: streams.console,
             preserved: streams.preserved,
             listener: listener.as_ref().map(AsFd::as_fd),
+            doors: &[],
         };
         let created = bundle::create(plan, &fds, start.as_fd(), &self.runtime.helper, place)?;
         let pid_start = sys::start_time(created.pid).ok_or_else(|| {

@@ -4,25 +4,14 @@ use std::os::fd::AsFd;
 
 use oci_spec::runtime::{Capabilities, Capability, LinuxCapabilities, Process, Spec};
 
+use super::doors::{self, Way};
 use super::start::wrong_stage;
 use super::state::{self, Record, Status};
 use super::{ExecOptions, Runtime, Streams, listener, process, scope};
 use crate::error::{Error, Kind, Result};
 use crate::launch::bundle::{self, BundleFds, EnterPlan};
+use crate::ops;
 use crate::plan::oci;
-use crate::{fs, ops};
-
-/// `/proc/PID/ns` entries and their `CLONE_NEW*`.
-const NAMESPACES: [(&str, i32); 8] = [
-    ("user", libc::CLONE_NEWUSER),
-    ("mnt", libc::CLONE_NEWNS),
-    ("pid", libc::CLONE_NEWPID),
-    ("net", libc::CLONE_NEWNET),
-    ("ipc", libc::CLONE_NEWIPC),
-    ("uts", libc::CLONE_NEWUTS),
-    ("cgroup", libc::CLONE_NEWCGROUP),
-    ("time", libc::CLONE_NEWTIME),
-];
 
 impl Runtime {
     /// Runs a further process in a container; returns its number once it runs.
@@ -40,13 +29,15 @@ impl Runtime {
         let config = state::config(&dir)?;
         let wanted = wanted(options, &config)?;
         process::check_console(wanted.terminal(), streams)?;
-        let plan = plan(&record, &wanted, &config)?;
+        let way = doors::way(&dir, record.pid)?;
+        let plan = plan(&record, &way, &wanted, &config)?;
         let listener = listener::connection(&config)?;
         let fds = BundleFds {
             streams: streams.standard,
             console: streams.console,
             preserved: streams.preserved,
             listener: listener.as_ref().map(AsFd::as_fd),
+            doors: &way.doors,
         };
         let pid = bundle::enter(&plan, &fds, inside.as_fd(), &self.helper, &|pid| scope::enter(&record, pid))?;
         process::write_pid(options.pid_file.as_deref(), pid).inspect_err(|_| process::kill_and_wait(pid))?;
@@ -54,17 +45,16 @@ impl Runtime {
     }
 }
 
-fn plan(record: &Record, wanted: &Process, config: &Spec) -> Result<EnterPlan> {
+fn plan(record: &Record, way: &Way, wanted: &Process, config: &Spec) -> Result<EnterPlan> {
     let facts = ops::facts::of_host()?;
     let mut dirs: Vec<String> =
         record.cgroups.iter().filter(|(name, _)| !name.is_empty()).map(|(_, dir)| dir.clone()).collect();
     dirs.dedup();
-    let namespaces = namespaces(record.pid)?;
     let v2 = record.cgroups.iter().find(|(name, _)| name.is_empty());
     Ok(EnterPlan {
         root: (!oci::has_own_mounts(config)).then(|| format!("/proc/{}/root", record.pid)),
-        mapped: namespaces & libc::CLONE_NEWUSER as u64 != 0,
-        namespaces,
+        mapped: way.mapped,
+        namespaces: way.namespaces,
         v1: dirs,
         v2: v2.filter(|_| record.scope.is_none()).map(|(_, dir)| dir.clone()),
         awaited: record.scope.is_some(),
@@ -78,18 +68,6 @@ fn tuning(record: &Record, wanted: &Process, config: &Spec) -> Result<oci::Tunin
     let bundle = record.bundle.to_string_lossy();
     let subject = oci::Subject { id: &record.id, bundle: &bundle, status: "running", init: Some(record.pid) };
     oci::tuning(wanted, config, &subject)
-}
-
-/// Those that are not ours already: joining one's own user namespace is refused by the kernel.
-fn namespaces(pid: i32) -> Result<u64> {
-    let mut flags = 0;
-    for (name, flag) in NAMESPACES {
-        let of = |who: &str| fs::read_link(format!("/proc/{who}/ns/{name}").as_ref());
-        if of(&pid.to_string())? != of("self")? {
-            flags |= flag as u64;
-        }
-    }
-    Ok(flags)
 }
 
 fn wanted(options: &ExecOptions, config: &Spec) -> Result<Process> {

@@ -6,6 +6,7 @@
 
 mod create;
 mod delete;
+mod doors;
 mod events;
 mod example;
 mod exec;

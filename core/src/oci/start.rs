@@ -73,7 +73,7 @@ pub(super) fn is_awaited(dir: &Path) -> Result<bool> {
         })
 }
 
-fn connect_to(dir: &Path, flags: SockFlag) -> Result<nix::Result<OwnedFd>> {
+pub(super) fn connect_to(dir: &Path, flags: SockFlag) -> Result<nix::Result<OwnedFd>> {
     let open = fs::open_dir(dir)?;
     let path = format!("/proc/self/fd/{}/start", open.as_raw_fd());
     let subject = || start_socket(dir).display().to_string();

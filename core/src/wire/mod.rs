@@ -27,7 +27,7 @@ pub use status::{Oom, PACKET_MAX, Status};
 pub use step::Step;
 
 /// Changes whenever a record below changes: an installed helper of another version is refused.
-pub const ABI: u32 = 11;
+pub const ABI: u32 = 12;
 
 /// The descriptors that the shim finds in place.
 pub mod fd {

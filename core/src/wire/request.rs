@@ -424,6 +424,8 @@ record! {
     Enter {
         /// `CLONE_NEW*` of each namespace to join, all those of [`fd::INSIDE`]'s process.
         namespaces: u64,
+        /// So many namespaces to join instead come over the status socket, behind what [`Tuning`] has there.
+        doors: u32,
         /// Root of that process, in `/proc`, where no namespace has it.
         root: Option<&'a CStr>,
         /// It has a user namespace of its own.

@@ -136,6 +136,10 @@ fn a_container_goes_through_its_stages() {
     let created = bundle.state();
     assert_eq!((created["status"].as_str(), bundle.output().as_str()), (Some("created"), ""));
     assert_eq!(created["bundle"].as_str(), Some(bundle.path("").trim_end_matches('/')));
+    // For whoever made it, who may not look into a process that waits.
+    let inside = ["exec", &id, "sh", "-c", "echo $(id -u) $(hostname) /*"];
+    assert_eq!(bundle.ok(&inside), "0 sampan /bin /dev /proc /sys\n");
+    assert_eq!(bundle.state()["status"], "created");
     let again = bundle.oci(&["create", "--bundle", &bundle.path(""), &id]);
     assert!(again.stderr.contains("exists already"), "{again:?}");
     bundle.ok(&["start", &id]);

@@ -46,7 +46,7 @@ fn a_container_joins_the_user_namespace_of_another() {
     let first = Bundle::new(&["sleep", "1000"], in_a_user_namespace);
     open_to_all(&first);
     assert_eq!(first.create().code, 0, "{}", first.output());
-    // One that waits can't be looked into by a plain user.
+    // The namespace of one that waits can't be opened by its path by a plain user.
     first.ok(&["start", &first.id()]);
     let pid = first.state()["pid"].as_i64().unwrap();
     for share_pids in [false, true] {
