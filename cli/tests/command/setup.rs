@@ -65,7 +65,7 @@ user run -q --rm -m 64m --pids-limit 20 "$image" sh -c '
   cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null
   touch /tmp/f && chown 1234 /tmp/f && stat -c %u /tmp/f'
 useradd -u 59300 -M sampan-other
-awk -F: '$2 < end { print "overlaps: " $0 } { end = $2 + $3 }' /etc/subuid
+sort -t: -n -k2 /etc/subuid | awk -F: '$2 < end { print "overlaps: " $0 } { end = $2 + $3 }'
 sed -i /sampan-other/d /etc/subuid /etc/subgid
 "$sampan" setup --remove >/dev/null
 echo "after: $(user info --format '{{.rung}}')"
