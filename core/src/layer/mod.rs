@@ -11,6 +11,7 @@ mod entry;
 mod extract;
 mod header;
 mod inflate;
+mod merge;
 mod name;
 mod owners;
 mod pax;
@@ -40,6 +41,7 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::id::Digest;
 
 pub use self::entry::{Entry, EntryKind};
+pub use self::merge::merge;
 pub use self::name::clean as clean_name;
 pub use self::owners::{Owed, owed};
 pub use self::reader::TarReader;

@@ -258,7 +258,8 @@ pub fn remove(dir: BorrowedFd<'_>, name: &[u8]) -> nix::Result<()> {
     }
 }
 
-fn empty(dir: OwnedFd) -> nix::Result<()> {
+/// Removes all that is in a directory.
+pub fn empty(dir: OwnedFd) -> nix::Result<()> {
     let mut listing = Listing::from_fd(dir.try_clone().map_err(|_| Errno::last())?)?;
     let names = listing.iter().map(|entry| entry.map(|e| e.file_name().to_owned())).collect::<nix::Result<Vec<_>>>()?;
     drop(listing);

@@ -7,5 +7,6 @@ mod faithful;
 mod hostile;
 mod measure;
 mod memory;
+mod merged;
 mod nested;
 mod peers;
