@@ -1960,6 +1960,11 @@ typedef struct sampan_log_entry_list {
 #define SAMPAN_RUNG_SINGLE_ID 2
 
 /**
+ * A root directory of its own and Landlock, without namespaces: not a security boundary, and chosen by name only.
+ */
+#define SAMPAN_RUNG_CHROOT 3
+
+/**
  * A path of the host.
  */
 #define SAMPAN_MOUNT_KIND_BIND 0

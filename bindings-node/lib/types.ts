@@ -4,7 +4,7 @@
 export type CgroupManager = 'cgroupfs' | 'systemd'
 
 /** A rung of the rootless ladder, best first. */
-export type Rung = 'root' | 'subids' | 'single-id'
+export type Rung = 'root' | 'subids' | 'single-id' | 'chroot'
 
 /** What kind of mount it is. */
 export type MountKind = 'bind' | 'tmpfs' | 'volume'

@@ -15,7 +15,7 @@ use crate::sys::{self, AT_FDCWD, Errno, Fd, Forked};
 use crate::text::Text;
 use crate::user;
 use crate::wire::{EXEC_MAX, ExecHead, Launch, Namespace, Process, Reader, Step, fd};
-use crate::{exec, init, label, shifted, terminal};
+use crate::{chroot, exec, init, label, shifted, terminal};
 
 /// A client's request.
 pub struct Order<'a> {
@@ -199,7 +199,9 @@ impl Joining<'_> {
         init::set_score_unseen(&launch.process)?;
         let groups = Groups::open(launch)?;
         let proc = label::host(&launch.process)?;
-        sys::setns(self.container.pidfd, namespaces(launch)).step(Step::Join)?;
+        if launch.rootfs.tree().is_none() {
+            sys::setns(self.container.pidfd, namespaces(launch)).step(Step::Join)?;
+        }
         match groups.fork()? {
             (Forked::Child, entered) => Command { joining: self, groups: &groups, proc, entered }.run(),
             (Forked::Parent { pid, .. }, _) => Ok(pid),
@@ -318,9 +320,13 @@ impl Command<'_> {
         let _ = sys::setsid();
         init::leave_keyring(&labels)?;
         let process = read(order)?;
+        let of_host = chroot::join(launch, order.head.tty.then(|| order.head.size()), sync)?;
         let user = user::find(&process)?;
         init::enter_directory(&process)?;
-        let slave = if order.head.tty { Some(terminal::make_inside(sync, order.head.size())?) } else { None };
+        let slave = match of_host {
+            None if order.head.tty => Some(terminal::make_inside(sync, order.head.size())?),
+            of_host => of_host,
+        };
         init::connect(streams, slave, user.uid)?;
         init::set_limits(&process)?;
         init::become_user(&process, launch.id_map.is_some(), &user, &labels, None)?;

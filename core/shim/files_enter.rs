@@ -10,7 +10,7 @@ use crate::scratch::Scratch;
 use crate::shifted::{self, Made};
 use crate::sys::{self, AT_FDCWD, Errno, Fd};
 use crate::wire::{Files, Launch, Status, Step, fd};
-use crate::{init, mounts, owners, rootfs};
+use crate::{chroot, init, mounts, owners, rootfs};
 
 /// Enters, tells so, and serves until the host has no more to ask.
 #[inline(never)]
@@ -32,6 +32,7 @@ pub fn run(files: Files<'static>) -> Outcome {
         serve(own)
     };
     match &launch.id_map {
+        _ if launch.rootfs.tree().is_some() => work(),
         Some(map) => owners::in_namespace(map, sys::CLONE_NEWUSER | sys::CLONE_NEWNS, work),
         None => sys::unshare(sys::CLONE_NEWNS).step(Step::Clone).and_then(|()| work()),
     }
@@ -69,6 +70,9 @@ fn root() -> Outcome<((u32, u32), u64)> {
 
 /// As a start makes it, but for what only a process needs. The lock, held by us, keeps a start away meanwhile.
 fn make_root(launch: &Launch<'static>, made: Made) -> Outcome {
+    if launch.rootfs.tree().is_some() {
+        return chroot::join(launch, None, fd::STATUS).map(drop);
+    }
     rootfs::detach_from_host()?;
     let root = made.root.map_or_else(|| rootfs::make(&launch.rootfs, launch.mount_label), Ok)?;
     let mut scratch = Scratch::new(launch)?;

@@ -14,7 +14,7 @@ use crate::sys::{self, AT_FDCWD, Errno, Fd};
 use crate::target::{self, Missing};
 use crate::text::Text;
 use crate::wire::{Launch, Namespace, Process, Step, fd};
-use crate::{credentials, early, exec, label, mounts, reaper, rootfs, terminal, user};
+use crate::{chroot, credentials, early, exec, label, mounts, reaper, rootfs, terminal, user};
 
 /// Everything between the clone and the exec. `cgroup` is a v2 directory that the kernel did not put it into.
 pub fn run(launch: &Launch<'static>, ahead: Ahead, streams: [Fd; 3], sync: Fd, cgroup: Option<Fd>, made: Made) -> ! {
@@ -200,6 +200,9 @@ pub fn set_score_unseen(process: &Process<'static>) -> Outcome {
 
 /// Builds the container's tree and enters it; returns the terminal's slave, if it has one.
 fn make_root(launch: &Launch<'static>, sync: Fd, made: Made) -> Outcome<Option<Fd>> {
+    if let Some(tree) = launch.rootfs.tree() {
+        return chroot::make(launch, tree, sync);
+    }
     rootfs::detach_from_host()?;
     // Made before anything is attached there: the place to attach at may be the parent of its directories.
     let root = made.root.map_or_else(|| rootfs::make(&launch.rootfs, launch.mount_label), Ok)?;

@@ -8,7 +8,7 @@ use crate::records::Moment;
 use crate::supervise::{self, Running};
 use crate::sys::{self, AT_FDCWD, Errno, Fd, Forked};
 use crate::wire::{Header, Launch, Namespace, Status, Step, fd};
-use crate::{control, early, events, idmap, init, shifted};
+use crate::{control, early, events, idmap, init, landlock, shifted};
 
 /// What init and shim say to each other, one byte a packet.
 pub mod word {
@@ -32,6 +32,9 @@ pub mod word {
 #[inline(never)]
 pub fn run(header: &Header, launch: &'static Launch<'static>, ahead: Ahead) -> Outcome {
     become_shim();
+    if launch.rootfs.tree().is_some() {
+        landlock::keep_within()?;
+    }
     if launch.cgroup.awaited {
         await_placement(sys::getpid())?;
     }
@@ -273,7 +276,8 @@ pub fn namespaces(launch: &Launch<'static>) -> u64 {
     let n = &launch.namespaces;
     let new = |which: &Namespace, flag| if *which == Namespace::New { flag } else { 0 };
     let user = if n.user { sys::CLONE_NEWUSER } else { 0 };
-    sys::CLONE_NEWNS
+    let mounts = if launch.rootfs.tree().is_some() { 0 } else { sys::CLONE_NEWNS };
+    mounts
         | user
         | new(&n.pid, sys::CLONE_NEWPID)
         | new(&n.net, sys::CLONE_NEWNET)

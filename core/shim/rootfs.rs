@@ -37,6 +37,8 @@ pub fn make(rootfs: &Rootfs<'static>, label: Option<&'static CStr>) -> Outcome<F
             overlay.mount(rootfs.attach_at).at(Step::Overlay, upper)
         }
         RootfsKind::Directory(path) => directory(path, nodev).at(Step::RootDirectory, path),
+        // Whoever has one enters it without a mount.
+        RootfsKind::Tree(path) => Err(Errno::EINVAL).at(Step::Tree, path),
     }
 }
 

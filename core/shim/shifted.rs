@@ -90,7 +90,7 @@ fn told(launch: &Launch<'static>, packet: &[u8; 8]) -> Fail {
     let path = match launch.rootfs.kind {
         RootfsKind::Overlay(lower, ..) if step == Step::MapMount => lower.iter().next().map_or(c"", |layer| layer),
         RootfsKind::Overlay(_, upper, ..) => upper,
-        RootfsKind::Directory(path) => path,
+        RootfsKind::Directory(path) | RootfsKind::Tree(path) => path,
     };
     Fail { step, errno: Errno(i32::from_ne_bytes([e, f, g, h])), detail: path.to_bytes() }
 }

@@ -27,6 +27,18 @@ pub fn make_inside(sync: Fd, size: Option<(u32, u32)>) -> Outcome<Fd> {
     give(sync, master).map(|()| slave)
 }
 
+/// One of the host's own, for a container without a devpts: it has no name inside. Returns the slave.
+pub fn make_of_host(sync: Fd, size: Option<(u32, u32)>) -> Outcome<Fd> {
+    let flags = sys::O_RDWR | sys::O_NOCTTY;
+    let master = sys::openat(sys::AT_FDCWD, c"/dev/ptmx", flags, 0).at(Step::Terminal, c"/dev/ptmx")?;
+    let slave = open_slave(master).step(Step::Terminal)?;
+    match size {
+        Some((rows, columns)) => resize(master, rows as u16, columns as u16),
+        None => take_size(master),
+    }
+    give(sync, master).map(|()| slave)
+}
+
 /// One in the devpts of the container with this root: master, slave.
 fn open(root: Fd) -> Outcome<(Fd, Fd)> {
     let master = open_master(root).step(Step::Terminal)?;

@@ -82,6 +82,11 @@ impl ContainerPaths {
         self.0.join("upper")
     }
 
+    /// All of its files, where nothing can be mounted: its image's too.
+    pub fn tree(&self) -> PathBuf {
+        self.0.join("tree")
+    }
+
     /// Overlayfs' own.
     pub fn work(&self) -> PathBuf {
         self.0.join("work")

@@ -9,7 +9,7 @@ from typing import Literal, Optional, TypedDict, Union
 CgroupManager = Literal["cgroupfs", "systemd"]
 """Who makes the cgroups of containers."""
 
-Rung = Literal["root", "subids", "single-id"]
+Rung = Literal["root", "subids", "single-id", "chroot"]
 """A rung of the rootless ladder, best first."""
 
 MountKind = Literal["bind", "tmpfs", "volume"]

@@ -431,6 +431,8 @@ words! {
         SubIds = "subids",
         /// A user namespace with the one id of the user.
         SingleId = "single-id",
+        /// A root directory of its own and Landlock, without namespaces: not a security boundary, and chosen by name only.
+        Chroot = "chroot",
     }
 
     /// What kind of mount it is.

@@ -76,6 +76,8 @@ pub const SAMPAN_RUNG_ROOT: sampan_rung = 0;
 pub const SAMPAN_RUNG_SUB_IDS: sampan_rung = 1;
 /// A user namespace with the one id of the user.
 pub const SAMPAN_RUNG_SINGLE_ID: sampan_rung = 2;
+/// A root directory of its own and Landlock, without namespaces: not a security boundary, and chosen by name only.
+pub const SAMPAN_RUNG_CHROOT: sampan_rung = 3;
 /// What kind of mount it is. One of `SAMPAN_MOUNT_KIND_…`.
 pub type sampan_mount_kind = i32;
 /// A path of the host.
@@ -136,7 +138,7 @@ pub const SAMPAN_CHECK_STATUS_WARN: sampan_check_status = 1;
 pub const SAMPAN_CHECK_STATUS_FAIL: sampan_check_status = 2;
 words! {
 CgroupManager: Cgroupfs = SAMPAN_CGROUP_MANAGER_CGROUPFS, Systemd = SAMPAN_CGROUP_MANAGER_SYSTEMD,;
-Rung: Root = SAMPAN_RUNG_ROOT, SubIds = SAMPAN_RUNG_SUB_IDS, SingleId = SAMPAN_RUNG_SINGLE_ID,;
+Rung: Root = SAMPAN_RUNG_ROOT, SubIds = SAMPAN_RUNG_SUB_IDS, SingleId = SAMPAN_RUNG_SINGLE_ID, Chroot = SAMPAN_RUNG_CHROOT,;
 MountKind: Bind = SAMPAN_MOUNT_KIND_BIND, Tmpfs = SAMPAN_MOUNT_KIND_TMPFS, Volume = SAMPAN_MOUNT_KIND_VOLUME,;
 Tie: Detached = SAMPAN_TIE_DETACHED, Host = SAMPAN_TIE_HOST,;
 PullPolicy: Missing = SAMPAN_PULL_POLICY_MISSING, Always = SAMPAN_PULL_POLICY_ALWAYS, Never = SAMPAN_PULL_POLICY_NEVER,;

@@ -172,6 +172,10 @@ fn rootfs(w: &mut Writer, r: &Rootfs) {
             w.u32(1);
             w.text(path);
         }
+        RootfsKind::Tree { path } => {
+            w.u32(2);
+            w.text(path);
+        }
     }
     w.text(&r.attach_at);
     w.flag(r.readonly);

@@ -85,21 +85,30 @@ pub fn enter(inside: BorrowedFd<'_>, mapped: bool, helper: &HelperSource, cancel
     let mut w = Writer::default();
     w.flag(false);
     w.flag(mapped);
-    begin(w.finish()?, (fd::INSIDE, inside), helper, cancel)
+    begin(w.finish()?, &[(fd::INSIDE, inside)], helper, cancel)
 }
 
 /// Makes the files of a container that doesn't run, as this plan would, and enters them. They are its alone for as long:
 /// the helper has the lock.
 pub fn enter_stopped(plan: &LaunchPlan, lock: BorrowedFd<'_>, helper: &HelperSource, cancel: &Cancel) -> Result<Files> {
+    begin(making(plan)?, &[(fd::LOCK, lock)], helper, cancel)
+}
+
+/// Enters the tree of a container without namespaces, which may run meanwhile.
+pub fn enter_tree(plan: &LaunchPlan, helper: &HelperSource, cancel: &Cancel) -> Result<Files> {
+    begin(making(plan)?, &[], helper, cancel)
+}
+
+fn making(plan: &LaunchPlan) -> Result<Vec<u8>> {
     let mut w = Writer::default();
     w.flag(true);
     encode::launch_into(&mut w, plan);
     w.flag(plan.id_map.is_some());
-    begin(w.finish()?, (fd::LOCK, lock), helper, cancel)
+    w.finish()
 }
 
-fn begin(body: Vec<u8>, passed: (i32, BorrowedFd<'_>), helper: &HelperSource, cancel: &Cancel) -> Result<Files> {
-    let shim = spawn::spawn(wire::Kind::Files, body, &[passed], helper)?;
+fn begin(body: Vec<u8>, passed: &[(i32, BorrowedFd<'_>)], helper: &HelperSource, cancel: &Cancel) -> Result<Files> {
+    let shim = spawn::spawn(wire::Kind::Files, body, passed, helper)?;
     match shim.next(cancel, None).inspect_err(|_| shim.kill())? {
         Answer::Ready { .. } => {}
         Answer::Born(_) | Answer::Exited(_) => return Err(died()),

@@ -43,6 +43,8 @@ pub(super) fn of(step: u32, errno: i32, detail: &[u8]) -> Error {
             plain(step, errno, &detail).hint("make it on this machine, or check the path")
         }
         Step::MountFs => refusal::explain(file_system(errno, &detail), errno),
+        Step::Device if matches!(errno, libc::EPERM | libc::EACCES) => plain(step, errno, &detail)
+            .hint("give this process CAP_MKNOD, and the store a file system whose devices work (not mounted nodev)"),
         Step::Hook if errno == 0 => {
             plain(step, errno, &detail).because("it failed: it ended with another status than 0, or was killed")
         }

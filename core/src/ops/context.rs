@@ -27,6 +27,8 @@ pub struct Context {
     facts: OnceLock<Found>,
     /// What only root needs who starts containers, where the kernel has it.
     profiles: Watched,
+    /// Of a rung that is another's choice: that of a container which was created so.
+    named: OnceLock<Found>,
     /// What only the process that started a container knows of it.
     pub(super) shims: Shims,
     /// Where its events are written.
@@ -42,8 +44,9 @@ impl Context {
         // What killed processes left; what only a user namespace can delete is left to `gc`.
         let _ = gc::tidy(&paths, &crate::fs::remove_tree);
         let events = events::file(&paths);
-        let (facts, profiles, shims) = (OnceLock::new(), Watched::default(), Shims::default());
-        let context = Context { options: options.clone(), paths, facts, profiles, shims, events };
+        let (facts, named) = (OnceLock::new(), OnceLock::new());
+        let (profiles, shims) = (Watched::default(), Shims::default());
+        let context = Context { options: options.clone(), paths, facts, named, profiles, shims, events };
         // Nor is a container that can't be removed now a reason not to open.
         let _ = leftovers::sweep(&context);
         Ok(context)
@@ -60,12 +63,29 @@ impl Context {
 
     /// AppArmor as it is now, with the default profiles for root's containers. They may be taken away at any time, which
     /// is looked for at each start, where the kernel has any.
-    pub fn apparmor(&self) -> Result<AppArmor> {
-        let facts = self.facts()?;
+    pub fn apparmor(&self, rung: Rung) -> Result<AppArmor> {
+        let facts = self.facts_of(rung)?;
         match &facts.apparmor {
             AppArmor::Unprepared(_) if facts.rung == Rung::Root => Ok(self.profiles.prepared(&self.helper())),
             found => Ok(found.clone()),
         }
+    }
+
+    /// The same for containers of this rung: what is had by name alone was named when they were created.
+    pub fn facts_of(&self, rung: Rung) -> Result<&Facts> {
+        if rung != Rung::Chroot || self.options.rung == Some(rung) {
+            return self.facts();
+        }
+        if let Some(found) = self.named.get() {
+            return Ok(&found.facts);
+        }
+        let found = facts::gather(Some(rung), &self.paths, &self.helper())?;
+        Ok(&self.named.get_or_init(|| found).facts)
+    }
+
+    /// Of what this host allows, what is the same on every rung.
+    pub fn host(&self) -> Result<&Facts> {
+        self.named.get().map_or_else(|| self.facts(), |found| Ok(&found.facts))
     }
 
     /// Why not a better rung.
@@ -83,8 +103,8 @@ impl Context {
     pub fn form(&self) -> Result<Name> {
         let facts = self.facts()?;
         match facts.rung {
-            Rung::Root if facts.in_user_namespace => "nested",
-            Rung::Root => "root",
+            Rung::Root | Rung::Chroot if facts.in_user_namespace => "nested",
+            Rung::Root | Rung::Chroot => "root",
             Rung::SubIds => "subids",
             Rung::SingleId => "single",
         }

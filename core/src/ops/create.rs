@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use super::{Context, disks, events, images, list, pull, scoped, userns};
+use super::{Context, disks, events, images, list, pull, scoped, tree, userns};
 use crate::api::*;
 use crate::cancel::Cancel;
 use crate::error::{Error, Kind, Result};
@@ -78,7 +78,7 @@ fn create_of<T>(
     let made = make(&record)?;
     claimed.keep();
     // After the record, or a kill in between would leave volumes that nobody knows of; a start makes up for it.
-    if let Err(error) = make_volumes(context, &record) {
+    if let Err(error) = make_volumes(context, &record).and_then(|()| tree::prepare(context, &record, cancel)) {
         drop(made);
         let _ = super::remove::discard(context, &record);
         return Err(error);
@@ -93,6 +93,9 @@ pub(super) fn record(context: &Context, options: &RunOptions, image: &ImageInfo)
     let facts = context.facts()?;
     let options = with_profiles(options)?;
     let mut spec = resolve::resolve(&options, image, &id, &others(context, &options)?)?;
+    if facts.rung == Rung::Chroot {
+        plan::chroot::settle(&mut spec, &options)?;
+    }
     spec.no_new_privs |= context.options.no_new_privileges;
     spec.limits.manager = context.options.cgroup_manager.unwrap_or_default();
     identity::share_name(&mut spec, &options, &facts.hostname);

@@ -1,6 +1,6 @@
 //! `doctor`: what this host allows, found out by doing, with the cure for what it does not.
 
-use super::{Context, facts, probe};
+use super::{Context, chroot, facts, probe};
 use crate::api::*;
 use crate::error::{Error, Result};
 use crate::plan::confined::profiles;
@@ -23,6 +23,7 @@ pub fn doctor(context: &Context) -> Result<DoctorReport> {
         memfd(),
         apparmor(context),
         selinux(),
+        landlock(context),
     ];
     let (rung, reason, test) = match self_test(context) {
         Ok((rung, reason, millis)) => (rung, reason, Ok(millis)),
@@ -171,7 +172,8 @@ fn host_process() -> Check {
 }
 
 fn apparmor(context: &Context) -> Check {
-    let found = context.apparmor().unwrap_or_else(|_| super::apparmor::found());
+    let found =
+        context.facts().and_then(|facts| context.apparmor(facts.rung)).unwrap_or_else(|_| super::apparmor::found());
     match found {
         AppArmor::Off => check("AppArmor", CheckStatus::Ok, "not enabled, so there are no profiles to enter", None),
         AppArmor::Prepared => {
@@ -198,6 +200,30 @@ fn selinux() -> Check {
         ),
     }
 }
+
+/// What there is where no namespaces are, and what it is worth.
+fn landlock(context: &Context) -> Check {
+    let version = match sys::landlock_version() {
+        Ok(version) => version,
+        lacking => return check("Landlock", CheckStatus::Ok, chroot::lacking(lacking), None),
+    };
+    let signals = match version {
+        chroot::WITH_SCOPES.. => "",
+        _ => ", signals reach the host's processes (before Linux 6.12)",
+    };
+    if context.options.rung == Some(Rung::Chroot) {
+        return check("Landlock", CheckStatus::Warn, format!("version {version}: {WORTH}{signals}"), Some(BETTER));
+    }
+    let asked = match chroot::check() {
+        Ok(()) => "the rung `chroot` can be asked for (--rung chroot), which is not a security boundary",
+        Err(_) => "not used: the rung `chroot`, which is not a security boundary, takes root with CAP_SYS_CHROOT",
+    };
+    check("Landlock", CheckStatus::Ok, format!("version {version}: {asked}"), None)
+}
+
+const WORTH: &str = "on the rung `chroot` a container is not held by a security boundary: it shares the host's network, \
+    process ids, IPC and names, and has no /proc and no mounts";
+const BETTER: &str = "leave the rung to be chosen where user namespaces are allowed";
 
 fn memfd() -> Check {
     let path = std::path::Path::new("/proc/sys/vm/memfd_noexec");

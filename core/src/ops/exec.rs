@@ -42,9 +42,9 @@ fn begin(context: &Context, id: &ContainerId, options: &ExecOptions, cancel: &Ca
             .because("it is paused")
             .hint("unpause it first"));
     }
-    let mut plan = exec::plan(&container.record.spec, context.facts()?, options)?;
+    let mut plan = exec::plan(&container.record.spec, context.facts_of(container.record.rung)?, options)?;
     // It enters the profile of its container, which is to be there.
-    context.apparmor()?;
+    context.apparmor(container.record.rung)?;
     let told = Told { context, record: &container.record, options };
     plan.id = told.begun()?;
     let started = launch::exec(context.paths.container(id).dir(), &plan, cancel);

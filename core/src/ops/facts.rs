@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use super::probe::{self, Found};
-use super::{apparmor, selinux};
+use super::{apparmor, chroot, selinux};
 use crate::api::Rung;
 use crate::capability;
 use crate::error::{Error, Kind, Result};
 use crate::launch::HelperSource;
 use crate::paths::Paths;
-use crate::plan::facts::{Cgroups, Facts};
+use crate::plan;
+use crate::plan::facts::{AppArmor, Cgroups, Facts, SeLinux};
 use crate::plan::launch::{Extent, IdMap};
 use crate::{cgroup, fs, sys};
 
@@ -50,21 +51,27 @@ pub fn of_host() -> Result<Facts> {
 fn facts((rung, id_map): (Rung, Option<IdMap>), fresh_proc: bool) -> Result<Facts> {
     Ok(Facts {
         rung,
-        capabilities: if id_map.is_some() { capability::ALL } else { own_capabilities() },
+        capabilities: match (rung, &id_map) {
+            (Rung::Chroot, _) => plan::chroot::capabilities(own_capabilities()),
+            (_, Some(_)) => capability::ALL,
+            (_, None) => own_capabilities(),
+        },
         id_map,
         in_user_namespace: !is_initial_user_namespace(),
         cgroups: cgroups()?,
         kernel: sys::kernel_version(),
-        fresh_proc,
+        fresh_proc: fresh_proc && rung != Rung::Chroot,
         boot_id: sys::boot_id(),
         machine_id: sys::machine_id(),
         hosts: text("/etc/hosts"),
         resolv_conf: text("/etc/resolv.conf"),
         hostname: nix::unistd::gethostname().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
-        apparmor: apparmor::found(),
-        selinux: selinux::found(),
+        apparmor: if rung == Rung::Chroot { AppArmor::Unprepared(NO_LABELS.into()) } else { apparmor::found() },
+        selinux: if rung == Rung::Chroot { SeLinux::Unprepared(NO_LABELS.into()) } else { selinux::found() },
     })
 }
+
+const NO_LABELS: &str = "on the rung `chroot` they stay what starts them is";
 
 fn text(path: &str) -> String {
     fs::read_following(Path::new(path), MOST).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default()
@@ -110,6 +117,7 @@ fn rung(wanted: Rung) -> Result<(Rung, Option<IdMap>)> {
         Rung::Root => Err(Error::new(Kind::PermissionDenied, "choose rung", "root")
             .because("this process is not root")
             .hint("run as root, or leave the rung to be chosen")),
+        Rung::Chroot => chroot::check().map(|()| (wanted, None)),
         Rung::SubIds => subids().map(|map| (wanted, Some(map))),
         Rung::SingleId => Ok((wanted, Some(single_id()))),
     }

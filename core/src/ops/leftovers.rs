@@ -11,6 +11,7 @@ use crate::cgroup as groups;
 use crate::error::{Error, Kind, Result};
 use crate::fs;
 use crate::id::ContainerId;
+use crate::paths::ContainerPaths;
 use crate::store::containers::{self, Container, State};
 use crate::store::liveness::{self, Marks};
 use crate::sys::{self, PidFd};
@@ -35,7 +36,7 @@ pub(super) fn end_damaged(context: &Context, id: &ContainerId) -> Result<()> {
         None => placed::usual(context, id)?,
     };
     groups::end_paths(placed::directories(&groups).iter().map(PathBuf::as_path));
-    kill_by_root(&context.paths.container(id).upper(), id.short())
+    kill_by_root(&context.paths.container(id), id.short())
 }
 
 /// Where a shim was killed, its end is told by whoever looks at the container, and what runs on, as it shares the host's
@@ -67,7 +68,7 @@ fn may_have_orphans(context: &Context, container: &Container) -> Result<bool> {
     }
     let groups = placed::directories(&placed::of(context, container)?);
     match groups.is_empty() {
-        true => Ok(!processes_on(&context.paths.container(&container.record.id).upper())?.is_empty()),
+        true => Ok(!processes_on(&context.paths.container(&container.record.id))?.is_empty()),
         false => Ok(groups.iter().any(|dir| fs::exists(dir).unwrap_or(false))),
     }
 }
@@ -85,14 +86,14 @@ fn end_processes(context: &Context, container: &Container, no_cgroup: bool) -> R
         process.wait(Some(PATIENCE), &Cancel::new())?;
     }
     if no_cgroup && shares_pids(context, container)? {
-        kill_by_root(&context.paths.container(&container.record.id).upper(), container.record.name.as_str())?;
+        kill_by_root(&context.paths.container(&container.record.id), container.record.name.as_str())?;
     }
     Ok(())
 }
 
-fn kill_by_root(upper: &Path, name: &str) -> Result<()> {
+fn kill_by_root(of: &ContainerPaths, name: &str) -> Result<()> {
     for _ in 0..16 {
-        let found = processes_on(upper)?;
+        let found = processes_on(of)?;
         if found.is_empty() {
             return Ok(());
         }
@@ -108,21 +109,27 @@ fn kill_by_root(upper: &Path, name: &str) -> Result<()> {
         .hint("have root end them"))
 }
 
-/// The processes whose root is an overlay with this upper directory.
-fn processes_on(upper: &Path) -> Result<Vec<PidFd>> {
+/// The processes whose root is an overlay with this container's upper directory, or its tree.
+fn processes_on(of: &ContainerPaths) -> Result<Vec<PidFd>> {
     const MOST: u64 = 8 << 20;
-    let mark = format!("upperdir={},", upper.display());
+    let mark = format!("upperdir={},", of.upper().display());
     let mut found = Vec::new();
     for pid in fs::list(Path::new("/proc"))?.iter().filter_map(|n| n.to_str()?.parse::<i32>().ok()) {
         let Some(process) = PidFd::open(pid)? else { continue };
         // Another user's process, or one that has just ended, tells nothing.
         let mounts = fs::read_bounded(&Path::new("/proc").join(pid.to_string()).join("mountinfo"), MOST);
         let root = |line: &str| line.split(' ').nth(4) == Some("/") && line.contains(&mark);
-        if mounts.is_ok_and(|text| String::from_utf8_lossy(&text).lines().any(root)) {
+        let on_overlay = mounts.is_ok_and(|text| String::from_utf8_lossy(&text).lines().any(root));
+        if on_overlay || is_in(&of.tree(), pid) {
             found.push(process);
         }
     }
     Ok(found)
+}
+
+/// Whether a process has this directory as its root.
+pub(super) fn is_in(tree: &Path, pid: i32) -> bool {
+    fs::is_same(&Path::new("/proc").join(pid.to_string()).join("root"), tree).unwrap_or(false)
 }
 
 /// Removes the containers that a killed process should have removed.

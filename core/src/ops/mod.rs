@@ -3,6 +3,7 @@
 pub mod apparmor;
 pub mod attach;
 mod capture;
+mod chroot;
 mod context;
 pub mod copy;
 pub mod create;
@@ -34,6 +35,7 @@ pub mod start;
 pub mod stats;
 pub mod stop;
 pub mod top;
+mod tree;
 pub mod update;
 mod userns;
 pub mod wait;

@@ -37,7 +37,7 @@ pub(super) fn counters(context: &Context, container: &Container) -> Result<Count
 
 /// What a start by this process would choose.
 fn planned(context: &Context, container: &Container) -> Result<Cgroups> {
-    let (record, facts) = (&container.record, &context.facts()?.cgroups);
+    let (record, facts) = (&container.record, &context.facts_of(container.record.rung)?.cgroups);
     // Whatever could not be enforced made no cgroup either.
     let limits = Limits { best_effort: true, ..record.spec.limits.clone() };
     Ok(cgroup::plan(&limits, &record.id, facts)?.groups(facts))
@@ -59,7 +59,7 @@ pub(super) fn directories(groups: &Cgroups) -> Vec<PathBuf> {
 
 /// The host's cgroups as a plan must know them to come to the directories that a running container is in.
 pub(super) fn facts(context: &Context, container: &Container) -> Result<facts::Cgroups> {
-    let (groups, here) = (of(context, container)?, &context.facts()?.cgroups);
+    let (groups, here) = (of(context, container)?, &context.facts_of(container.record.rung)?.cgroups);
     let limits = &container.record.spec.limits;
     let tail = format!("/{}/{}", limits.parent.as_deref().unwrap_or("sampan"), container.record.id);
     let base = |dir: &String| dir.strip_suffix(&tail).map(str::to_owned);

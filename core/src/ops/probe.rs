@@ -30,10 +30,13 @@ pub fn self_test(paths: &Paths, facts: &Facts, helper: &HelperSource) -> Result<
 }
 
 fn prepare(dir: &Path) -> Result<()> {
-    for part in ["lower", "upper", "work"] {
+    for part in ["lower", "upper", "work", "tree/dev"] {
         fs::make_dirs(&dir.join(part))?;
     }
-    fs::write_executable(&dir.join("lower/selftest"), launch::shim_image())
+    // Where there is no overlay of it, the tree is all.
+    ["lower", "tree"]
+        .iter()
+        .try_for_each(|of| fs::write_executable(&dir.join(of).join("selftest"), launch::shim_image()))
 }
 
 fn spec() -> Result<Spec> {
@@ -106,12 +109,19 @@ pub fn climb(candidates: Vec<Result<Facts>>, paths: &Paths, helper: &HelperSourc
     let error = Error::new(Kind::Unsupported, "choose rung", "")
         .because(format!("no rung of the rootless ladder works here: {}", reasons.join("; ")));
     Err(match nix::unistd::geteuid().is_root() {
-        true => error.hint("give this process CAP_SYS_ADMIN (docker run --privileged), or allow it user namespaces"),
+        true => error.hint(match super::chroot::check() {
+            Ok(()) => CURE_OF_ROOT_WITH_CHROOT,
+            Err(_) => CURE_OF_ROOT,
+        }),
         // It has been told of the rung that came furthest.
         false if reasons.iter().any(|reason| reason.contains(launch::APPARMOR_CURE)) => error,
         false => error.hint("allow unprivileged user namespaces (sysctl kernel.unprivileged_userns_clone=1, user.max_user_namespaces), or run as root"),
     })
 }
+
+const CURE_OF_ROOT: &str = "give this process CAP_SYS_ADMIN (docker run --privileged), or allow it user namespaces";
+const CURE_OF_ROOT_WITH_CHROOT: &str = "give this process CAP_SYS_ADMIN (docker run --privileged), or allow it user namespaces; \
+    what there is without, and is not a security boundary, has to be asked for: --rung chroot";
 
 fn try_rung(mut facts: Facts, paths: &Paths, helper: &HelperSource) -> Result<Facts> {
     let first = match self_test(paths, &facts, helper) {

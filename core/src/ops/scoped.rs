@@ -33,7 +33,7 @@ pub fn whose() -> Whose {
 
 /// The host's cgroups as a plan for this container has to know them.
 pub(super) fn cgroups(context: &Context, id: &ContainerId, limits: &Limits) -> Result<Cgroups> {
-    let here = context.facts()?.cgroups.clone();
+    let here = context.host()?.cgroups.clone();
     match limits.manager {
         CgroupManager::Cgroupfs => Ok(here),
         CgroupManager::Systemd => below_scope(here, id, limits),

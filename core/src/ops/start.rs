@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use super::{Context, disks, events, leftovers, scoped, selinux, userns};
+use super::{Context, disks, events, leftovers, scoped, selinux, tree, userns};
 use crate::api::*;
 use crate::cancel::Cancel;
 use crate::cgroup as groups;
@@ -76,6 +76,7 @@ pub(super) fn launch(
     note: &dyn Fn(Vec<String>) -> Result<()>,
 ) -> Result<Launched> {
     userns::ensure(context, record)?;
+    tree::prepare(context, record, &Cancel::new())?;
     let (cgroup, mut plan) = plan(context, record)?;
     plan.supervise.direct = streams == Streams::Direct;
     if let Some(label) = &plan.mount_label {
@@ -113,10 +114,12 @@ pub(super) fn note_unenforced(
 
 /// What a start of this container does.
 pub(super) fn plan(context: &Context, record: &Record) -> Result<(CgroupPlan, LaunchPlan)> {
+    // Before what is the same on every rung.
+    let facts = context.facts_of(record.rung)?.clone();
     let facts = &Facts {
         cgroups: scoped::cgroups(context, &record.id, &record.spec.limits)?,
-        apparmor: context.apparmor()?,
-        ..context.facts()?.clone()
+        apparmor: context.apparmor(record.rung)?,
+        ..facts
     };
     if facts.rung != record.rung {
         return Err(Error::new(Kind::Conflict, "start container", record.name.as_str())

@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use super::{Context, list, placed, wait};
-use crate::api::{ProcessInfo, Status};
+use super::{Context, leftovers, list, placed, wait};
+use crate::api::{ProcessInfo, Rung, Status};
 use crate::error::{Error, Kind, Result};
 use crate::fs;
 use crate::id::ContainerId;
@@ -39,6 +39,10 @@ fn pids(context: &Context, container: &Container, init: i32) -> Result<Vec<i32>>
     let joined = container.record.spec.namespaces.joined.contains_key("pid");
     if !joined && theirs.is_some() && theirs != namespace(std::process::id() as i32) {
         return Ok(all()?.into_iter().filter(|pid| namespace(*pid) == theirs).collect());
+    }
+    if container.record.rung == Rung::Chroot {
+        let tree = context.paths.container(&container.record.id).tree();
+        return Ok(all()?.into_iter().filter(|pid| leftovers::is_in(&tree, *pid)).collect());
     }
     match placed::directories(&placed::of(context, container)?).first() {
         Some(dir) => Ok(crate::cgroup::members(dir)),

@@ -2,8 +2,8 @@
 
 use super::facts::Facts;
 use super::launch::ExecPlan;
-use super::{resolve, start};
-use crate::api::ExecOptions;
+use super::{chroot, resolve, start};
+use crate::api::{ExecOptions, Rung};
 use crate::error::{Error, Kind, Result};
 use crate::plan::launch::Capabilities;
 use crate::spec::Spec;
@@ -15,6 +15,9 @@ fn invalid(option: &str, because: &str) -> Error {
 /// Plans one command.
 pub fn plan(spec: &Spec, facts: &Facts, options: &ExecOptions) -> Result<ExecPlan> {
     check(options)?;
+    if options.privileged && facts.rung == Rung::Chroot {
+        return Err(chroot::refusal("privileged", chroot::BOUNDED));
+    }
     let mut process = start::process(spec, facts)?;
     process.args = options.command.clone();
     process.tty = options.tty;

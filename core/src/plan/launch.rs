@@ -124,6 +124,8 @@ pub enum RootfsKind {
     Overlay { lower: Vec<String>, upper: String, work: String, userxattr: bool },
     /// A directory, bound onto itself.
     Directory { path: String },
+    /// A directory that is entered by chroot, without a mount, and confined by Landlock.
+    Tree { path: String },
 }
 
 impl Default for RootfsKind {

@@ -2,6 +2,7 @@
 
 pub mod borrowed;
 pub mod cgroup;
+pub mod chroot;
 pub mod confined;
 pub mod devices;
 pub mod exec;

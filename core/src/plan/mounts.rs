@@ -183,7 +183,7 @@ fn cgroups(spec: &Spec, facts: &Facts, dirs: &BTreeMap<String, String>) -> Vec<M
 }
 
 /// `/etc/hosts`, `/etc/hostname` and `/etc/resolv.conf`, in memory, so that no image diff shows them.
-fn identity_files(spec: &Spec, facts: &Facts) -> Vec<MountStep> {
+pub(super) fn identity_files(spec: &Spec, facts: &Facts) -> Vec<MountStep> {
     let file = |target: &str, content: String| step(MountSource::File { content, mode: 0o644 }, target);
     let (hosts, resolv) = match spec.namespaces.host_net {
         true => (facts.hosts.clone(), facts.resolv_conf.clone()),

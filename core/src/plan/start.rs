@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::cgroup::CgroupPlan;
 use super::facts::Facts;
 use super::launch::*;
-use super::{labels, life, mounts, security, userns};
-use crate::api::Tie;
+use super::{chroot, labels, life, mounts, security, userns};
+use crate::api::{Rung, Tie};
 use crate::error::Result;
 use crate::spec::Spec;
 use crate::store::containers::Cgroups;
@@ -42,7 +42,7 @@ pub fn plan(spec: &Spec, facts: &Facts, cgroup: &CgroupPlan, places: &Places) ->
     // Nodes that it makes itself may work where rules say which.
     let devices = mounts::is_mighty(spec, facts) || cgroup.rules_devices() && !spec.device_rules.is_empty();
     let label = labels::of_container(spec, facts)?.map(|labels| labels.file);
-    Ok(LaunchPlan {
+    let plan = LaunchPlan {
         namespaces: namespaces(spec, facts, places),
         id_map: spec.ids.as_ref().map(userns::id_map).or_else(|| facts.id_map.clone()),
         cgroup: cgroup.placement.clone(),
@@ -57,7 +57,8 @@ pub fn plan(spec: &Spec, facts: &Facts, cgroup: &CgroupPlan, places: &Places) ->
         process: process(spec, facts)?,
         mount_label: label.clone(),
         supervise: supervise(spec, facts, places, &groups),
-    })
+    };
+    Ok(if facts.rung == Rung::Chroot { chroot::bare(plan, spec, facts, places) } else { plan })
 }
 
 /// New file systems are labelled as a whole.
@@ -131,7 +132,8 @@ pub(super) fn process(spec: &Spec, facts: &Facts) -> Result<Process> {
             inheritable: 0,
             ambient: 0,
         },
-        no_new_privs: spec.no_new_privs,
+        // Landlock asks it of who may not administer the machine.
+        no_new_privs: spec.no_new_privs || facts.rung == Rung::Chroot,
         rlimits: spec.rlimits.clone(),
         oom_score_adj: spec.oom_score_adj,
         seccomp: security::filter(spec, facts)?,
@@ -184,7 +186,7 @@ fn supervise(spec: &Spec, facts: &Facts, places: &Places, groups: &Cgroups) -> S
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{ImageInfo, Mount, MountKind, RunOptions, Rung};
+    use crate::api::{ImageInfo, Mount, MountKind, RunOptions};
     use crate::id::ContainerId;
     use crate::plan::facts::Cgroups;
     use crate::plan::{cgroup, resolve};
@@ -275,6 +277,12 @@ mod tests {
         let at = |target: &str| plan.mounts.iter().find(|mount| mount.target == target).unwrap();
         assert_eq!(at("/data").id_map.as_ref().unwrap().uids, map.uids);
         assert!(at("/dev/null").id_map.is_none() && at("/sys").id_map.is_none());
+    }
+
+    #[test]
+    fn nothing_is_made_without_namespaces() {
+        let facts = Facts { rung: Rung::Chroot, fresh_proc: false, ..root() };
+        insta::assert_json_snapshot!(as_on_x86_64(planned(RunOptions::default(), &facts)));
     }
 
     #[test]

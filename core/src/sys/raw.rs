@@ -72,6 +72,17 @@ pub fn copy_range(
     Errno::result(n).map(|n| n as usize)
 }
 
+/// The version of Landlock that the kernel has (landlock(7)): `ENOSYS` where it was built without, `EOPNOTSUPP` where it
+/// was not enabled when the machine was started.
+pub fn landlock_version() -> nix::Result<u32> {
+    const CREATE_RULESET_VERSION: libc::c_uint = 1;
+    // SAFETY: asked for the version, the kernel reads nothing.
+    let version = unsafe {
+        libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u8>(), 0usize, CREATE_RULESET_VERSION)
+    };
+    Errno::result(version).map(|version| version as u32)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

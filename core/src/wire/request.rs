@@ -135,6 +135,8 @@ pub enum RootfsKind<'a> {
     Overlay(List<'a, &'a CStr>, &'a CStr, &'a CStr, bool),
     /// A directory.
     Directory(&'a CStr),
+    /// A directory that is entered by chroot, without a mount, and confined by Landlock.
+    Tree(&'a CStr),
 }
 
 impl<'a> Field<'a> for RootfsKind<'a> {
@@ -142,6 +144,7 @@ impl<'a> Field<'a> for RootfsKind<'a> {
         match r.get::<u32>()? {
             0 => Ok(RootfsKind::Overlay(r.get()?, r.get()?, r.get()?, r.get()?)),
             1 => Ok(RootfsKind::Directory(r.get()?)),
+            2 => Ok(RootfsKind::Tree(r.get()?)),
             _ => Err(Malformed),
         }
     }
@@ -160,6 +163,16 @@ record! {
         nodev: bool,
         /// It and the binds are made by the host's root, and the files of its layers have the container's ids by it.
         shifted: bool,
+    }
+}
+
+impl<'a> Rootfs<'a> {
+    /// The directory of one that is entered by chroot.
+    pub fn tree(&self) -> Option<&'a CStr> {
+        match self.kind {
+            RootfsKind::Tree(path) => Some(path),
+            _ => None,
+        }
     }
 }
 

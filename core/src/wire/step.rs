@@ -76,6 +76,8 @@ steps! {
     Keyring = 51 "leave the host's keyring",
     Attach = 52 "join the container's streams",
     Slow = 53 "read the container's output",
+    Tree = 54 "enter the container's tree",
+    Landlock = 55 "confine the container by Landlock",
     Hook = 64 "run the hook",
     Device = 65 "make the device",
     DomainName = 66 "set the domain name",

@@ -79,6 +79,7 @@ fn processes(dir: &Path) -> BTreeSet<String> {
 fn uses(pid: u32, dir: &Path) -> bool {
     let open = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
     open.filter_map(|e| std::fs::read_link(e.path()).ok()).any(|target| target.starts_with(dir))
+        || std::fs::read_link(format!("/proc/{pid}/root")).is_ok_and(|root| root.starts_with(dir))
         || mounts(dir, &pid.to_string()).iter().any(|line| line.split(' ').nth(4) == Some("/"))
 }
 

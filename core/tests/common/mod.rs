@@ -48,9 +48,14 @@ pub struct Host {
 
 impl Host {
     pub fn new() -> Host {
+        Host::with(|options| options)
+    }
+
+    /// With other options than the usual.
+    pub fn with(change: impl FnOnce(EngineOptions) -> EngineOptions) -> Host {
         let base = if std::path::Path::new("/dev/shm").is_dir() { "/dev/shm" } else { "/tmp" };
         let dir = tempfile::tempdir_in(base).unwrap();
-        let engine = Engine::open(&Host::options(&dir)).unwrap();
+        let engine = Engine::open(&change(Host::options(&dir))).unwrap();
         Host { engine, dir }
     }
 

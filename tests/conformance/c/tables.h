@@ -5,7 +5,7 @@
  */
 
 static const char *const cgroup_manager_words[] = {"cgroupfs", "systemd", NULL};
-static const char *const rung_words[] = {"root", "subids", "single-id", NULL};
+static const char *const rung_words[] = {"root", "subids", "single-id", "chroot", NULL};
 static const char *const mount_kind_words[] = {"bind", "tmpfs", "volume", NULL};
 static const char *const tie_words[] = {"detached", "host", NULL};
 static const char *const pull_policy_words[] = {"missing", "always", "never", NULL};

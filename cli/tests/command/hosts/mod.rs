@@ -1,6 +1,7 @@
 //! Hosts that are poor, odd or hostile: the command runs there, or says in one sentence what is missing and leaves
 //! nothing. Each is made for one process alone, between its fork and its exec.
 
+mod chroot;
 mod limits;
 mod mounts;
 mod places;

@@ -26,14 +26,14 @@ use self::outside::{Outside, OutsideSink};
 use self::rules::{Name, Place};
 use self::tree::{Found, Sink, Tree};
 use super::{Context, leftovers, list, start, wait};
-use crate::api::{CopyOptions, PathStat, Status};
+use crate::api::{CopyOptions, PathStat, Rung, Status};
 use crate::cancel::Cancel;
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::id::ContainerId;
 use crate::launch::files::{self, Files};
 use crate::lock;
 use crate::plan::launch::{LaunchPlan, MountSource};
-use crate::store::containers::Container;
+use crate::store::containers::{Container, Record};
 use crate::store::liveness;
 
 /// What an error says was done.
@@ -185,7 +185,10 @@ fn try_enter(context: &Context, container: &Container, cancel: &Cancel) -> Resul
     if container.status() == Status::Running
         && let Some(process) = wait::process(container)?
     {
-        let mapped = container.record.spec.ids.is_some() || context.facts()?.id_map.is_some();
+        if record.rung == Rung::Chroot {
+            return files::enter_tree(&files_of(context, record)?, &context.helper(), cancel).map(Ok);
+        }
+        let mapped = record.spec.ids.is_some() || context.facts()?.id_map.is_some();
         match files::enter(process.as_fd(), mapped, &context.helper(), cancel) {
             Err(_) if process.wait(Some(Duration::ZERO), cancel)? => {}
             // It is on its way from the host's files to its own, and into it no plain user may look then.
@@ -208,9 +211,14 @@ fn enter_stopped(context: &Context, id: &ContainerId, lock: BorrowedFd<'_>, canc
     }
     let record = container.record;
     super::create::make_volumes(context, &record)?;
-    let mut plan = start::plan_files(context, &record)?;
+    super::tree::prepare(context, &record, cancel)?;
+    files::enter_stopped(&files_of(context, &record)?, lock, &context.helper(), cancel)
+}
+
+fn files_of(context: &Context, record: &Record) -> Result<LaunchPlan> {
+    let mut plan = start::plan_files(context, record)?;
     keep_files(&mut plan);
-    files::enter_stopped(&plan, lock, &context.helper(), cancel)
+    Ok(plan)
 }
 
 /// Of a start, what is files of somebody's: the root, volumes and the host's paths, but not what is a device or the
@@ -280,10 +288,15 @@ fn sorted(error: Error) -> Error {
 /// A refusal of a read-only file system in the words of who made it so.
 fn explained(context: &Context, id: &ContainerId, error: Error) -> Error {
     let error = sorted(error);
-    if error.errno() != Some(libc::EROFS) {
-        return error;
+    let record = list::load(context, id).map(|c| c.record);
+    let read_only = record.as_ref().is_ok_and(|record| record.spec.read_only);
+    // What no mount keeps from being written, Landlock does, which has another word for it.
+    let by_landlock = read_only && record.is_ok_and(|record| record.rung == Rung::Chroot);
+    match error.errno() {
+        Some(libc::EROFS) => {}
+        Some(libc::EACCES) if by_landlock => {}
+        _ => return error,
     }
-    let read_only = list::load(context, id).is_ok_and(|c| c.record.spec.read_only);
     match read_only {
         true => error
             .because("the container's root file system is marked read-only")
