@@ -19,8 +19,8 @@ use crate::{chroot, credentials, early, exec, label, mounts, reaper, rootfs, ter
 /// Everything between the clone and the exec. `cgroup` is a v2 directory that the kernel did not put it into.
 pub fn run(launch: &Launch<'static>, ahead: Ahead, streams: [Fd; 3], sync: Fd, cgroup: Option<Fd>, made: Made) -> ! {
     let failed = match set_up(launch, ahead, streams, sync, cgroup, made) {
-        Ok((home, labels)) => match launch.process.init {
-            true => reaper::split(&launch.process, &labels).unwrap_or_else(|| exec::run(&launch.process, home)),
+        Ok((home, labels, kept)) => match launch.process.init {
+            true => reaper::split(&launch.process, &labels, kept).unwrap_or_else(|| exec::run(&launch.process, home)),
             false => exec::run(&launch.process, home),
         },
         Err(failed) => failed,
@@ -38,7 +38,7 @@ fn set_up(
     sync: Fd,
     cgroup: Option<Fd>,
     made: Made,
-) -> Outcome<(&'static CStr, Labels)> {
+) -> Outcome<(&'static CStr, Labels, bool)> {
     if launch.cgroup.late {
         expect(sync, word::PLACED)?;
     }
@@ -57,11 +57,12 @@ fn set_up(
     enter_directory(&launch.process)?;
     connect(streams, slave, user.uid)?;
     set_limits(&launch.process)?;
+    let kept = launch.process.init && reaper::is_program_kept();
     become_user(&launch.process, launch.id_map.is_some(), &user, &labels, None)?;
     // After the last change of credentials, which would clear it; then a look whether the shim still lives.
     let _ = sys::prctl(sys::PR_SET_PDEATHSIG, sys::SIGKILL as usize, 0);
     expect(sync, word::GO)?;
-    Ok((user.home, labels))
+    Ok((user.home, labels, kept))
 }
 
 /// Waits for the shim's word; a shim that has died says nothing, and then nothing is run.

@@ -2,14 +2,36 @@
 
 use crate::fail::Fail;
 use crate::label::Labels;
-use crate::sys::{self, Ended, Errno, Forked};
+use crate::sys::{self, AT_FDCWD, Ended, Errno, Forked};
 use crate::wire::{Process, Step, fd, shell_code};
 
 /// Where there is no close_range (before Linux 5.9): no descriptor of ours is above it.
 const OLD_LIMIT: i32 = 1024;
 
-/// Comes back in the child, with `None`, and where there can be none, with the failure.
-pub fn split(process: &Process<'static>, labels: &Labels) -> Option<Fail> {
+/// Whether nobody in the container can write to the program that this process executes; asked as its root, which may what
+/// any owner inside may.
+pub fn is_program_kept() -> bool {
+    let open = |flags| sys::openat(AT_FDCWD, c"/proc/self/exe", flags, 0);
+    let Ok(exe) = open(sys::O_RDONLY) else { return false };
+    let others_may_write = sys::fstat(exe).is_ok_and(|file| file.mode & 0o022 != 0);
+    let sealed = sys::is_sealed(exe);
+    let _ = sys::close(exe);
+    sealed
+        || match open(sys::O_WRONLY) {
+            // The shim executes it for as long as there is a container. Linux 6.11 and 6.12 don't mind that.
+            Err(Errno::ETXTBSY) => true,
+            // It belongs to nobody inside.
+            Err(Errno::EACCES) => !others_may_write,
+            Err(_) => false,
+            Ok(writable) => {
+                let _ = sys::close(writable);
+                false
+            }
+        }
+}
+
+/// Comes back in the child, with `None`, and where there can be none, with the failure. `kept`: as above.
+pub fn split(process: &Process<'static>, labels: &Labels, kept: bool) -> Option<Fail> {
     // What arrives from here on waits until it can be passed on.
     let _ = sys::set_signal_mask(u64::MAX);
     match sys::fork(0, None).or_else(|_| sys::fork_by_clone(0)) {
@@ -18,8 +40,6 @@ pub fn split(process: &Process<'static>, labels: &Labels) -> Option<Fail> {
             None
         }
         Ok(Forked::Parent { pid, .. }) => {
-            let exe = sys::openat(sys::AT_FDCWD, c"/proc/self/exe", sys::O_RDONLY, 0);
-            let sealed = exe.is_ok_and(sys::is_sealed);
             // It is no exec that does it here; the command ends with this process.
             if let Err(failed) = labels.enter() {
                 failed.report();
@@ -30,7 +50,8 @@ pub fn split(process: &Process<'static>, labels: &Labels) -> Option<Fail> {
             if sys::close_from(fd::STDERR + 1).is_err() {
                 (fd::STDERR + 1..OLD_LIMIT).for_each(|fd| drop(sys::close(fd)));
             }
-            if sealed {
+            let _ = sys::prctl(sys::PR_SET_NAME, c"sampan-init".as_ptr() as usize, 0);
+            if kept {
                 // No exec makes this process one that its user may join: without this a plain user's commands could not
                 // be run beside it. What it gives away is its program, which must then be one that can't be written to.
                 let _ = sys::prctl(sys::PR_SET_DUMPABLE, 1, 0);

@@ -8,7 +8,7 @@ use nix::libc::{self, MS_NOEXEC, MS_RDONLY};
 use super::{HI, become_pid_1, bind, check, is_root, left_nothing, mount, on, own_mounts, refuses, says_hi};
 use crate::host::Host;
 
-fn no_memory_files() -> Result<()> {
+pub fn no_memory_files() -> Result<()> {
     become_pid_1()?;
     // Of this namespace of process ids alone.
     std::fs::write("/proc/sys/vm/memfd_noexec", "2")

@@ -1,12 +1,15 @@
 //! Plain users, and roots that are not much more: sandboxes that take namespaces, ids or /proc from them.
 
 use std::io::Result;
+use std::os::fd::AsRawFd;
 use std::process::Command;
 
 use nix::libc;
 
 use super::sandbox::without_namespaces;
-use super::{HI, as_user, check, is_root, left_nothing, mount, on, own_mounts, prepared, refuses, says_hi};
+use super::{
+    HI, as_user, change_user, check, is_root, left_nothing, mount, on, own_mounts, prepared, refuses, says_hi,
+};
 use crate::common;
 use crate::host::{Ended, Host, finish};
 
@@ -132,4 +135,28 @@ fn a_root_of_little_power_climbs_like_a_plain_user() {
 fn drop_capability(number: u32) -> Result<()> {
     // SAFETY: integers.
     check(unsafe { libc::prctl(libc::PR_CAPBSET_DROP, number, 0, 0, 0) }).map(drop)
+}
+
+/// Where memory files are not executed, what accompanies a command is executed from a file of the user's own.
+#[test]
+fn a_plain_user_enters_beside_an_init_from_a_file() {
+    if !is_root() || !std::path::Path::new("/proc/sys/vm/memfd_noexec").exists() {
+        return;
+    }
+    let host = host_of_user();
+    let script = "sampan=/proc/self/fd/9
+        $sampan run -d --init --name one box sleep 1000 >/dev/null && $sampan exec one echo hi;
+            $sampan cp one:/etc/passwd - | tar -t; $sampan rm -f one";
+    let (user, program) = as_user(&host, UID, &[]);
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", script]).env_clear().current_dir("/");
+    command.envs(user.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let ended = finish(prepared(command, move || {
+        super::mounts::no_memory_files()?;
+        // SAFETY: integers.
+        check(unsafe { libc::dup2(program.as_raw_fd(), 9) })?;
+        change_user(UID)
+    }));
+    assert_eq!((ended.code, ended.stdout.as_str()), (0, "hi\npasswd\none\n"), "{ended:?}");
+    left_nothing(&host, "an init from a file");
 }

@@ -15,6 +15,7 @@ mod unpack;
 
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -29,6 +30,7 @@ use super::{Context, leftovers, list, start, wait};
 use crate::api::{CopyOptions, PathStat, Rung, Status};
 use crate::cancel::Cancel;
 use crate::error::{Context as _, Error, Kind, Result};
+use crate::fs;
 use crate::id::ContainerId;
 use crate::launch::files::{self, Files};
 use crate::lock;
@@ -191,6 +193,7 @@ fn try_enter(context: &Context, container: &Container, cancel: &Cancel) -> Resul
         let mapped = record.spec.ids.is_some() || context.facts()?.id_map.is_some();
         match files::enter(process.as_fd(), mapped, &context.helper(), cancel) {
             Err(_) if process.wait(Some(Duration::ZERO), cancel)? => {}
+            Err(e) if e.errno() == Some(libc::EPERM) && is_closed(container) => return Err(closed(e)),
             // It is on its way from the host's files to its own, and into it no plain user may look then.
             Err(e) if matches!(e.errno(), Some(libc::EAGAIN | libc::EPERM)) => return Ok(Err(e)),
             entered => return entered.map(Ok),
@@ -201,6 +204,18 @@ fn try_enter(context: &Context, container: &Container, cancel: &Cancel) -> Resul
         Err(e) if e.kind() == Kind::Conflict => Ok(Err(e)),
         Err(e) => Err(e),
     }
+}
+
+/// Whether the first process is an init that its user can't enter, ever: one from a file that the container may write to.
+fn is_closed(container: &Container) -> bool {
+    let first = container.state.as_ref().map(|state| format!("/proc/{}/comm", state.pid));
+    first.is_some_and(|comm| fs::read_bounded(Path::new(&comm), 64).is_ok_and(|name| name == b"sampan-init\n"))
+}
+
+fn closed(error: Error) -> Error {
+    error
+        .because("its init was executed from a file that it could write to, so that no plain user may enter it")
+        .hint("copy when it is stopped, create it without `init`, or allow memory files (sysctl vm.memfd_noexec=1)")
 }
 
 fn enter_stopped(context: &Context, id: &ContainerId, lock: BorrowedFd<'_>, cancel: &Cancel) -> Result<Files> {
