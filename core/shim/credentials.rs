@@ -51,8 +51,9 @@ fn set_ids(process: &Process<'static>, mapped: bool, user: &User) -> Outcome {
         sys::prctl(sys::PR_SET_KEEPCAPS, 1, 0).step(Step::Capabilities)?;
     }
     match sys::setgroups(user.groups()) {
-        // With a map of one id the kernel denies it, and there is no other group to have.
-        Err(Errno::EPERM | Errno::EINVAL) if mapped => {}
+        // With a map of one id the kernel denies it, and there is no other group to have. A group that a longer map lacks
+        // is told (EINVAL): all others would be missing with it.
+        Err(Errno::EPERM) if mapped => {}
         other => other.at(Step::Ids, process.user)?,
     }
     sys::setresgid(user.gid).at(Step::Ids, process.user)?;

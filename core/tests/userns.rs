@@ -432,3 +432,22 @@ fn all_its_capabilities_are_those_of_its_namespace() {
     assert_eq!(said(&host, options), "done\n");
     assert_eq!(host.left(), Vec::<String>::new());
 }
+
+/// All others would be missing with it, and those are what a user is let in by.
+#[test]
+fn a_group_that_it_does_not_have_is_told() {
+    if !is_root() {
+        return;
+    }
+    let host = Host::new();
+    let of = |groups: &[&str]| RunOptions {
+        userns: Some("auto:size=2048".into()),
+        user: Some("1000".into()),
+        group_add: groups.iter().map(|group| (*group).to_owned()).collect(),
+        ..command(&["id", "-G"])
+    };
+    assert!(said(&host, of(&["5", "2047"])).split_whitespace().any(|group| group == "2047"));
+    let refused = host.run(of(&["5", "5000"])).unwrap_err().to_string();
+    assert!(refused.contains("one of its groups") && refused.contains("auto:size"), "{refused}");
+    assert_eq!(host.left(), Vec::<String>::new());
+}

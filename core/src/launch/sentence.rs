@@ -26,6 +26,7 @@ pub(super) fn of(step: u32, errno: i32, detail: &[u8]) -> Error {
         Step::Died => Error::new(Kind::Launch, "start container", "")
             .because("its first process was killed before the command ran")
             .hint("a memory limit of a few hundred KiB kills it; raise the limit"),
+        Step::Ids if errno == libc::EINVAL => unmapped(&detail),
         Step::Keyring if errno == libc::EDQUOT => keys(step),
         Step::Listener if errno == libc::EAGAIN => one_more(step),
         Step::Attach if errno == libc::EINVAL => {
@@ -64,6 +65,14 @@ fn file_system(errno: i32, target: &str) -> Error {
 
 fn plain(step: Step, errno: i32, detail: &str) -> Error {
     with_errno(Error::new(kind(step, errno), step.words(), detail), errno)
+}
+
+/// The kernel does not say which.
+fn unmapped(user: &str) -> Error {
+    let subject = if user.is_empty() { "root" } else { user };
+    with_errno(Error::new(Kind::Launch, Step::Ids.words(), subject), libc::EINVAL)
+        .because("the container's user namespace does not have its id, or not one of its groups")
+        .hint("choose smaller ids, or give the container more of them (/etc/subuid, /etc/subgid, --userns auto:size=N)")
 }
 
 /// Each container has a session keyring of its own, which counts as a key of the user's.
