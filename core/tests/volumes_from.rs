@@ -102,3 +102,29 @@ fn volumes_of_nobody_are_refused() {
     assert!(error.kind() == Kind::InvalidArgument && error.to_string().contains("volumes_from"), "{error}");
     assert_eq!(host.left(), Vec::<String>::new());
 }
+
+/// Whoever comes and goes meanwhile: the last takes it along, and is not kept from that by one that has gone.
+#[test]
+fn a_volume_goes_whatever_happens_at_once() {
+    let host = Host::new();
+    let ended = |name: &str| named(name, &["true"]);
+    for round in 0..60 {
+        let removes_itself = round % 2 == 1;
+        let options = RunOptions { mounts: vec![volume("/data")], auto_remove: removes_itself, ..ended("first") };
+        let first = created(&host, options);
+        let second = created(&host, from("first", ended("second")));
+        std::thread::scope(|scope| {
+            scope.spawn(|| match removes_itself {
+                true => first.start(&Stdio::default(), &Cancel::new()).unwrap(),
+                false => remove(&first, true),
+            });
+            scope.spawn(|| second.start(&Stdio::default(), &Cancel::new()).unwrap());
+            // There may be no first any more.
+            scope.spawn(|| host.engine.create(&from("first", ended("third")), &mut Quiet, &Cancel::new()));
+        });
+        common::until("the first is gone", || host.engine.container("first").is_err());
+        let others = ["second", "third"].map(|name| host.engine.container(name));
+        std::thread::scope(|scope| others.iter().flatten().for_each(|one| drop(scope.spawn(|| remove(one, true)))));
+        assert_eq!(host.left(), Vec::<String>::new(), "round {round}");
+    }
+}

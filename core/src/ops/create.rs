@@ -230,18 +230,38 @@ pub(super) fn make_volumes(context: &Context, record: &Record) -> Result<()> {
     Ok(())
 }
 
-/// The other first: who leaves a volume that nobody else is noted of takes it along.
+/// The other first: who leaves a volume that nobody else is noted of takes it along. Once this one is noted, so was the
+/// other, which may have left since.
 fn share(context: &Context, record: &Record, mount: &SpecMount) -> Result<()> {
     let (name, other) = (mount.mount.source.parse()?, mount.from.parse()?);
-    if containers::load(&context.paths, &other)?.is_some() {
+    if volumes::is_shared_by(&context.paths, &name, &record.id)? {
+        return Ok(());
+    }
+    let is_there = || containers::load(&context.paths, &other).map(|found| found.is_some());
+    if is_there()? {
         volumes::share(&context.paths, &name, &other)?;
     }
-    volumes::share(&context.paths, &name, &record.id)
+    volumes::share(&context.paths, &name, &record.id)?;
+    // One that went meanwhile would never leave. One that goes after this look does so when it is gone.
+    if !is_there()? {
+        volumes::leave_again(&context.paths, &name, &other);
+    }
+    Ok(())
 }
 
 /// Leaves the volumes without a name of their own, and removes those that nobody else has.
 pub(super) fn drop_volumes(context: &Context, record: &Record) {
-    for mount in leave_volumes(context, record) {
+    destroy(context, record, leave_volumes(context, record));
+}
+
+/// The same for a container that is gone, which somebody may have noted anew while its record was there still.
+pub(super) fn drop_volumes_again(context: &Context, record: &Record, drop: bool) {
+    let last = leaving(record, |name| volumes::leave_again(&context.paths, name, &record.id));
+    destroy(context, record, if drop { last } else { Vec::new() });
+}
+
+fn destroy(context: &Context, record: &Record, mounts: Vec<&SpecMount>) {
+    for mount in mounts {
         let trash = mount.mount.source.parse().and_then(|name| volumes::unlist(&context.paths, &name));
         if let Ok(Some(trash)) = trash {
             let _ = super::remove::remove_tree(context, &trash);
@@ -252,9 +272,10 @@ pub(super) fn drop_volumes(context: &Context, record: &Record) {
 
 /// Leaves the volumes without a name of their own; returns those that nobody else has.
 pub(super) fn leave_volumes<'a>(context: &Context, record: &'a Record) -> Vec<&'a SpecMount> {
-    let last = |mount: &&SpecMount| {
-        let name = mount.mount.source.parse();
-        mount.anonymous && name.is_ok_and(|name| volumes::leave(&context.paths, &name, &record.id))
-    };
+    leaving(record, |name| volumes::leave(&context.paths, name, &record.id))
+}
+
+fn leaving(record: &Record, leave: impl Fn(&Name) -> bool) -> Vec<&SpecMount> {
+    let last = |mount: &&SpecMount| mount.anonymous && mount.mount.source.parse().is_ok_and(|name: Name| leave(&name));
     record.spec.mounts.iter().filter(last).collect()
 }

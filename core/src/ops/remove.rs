@@ -102,11 +102,12 @@ pub(super) fn remove_held(context: &Context, id: &ContainerId, volumes: bool, lo
     leftovers::end(context, &container)?;
     events::tell_lost(context, &container);
     // Before the record that names them, or a kill in between would leave volumes that nobody knows of.
-    match volumes || container.record.spec.auto_remove {
+    let volumes = volumes || container.record.spec.auto_remove;
+    match volumes {
         true => create::drop_volumes(context, &container.record),
         false => drop(create::leave_volumes(context, &container.record)),
     }
-    delete(context, &container.record)?;
+    delete(context, &container.record, volumes)?;
     drop(lock);
     Ok(())
 }
@@ -116,14 +117,15 @@ pub(super) fn discard(context: &Context, record: &Record) -> Result<()> {
     wait::until_released(context, &record.id, None, &Cancel::new())?;
     create::drop_volumes(context, record);
     match containers::load(&context.paths, &record.id)? {
-        Some(_) => delete(context, record),
+        Some(_) => delete(context, record, true),
         None => Ok(()),
     }
 }
 
-fn delete(context: &Context, record: &Record) -> Result<()> {
+fn delete(context: &Context, record: &Record, volumes: bool) -> Result<()> {
     match containers::unlist(&context.paths, record)? {
         Some(trash) => {
+            create::drop_volumes_again(context, record, volumes);
             userns::release(record);
             let removed = remove_tree(context, &trash);
             events::tell(context, record, "destroy", &[]);

@@ -27,6 +27,11 @@ fn users(paths: &Paths, name: &Name) -> PathBuf {
     paths.volume(name).join("_users")
 }
 
+/// Whether that is noted of a container.
+pub fn is_shared_by(paths: &Paths, name: &Name, id: &ContainerId) -> Result<bool> {
+    fs::exists(&users(paths, name).join(id.as_str()))
+}
+
 /// Notes that a container has a volume in common with others.
 pub fn share(paths: &Paths, name: &Name, id: &ContainerId) -> Result<()> {
     let users = users(paths, name);
@@ -42,6 +47,12 @@ pub fn leave(paths: &Paths, name: &Name, id: &ContainerId) -> bool {
     let users = users(paths, name);
     let _ = fs::remove_file(&users.join(id.as_str()));
     fs::remove_dir(&users).is_ok()
+}
+
+/// As [`leave`] once more, for a container that is gone; true when it was noted again, and nobody else is.
+pub fn leave_again(paths: &Paths, name: &Name, id: &ContainerId) -> bool {
+    let users = users(paths, name);
+    fs::remove_file(&users.join(id.as_str())).is_ok_and(|noted| noted) && fs::remove_dir(&users).is_ok()
 }
 
 /// Takes a volume out of sight and returns what to delete; `None` when there is none.
