@@ -170,7 +170,7 @@ impl Merge<'_> {
     fn regular(&mut self, at: &Place<'_>) -> nix::Result<()> {
         let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let source = File::from(openat(at.from, at.name, flags, Mode::empty())?);
-        if at.stat.st_size == 0 && is_marked(&source) {
+        if at.stat.st_size == 0 && tree::is_marked(source.as_fd()) {
             return Ok(());
         }
         at.clear()?;
@@ -236,15 +236,6 @@ fn names(dir: &OwnedFd) -> nix::Result<Vec<Vec<u8>>> {
     Ok(names.into_iter().filter(|name| !matches!(name.as_slice(), b"." | b"..")).collect())
 }
 
-/// A whiteout by an attribute, as there is on file systems that hold no 0/0 devices.
-fn is_marked(file: &File) -> bool {
-    !sys::attributes(file.as_fd(), |name| is_overlays(name) && name.ends_with(b".whiteout")).is_empty()
-}
-
-fn is_overlays(name: &[u8]) -> bool {
-    name.starts_with(b"trusted.overlay.") || name.starts_with(b"user.overlay.")
-}
-
 /// Data by data, so that holes stay holes; by sharing blocks, where the file system can.
 fn content(mut from: &File, mut to: &File, size: i64) -> io::Result<()> {
     let mut at = 0;
@@ -275,7 +266,7 @@ fn data(from: &File, at: i64, size: i64) -> io::Result<Option<(i64, i64)>> {
 fn dress(from: BorrowedFd<'_>, to: BorrowedFd<'_>, stat: &FileStat) -> nix::Result<()> {
     let (uid, gid) = owner(stat);
     fchown(to, uid, gid)?;
-    for (name, value) in sys::attributes(from, |name| !is_overlays(name) && name != b"security.selinux") {
+    for (name, value) in sys::attributes(from, |name| !tree::is_overlays(name) && name != b"security.selinux") {
         sys::set_attribute(to, &name, &value);
     }
     fchmod(to, mode(stat))?;

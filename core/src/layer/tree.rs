@@ -14,6 +14,7 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::name;
+use crate::sys;
 
 /// Directories kept open: an archive lists a directory's files together.
 const KEPT: usize = 16;
@@ -201,7 +202,7 @@ impl<'a> Walk<'a> {
     /// What to do with a part that is no directory: a symlink is followed (and `None` returned).
     fn other(&mut self, part: &[u8]) -> Result<Option<OwnedFd>, Failure> {
         let stat = stat(self.at.as_fd(), part)?;
-        if is_whiteout(&stat) && self.missing == Missing::Make {
+        if self.missing == Missing::Make && hides(self.at.as_fd(), part, &stat) {
             unlinkat(&self.at, part, UnlinkatFlags::NoRemoveDir)?;
             return self.make(part, true).map(Some);
         }
@@ -245,6 +246,25 @@ pub fn is_a(stat: &FileStat, kind: SFlag) -> bool {
 /// True for a 0/0 device. All of them are ours, since an archive's own are refused.
 pub fn is_whiteout(stat: &FileStat) -> bool {
     is_a(stat, SFlag::S_IFCHR) && stat.st_rdev == 0
+}
+
+/// True for what stands for a hidden file: such a device or, where the file system has none, a file with overlay's attribute.
+pub fn hides(dir: BorrowedFd<'_>, name: &[u8], stat: &FileStat) -> bool {
+    if !is_a(stat, SFlag::S_IFREG) || stat.st_size > 0 {
+        return is_whiteout(stat);
+    }
+    let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    openat(dir, name, flags, Mode::empty()).is_ok_and(|file| is_marked(file.as_fd()))
+}
+
+/// Whether a file has that attribute.
+pub fn is_marked(file: BorrowedFd<'_>) -> bool {
+    !sys::attributes(file, |name| is_overlays(name) && name.ends_with(b".whiteout")).is_empty()
+}
+
+/// Whether an attribute of this name is overlayfs's own.
+pub fn is_overlays(name: &[u8]) -> bool {
+    name.starts_with(b"trusted.overlay.") || name.starts_with(b"user.overlay.")
 }
 
 /// Removes a file, or a directory with all that is in it.

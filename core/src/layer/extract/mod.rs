@@ -26,7 +26,7 @@ use crate::layer::name::{self, Meaning};
 use crate::layer::pipe::too_large;
 use crate::layer::reader::TarReader;
 use crate::layer::sidecar::Sidecar;
-use crate::layer::tree::{self, Dir, Failure, Implied, Missing, Tree, WORKING_MODE, is_a, is_whiteout};
+use crate::layer::tree::{self, Dir, Failure, Implied, Missing, Tree, WORKING_MODE, is_a};
 use crate::layer::{FILES, Form, UnpackOptions, Whiteouts, xattr};
 
 /// Blocks of the usual file systems.
@@ -270,7 +270,7 @@ impl Extractor {
             Ok(stat) if is_a(&stat, SFlag::S_IFDIR) => {
                 return Err(invalid(&entry.name, "it is a hard link to a directory"));
             }
-            Ok(stat) if !is_whiteout(&stat) => {}
+            Ok(stat) if !tree::hides(dir.fd.as_fd(), last, &stat) => {}
             Ok(_) | Err(Errno::ENOENT) => return Err(absent()),
             Err(errno) => return Err(failed(&target, errno)),
         }
@@ -337,10 +337,11 @@ impl Extractor {
         if is_a(&there, SFlag::S_IFDIR) {
             return self.note(path, Note::Changed(entry.meta));
         }
+        let hidden = tree::hides(at.dir.fd.as_fd(), at.name, &there);
         self.clear(at)?;
         mkdirat(&at.dir.fd, at.name, WORKING_MODE).map_err(|e| at.failed(e))?;
         self.made_directory(path, Note::Made(entry.meta))?;
-        match is_whiteout(&there) {
+        match hidden {
             true => self.mark_opaque(path),
             false => Ok(()),
         }

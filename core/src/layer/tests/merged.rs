@@ -154,3 +154,34 @@ fn a_cancelled_copy_ends() {
     let error = merge(&[layer(&out)], std::fs::File::open(dir.path()).unwrap().as_fd(), &cancel).unwrap_err();
     assert_eq!(error.kind(), Kind::Cancelled);
 }
+
+/// An overlayfs, on which the store of whoever is in a container often lies, holds no 0/0 devices.
+#[test]
+fn it_is_so_where_whiteouts_are_attributes() {
+    use std::os::unix::process::CommandExt;
+
+    const SYS_ADMIN: u32 = 21;
+    if !crate::sys::has_capability(SYS_ADMIN) || !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+    for part in ["lower", "upper", "work"] {
+        std::fs::create_dir(dir.path().join(part)).unwrap();
+    }
+    let at = |part: &str| dir.path().join(part).display().to_string();
+    let options = format!("lowerdir={},upperdir={},workdir={}", at("lower"), at("upper"), at("work"));
+    let none = None::<&str>;
+    let over = move || {
+        use nix::mount::{MsFlags, mount};
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS)?;
+        mount(none, "/", none, MsFlags::MS_PRIVATE | MsFlags::MS_REC, none)?;
+        Ok(mount(Some("overlay"), "/dev/shm", Some("overlay"), MsFlags::empty(), Some(options.as_str()))?)
+    };
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "layer::tests::merged::what_a_layer_hides_is_not_there"]).env("TMPDIR", "/dev/shm");
+    // SAFETY: it makes system calls; what little it allocates the C library allows after a fork.
+    unsafe { command.pre_exec(over) };
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}{}", String::from_utf8_lossy(&output.stderr));
+}
