@@ -210,6 +210,31 @@ fn a_watcher_hears_of_a_killed_shim_at_once() {
     assert_eq!(actions(&of(&host, &since)), ["create", "start", "die", "destroy"]);
 }
 
+/// More than are watched by a descriptor each.
+#[test]
+fn a_watcher_hears_of_killed_shims_whatever_their_number() {
+    let host = Host::new();
+    let sleeps = || RunOptions { network: Some("host".into()), ..command(&["sleep", "1000"]) };
+    let mut containers: Vec<Container> = (0..260).map(|_| host.spawn(sleeps()).unwrap()).collect();
+    containers.sort_by(|one, other| one.id().cmp(other.id()));
+    let (filters, until) = (vec!["event=die".into()], Some("-60s".into()));
+    let mut watched = host.engine.events(&EventOptions { filters, until, ..Default::default() }).unwrap();
+    let kill = |container: &Container| {
+        let shim = container.inspect().unwrap().shim_pid.unwrap();
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(shim), nix::sys::signal::Signal::SIGKILL).unwrap();
+    };
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| next(&mut watched));
+        kill(&containers[0]);
+        assert_eq!(first.join().unwrap().id, containers[0].id());
+    });
+    let last: std::collections::BTreeSet<&str> = containers[256..].iter().map(Container::id).collect();
+    containers[256..].iter().for_each(kill);
+    let told = std::iter::from_fn(|| watched.next(&Cancel::new()).unwrap()).take(last.len());
+    let told: Vec<String> = told.map(|event| event.id).collect();
+    assert_eq!(told.iter().map(String::as_str).collect::<std::collections::BTreeSet<_>>(), last);
+}
+
 #[test]
 fn images_are_told_of() {
     let host = Host::new();

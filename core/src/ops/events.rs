@@ -110,7 +110,8 @@ impl Reader {
                 return Ok(None);
             }
             let shims = self.shims.get_or_insert_with(|| Shims::of(&self.context));
-            self.changes.wait(self.until.as_ref().map(|(_, moment)| *moment), shims.fds(), cancel);
+            let until = self.until.as_ref().map(|(_, moment)| *moment);
+            self.changes.wait(until.into_iter().chain(shims.look_again()).min(), shims.fds(), cancel);
             shims.bury(&self.context);
         }
     }

@@ -42,6 +42,28 @@ fn who_may_mount_opens_no_device_of_the_host_s() {
     assert_eq!((output.exit.code, text(&output.stdout)), (0, "zero\n".into()), "{}", text(&output.stderr));
 }
 
+/// A privileged command is held by its container's filter, which was made for one that may not mount, and by its device
+/// cgroup where it may.
+#[test]
+fn nor_does_a_privileged_command() {
+    let host = Host::new();
+    if host.engine.info().unwrap().rung != sampan::Rung::Root {
+        return;
+    }
+    let script = "mknod /k c 1 11; mknod /b b 7 0; mknod /t c 4 64
+        mount -o remount,bind,dev /; mount -t tmpfs -o dev tmpfs /mnt && cp -a /k /b /t /mnt
+        mount -o remount,bind,dev /dev; cp -a /k /b /t /dev
+        for node in /k /b /t /mnt/* /dev/k /dev/b /dev/t; do (: <$node) && echo opened $node; done
+        : </dev/zero && echo zero";
+    for cap_add in [vec![], vec!["SYS_ADMIN".into()]] {
+        let container = host.spawn(RunOptions { cap_add, ..command(&["sleep", "1000"]) }).unwrap();
+        let command = ["sh", "-c", script].map(str::to_owned).into();
+        let options = ExecOptions { command, privileged: true, ..ExecOptions::default() };
+        let output = container.exec(&options, &Cancel::new()).unwrap();
+        assert_eq!(text(&output.stdout), "zero\n", "{}", text(&output.stderr));
+    }
+}
+
 /// The way by which CVE-2022-0492 and many since begin.
 #[test]
 fn no_namespace_with_all_capabilities_is_made_inside() {
