@@ -7,7 +7,7 @@ use crate::ahead::Ahead;
 use crate::fail::{At, Fail, Outcome};
 use crate::sys::{self, Errno, Fd};
 use crate::wire::{ABI, Field, Header, Kind, Launch, NEW_NET, Reader, Step, fd};
-use crate::{bundle, enter, files_enter, launch, memory, owners, program};
+use crate::{bundle, enter, exec, files_enter, launch, memory, owners, program};
 
 /// Called by `_start` with the address of the argument count, which the arguments follow.
 pub extern "C" fn main(stack: *const usize) -> ! {
@@ -15,8 +15,7 @@ pub extern "C" fn main(stack: *const usize) -> ! {
     if unsafe { *stack > 0 && CStr::from_ptr(*stack.add(1) as *const _) == c"/selftest" } {
         payload_of_selftest();
     }
-    // A host that ignores it passes that on, and then no end of a child could be waited for.
-    let _ = sys::set_signal_action(sys::SIGCHLD, false);
+    exec::default_actions();
     let outcome = request().and_then(|(header, body, ahead)| dispatch(&header, body, ahead));
     match outcome {
         Ok(()) => sys::exit(0),

@@ -97,10 +97,17 @@ fn failed(process: &Process<'static>, errno: Errno) -> Fail {
     Fail { step: Step::Exec, errno, detail }
 }
 
-/// Default actions and no blocked signals: an exec keeps what the host ignores, as Python does SIGPIPE.
-pub fn reset_signals() {
+/// Default actions for this process and all that come from it, since an exec keeps what is ignored: a host may ignore
+/// SIGPIPE, as Python does, or SIGCHLD, with which no end of a child could be waited for.
+///
+/// At the very first, when nobody waits for it.
+pub fn default_actions() {
     for signal in 1..=64 {
-        let _ = sys::set_signal_action(signal, false);
+        let _ = sys::set_signal_action(signal);
     }
+}
+
+/// No blocked signals. None is ignored, see [`default_actions`].
+pub fn reset_signals() {
     let _ = sys::set_signal_mask(0);
 }

@@ -282,9 +282,9 @@ pub fn set_signal_mask(mask: u64) -> Result {
     syscall!(RT_SIGPROCMASK, SIG_SETMASK, &raw const mask, null::<u8>(), 8).map(drop)
 }
 
-/// The default action, or to ignore it. No handlers: the shim has none.
-pub fn set_signal_action(signal: i32, ignore: bool) -> Result {
-    let action = [ignore as u64, 0, 0, 0];
+/// The default action. No handlers, and nothing ignored: the shim has neither.
+pub fn set_signal_action(signal: i32) -> Result {
+    let action = [0u64; 4];
     syscall!(RT_SIGACTION, signal, action.as_ptr(), null::<u8>(), 8).map(drop)
 }
 
