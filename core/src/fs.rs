@@ -86,6 +86,12 @@ pub fn is_same(one: &Path, other: &Path) -> Result<bool> {
     Ok(identity(one)? == identity(other)?)
 }
 
+/// Device and inode of a directory, as `DEVICE:INODE`: a copy of it has others, and it keeps them when it is renamed.
+pub fn identity(dir: &Path) -> Result<String> {
+    let meta = std::fs::symlink_metadata(dir).context("look at", dir.display())?;
+    Ok(format!("{}:{}", meta.dev(), meta.ino()))
+}
+
 /// A word that changes with a file's content, where a symlink leads; empty when there is none.
 pub fn version(path: &Path) -> String {
     let word = |meta: std::fs::Metadata| format!("{}-{}.{}", meta.ino(), meta.mtime(), meta.mtime_nsec());

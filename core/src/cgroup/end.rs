@@ -1,7 +1,7 @@
 //! Ends what is in a container's cgroups and removes them: what its shim does, done by the host when there is
 //! no shim any more.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::make::Directory;
@@ -26,6 +26,21 @@ pub fn end_paths<'a>(directories: impl DoubleEndedIterator<Item = &'a Path> + Cl
         let _ = fs::write_kernel(&directory.join("freezer.state"), "THAWED");
     }
     directories.rev().for_each(end_one);
+}
+
+/// Removes cgroups in which nobody is any more, with all below. What has been killed is a while in being taken apart: about
+/// half a second is waited for it.
+pub fn remove_paths(directories: &[PathBuf]) {
+    let is_busy = |dir: &PathBuf| {
+        fs::directories_below(dir).iter().for_each(|below| drop(fs::remove_dir(below)));
+        fs::remove_dir(dir).is_err_and(|e| e.errno() == Some(libc::EBUSY))
+    };
+    for attempt in 0..TRIES - 2 {
+        if directories.iter().filter(|dir| is_busy(dir)).count() == 0 {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(1 << attempt));
+    }
 }
 
 fn end_one(dir: &Path) {

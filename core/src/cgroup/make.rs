@@ -52,21 +52,55 @@ impl Drop for Made<'_> {
 }
 
 /// Makes the directories in order. `enable` are the v2 controllers to hand down on the way.
+///
+/// # Errors
+/// `Conflict` when processes are in one already: what ends this container would end them.
 pub fn make<'a>(directories: &'a [Directory], enable: &[String]) -> Result<Made<'a>> {
+    make_with(directories, enable, refuse_occupied)
+}
+
+/// The same where the caller has named the cgroups, and may have put others in.
+pub fn make_or_share<'a>(directories: &'a [Directory], enable: &[String]) -> Result<Made<'a>> {
+    make_with(directories, enable, |_| Ok(()))
+}
+
+fn make_with<'a>(
+    directories: &'a [Directory],
+    enable: &[String],
+    check: impl Fn(&Path) -> Result<()>,
+) -> Result<Made<'a>> {
     let mut made = Made::default();
     for (count, directory) in directories.iter().enumerate() {
-        make_one(directory, enable)?;
+        if !make_one(directory, enable)? {
+            check(Path::new(&directory.path))?;
+        }
         made.directories = &directories[..=count];
         limit(directory, &mut made.lacking)?;
     }
     Ok(made)
 }
 
-fn make_one(directory: &Directory, enable: &[String]) -> Result<()> {
+/// Also those that can't be seen from here, which are told as 0.
+fn refuse_occupied(dir: &Path) -> Result<()> {
+    let occupied =
+        |dir: &Path| fs::read_bounded(&dir.join("cgroup.procs"), 16 << 20).is_ok_and(|text| !text.is_empty());
+    match occupied(dir) || fs::directories_below(dir).iter().any(|below| occupied(below)) {
+        false => Ok(()),
+        true => Err(Error::new(Kind::Conflict, "make cgroup", dir.display().to_string())
+            .because("processes are in it: a container with the same id runs from another store, of which this is a copy, or the other way round")
+            .hint("stop that one first, or create this one anew")),
+    }
+}
+
+/// False where it is there already.
+fn make_one(directory: &Directory, enable: &[String]) -> Result<bool> {
     let path = Path::new(&directory.path);
     // The parents exist after the first container: one system call then.
-    if enable.is_empty() && !directory.inherits_cpuset && fs::make_dir(path).is_ok() {
-        return Ok(());
+    if enable.is_empty()
+        && !directory.inherits_cpuset
+        && let Ok(made) = fs::make_dir(path)
+    {
+        return Ok(made);
     }
     for parent in parents(directory) {
         fs::make_dirs(parent)?;
@@ -76,11 +110,11 @@ fn make_one(directory: &Directory, enable: &[String]) -> Result<()> {
             false => hand_down(parent, enable)?,
         }
     }
-    fs::make_dirs(path)?;
-    match directory.inherits_cpuset {
-        true => inherit_cpuset(path).inspect_err(|_| drop(fs::remove_dir(path))),
-        false => Ok(()),
+    let made = fs::make_dir(path)?;
+    if directory.inherits_cpuset {
+        inherit_cpuset(path).inspect_err(|_| drop(fs::remove_dir(path)))?;
     }
+    Ok(made)
 }
 
 /// From the base down to the directory's parent.

@@ -12,9 +12,9 @@ mod usage;
 
 pub use change::change;
 pub use detect::{DELEGATED, Found, Hierarchies, USERS, controllers, detect, hierarchies, withheld};
-pub use end::{end, end_paths};
+pub use end::{end, end_paths, remove_paths};
 pub use file::target;
 pub use freeze::Freezer;
-pub use make::{Directory, Made, enable, hand_down, inherit_cpuset, limit_all, make};
+pub use make::{Directory, Made, enable, hand_down, inherit_cpuset, limit_all, make, make_or_share};
 pub use members::{members, members_below, signal_below};
 pub use usage::{Counters, oom_kills, usage};

@@ -89,7 +89,7 @@ impl Creation<'_> {
         groups::claim(self.runtime, &record, self.dir)?;
         let starting = record.scope.as_ref().map(|scope| Starting::new(scope.whose, &scope.unit));
         let made = match starting {
-            None => cgroup::make(&groups.dirs, &groups.enable)?,
+            None => cgroup::make_or_share(&groups.dirs, &groups.enable)?,
             Some(_) => cgroup::Made::default(),
         };
         let place = |pid| starting.as_ref().map_or(Ok(()), |starting| scope::place(&groups, starting, pid));

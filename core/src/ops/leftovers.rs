@@ -12,7 +12,7 @@ use crate::error::{Error, Kind, Result};
 use crate::fs;
 use crate::id::ContainerId;
 use crate::paths::ContainerPaths;
-use crate::store::containers::{self, Container, State};
+use crate::store::containers::{self, Cgroups, Container, State};
 use crate::store::liveness::{self, Marks};
 use crate::sys::{self, PidFd};
 
@@ -20,23 +20,42 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Ends what is left of a container's last run, whose shim is gone; the caller holds its lock.
 pub(super) fn end(context: &Context, container: &Container) -> Result<()> {
+    let Some(state) = &container.state else {
+        return end_untold(context, &container.record.id, &placed::of(context, container)?);
+    };
+    if !state.is_of(context.paths.container(&container.record.id).dir()) {
+        return Ok(());
+    }
     let groups = placed::directories(&placed::of(context, container)?);
     groups::end_paths(groups.iter().map(PathBuf::as_path));
     // A shim that noted the end had ended all before.
-    let unnoted = container.ended().is_none() && container.state.as_ref().is_some_and(|s| s.boot_id == sys::boot_id());
+    let unnoted = container.ended().is_none() && state.boot_id == sys::boot_id();
     if unnoted { end_processes(context, container, groups.is_empty()) } else { Ok(()) }
 }
 
 /// The same for one whose record is damaged. Its state tells where its processes are, and where that is damaged too, the
 /// usual place and their root file system do.
 pub(super) fn end_damaged(context: &Context, id: &ContainerId) -> Result<()> {
-    let state = containers::state(&context.paths, id)?;
-    let groups = match state.and_then(|state| state.cgroups) {
-        Some(known) => known,
-        None => placed::usual(context, id)?,
-    };
-    groups::end_paths(placed::directories(&groups).iter().map(PathBuf::as_path));
-    kill_by_root(&context.paths.container(id), id.short())
+    let at = context.paths.container(id);
+    match containers::state(&context.paths, id)? {
+        Some(state) if !state.is_of(at.dir()) => Ok(()),
+        Some(State { cgroups: Some(known), .. }) => {
+            groups::end_paths(placed::directories(&known).iter().map(PathBuf::as_path));
+            kill_by_root(&at, id.short())
+        }
+        _ => end_untold(context, id, &placed::usual(context, id)?),
+    }
+}
+
+/// The same where no state tells whose the cgroups are: in a copy of the store, the path of the other's is the same. What
+/// stands on this container's root is its own; what a killed shim was about to start dies with it.
+fn end_untold(context: &Context, id: &ContainerId, cgroups: &Cgroups) -> Result<()> {
+    let left = placed::directories(cgroups);
+    if left.iter().any(|dir| fs::exists(dir).unwrap_or(false)) {
+        kill_by_root(&context.paths.container(id), id.short())?;
+        groups::remove_paths(&left);
+    }
+    Ok(())
 }
 
 /// Where a shim was killed, its end is told by whoever looks at the container, and what runs on, as it shares the host's
@@ -55,7 +74,8 @@ pub(super) fn end_orphans(context: &Context, container: &Container) {
 }
 
 fn is_untended(context: &Context, container: &Container) -> Result<bool> {
-    let here = container.state.as_ref().is_some_and(State::is_here);
+    let dir = context.paths.container(&container.record.id);
+    let here = container.state.as_ref().is_some_and(|state| state.is_here() && state.is_of(dir.dir()));
     Ok(here
         && container.status() == Status::Dead
         && (!fs::exists(&context.paths.container(&container.record.id).lost())?

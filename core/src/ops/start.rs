@@ -183,8 +183,10 @@ fn nodes_of_host(given: &[(String, String)]) -> Vec<(String, String)> {
 fn places(context: &Context, record: &Record) -> Result<Places> {
     let paths = &context.paths;
     let text = |path: PathBuf| path.display().to_string();
+    let dir = paths.container(&record.id).dir().to_owned();
     Ok(Places {
-        dir: text(paths.container(&record.id).dir().to_owned()),
+        place: fs::identity(&dir)?,
+        dir: text(dir),
         attach_at: attach_at(context, record),
         lower: lower(context, record)?,
         volumes: text(paths.volumes()),

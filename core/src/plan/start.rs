@@ -16,6 +16,8 @@ use crate::store::containers::Cgroups;
 pub struct Places {
     /// The container's directory.
     pub dir: String,
+    /// Which directory that is, whatever its path: see `State::place`.
+    pub place: String,
     /// A directory to attach the root at, in the container's mount namespace: what is below it is hidden there.
     pub attach_at: String,
     /// Its layers' file systems, topmost first.
@@ -159,9 +161,10 @@ fn supervise(spec: &Spec, facts: &Facts, places: &Places, groups: &Cgroups) -> S
     Supervise {
         dir: places.dir.clone(),
         state_prefix: format!(
-            "\"version\":1,\"boot_id\":\"{}\",\"machine_id\":\"{}\",\"cgroups\":{}",
+            "\"version\":1,\"boot_id\":\"{}\",\"machine_id\":\"{}\",\"place\":\"{}\",\"cgroups\":{}",
             facts.boot_id,
             facts.machine_id,
+            places.place,
             serde_json::json!(groups)
         ),
         log: if spec.log { format!("{}/log", places.dir) } else { String::new() },
@@ -198,6 +201,7 @@ mod tests {
     fn places() -> Places {
         Places {
             dir: "/store/containers/abab".into(),
+            place: "7:99".into(),
             attach_at: "/run/sampan".into(),
             lower: vec!["/store/layers/root/2/fs".into(), "/store/layers/root/1/fs".into()],
             volumes: "/store/volumes".into(),

@@ -185,7 +185,9 @@ pub fn load(paths: &Paths, id: &ContainerId) -> Result<Option<Container>> {
     let mut damaged = false;
     // The exit first: the state that is there when it is written says what comes of it.
     let exit = record::read_noting_damage(&at.exit(), &mut damaged)?;
-    let state = record::read_noting_damage(&at.state(), &mut damaged)?;
+    let state = record::read_noting_damage::<State>(&at.state(), &mut damaged)?;
+    // Who has begun to start a copy has not put away yet what runs the other.
+    let state = state.filter(|state| !held || state.is_of(at.dir()));
     Ok(Some(Container { record, state, exit, held, damaged }))
 }
 

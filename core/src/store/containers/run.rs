@@ -1,12 +1,14 @@
 //! What a container is doing: the shim's records, and what comes of them and of the lock.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::Record;
 use crate::api::Status;
 use crate::error::Result;
+use crate::fs;
 use crate::sys::{self, PidFd};
 use crate::wire;
 
@@ -29,6 +31,10 @@ pub struct State {
     pub shim_start: u64,
     /// RFC 3339.
     pub started_at: String,
+    /// The container's directory, as [`fs::identity`] tells it: what is told in a copy of that, or of the store, is of another
+    /// container. `None` from a library that didn't write it yet.
+    #[serde(default)]
+    pub place: Option<String>,
     /// Where its processes are; `None` from a library that didn't write it yet.
     #[serde(default)]
     pub cgroups: Option<Cgroups>,
@@ -44,6 +50,11 @@ impl State {
     /// Whether its process ids are of this machine since it came up.
     pub fn is_here(&self) -> bool {
         self.boot_id == sys::boot_id() && self.machine_id == sys::machine_id()
+    }
+
+    /// Whether it tells of the container in this directory, and not of one that this is a copy of.
+    pub fn is_of(&self, dir: &Path) -> bool {
+        self.place.as_ref().is_none_or(|place| fs::identity(dir).is_ok_and(|own| own == *place))
     }
 
     /// The container's first process, on the machine that it [is of](Self::is_here); `None` when it has ended. Between two
