@@ -757,7 +757,7 @@ typedef struct sampan_run_options {
      */
     const char *const *volumes_from;
     /**
-     * User namespace: `host` for that of the rung, which is the default; for root `auto`, or `auto:size=NUMBER`, for one of its own with ids that no other container has.
+     * User namespace: `host` for that of the rung, which is the default; for root `auto`, or `auto:size=NUMBER`, for one of its own with ids that no other container has; for a plain user with subordinate ids `keep-id`, to be himself inside.
      */
     const char *userns;
 } sampan_run_options;

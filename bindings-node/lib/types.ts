@@ -247,7 +247,7 @@ export interface RunOptions {
   deviceCgroupRules?: string[] | undefined
   /** Other containers whose volumes and binds it has too, at the same places: `NAME`, or `NAME:ro` to read them only. */
   volumesFrom?: string[] | undefined
-  /** User namespace: `host` for that of the rung, which is the default; for root `auto`, or `auto:size=NUMBER`, for one of its own with ids that no other container has. */
+  /** User namespace: `host` for that of the rung, which is the default; for root `auto`, or `auto:size=NUMBER`, for one of its own with ids that no other container has; for a plain user with subordinate ids `keep-id`, to be himself inside. */
   userns?: string | null | undefined
 }
 

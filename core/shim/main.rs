@@ -52,6 +52,7 @@ mod log;
 mod log_json;
 mod memory;
 mod mounts;
+mod moves;
 mod near;
 mod netdev;
 mod oom;

@@ -6,7 +6,7 @@ use crate::fail::{At, Fail, Outcome, send};
 use crate::launch::word;
 use crate::sys::{self, AT_FDCWD, Errno, Fd, Forked};
 use crate::wire::{ApplyOwners, IdMap, Oom, RemoveTrees, Status, Step};
-use crate::{idmap, tree};
+use crate::{idmap, moves, tree};
 
 /// Gives each listed file its owner; the paths are resolved within the tree and through no symlink.
 #[inline(never)]
@@ -21,7 +21,8 @@ pub fn apply(request: ApplyOwners<'static>) -> Outcome {
             let _ = sys::close(file);
             given
         })?;
-        request.capabilities.iter().try_for_each(|(path, value)| empower(root, path, value).at(Step::Owners, path))
+        request.capabilities.iter().try_for_each(|(path, value)| empower(root, path, value).at(Step::Owners, path))?;
+        request.moves.iter().try_for_each(|which| moves::run(root, which).at(Step::Owners, request.root))
     })
 }
 
@@ -39,7 +40,7 @@ fn empower(root: Fd, path: &CStr, value: &[u8]) -> sys::Result {
 }
 
 /// A change of owner takes the set-user-id and set-group-id bits away; they are put back.
-fn give(file: Fd, uid: u32, gid: u32) -> sys::Result {
+pub fn give(file: Fd, uid: u32, gid: u32) -> sys::Result {
     const SET_ID: u32 = 0o6000;
     let before = sys::fstat(file)?;
     sys::fchownat(file, c"", uid, gid, sys::AT_EMPTY_PATH | sys::AT_SYMLINK_NOFOLLOW)?;

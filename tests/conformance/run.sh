@@ -60,7 +60,7 @@ run() {
   for driver in "${drivers[@]}"; do
     "command_$driver"
     work=$(mktemp -d "$scratch/work.XXXXXX")
-    chown "$as" "$work"
+    chown "$as:" "$work"
     runuser -u "$as" -- env -i HOME="$(getent passwd "$as" | cut -d: -f6)" PATH="$PATH" LANG=C.UTF-8 \
       SAMPAN_TEST_IMAGE="$image" SAMPAN_TEST_API="$scratch/api.json" ${rung:+SAMPAN_TEST_RUNG="$rung"} \
       timeout 600 "${command[@]}" "$scratch/cases" "$work" "$filter" >"$scratch/log.$driver" 2>&1 || bad=1

@@ -18,7 +18,7 @@ test_binary() {
   cargo test --quiet -p "$1" --test "$2" --no-run --message-format=json 2>/dev/null |
     sed -n "s/.*\"executable\":\"\([^\"]*\/$2-[^\"]*\)\".*/\1/p" | tail -1
 }
-tests=(attach attacks containers copy events exec control health restart security sharing)
+tests=(attach attacks containers copy events exec control health restart security sharing userns)
 for name in "${tests[@]}"; do install -m 755 "$(test_binary sampan "$name")" "$scratch/$name"; done
 install -m 755 "$(test_binary sampan-cli command)" "$scratch/command"
 install -m 755 "${CARGO_TARGET_DIR:-target}/debug/sampan" "$scratch/sampan"

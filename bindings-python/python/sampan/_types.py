@@ -237,7 +237,7 @@ class RunOptions(TypedDict, total=False):
         annotations: Notes for other programs, kept and shown by `inspect`.
         device_cgroup_rules: Devices that the container may make and use: `c 42:* rwm`.
         volumes_from: Other containers whose volumes and binds it has too, at the same places: `NAME`, or `NAME:ro` to read them only.
-        userns: User namespace: `host` for that of the rung, which is the default; for root `auto`, or `auto:size=NUMBER`, for one of its own with ids that no other container has.
+        userns: User namespace: `host` for that of the rung, which is the default; for root `auto`, or `auto:size=NUMBER`, for one of its own with ids that no other container has; for a plain user with subordinate ids `keep-id`, to be himself inside.
     """
 
     image: str
@@ -1071,7 +1071,7 @@ class RunKeywords(TypedDict, total=False):
         annotations: Notes for other programs, kept and shown by `inspect`.
         device_cgroup_rules: Devices that the container may make and use: `c 42:* rwm`.
         volumes_from: Other containers whose volumes and binds it has too, at the same places: `NAME`, or `NAME:ro` to read them only.
-        userns: User namespace: `host` for that of the rung, which is the default; for root `auto`, or `auto:size=NUMBER`, for one of its own with ids that no other container has.
+        userns: User namespace: `host` for that of the rung, which is the default; for root `auto`, or `auto:size=NUMBER`, for one of its own with ids that no other container has; for a plain user with subordinate ids `keep-id`, to be himself inside.
     """
 
     entrypoint: Optional[Sequence[str]]

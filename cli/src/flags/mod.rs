@@ -200,7 +200,7 @@ struct IsolationFlags {
     /// UTS namespace: `private`, `host` or `container:NAME`
     #[arg(long, value_name = "MODE")]
     uts: Option<String>,
-    /// User namespace: `host`, or for root `auto[:size=N]` for one of its own
+    /// User namespace: `host`; for root `auto[:size=N]` for one of its own; for a plain user `keep-id`
     #[arg(long, value_name = "MODE")]
     userns: Option<String>,
     /// Cgroup namespace: `private`, `host` or `container:NAME`

@@ -53,7 +53,10 @@ const NOTES: &[(&str, &str)] = &[
     ),
     ("ulimit", "not above the host's own hard limit when rootless"),
     ("user group-add", "root alone on the rung `single-id`"),
-    ("userns", "`host` is that of the rung; for root also Podman's `auto` and `auto:size=N`, from Linux 5.19 on"),
+    (
+        "userns",
+        "`host` is that of the rung; Podman's `auto` and `auto:size=N` for root, from Linux 5.19 on, and `keep-id` for a plain user with subordinate ids",
+    ),
     ("uts", "`container:NAME` for root alone"),
 ];
 

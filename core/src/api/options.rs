@@ -267,7 +267,7 @@ options! {
         /// Other containers whose volumes and binds it has too, at the same places: `NAME`, or `NAME:ro` to read them only.
         pub volumes_from: Vec<String>,
         /// User namespace: `host` for that of the rung, which is the default; for root `auto`, or `auto:size=NUMBER`, for one of
-        /// its own with ids that no other container has.
+        /// its own with ids that no other container has; for a plain user with subordinate ids `keep-id`, to be himself inside.
         pub userns: Option<String>,
     }
 

@@ -640,7 +640,7 @@ pub struct sampan_run_options {
     pub device_cgroup_rules: *const *const c_char,
     /// Other containers whose volumes and binds it has too, at the same places: `NAME`, or `NAME:ro` to read them only.
     pub volumes_from: *const *const c_char,
-    /// User namespace: `host` for that of the rung, which is the default; for root `auto`, or `auto:size=NUMBER`, for one of its own with ids that no other container has.
+    /// User namespace: `host` for that of the rung, which is the default; for root `auto`, or `auto:size=NUMBER`, for one of its own with ids that no other container has; for a plain user with subordinate ids `keep-id`, to be himself inside.
     pub userns: *const c_char,
 }
 

@@ -22,7 +22,7 @@ pub use control::{Attachment, Command, attach, exec, receive, resize, set_restar
 pub use early::Early;
 pub use helper::{HelperSource, memory_file, shim_image};
 pub use modes::{HostProgram, run_program};
-pub use modes::{apply_owners, remove_trees};
+pub use modes::{Move, apply_owners, remove_trees};
 pub use refusal::APPARMOR_CURE;
 pub use sentence::failure;
 pub use status::told;

@@ -44,13 +44,17 @@ pub fn run_program(
     finish(wire::Kind::Program, w.finish()?, &passed, helper, cancel, deadline)
 }
 
+/// Of whom and to whom: user and group each.
+pub type Move = ((u32, u32), (u32, u32));
+
 /// Gives files below `root` their owners (`(path, uid, gid)` with ids of the namespace) and then their
-/// `security.capability`, in a user namespace.
+/// `security.capability`, in a user namespace; then what is of one user and group of the whole tree's goes to another.
 pub fn apply_owners(
     id_map: Option<&IdMap>,
     root: &str,
     owners: &[(Vec<u8>, u32, u32)],
     capabilities: &[(Vec<u8>, Vec<u8>)],
+    moves: &[Move],
     helper: &HelperSource,
 ) -> Result<()> {
     let mut w = Writer::default();
@@ -65,6 +69,7 @@ pub fn apply_owners(
         w.path(path);
         w.raw(value);
     });
+    w.list(moves, |w, (from, to)| [from.0, from.1, to.0, to.1].into_iter().for_each(|id| w.u32(id)));
     finish(wire::Kind::ApplyOwners, w.finish()?, &[], helper, &Cancel::new(), None).and_then(success)
 }
 

@@ -414,7 +414,7 @@ fn owners_are_given_beneath_the_tree_only() {
     let give = |path: &str| {
         let owners = [(path.into(), 33, 34)];
         let caps = if path == "file" { vec![(path.into(), CAPS.to_vec())] } else { Vec::new() };
-        apply_owners(Some(&map), root.to_str().unwrap(), &owners, &caps, &HelperSource::default())
+        apply_owners(Some(&map), root.to_str().unwrap(), &owners, &caps, &[], &HelperSource::default())
     };
     give("file").unwrap();
     let held = getxattr(&file, c"security.capability");
@@ -431,6 +431,58 @@ fn owners_are_given_beneath_the_tree_only() {
     assert_eq!((file.uid(), file.gid(), file.mode() & 0o7777), (uid, gid, 0o4755));
     assert_eq!(fs::symlink_metadata(root.join("link")).unwrap().uid(), uid);
     assert_eq!(fs::metadata(temp.path().join("outside")).unwrap().uid(), nix::unistd::geteuid().as_raw());
+}
+
+/// What is one's goes to another, then what is a third one's to the first: whatever names it has, with all that a change of
+/// owner would take away.
+#[test]
+fn all_of_a_users_files_move_once() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let Some(map) = many_ids() else { return };
+    let temp = tempfile::tempdir().unwrap();
+    let root = temp.path().join("root");
+    fs::create_dir_all(root.join("d/e")).unwrap();
+    for name in ["own", "d/e/third", "d/other"] {
+        fs::write(root.join(name), "").unwrap();
+    }
+    std::os::unix::fs::symlink("../outside", root.join("d/link")).unwrap();
+    fs::write(temp.path().join("outside"), "").unwrap();
+    for name in ["own", "d/e/third"] {
+        fs::set_permissions(root.join(name), fs::Permissions::from_mode(0o4755)).unwrap();
+    }
+    fs::hard_link(root.join("own"), root.join("d/own-too")).unwrap();
+    fs::hard_link(root.join("d/e/third"), root.join("third-too")).unwrap();
+    fs::set_permissions(root.join("d"), fs::Permissions::from_mode(0o700)).unwrap();
+    let owners = ["d/e/third", "d/other"].map(|path| (path.into(), if path == "d/other" { 7 } else { 99 }, 99));
+    let caps = ["own", "d/e/third"].map(|path| (path.into(), CAPS.to_vec()));
+    let moves = [((0, 0), (33, 34)), ((99, 99), (0, 0))];
+    apply_owners(Some(&map), root.to_str().unwrap(), &owners, &caps, &moves, &HelperSource::default()).unwrap();
+    let outside = |map: &[Extent], id: u32| if id == 0 { map[0].outside } else { map[1].outside + id - 1 };
+    let ids = |uid, gid| (outside(&map.uids, uid), outside(&map.gids, gid));
+    let seen = |name: &str| fs::symlink_metadata(root.join(name)).map(|meta| (meta.uid(), meta.gid()));
+    // A plain user can't look into what is closed and another's now.
+    let open = nix::unistd::geteuid().is_root();
+    for (name, (uid, gid), closed) in [
+        (".", (33, 34), false),
+        ("own", (33, 34), false),
+        ("third-too", (0, 0), false),
+        ("d", (33, 34), false),
+        ("d/e", (33, 34), true),
+        ("d/own-too", (33, 34), true),
+        ("d/e/third", (0, 0), true),
+        ("d/other", (7, 0), true),
+        ("d/link", (33, 34), true),
+    ] {
+        if open || !closed {
+            assert_eq!(seen(name).unwrap(), ids(uid, gid), "{name}");
+        }
+    }
+    for name in ["own", "third-too"] {
+        assert_eq!(fs::metadata(root.join(name)).unwrap().mode() & 0o7777, 0o4755, "{name}");
+        assert_eq!(getxattr(&root.join(name), c"security.capability")[4..20], CAPS[4..], "{name}");
+    }
+    assert_eq!(fs::metadata(temp.path().join("outside")).unwrap().uid(), nix::unistd::geteuid().as_raw());
+    remove_trees(Some(&map), &[root.display().to_string()], &HelperSource::default()).unwrap();
 }
 
 /// Root's or a plain user's map of more than one id.

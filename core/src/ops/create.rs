@@ -29,6 +29,7 @@ pub fn create(
         Some(image) => image,
         None => pulled(context, options, progress, cancel)?,
     };
+    userns::unpack(context, options, &image, progress, cancel)?;
     let make = |record: &Record| containers::create(&context.paths, record);
     create_of(context, options, &image, |_| {}, make, cancel).map(|(record, ())| record.id)
 }
@@ -53,6 +54,7 @@ pub(super) fn create_held(
             (pulled(context, options, progress, cancel)?, begin())
         }
     };
+    userns::unpack(context, options, &image, progress, cancel)?;
     // Given up together with the lock, of which a shim that is just starting may have a copy.
     let make = |record: &Record| containers::create_held(&context.paths, record).map(|lock| (lock, shim));
     let (record, (lock, shim)) = create_of(context, options, &image, adjust, make, cancel)?;
@@ -78,7 +80,10 @@ fn create_of<T>(
     let made = make(&record)?;
     claimed.keep();
     // After the record, or a kill in between would leave volumes that nobody knows of; a start makes up for it.
-    if let Err(error) = make_volumes(context, &record).and_then(|()| tree::prepare(context, &record, cancel)) {
+    let prepared = make_volumes(context, &record)
+        .and_then(|()| tree::prepare(context, &record, cancel))
+        .and_then(|()| userns::give_root(context, &record));
+    if let Err(error) = prepared {
         drop(made);
         let _ = super::remove::discard(context, &record);
         return Err(error);
@@ -117,7 +122,7 @@ pub(super) fn record(context: &Context, options: &RunOptions, image: &ImageInfo)
         image_id: image.id.parse()?,
         manifest: image.digest.parse()?,
         layers: image.layers.iter().map(|l| l.parse()).collect::<Result<Vec<Digest>>>()?,
-        form: context.form()?,
+        form: userns::form(context, &spec)?,
         rung: facts.rung,
         unenforced: groups.unenforced,
         options: RunOptions { stdin: None, ..options },

@@ -13,7 +13,7 @@ use std::sync::OnceLock;
 
 use oci_spec::image::ImageConfiguration;
 
-use self::layers::{Job, Used};
+use self::layers::{Job, Kept, Used};
 use super::{Context, images};
 use crate::api::*;
 use crate::cancel::Cancel;
@@ -23,10 +23,12 @@ use crate::launch::HelperSource;
 use crate::layer::{Form, UnpackOptions};
 use crate::paths::Paths;
 use crate::plan::launch::IdMap;
+use crate::plan::userns;
 use crate::progress::{Event, Progress};
 use crate::reference::Reference;
 use crate::registry::{Client, Platform, RegistryOptions, Resolved};
-use crate::store::image::MAX_CONFIG;
+use crate::spec::Ids;
+use crate::store::image::{MAX_CONFIG, MAX_MANIFEST};
 use crate::store::leases::Lease;
 use crate::store::refs::{self, Ref};
 use crate::store::{blobs, image, layers as stored};
@@ -74,6 +76,39 @@ fn owners_by(context: &Context) -> Result<Option<(IdMap, HelperSource)>> {
     Ok(map.map(|map| (map, context.helper())))
 }
 
+/// Unpacks an image that is here once more, for a container whose files have other ids on the disk than those of its rung.
+pub(super) fn unpack_for(
+    context: &Context,
+    options: &RunOptions,
+    image: &ImageInfo,
+    ids: &Ids,
+    progress: &mut dyn Progress,
+    cancel: &Cancel,
+) -> Result<()> {
+    let how = PullOptions { platform: options.platform.clone(), ..PullOptions::default() };
+    let owners = Some((userns::id_map(ids, context.facts()?), context.helper()));
+    let (form, kept) = (userns::form(ids).parse()?, Some(Kept::of(ids)));
+    let pull = Pull { form, owners, kept, ..Pull::new(context, &how, cancel)? };
+    let manifest = image.digest.parse()?;
+    let have = image.layers.iter().map(|id| layers::find(&pull, &id.parse()?)).collect::<Result<Option<Vec<_>>>>()?;
+    match have {
+        Some(_) => Ok(()),
+        None => {
+            pull.anew(&named(context, image)?, manifest, progress).map_err(|e| e.within("unpack image", &options.image))
+        }
+    }
+}
+
+/// Where an image comes from, should some of it not be here any more.
+fn named(context: &Context, image: &ImageInfo) -> Result<Reference> {
+    match images::inspect(context, &image.id)?.tags.first() {
+        Some(tag) => tag.parse(),
+        None => Err(Error::new(Kind::NotFound, "unpack image", &image.id)
+            .because("it was removed, and only its containers still use it")
+            .hint("pull it again")),
+    }
+}
+
 /// How layers are unpacked for what [`Context::form`] names.
 fn layer_form(form: &Name) -> Form {
     match form.as_str() {
@@ -90,6 +125,8 @@ struct Pull<'a> {
     unpack: UnpackOptions,
     // Files get the image's owners as ids of this map, where the user has more than one id.
     owners: Option<(IdMap, HelperSource)>,
+    // Where they are not those of the rung.
+    kept: Option<Kept>,
     keep_blobs: bool,
     downloads: usize,
     platform: Platform,
@@ -112,6 +149,7 @@ impl<'a> Pull<'a> {
                 max_entries: engine.max_entries.unwrap_or(DEFAULT_MAX_ENTRIES),
             },
             owners: owners_by(context)?,
+            kept: None,
             form,
             keep_blobs: engine.keep_blobs.unwrap_or(true),
             downloads: downloads as usize,
@@ -151,6 +189,20 @@ impl<'a> Pull<'a> {
         }
         progress.event(&done_event(reference, &made.manifest));
         Ok(made)
+    }
+
+    /// An image that is here, by its manifest.
+    fn anew(&self, reference: &Reference, manifest: Digest, progress: &mut dyn Progress) -> Result<()> {
+        let mut lease = Lease::new(&self.paths)?;
+        lease.hold(std::slice::from_ref(&manifest))?;
+        let resolved = Resolved::again(manifest.clone(), blobs::read(&self.paths, &manifest, MAX_MANIFEST)?)?;
+        lease.hold(&digests(&resolved))?;
+        let client = Client::new(reference, &self.registry, self.cancel)?;
+        let (_, jobs) = self.config(&client, &resolved)?;
+        lease.hold(&jobs.iter().map(|j| j.diff_id.clone()).collect::<Vec<_>>())?;
+        layers::fetch(self, &client, &jobs, progress)?;
+        lease.settle()?;
+        jobs.iter().try_for_each(|job| stored::settle(&self.paths, &self.form, &job.diff_id))
     }
 
     /// The image that a digest names, when all of it is here: then nobody needs to be asked.

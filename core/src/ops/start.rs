@@ -204,8 +204,8 @@ fn attach_at(context: &Context, record: &Record) -> String {
     const OPEN: [&str; 4] = ["/mnt", "/media", "/tmp", "/sys"];
     let open = || OPEN.into_iter().find(|dir| fs::exists(Path::new(dir)).unwrap_or(false)).unwrap_or("/sys");
     match record.spec.ids {
-        None => context.paths.run().display().to_string(),
-        Some(_) => open().to_owned(),
+        Some(_) if record.rung == Rung::Root => open().to_owned(),
+        _ => context.paths.run().display().to_string(),
     }
 }
 

@@ -3,14 +3,19 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Context, facts};
-use crate::api::{RunOptions, Rung};
+use super::{Context, facts, pull};
+use crate::api::{ImageInfo, RunOptions, Rung};
+use crate::cancel::Cancel;
 use crate::error::{Error, Kind, Result};
 use crate::fs;
+use crate::id::Name;
+use crate::launch;
 use crate::lock::Lock;
-use crate::paths;
+use crate::paths::{self, Paths};
+use crate::plan::facts::Facts;
 use crate::plan::userns::{self, Wanted};
-use crate::spec::Spec;
+use crate::progress::Progress;
+use crate::spec::{IdRange, Spec};
 use crate::store::containers::Record;
 use crate::store::ids::{self, Claim};
 
@@ -29,7 +34,11 @@ pub(super) fn hold(context: &Context, options: &RunOptions) -> Result<Option<Loc
 
 /// Gives a container the ids that it asks for.
 pub(super) fn choose(context: &Context, options: &RunOptions, spec: &mut Spec) -> Result<()> {
-    let Wanted::Auto(size) = userns::read(options)? else { return Ok(()) };
+    let size = match userns::read(options)? {
+        Wanted::Shared => return Ok(()),
+        Wanted::KeepId => return keep(context.facts()?, &context.paths, options, spec),
+        Wanted::Auto(size) => size,
+    };
     userns::check(spec, context.facts()?)?;
     check_devices(spec)?;
     let held = ids::held(&paths::claimed_ids())?;
@@ -37,6 +46,62 @@ pub(super) fn choose(context: &Context, options: &RunOptions, spec: &mut Spec) -
     let gid = free("/etc/subgid", "/etc/group", size, held.iter().map(|claim| (claim.gid, claim.length)))?;
     spec.ids = Some(userns::ids(uid, gid, size));
     Ok(())
+}
+
+/// The process is the user himself, unless another was asked for, as in Podman.
+fn keep(facts: &Facts, paths: &Paths, options: &RunOptions, spec: &mut Spec) -> Result<()> {
+    let ids = userns::kept(facts)?;
+    [paths.root(), paths.run()].into_iter().try_for_each(check_way)?;
+    if options.user.as_deref().unwrap_or_default().is_empty() {
+        let own = |map: &[IdRange]| map.iter().find(|range| range.inside == range.outside).map_or(0, |own| own.inside);
+        spec.user = format!("{}:{}", own(&ids.uids), own(&ids.gids));
+    }
+    spec.ids = Some(ids);
+    Ok(())
+}
+
+fn check_way(dir: &Path) -> Result<()> {
+    let own = nix::unistd::getegid().as_raw();
+    let closed = |dir: &&Path| fs::group_and_mode(dir).is_some_and(|found| !userns::lets_through(found, own));
+    match dir.ancestors().find(closed) {
+        None => Ok(()),
+        Some(dir) => Err(Error::new(Kind::Unsupported, "read option", "userns")
+            .because(format!("keep-id: {} is closed, and its group is not this user's own", dir.display()))
+            .hint(format!("give it that group (chgrp {own}) or let others pass (chmod o+x), or give another root and run directory"))),
+    }
+}
+
+/// Has an image's layers unpacked for a container that has other ids than those of its rung.
+pub(super) fn unpack(
+    context: &Context,
+    options: &RunOptions,
+    image: &ImageInfo,
+    progress: &mut dyn Progress,
+    cancel: &Cancel,
+) -> Result<()> {
+    match userns::read(options)? {
+        Wanted::KeepId => {
+            check_way(context.paths.root())?;
+            pull::unpack_for(context, options, image, &userns::kept(context.facts()?)?, progress, cancel)
+        }
+        Wanted::Shared | Wanted::Auto(_) => Ok(()),
+    }
+}
+
+/// The form of the layers that a container stands on.
+pub(super) fn form(context: &Context, spec: &Spec) -> Result<Name> {
+    match &spec.ids {
+        Some(ids) if !userns::is_roots(spec, context.facts()?) => userns::form(ids).parse(),
+        _ => context.form(),
+    }
+}
+
+/// The directory that the container's own root has, of one that a plain user has made.
+pub(super) fn give_root(context: &Context, record: &Record) -> Result<()> {
+    let Some(ids) = record.spec.ids.as_ref().filter(|_| record.rung != Rung::Root) else { return Ok(()) };
+    let (map, dir) = (userns::id_map(ids, context.facts()?), context.paths.container(&record.id));
+    let owners = [(b"upper".to_vec(), 0, 0)];
+    launch::apply_owners(Some(&map), &dir.dir().display().to_string(), &owners, &[], &[], &context.helper())
 }
 
 /// The nodes are the host's, with the host's owners.
@@ -126,7 +191,7 @@ pub(super) fn path(record: &Record) -> Option<PathBuf> {
 }
 
 fn of(record: &Record) -> Option<Claim> {
-    let ids = record.spec.ids.as_ref()?;
+    let ids = record.spec.ids.as_ref().filter(|_| record.rung == Rung::Root)?;
     let (uids, gids) = (ids.uids.first()?, ids.gids.first()?);
     Some(Claim { uid: uids.outside, gid: gids.outside, length: uids.length, id: record.id.clone() })
 }

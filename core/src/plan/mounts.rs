@@ -100,7 +100,7 @@ pub fn plan(
     steps.extend(cgroups(spec, facts, cgroup_dirs));
     steps.extend(identity_files(spec, facts));
     for mount in &spec.mounts {
-        let id_map = userns::mount_map(spec).filter(|_| mount.is_volume());
+        let id_map = userns::mount_map(spec, facts).filter(|_| mount.is_volume());
         steps.push(MountStep { id_map, ..user_mount(mount, volumes)? });
     }
     Ok(override_defaults(steps))

@@ -46,7 +46,7 @@ pub fn plan(spec: &Spec, facts: &Facts, cgroup: &CgroupPlan, places: &Places) ->
     let label = labels::of_container(spec, facts)?.map(|labels| labels.file);
     let plan = LaunchPlan {
         namespaces: namespaces(spec, facts, places),
-        id_map: spec.ids.as_ref().map(userns::id_map).or_else(|| facts.id_map.clone()),
+        id_map: spec.ids.as_ref().map(|ids| userns::id_map(ids, facts)).or_else(|| facts.id_map.clone()),
         cgroup: cgroup.placement.clone(),
         rootfs: Rootfs { nodev: !devices, ..rootfs(spec, facts, places) },
         mounts: with_label(mounts::plan(spec, facts, &groups.v1, places, devices)?, label.as_deref()),
@@ -112,7 +112,7 @@ fn rootfs(spec: &Spec, facts: &Facts, places: &Places) -> Rootfs {
         userxattr: facts.id_map.is_some() || facts.in_user_namespace,
     };
     let attach_at = places.attach_at.clone();
-    Rootfs { kind, attach_at, readonly: spec.read_only, nodev: true, shifted: spec.ids.is_some() }
+    Rootfs { kind, attach_at, readonly: spec.read_only, nodev: true, shifted: userns::is_roots(spec, facts) }
 }
 
 /// The process of a container.

@@ -12,7 +12,7 @@ pub const USUAL: u32 = 65_536;
 /// The fewest that a container can be asked to have: below are the users of every system.
 const LEAST: u32 = 1024;
 /// All that there is.
-const MODES: &str = "host, auto and auto:size=NUMBER";
+const MODES: &str = "host, auto, auto:size=NUMBER and keep-id";
 
 /// What was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub enum Wanted {
     Shared,
     /// Ids that no other container has, so many of them.
     Auto(u32),
+    /// Those of a plain user's rung, with the user's own as they are outside.
+    KeepId,
 }
 
 /// Reads the option, in words of Docker's and Podman's.
@@ -28,6 +30,7 @@ pub fn read(options: &RunOptions) -> Result<Wanted> {
     match options.userns.as_deref().unwrap_or_default() {
         "" | "host" => Ok(Wanted::Shared),
         "auto" => Ok(Wanted::Auto(USUAL)),
+        "keep-id" => Ok(Wanted::KeepId),
         text => match text.split_once(':') {
             Some(("auto", words)) => auto(text, words),
             _ => Err(refused(text)),
@@ -125,14 +128,70 @@ pub fn ids(uid: u32, gid: u32, length: u32) -> Ids {
     Ids { uids: one(uid), gids: one(gid) }
 }
 
-/// The maps of a container's own user namespace.
-pub fn id_map(ids: &Ids) -> IdMap {
-    IdMap { uids: extents(&ids.uids), gids: extents(&ids.gids), helpers: None }
+/// A plain user's ids, with his own in their place and the subordinate ones around them.
+///
+/// # Errors
+/// `Unsupported` where there are no subordinate ids, or they are root's own.
+pub fn kept(facts: &Facts) -> Result<Ids> {
+    let map = facts.id_map.as_ref().filter(|_| facts.rung == Rung::SubIds);
+    let keep = |extents: &[Extent]| match extents {
+        [own, rest] => Some(around(own.outside, rest)),
+        _ => None,
+    };
+    let ids = map.and_then(|map| Some(Ids { uids: keep(&map.uids)?, gids: keep(&map.gids)? }));
+    ids.ok_or_else(|| {
+        let (because, hint) = match facts.rung {
+            Rung::Root => ("root's own id is 0 already", "leave it out, or use auto"),
+            _ => (
+                "it needs subordinate ids, and this user's containers have one id",
+                "have root run: sampan setup --user USER",
+            ),
+        };
+        Error::new(Kind::Unsupported, "read option", "userns").because(format!("keep-id: {because}")).hint(hint)
+    })
 }
 
-/// The same for what lies on the disk with the container's ids as they are: volumes.
-pub fn mount_map(spec: &Spec) -> Option<MountIdMap> {
-    let ids = spec.ids.as_ref()?;
+/// Whether the container's root, who is not the user, can go through a directory of this group and these permissions. Closed
+/// ones it goes through by its capabilities, which hold for what has owner and group of its user namespace (capabilities(7)).
+pub fn lets_through((group, mode): (u32, u32), own_group: u32) -> bool {
+    mode & 0o001 != 0 || group == own_group
+}
+
+fn around(own: u32, rest: &Extent) -> Vec<IdRange> {
+    let below = own.min(rest.length);
+    let all = [
+        IdRange { inside: 0, outside: rest.outside, length: below },
+        IdRange { inside: own, outside: own, length: 1 },
+        IdRange {
+            inside: own.saturating_add(1),
+            outside: rest.outside.saturating_add(below),
+            length: rest.length - below,
+        },
+    ];
+    all.into_iter().filter(|range| range.length > 0).collect()
+}
+
+/// The form of layers whose files have these ids on the disk: its name tells whose are kept.
+pub fn form(ids: &Ids) -> String {
+    let own =
+        |ranges: &[IdRange]| ranges.iter().find(|range| range.inside == range.outside).map_or(0, |own| own.inside);
+    format!("keep-{}-{}", own(&ids.uids), own(&ids.gids))
+}
+
+/// Whether the host's root has made it, and maps its mounts.
+pub fn is_roots(spec: &Spec, facts: &Facts) -> bool {
+    spec.ids.is_some() && facts.rung == Rung::Root
+}
+
+/// The maps of a container's own user namespace, which the rung's helpers write.
+pub fn id_map(ids: &Ids, facts: &Facts) -> IdMap {
+    let helpers = facts.id_map.as_ref().and_then(|map| map.helpers.clone());
+    IdMap { uids: extents(&ids.uids), gids: extents(&ids.gids), helpers }
+}
+
+/// The same for what lies on the disk with the container's ids as they are: volumes of root's.
+pub fn mount_map(spec: &Spec, facts: &Facts) -> Option<MountIdMap> {
+    let ids = spec.ids.as_ref().filter(|_| is_roots(spec, facts))?;
     Some(MountIdMap { uids: extents(&ids.uids), gids: extents(&ids.gids), recursive: false })
 }
 
@@ -160,7 +219,8 @@ mod tests {
             let error = wanted(bad).unwrap_err();
             assert!(error.kind() == Kind::InvalidArgument && error.to_string().contains("userns"), "{error}");
         }
-        for other in ["keep-id", "keep-id:uid=5", "nomap", "container:web", "ns:/proc/1/ns/user", "private"] {
+        assert_eq!(wanted("keep-id").unwrap(), Wanted::KeepId);
+        for other in ["keep-id:uid=5", "nomap", "container:web", "ns:/proc/1/ns/user", "private"] {
             let error = wanted(other).unwrap_err();
             assert!(error.kind() == Kind::Unsupported && error.to_string().contains("host, auto"), "{error}");
         }
@@ -183,6 +243,29 @@ mod tests {
         let plain = Facts { rung: Rung::SubIds, ..root };
         for facts in [old, nested, plain] {
             assert_eq!(check(&Spec::default(), &facts).unwrap_err().kind(), Kind::Unsupported);
+        }
+    }
+
+    #[test]
+    fn a_users_own_ids_stay() {
+        let extent = |inside, outside, length| Extent { inside, outside, length };
+        let map = |own| vec![extent(0, own, 1), extent(1, 100_000, 65_536)];
+        let with = |uid, gid| Facts {
+            rung: Rung::SubIds,
+            id_map: Some(IdMap { uids: map(uid), gids: map(gid), helpers: Some(("u".into(), "g".into())) }),
+            ..Facts::default()
+        };
+        let words = |ranges: &[IdRange]| ranges.iter().map(|r| (r.inside, r.outside, r.length)).collect::<Vec<_>>();
+        let ids = kept(&with(1000, 0)).unwrap();
+        assert_eq!(words(&ids.uids), [(0, 100_000, 1000), (1000, 1000, 1), (1001, 101_000, 64_536)]);
+        assert_eq!(words(&ids.gids), [(0, 0, 1), (1, 100_000, 65_536)]);
+        assert_eq!(words(&kept(&with(70_000, 0)).unwrap().uids), [(0, 100_000, 65_536), (70_000, 70_000, 1)]);
+        assert_eq!(form(&ids), "keep-1000-0");
+        assert!(lets_through((5, 0o711), 1000) && lets_through((1000, 0o700), 1000));
+        assert!(!lets_through((0, 0o700), 1000) && !lets_through((5, 0o770), 1000));
+        assert!(id_map(&ids, &with(1000, 0)).helpers.is_some());
+        for facts in [Facts::default(), Facts { rung: Rung::SingleId, ..Facts::default() }] {
+            assert_eq!(kept(&facts).unwrap_err().kind(), Kind::Unsupported);
         }
     }
 

@@ -66,6 +66,22 @@ pub struct Resolved {
     pub index: Option<Index>,
 }
 
+impl Resolved {
+    /// What was resolved before, by the manifest's bytes.
+    ///
+    /// # Errors
+    /// `InvalidImage` when they are no manifest.
+    pub fn again(digest: Digest, raw: Vec<u8>) -> crate::error::Result<Resolved> {
+        match manifest::read(&raw, None)? {
+            manifest::Document::Image(image) => Ok(Resolved { digest, raw, image, index: None }),
+            manifest::Document::Index(_) => {
+                Err(crate::error::Error::new(crate::error::Kind::InvalidImage, "read manifest", digest.as_str())
+                    .because("it is an index"))
+            }
+        }
+    }
+}
+
 /// An index, as it came.
 #[derive(Clone, Debug)]
 pub struct Index {

@@ -469,6 +469,8 @@ record! {
         owners: List<'a, (&'a CStr, u32, u32)>,
         /// Path within the tree of a regular file, value of its `security.capability`.
         capabilities: List<'a, (&'a CStr, &'a [u8])>,
+        /// User and group of all files of the tree, each: what is of the first is given to the second, one move after another.
+        moves: List<'a, ((u32, u32), (u32, u32))>,
     }
 }
 

@@ -15,13 +15,14 @@ use crate::cancel::Cancel;
 use crate::error::{Context, Error, Kind, Result};
 use crate::fs;
 use crate::id::{Digest, Name};
-use crate::launch::{self, HelperSource};
+use crate::launch::{self, HelperSource, Move};
 use crate::layer::{self, Compression, UnpackOptions, Unpacked, Whiteouts};
 use crate::lock::{Lock, Mode, Wait};
 use crate::paths::Paths;
 use crate::plan::launch::IdMap;
 use crate::progress::{Event, Progress};
 use crate::registry::{Client, Descriptor};
+use crate::spec::{IdRange, Ids};
 use crate::store::tmp::Temp;
 use crate::store::{blobs, containers, layers};
 
@@ -239,10 +240,18 @@ impl Team<'_> {
         while let Some(owed) = debts.next()? {
             self.abort.check("give files their owners", job.blob.digest.as_str())?;
             if !owed.owners.is_empty() || !owed.capabilities.is_empty() {
+                let owed = match &self.pull.kept {
+                    Some(kept) => kept.aside(owed, job)?,
+                    None => owed,
+                };
                 give(owed, &root, map, helper, job)?;
             }
         }
-        Ok(())
+        let moves = self.pull.kept.as_ref().map_or([].as_slice(), |kept| &kept.moves);
+        match moves.is_empty() {
+            true => Ok(()),
+            false => launch::apply_owners(Some(map), &root, &[], &[], moves, helper),
+        }
     }
 
     /// Takes a layer off the image's bounds, which hold for all its layers together.
@@ -259,10 +268,45 @@ impl Team<'_> {
     }
 }
 
+/// The ids of a user whose own stay as they are. What is unpacked is his, and so is what the image has for the ids that are his
+/// in the container: until all is unpacked, the latter go to ids that no image has.
+#[derive(Debug)]
+pub struct Kept {
+    own: (u32, u32),
+    spare: (u32, u32),
+    moves: [Move; 2],
+}
+
+impl Kept {
+    /// Of a container's ids.
+    pub fn of(ids: &Ids) -> Kept {
+        let own = |map: &[IdRange]| map.iter().find(|range| range.inside == range.outside).map_or(0, |own| own.inside);
+        let last = |map: &[IdRange]| map.iter().map(|range| range.inside + range.length - 1).max().unwrap_or(0);
+        let (own, spare) = ((own(&ids.uids), own(&ids.gids)), (last(&ids.uids), last(&ids.gids)));
+        Kept { own, spare, moves: [(own, (0, 0)), (spare, own)] }
+    }
+
+    fn aside(&self, mut owed: layer::Owed, job: &Job) -> Result<layer::Owed> {
+        for owner in &mut owed.owners {
+            if owner.uid == self.spare.0 || owner.gid == self.spare.1 {
+                return Err(Error::new(Kind::Unsupported, "give files their owners", job.blob.digest.as_str())
+                    .because(format!(
+                        "the image has files of the ids {}:{}, the last of this user's",
+                        owner.uid, owner.gid
+                    ))
+                    .hint("leave out keep-id, or give this user a larger range in /etc/subuid and /etc/subgid"));
+            }
+            owner.uid = if owner.uid == self.own.0 { self.spare.0 } else { owner.uid };
+            owner.gid = if owner.gid == self.own.1 { self.spare.1 } else { owner.gid };
+        }
+        Ok(owed)
+    }
+}
+
 /// Gives some files of a layer their owners.
 fn give(owed: layer::Owed, root: &str, map: &IdMap, helper: &HelperSource, job: &Job) -> Result<()> {
     let owners: Vec<_> = owed.owners.into_iter().map(|o| (o.path, o.uid, o.gid)).collect();
-    launch::apply_owners(Some(map), root, &owners, &owed.capabilities, helper).map_err(|e| match e.errno() {
+    launch::apply_owners(Some(map), root, &owners, &owed.capabilities, &[], helper).map_err(|e| match e.errno() {
         Some(libc::EINVAL) => e.within("give files their owners", job.blob.digest.as_str()).hint(
             "most likely the image has owners beyond the range in /etc/subuid or /etc/subgid: give this user a larger one",
         ),

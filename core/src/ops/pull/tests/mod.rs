@@ -50,6 +50,7 @@ impl Store {
             form: "test".parse().unwrap(),
             unpack: UnpackOptions { form, max_bytes: 1 << 30, max_entries: 1000 },
             owners: None,
+            kept: None,
             keep_blobs: true,
             downloads: 3,
             platform: Platform::host(),
