@@ -9,16 +9,15 @@ use crate::launch::word;
 use crate::listener::Listener;
 use crate::passed::Passed;
 use crate::scratch::Scratch;
-use crate::shifted::Made;
 use crate::sys::{self, AT_FDCWD, Errno, Fd};
 use crate::target::{self, Missing};
 use crate::text::Text;
 use crate::wire::{Launch, Namespace, Process, Step, fd};
-use crate::{chroot, credentials, early, exec, label, mounts, reaper, rootfs, terminal, user};
+use crate::{chroot, credentials, early, exec, label, mounts, reaper, rootfs, shifted, terminal, user};
 
 /// Everything between the clone and the exec. `cgroup` is a v2 directory that the kernel did not put it into.
-pub fn run(launch: &Launch<'static>, ahead: Ahead, streams: [Fd; 3], sync: Fd, cgroup: Option<Fd>, made: Made) -> ! {
-    let failed = match set_up(launch, ahead, streams, sync, cgroup, made) {
+pub fn run(launch: &Launch<'static>, ahead: Ahead, streams: [Fd; 3], sync: Fd, cgroup: Option<Fd>) -> ! {
+    let failed = match set_up(launch, ahead, streams, sync, cgroup) {
         Ok((home, labels, kept)) => match launch.process.init {
             true => reaper::split(&launch.process, &labels, kept).unwrap_or_else(|| exec::run(&launch.process, home)),
             false => exec::run(&launch.process, home),
@@ -37,7 +36,6 @@ fn set_up(
     streams: [Fd; 3],
     sync: Fd,
     cgroup: Option<Fd>,
-    made: Made,
 ) -> Outcome<(&'static CStr, Labels, bool)> {
     if launch.cgroup.late {
         expect(sync, word::PLACED)?;
@@ -52,7 +50,7 @@ fn set_up(
     let _ = sys::setsid();
     leave_keyring(&labels)?;
     enter_namespaces(launch, ahead)?;
-    let slave = make_root(launch, sync, made)?;
+    let slave = make_root(launch, sync)?;
     let user = user::find(&launch.process)?;
     enter_directory(&launch.process)?;
     connect(streams, slave, user.uid)?;
@@ -200,11 +198,12 @@ pub fn set_score_unseen(process: &Process<'static>) -> Outcome {
 }
 
 /// Builds the container's tree and enters it; returns the terminal's slave, if it has one.
-fn make_root(launch: &Launch<'static>, sync: Fd, made: Made) -> Outcome<Option<Fd>> {
+fn make_root(launch: &Launch<'static>, sync: Fd) -> Outcome<Option<Fd>> {
     if let Some(tree) = launch.rootfs.tree() {
         return chroot::make(launch, tree, sync);
     }
     rootfs::detach_from_host()?;
+    let made = shifted::take(launch)?;
     // Made before anything is attached there: the place to attach at may be the parent of its directories.
     let root = made.root.map_or_else(|| rootfs::make(&launch.rootfs, launch.mount_label), Ok)?;
     let mut scratch = Scratch::new(launch)?;

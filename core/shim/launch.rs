@@ -117,17 +117,17 @@ struct Born {
 fn bear(launch: &Launch<'static>, ahead: Ahead, streams: [Fd; 3]) -> Outcome<Born> {
     let (ours, theirs) = sys::socketpair().step(Step::Clone)?;
     let cgroup = launch.cgroup.v2.map(open_cgroup).transpose()?;
-    let made = shifted::make(launch)?;
     streams.iter().for_each(|stream| shifted::give(launch, *stream));
-    let (pid, pidfd) = match fork(launch, ahead, cgroup)? {
+    let forked = if launch.rootfs.shifted { shifted::fork(launch, cgroup) } else { fork(launch, ahead, cgroup) };
+    // One that was made and not told of ends by the end of its socket.
+    let (pid, pidfd) = match forked.inspect_err(|_| close_all(&[ours, theirs]))? {
         (Forked::Child, entered) => {
             // Or a shim that is killed would leave it waiting for a word of its own end.
             let _ = sys::close(ours);
-            init::run(launch, ahead, streams, theirs, cgroup.filter(|_| !entered), made)
+            init::run(launch, ahead, streams, theirs, cgroup.filter(|_| !entered))
         }
         (Forked::Parent { pid, pidfd }, _) => (pid, pidfd),
     };
-    made.close();
     close_all(&[theirs, cgroup.unwrap_or(-1), streams[0], streams[1], streams[2]]);
     Ok(Born { pid, pidfd, sync: ours })
 }
@@ -243,7 +243,8 @@ fn fork_with_pids(launch: &Launch<'static>, ahead: Ahead, cgroup: Option<Fd>) ->
     Ok(forked)
 }
 
-fn end(child: i32) {
+/// Of a child that nobody can be told of.
+pub fn end(child: i32) {
     let _ = sys::kill(child, sys::SIGKILL);
     let _ = sys::wait(child, false);
 }

@@ -13,13 +13,14 @@ use crate::text::Text;
 use crate::wire::{Launch, List, Mount, MountSource, Step};
 
 /// All of a plan, in its order.
-/// `binds` are trees that were made outside, by their mounts' places in the plan; 0 for others.
+/// `binds` are trees that were made outside, by their mounts' places in the plan, 0 for others; behind all there may be
+/// those through which they are filled.
 pub fn apply_all(root: Fd, launch: &Launch<'static>, scratch: &mut Scratch, binds: &[usize]) -> Outcome {
-    let mut near = Near::new();
+    let (mut near, count) = (Near::new(), launch.mounts.len());
     let all = launch.mounts.iter().enumerate().try_for_each(|(at, mount)| {
-        let tree = binds.get(at).map(|tree| *tree as Fd).filter(|tree| *tree > 0);
-        match tree {
-            Some(tree) => attach_made(root, &mount, tree, &mut near),
+        let made = |at: usize| binds.get(at).map(|tree| *tree as Fd).filter(|tree| *tree > 0);
+        match made(at) {
+            Some(tree) => attach_made(root, &mount, (tree, made(count + at)), &mut near),
             None => apply(root, &mount, scratch, &mut near),
         }
     });
@@ -111,7 +112,8 @@ fn bind(mount: &Mount<'static>, path: &'static CStr, recursive: bool) -> Outcome
     Ok(tree)
 }
 
-fn set_attributes(tree: Fd, mount: &Mount<'static>, recursive: bool) -> Outcome {
+/// What is planned for a mount, and how mounts are passed on between it and others.
+pub fn set_attributes(tree: Fd, mount: &Mount<'static>, recursive: bool) -> Outcome {
     let propagation = if mount.propagation == 0 { sys::MS_PRIVATE } else { mount.propagation };
     let atime = mount.attributes & sys::MOUNT_ATTR_ATIME != 0;
     let clear = mount.cleared | if atime { sys::MOUNT_ATTR_ATIME } else { 0 };
@@ -134,12 +136,14 @@ fn set_below(tree: Fd, mount: &Mount<'static>) -> Outcome {
     sys::mount_setattr(tree, c"", AT_EMPTY_PATH | AT_RECURSIVE, &attr).at(Step::MountAttributes, mount.target)
 }
 
-/// A tree that was made outside: what is to be filled has no path here, so that it is made read-only afterwards.
-fn attach_made(root: Fd, mount: &Mount<'static>, tree: Fd, near: &mut Near) -> Outcome {
+/// A tree that was made outside. What is to be filled has no path here: it is made read-only afterwards, or another mount
+/// of it is there for that.
+fn attach_made(root: Fd, mount: &Mount<'static>, (tree, writable): (Fd, Option<Fd>), near: &mut Near) -> Outcome {
     let target = find_target(root, mount, tree, near)?;
     if mount.copy_up {
-        copy::fill(tree, target).at(Step::CopyUp, mount.target)?;
+        copy::fill(writable.unwrap_or(tree), target).at(Step::CopyUp, mount.target)?;
     }
+    writable.into_iter().for_each(|fd| drop(sys::close(fd)));
     let recursive = matches!(mount.source, MountSource::Bind(_, true));
     set_attributes(tree, mount, recursive)?;
     put(mount, tree, target, near)

@@ -2,27 +2,36 @@
 //!
 //! Only the root of where a file system was mounted may map the ids of a mount, and before Linux 6.15 only attached mounts
 //! can be layers of an overlay. So a child with a mount namespace of its own maps and attaches them, makes the overlay and
-//! hands over a detached mount of it; nothing of that is ever seen by the host. The container's binds are made here too,
-//! since its root can't go where the host's can (`binds.rs`).
+//! hands it over; nothing of that is ever seen by the host. The container's binds are made here too, since its root can't
+//! go where the host's can (`binds.rs`).
+//!
+//! What runs a payload must not get detached mounts: the kernel would take them for the container's own, whose root could
+//! take away what covers something of the host's below a bind, or make one writable that the host has read-only. It locks
+//! what it copies into the mount namespace of another user namespace (mount_namespaces(7), "Restrictions on mount
+//! namespaces"), and clones of that keep its locks. So the child attaches all of it, read-only as it is to be, and the
+//! container's first process is born out of its mount namespace: [`fork`] and [`take`].
 
 use core::ffi::CStr;
 use core::marker::PhantomData;
 
-use crate::fail::{At, Fail, Outcome};
-use crate::launch::word;
+use crate::fail::{At, Fail, Outcome, keep};
+use crate::launch::{self, word};
 use crate::sys::{self, AT_EMPTY_PATH, AT_FDCWD, Errno, Fd, Forked, MountAttr};
 use crate::text::Text;
-use crate::wire::{Launch, List, MountIdMap, RootfsKind, Step};
-use crate::{binds, idmap, memory, rootfs, scratch};
+use crate::wire::{Launch, List, Mount, MountIdMap, MountSource, Namespace, RootfsKind, Step};
+use crate::{binds, early, idmap, memory, mounts, rootfs, scratch};
 
 /// Trees that were made outside of the container; none for one that makes its own.
 #[derive(Clone, Copy)]
 pub struct Made {
     /// Its root.
     pub root: Option<Fd>,
-    /// Binds, by their mounts' places in the plan; 0 for others.
+    /// Binds, by their mounts' places in the plan; 0 for others. Behind them those through which read-only ones are filled.
     pub trees: &'static [usize],
 }
+
+/// The container's root on the shelf; binds have the numbers of their places in [`Made::trees`].
+const ROOT: &CStr = c"root";
 
 impl Made {
     /// Lets go of what the container has by now.
@@ -32,7 +41,91 @@ impl Made {
     }
 }
 
-/// Makes what the container's root may not.
+/// The init, born where all that its root may not make is attached. Returns in it and in the caller.
+pub fn fork(launch: &Launch<'static>, cgroup: Option<Fd>) -> Outcome<(Forked, bool)> {
+    let (ours, theirs) = sys::socketpair().step(Step::Clone)?;
+    let forked = sys::fork(sys::CLONE_NEWNS, None).or_else(|_| sys::fork_by_clone(sys::CLONE_NEWNS));
+    let (pid, pidfd) = match forked.step(Step::Clone)? {
+        Forked::Child => {
+            let _ = sys::close(ours);
+            return go_between(launch, cgroup, theirs);
+        }
+        Forked::Parent { pid, pidfd } => (pid, pidfd),
+    };
+    let _ = sys::close(theirs);
+    let _ = sys::close(pidfd);
+    let init = told(ours);
+    let _ = sys::close(ours);
+    let _ = sys::wait(pid, false);
+    let pid = init?;
+    let pidfd = sys::pidfd_open(pid).step(Step::Clone).inspect_err(|_| launch::end(pid))?;
+    Ok((Forked::Parent { pid, pidfd }, false))
+}
+
+/// Returns in the init alone, which is the caller's child.
+fn go_between(launch: &Launch<'static>, cgroup: Option<Fd>, theirs: Fd) -> Outcome<(Forked, bool)> {
+    let forked = prepare(launch).and_then(|()| {
+        // This process need not come back.
+        early::join(launch, &Namespace::Host)?;
+        launch::fork_with(launch::namespaces(launch) | sys::CLONE_PARENT, cgroup)
+    });
+    match forked {
+        Ok((Forked::Child, entered)) => {
+            // Held here it would keep the caller from seeing the end of the one in between.
+            let _ = sys::close(theirs);
+            return Ok((Forked::Child, entered));
+        }
+        Ok((Forked::Parent { pid, .. }, _)) => drop(sys::send(theirs, &pid.to_ne_bytes())),
+        Err(failed) => tell(launch, theirs, &failed),
+    }
+    sys::exit(0)
+}
+
+/// All is attached on a shelf, where the container's root will be.
+fn prepare(launch: &Launch<'static>) -> Outcome {
+    // All are opened before anything covers the place that they may lie below.
+    let trees = binds::make_all(launch, true)?;
+    let root = build(launch)?;
+    let shelf = scratch::attach(launch.rootfs.attach_at, None).step(Step::Overlay)?;
+    put(shelf, ROOT, root).step(Step::AttachRoot)?;
+    for (at, (tree, mount)) in trees.iter().zip(launch.mounts.iter()).enumerate().filter(|(_, (tree, _))| **tree > 0) {
+        shelve_bind(shelf, (at, trees.len()), *tree as Fd, &mount)?;
+    }
+    Ok(())
+}
+
+/// With its attributes: what the container's root would set, it could take back.
+fn shelve_bind(shelf: Fd, (at, count): (usize, usize), tree: Fd, mount: &Mount<'static>) -> Outcome {
+    let recursive = matches!(mount.source, MountSource::Bind(_, true));
+    if !mount.copy_up || mount.attributes & sys::MOUNT_ATTR_RDONLY == 0 {
+        mounts::set_attributes(tree, mount, recursive)?;
+        return put(shelf, number(at).c(), tree).at(Step::MountAttach, mount.target);
+    }
+    put(shelf, number(count + at).c(), tree).at(Step::MountAttach, mount.target)?;
+    let readonly = sys::open_tree_clone(shelf, number(count + at).c(), recursive, 0);
+    shelve_bind(shelf, (at, count), readonly.at(Step::MountSource, mount.target)?, &Mount { copy_up: false, ..*mount })
+}
+
+/// In the init: what it was born with.
+pub fn take(launch: &Launch<'static>) -> Outcome<Made> {
+    if !launch.rootfs.shifted {
+        return Ok(Made { root: None, trees: &[] });
+    }
+    let shelf =
+        sys::openat(AT_FDCWD, launch.rootfs.attach_at, sys::O_PATH | sys::O_DIRECTORY, 0).step(Step::AttachRoot)?;
+    let trees = memory::words(2 * launch.mounts.len()).step(Step::MapMount)?;
+    for (at, tree) in trees.iter_mut().enumerate() {
+        match sys::open_tree_clone(shelf, number(at).c(), true, 0) {
+            Err(Errno::ENOENT) => {}
+            taken => *tree = taken.step(Step::MountSource)? as usize,
+        }
+    }
+    let root = sys::open_tree_clone(shelf, ROOT, true, 0).step(Step::AttachRoot)?;
+    let _ = sys::close(shelf);
+    Ok(Made { root: Some(root), trees })
+}
+
+/// Makes what the container's root may not, for one of ours that runs nothing of the container's.
 pub fn make(launch: &Launch<'static>) -> Outcome<Made> {
     if !launch.rootfs.shifted {
         return Ok(Made { root: None, trees: &[] });
@@ -67,43 +160,66 @@ fn overlay(launch: &Launch<'static>) -> Outcome<Fd> {
     let (ours, theirs) = sys::socketpair().step(Step::Clone)?;
     let forked = sys::fork(sys::CLONE_NEWNS, None).or_else(|_| sys::fork_by_clone(sys::CLONE_NEWNS));
     let (pid, pidfd) = match forked.step(Step::Clone)? {
-        Forked::Child => hand_over(theirs, build(launch)),
+        Forked::Child => hand_over(launch, theirs, build(launch)),
         Forked::Parent { pid, pidfd } => (pid, pidfd),
     };
     let _ = sys::close(theirs);
     let _ = sys::close(pidfd);
-    let mut packet = [0; 8];
+    let mut packet = [0; PACKET];
     let received = sys::recv_fd(ours, &mut packet);
     let _ = sys::close(ours);
     let _ = sys::wait(pid, false);
     match received {
         Ok((1, Some(tree))) => Ok(tree),
-        Ok((8, _)) => Err(told(launch, &packet)),
-        _ => Err(Fail { step: Step::Died, errno: Errno(0), detail: b"" }),
+        Ok((length, _)) => Err(failure(&packet[..length])),
+        Err(_) => Err(failure(b"")),
     }
 }
 
-/// What the child failed at.
-fn told(launch: &Launch<'static>, packet: &[u8; 8]) -> Fail {
-    let [a, b, c, d, e, f, g, h] = *packet;
-    let step = Step::from_number(u32::from_ne_bytes([a, b, c, d])).unwrap_or(Step::Died);
-    let path = match launch.rootfs.kind {
-        RootfsKind::Overlay(lower, ..) if step == Step::MapMount => lower.iter().next().map_or(c"", |layer| layer),
-        RootfsKind::Overlay(_, upper, ..) => upper,
-        RootfsKind::Directory(path) | RootfsKind::Tree(path) => path,
-    };
-    Fail { step, errno: Errno(i32::from_ne_bytes([e, f, g, h])), detail: path.to_bytes() }
+/// A step, an errno and what belongs to them, of which the host is told no more than this.
+const PACKET: usize = 1024;
+
+/// The init's number, from the one in between.
+fn told(ours: Fd) -> Outcome<i32> {
+    let mut packet = [0; PACKET];
+    match sys::recv(ours, &mut packet, false) {
+        Ok(4) => Ok(i32::from_ne_bytes([packet[0], packet[1], packet[2], packet[3]])),
+        Ok(length) => Err(failure(&packet[..length])),
+        Err(_) => Err(failure(b"")),
+    }
 }
 
-fn hand_over(to: Fd, built: Outcome<Fd>) -> ! {
+/// What the child failed at; it may have been killed, too.
+fn failure(packet: &[u8]) -> Fail {
+    let [a, b, c, d, e, f, g, h, ref detail @ ..] = *packet else {
+        return Fail { step: Step::Died, errno: Errno(0), detail: b"" };
+    };
+    let step = Step::from_number(u32::from_ne_bytes([a, b, c, d])).unwrap_or(Step::Died);
+    let detail = keep(&Text::<PACKET>::of(&[detail]));
+    Fail { step, errno: Errno(i32::from_ne_bytes([e, f, g, h])), detail }
+}
+
+/// Tells what was failed at.
+fn tell(launch: &Launch<'static>, to: Fd, fail: &Fail) {
+    let detail = if fail.detail.is_empty() { place(launch, fail.step).to_bytes() } else { fail.detail };
+    let numbers = [(fail.step as u32).to_ne_bytes(), fail.errno.0.to_ne_bytes()];
+    let packet: Text<PACKET> = Text::of(&[&numbers[0], &numbers[1], detail]);
+    let _ = sys::send(to, packet.bytes());
+}
+
+fn place(launch: &Launch<'static>, step: Step) -> &'static CStr {
+    match launch.rootfs.kind {
+        RootfsKind::Overlay(lower, ..) if step == Step::MapMount => lower.iter().next().map_or(c"", |layer| layer),
+        RootfsKind::Overlay(_, upper, ..) if step == Step::Overlay => upper,
+        RootfsKind::Directory(path) | RootfsKind::Tree(path) => path,
+        RootfsKind::Overlay(..) => c"",
+    }
+}
+
+fn hand_over(launch: &Launch<'static>, to: Fd, built: Outcome<Fd>) -> ! {
     match built {
         Ok(tree) => drop(sys::send_fd(to, &[word::READY], tree)),
-        Err(fail) => {
-            let mut packet = [0; 8];
-            packet[..4].copy_from_slice(&(fail.step as u32).to_ne_bytes());
-            packet[4..].copy_from_slice(&fail.errno.0.to_ne_bytes());
-            let _ = sys::send(to, &packet);
-        }
+        Err(fail) => tell(launch, to, &fail),
     }
     sys::exit(0)
 }
@@ -122,8 +238,8 @@ fn build(launch: &Launch<'static>) -> Outcome<Fd> {
     let layers = mapped(launch, &lower)?;
     let at = launch.rootfs.attach_at;
     let shelf = scratch::attach(at, None).step(Step::Overlay)?;
-    for (number, layer) in layers.iter().enumerate() {
-        shelve(shelf, number, *layer as Fd).step(Step::Overlay)?;
+    for (at, layer) in layers.iter().enumerate() {
+        put(shelf, number(at).c(), *layer as Fd).step(Step::Overlay)?;
     }
     let flags = if launch.rootfs.nodev { sys::MS_NODEV } else { 0 };
     let options = options(layers, upper, work, launch.mount_label).step(Step::Overlay)?;
@@ -146,13 +262,23 @@ fn mapped(launch: &Launch<'static>, lower: &List<'static, &'static CStr>) -> Out
     Ok(layers)
 }
 
-fn shelve(shelf: Fd, number: usize, layer: Fd) -> sys::Result {
-    let mut name: Text<24> = Text::new();
-    name.dec(number as u64);
-    sys::mkdirat(shelf, name.c(), 0o700)?;
-    let place = sys::openat(shelf, name.c(), sys::O_PATH | sys::O_DIRECTORY, 0)?;
-    sys::move_mount_onto(layer, place)?;
+/// Attaches a mount on the shelf, which has nothing of that name.
+fn put(shelf: Fd, name: &CStr, mount: Fd) -> sys::Result {
+    let place = match sys::fstat(mount)?.is_dir() {
+        true => {
+            sys::mkdirat(shelf, name, 0o700)?;
+            sys::openat(shelf, name, sys::O_PATH | sys::O_DIRECTORY, 0)?
+        }
+        false => sys::openat(shelf, name, sys::O_CREAT | sys::O_EXCL | sys::O_WRONLY, 0o600)?,
+    };
+    sys::move_mount_onto(mount, place)?;
     sys::close(place)
+}
+
+fn number(n: usize) -> Text<24> {
+    let mut name = Text::new();
+    name.dec(n as u64);
+    name
 }
 
 /// All options share one page: directories are named by short links to descriptors.
