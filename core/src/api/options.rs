@@ -1,5 +1,6 @@
 //! What a caller may ask for: strings and numbers as given, no system call needed to build one.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -9,8 +10,25 @@ macro_rules! options {
         $(#[$meta])*
         #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
         #[serde(default, deny_unknown_fields)]
-        pub struct $name { $($(#[$fmeta])* pub $field: $ty,)* }
+        pub struct $name { $($(#[$fmeta])* #[serde(skip_serializing_if = "is_left_out")] pub $field: $ty,)* }
     )+};
+}
+
+thread_local! {
+    static SPARSE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// What `write` encodes on this thread has only those options that differ from the default: an older version that reads
+/// it refuses fields that it does not know.
+pub(crate) fn sparsely<T>(write: impl FnOnce() -> T) -> T {
+    let before = SPARSE.replace(true);
+    let written = write();
+    SPARSE.set(before);
+    written
+}
+
+fn is_left_out<T: Default + PartialEq>(value: &T) -> bool {
+    SPARSE.get() && *value == T::default()
 }
 
 macro_rules! words {

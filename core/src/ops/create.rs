@@ -115,7 +115,7 @@ pub(super) fn record(context: &Context, options: &RunOptions, image: &ImageInfo)
     let mut groups = cgroup::plan(&spec.limits, &id, &*disks::numbered(&here.cgroups, &spec.limits)?)?;
     plan::devices::hold(&mut groups, &spec, &[], &id, here)?;
     Ok(Record {
-        version: containers::VERSION,
+        version: containers::version(&spec),
         name: name(&options, &id)?,
         created_at: jiff::Timestamp::now().to_string(),
         image: options.image.clone(),

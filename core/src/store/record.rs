@@ -2,14 +2,19 @@
 
 use std::path::Path;
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
+use crate::api::sparsely;
 use crate::error::{Error, Kind, Result};
 use crate::fs;
 
-/// The version that this library writes, and the newest that it reads.
+/// The version that this library writes where an older one may use the record without knowing all of it, and the newest that
+/// it reads but for [`MAPPED`].
 pub const VERSION: u32 = 1;
+
+/// That of a container with ids of its own, which who does not know of them would run as the host's root.
+pub const MAPPED: u32 = 2;
 
 /// None is written that is longer: it could not be read again. What a process may get as arguments and environment,
 /// twice and in JSON, fits.
@@ -81,13 +86,13 @@ fn try_read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Fault> {
     });
     let Some(bytes) = read? else { return Ok(None) };
     check_version(path, &bytes)?;
-    serde_json::from_slice(&bytes).map(Some).map_err(|e| damaged(path, &e))
+    serde_json::from_slice(&bytes).map(Some).map_err(|e| unreadable(path, &e))
 }
 
 /// A record's bytes.
 pub fn encode(path: &Path, record: &impl Serialize) -> Result<Vec<u8>> {
     let failed = |kind| Error::new(kind, "write record", path.display().to_string());
-    match serde_json::to_vec(record).map_err(|e| failed(Kind::Store).because(e.to_string()))? {
+    match sparsely(|| serde_json::to_vec(record)).map_err(|e| failed(Kind::Store).because(e.to_string()))? {
         bytes if bytes.len() as u64 > MAX => Err(failed(Kind::LimitExceeded)
             .because(format!("it would have {} bytes, and {MAX} are the most", bytes.len()))
             .hint("give fewer or shorter arguments, variables and labels")),
@@ -99,16 +104,35 @@ fn check_version(path: &Path, bytes: &[u8]) -> Result<(), Fault> {
     #[derive(Deserialize)]
     struct Versioned {
         version: u32,
+        #[serde(default)]
+        spec: Mapped,
+    }
+    #[derive(Default, Deserialize)]
+    struct Mapped {
+        #[serde(default)]
+        ids: Option<IgnoredAny>,
     }
     let found: Versioned = serde_json::from_slice(bytes).map_err(|e| damaged(path, &e))?;
     match found.version {
         1..=VERSION => Ok(()),
-        newer => Err(Fault::Newer(
-            Error::new(Kind::Store, "read record", path.display().to_string())
-                .because(format!("it has version {newer}, and this Sampan reads up to {VERSION}"))
-                .hint("use a newer Sampan"),
-        )),
+        MAPPED if found.spec.ids.is_some() => Ok(()),
+        version => Err(newer(path, format!("it has version {version}, and this Sampan reads up to {VERSION}"))),
     }
+}
+
+/// A word that is well-formed and not known is of a later version, and no damage.
+fn unreadable(path: &Path, why: &serde_json::Error) -> Fault {
+    let text = why.to_string();
+    match text.starts_with("unknown field") || text.starts_with("unknown variant") {
+        true => newer(path, format!("this Sampan does not know all of it: {text}")),
+        false => damaged(path, why),
+    }
+}
+
+fn newer(path: &Path, why: String) -> Fault {
+    Fault::Newer(
+        Error::new(Kind::Store, "read record", path.display().to_string()).because(why).hint("use a newer Sampan"),
+    )
 }
 
 fn damaged(path: &Path, why: &serde_json::Error) -> Fault {

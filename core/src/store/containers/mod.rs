@@ -27,13 +27,19 @@ use crate::spec::Spec;
 pub use self::names::{claimed_name, owner_of};
 pub use self::run::{Cgroups, Container, Exit, Oom, State};
 
-/// The version of the three records that this library writes, and the newest that it reads.
+/// The version of the records that this library writes, but for those of [`version`].
 pub const VERSION: u32 = record::VERSION;
+
+/// The version that a container's record is written with. One that did not know of ids of its own would run it as the host's
+/// root.
+pub fn version(spec: &Spec) -> u32 {
+    if spec.ids.is_some() { record::MAPPED } else { VERSION }
+}
 
 /// `record.json`: what a container was created as.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Record {
-    /// See [`VERSION`].
+    /// See [`version`].
     pub version: u32,
     /// Its id.
     pub id: ContainerId,
@@ -311,6 +317,47 @@ pub(crate) mod tests {
         assert!(error.to_string().contains("0101010101"), "{error}");
         assert_eq!(ids(&store.paths).unwrap().len(), 1);
         assert!(fs::list(&store.paths.tmp()).unwrap().is_empty());
+    }
+
+    /// The options refuse what they do not know, and so did those of all older versions.
+    #[test]
+    fn a_record_has_only_what_was_asked_for() {
+        let store = store();
+        let mounts = vec![crate::api::Mount { source: "/a".into(), target: "/b".into(), ..Default::default() }];
+        let options = RunOptions { image: "busybox".into(), memory: Some(0), mounts, ..RunOptions::default() };
+        create(&store.paths, &Record { options: options.clone(), ..record(1, "a") }).unwrap();
+        let path = store.paths.container(&record(1, "a").id).record();
+        let text = fs::read_bounded(&path, 1 << 20).unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        let expected =
+            serde_json::json!({"image": "busybox", "memory": 0, "mounts": [{"source": "/a", "target": "/b"}]});
+        assert_eq!((&json["options"], &json["version"]), (&expected, &serde_json::json!(1)));
+        assert_eq!(load(&store.paths, &record(1, "a").id).unwrap().unwrap().record.options, options);
+        // Elsewhere they are told whole.
+        assert!(serde_json::to_value(&options).unwrap().get("privileged").is_some());
+        let own = Spec { ids: Some(Default::default()), ..Spec::default() };
+        assert_eq!((version(&own), version(&Spec::default())), (2, 1));
+        let mapped = Record { version: version(&own), spec: own, ..record(2, "b") };
+        create(&store.paths, &mapped).unwrap();
+        assert_eq!(load(&store.paths, &mapped.id).unwrap().unwrap().record.spec, mapped.spec);
+    }
+
+    #[test]
+    fn what_a_later_version_has_added_is_no_damage() {
+        let store = store();
+        create(&store.paths, &record(1, "a")).unwrap();
+        let (id, path) = (record(1, "a").id, store.paths.container(&record(1, "a").id).record());
+        let text = String::from_utf8(fs::read_bounded(&path, 1 << 20).unwrap()).unwrap();
+        let cases = [("\"options\":{}", "\"options\":{\"new\":1}"), ("\"rung\":\"root\"", "\"rung\":\"new\"")];
+        for (old, new) in cases.into_iter().chain([("\"version\":1", "\"version\":3")]) {
+            let newer = text.replacen(old, new, 1);
+            assert_ne!(newer, text);
+            fs::replace(&path, &path.with_extension("new"), newer.as_bytes()).unwrap();
+            let error = load(&store.paths, &id).unwrap_err().to_string();
+            assert!(error.contains("use a newer Sampan") && !is_damaged(&store.paths, &id), "{error}");
+        }
+        fs::replace(&path, &path.with_extension("new"), &text.as_bytes()[..text.len() / 2]).unwrap();
+        assert!(is_damaged(&store.paths, &id));
     }
 
     #[test]
