@@ -117,11 +117,11 @@ fn others_have(volume: &CStr, dir: &CStr) -> bool {
     sys::unlinkat(AT_FDCWD, users.c(), sys::AT_REMOVEDIR) == Err(Errno::ENOTEMPTY)
 }
 
-/// A claim is a symlink: of a name to the container's id, of ids to its directory, whose last part is the id. One that tells
-/// another id is another's: this container was renamed meanwhile.
+/// A claim is a symlink: of a name to the container's id, of ids to its directory. One that tells another is another's: this
+/// container was renamed meanwhile, or is a copy.
 fn release_claim(path: &CStr, dir: &CStr) {
     let id = last(dir.to_bytes());
-    if !id.is_empty() && link(path, &mut [0; 4096]).is_some_and(|text| last(text) == id) {
+    if !id.is_empty() && link(path, &mut [0; 4096]).is_some_and(|text| text == id || text == dir.to_bytes()) {
         let _ = sys::unlinkat(AT_FDCWD, path, 0);
     }
 }

@@ -173,6 +173,67 @@ fn a_removal_frees_its_ids_whatever_is_killed() {
     remove(&next);
 }
 
+/// A claim tells a path, which may lead nowhere while the container runs.
+#[test]
+fn ids_in_use_are_not_free_when_their_store_is_moved() {
+    if !is_root() {
+        return;
+    }
+    let (host, other) = (Host::new(), Host::new());
+    let (root, moved) = (host.dir.path().join("root"), host.dir.path().join("moved"));
+    let one = host.spawn(own(&["sleep", "1000"])).unwrap();
+    std::fs::rename(&root, &moved).unwrap();
+    let two = other.spawn(own(&["sleep", "1000"])).unwrap();
+    std::fs::rename(&moved, &root).unwrap();
+    let ((a, length), (b, _)) = (mapped(&one), mapped(&two));
+    assert!(a.abs_diff(b) >= length, "{a} {b}");
+    assert!(claim(one.id()).is_some());
+    remove(&one);
+    remove(&two);
+}
+
+/// Nor are they freed by the removal of a copy.
+#[test]
+fn a_copy_s_removal_frees_no_ids_of_the_other() {
+    if !is_root() {
+        return;
+    }
+    let host = Host::new();
+    let one = create(&host, &RunOptions { name: Some("one".into()), ..own(&["sleep", "1000"]) });
+    let at = |name: &str| host.dir.path().join(name).display().to_string();
+    assert!(std::process::Command::new("cp").args(["-a", &at("root"), &at("copy")]).status().unwrap().success());
+    let options = sampan::EngineOptions { root: Some(at("copy")), ..Host::options(&host.dir) };
+    let copy = sampan::Engine::open(&options).unwrap();
+    let its = copy.container("one").unwrap();
+    assert_eq!(its.start(&Stdio::default(), &Cancel::new()).unwrap_err().kind(), Kind::Conflict);
+    its.remove(&RemoveOptions::default()).unwrap();
+    assert!(claim(one.id()).is_some());
+    remove(&one);
+    assert!(claim(one.id()).is_none());
+}
+
+#[test]
+fn waiting_for_who_claims_ids_ends_by_cancel() {
+    if !is_root() {
+        return;
+    }
+    let host = Host::new();
+    host.sh("true");
+    // Nobody else's tests wait for long: the lock is held until the call ends.
+    std::fs::create_dir_all(CLAIMS).unwrap();
+    let file = std::fs::File::create(Path::new(CLAIMS).join("lock")).unwrap();
+    file.lock().unwrap();
+    let cancel = Cancel::new();
+    let error = std::thread::scope(|scope| {
+        let made = scope.spawn(|| host.engine.create(&own(&["true"]), &mut Quiet, &cancel));
+        cancel.cancel();
+        made.join().unwrap().unwrap_err()
+    });
+    file.unlock().unwrap();
+    assert_eq!(error.kind(), Kind::Cancelled);
+    assert_eq!(host.left(), Vec::<String>::new());
+}
+
 /// Of a store that was copied, as long as the other is there.
 #[test]
 fn a_start_finds_that_its_ids_are_another_s() {

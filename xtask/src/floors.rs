@@ -32,12 +32,12 @@ const FLOORS: &[(&str, u8)] = &[
     ("systemd", 3),
     ("plan", 4),
     ("launch", 5),
-    ("ops", 6),
-    ("ahead", 7),
-    ("api", 7),
-    ("oci", 7),
-    ("setup", 7),
-    ("capi", 8),
+    ("setup", 6),
+    ("ops", 7),
+    ("ahead", 8),
+    ("api", 8),
+    ("oci", 8),
+    ("capi", 9),
 ];
 
 /// What of the facade is logic; the rest of it is plain records, which every floor may read.

@@ -71,10 +71,9 @@ fn create_of<T>(
 ) -> Result<(Record, T)> {
     // An image that is at hand was not waited for, so nothing has asked yet.
     cancel.check("create container", &options.image)?;
-    let ids = userns::hold(context, options)?;
     let mut record = record(context, options, image)?;
     adjust(&mut record.spec);
-    let claimed = userns::claim(context, ids.as_ref(), &record)?;
+    let claimed = userns::claim(context, &mut record, cancel)?;
     // Until the record names the layers, nothing else keeps garbage collection from them.
     let _guard = lock::shared(&context.paths.gc_lock())?;
     let made = make(&record)?;

@@ -160,21 +160,6 @@ fn user_name(uid: u32) -> String {
     lines.find(|f| f.len() > 2 && f[2].parse() == Ok(uid)).map_or_else(String::new, |f| f[0].to_owned())
 }
 
-/// Whose ids are set aside in a file: owner, first id and how many (subuid(5)).
-pub(super) fn ranges(file: &str) -> Vec<(String, (u32, u32))> {
-    let range = |line: &str| {
-        let fields: Vec<&str> = line.trim().split(':').collect();
-        let [owner, first, length] = fields[..] else { return None };
-        Some((owner.to_owned(), (first.parse().ok()?, length.parse().ok().filter(|n| *n > 0)?)))
-    };
-    text(file).lines().filter_map(range).collect()
-}
-
-/// The ids of the accounts in `/etc/passwd` or `/etc/group`, each as a range of one.
-pub(super) fn accounts(file: &str) -> Vec<(u32, u32)> {
-    text(file).lines().filter_map(|line| Some((line.split(':').nth(2)?.parse().ok()?, 1))).collect()
-}
-
 /// A line is `user:start:count`, the user by name or number (subuid(5)).
 fn range_in(text: &str, user: &str, uid: u32) -> Option<Extent> {
     let uid = uid.to_string();

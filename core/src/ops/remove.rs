@@ -126,7 +126,7 @@ fn delete(context: &Context, record: &Record, volumes: bool) -> Result<()> {
     match containers::unlist(&context.paths, record)? {
         Some(trash) => {
             create::drop_volumes_again(context, record, volumes);
-            userns::release(record);
+            userns::release(context, record);
             let removed = remove_tree(context, &trash);
             events::tell(context, record, "destroy", &[]);
             removed.map_err(|e| e.within("remove container", record.name.as_str()))

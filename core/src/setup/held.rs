@@ -1,5 +1,6 @@
 //! Who has ids of a range now: what a process is made of it, and what it gives those in its user namespace.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::host::Host;
@@ -26,6 +27,21 @@ pub(super) fn by(host: &Host<'_>, file: &str, ids: &Range<u64>) -> Result<Option
         // That of the machine's own namespace has every id, and gives nobody any.
         !has_ended(&status) && ((map != ours && gives(&map, ids)) || has(&status, &kind, ids))
     }))
+}
+
+/// What processes are given by namespaces other than ours, from `start` to before `end`. Ids that are the same inside and
+/// outside are nobody's own.
+pub(super) fn all(host: &Host<'_>, file: &str) -> Result<BTreeSet<(u64, u64)>> {
+    let map = if file == "/etc/subgid" { GROUPS.map } else { USERS.map };
+    let ours = host.kernel(&format!("/proc/self/{map}"));
+    let names = fs::list(&host.at("/proc"))?;
+    let processes = names.iter().filter_map(|name| name.to_str()?.parse::<u32>().ok());
+    let maps: BTreeSet<String> = processes.map(|process| host.kernel(&format!("/proc/{process}/{map}"))).collect();
+    let given = |line: &str| match numbers(line).collect::<Vec<_>>()[..] {
+        [inside, outside, count] if inside != outside => Some((outside, outside.saturating_add(count))),
+        _ => None,
+    };
+    Ok(maps.iter().filter(|map| **map != ours).flat_map(|map| map.lines().filter_map(given)).collect())
 }
 
 /// Only its parent has not asked for it yet.

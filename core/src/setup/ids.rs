@@ -4,12 +4,14 @@
 //! `usermod` takes its locks, and it takes one that overlaps another's. Under the same locks the next free place is chosen
 //! and written here in one go, which also works where there is no `usermod`.
 
+use std::path::Path;
+
 use super::accounts::{self, User, number, setting};
 use super::held;
 use super::host::Host;
 use super::locks::AccountsLock;
 use super::record::{Item, Record};
-use super::{Act, State, Task};
+use super::{Act, Start, State, Task};
 use crate::error::{Error, Kind, Result};
 use crate::fs;
 
@@ -34,6 +36,43 @@ struct Planned {
     key: &'static str,
     text: String,
     accounts: Vec<u64>,
+}
+
+/// Whose ids are whose, by `/etc/subuid` or `/etc/subgid` and what belongs to it. Of ids in a row the first, and the one after
+/// the last.
+pub struct Known {
+    /// Those set aside, and for whom.
+    pub given: Vec<(String, (u64, u64))>,
+    /// Those of accounts, users' groups without a name among them.
+    pub accounts: Vec<(u64, u64)>,
+    /// Those that processes in user namespaces have.
+    pub used: Vec<(u64, u64)>,
+    /// Where users' ranges come from, if that is not the file: what is given there is not known here.
+    pub elsewhere: Option<String>,
+    /// The file's last line has no end: what is appended to it would be a part of it.
+    pub unended: bool,
+}
+
+/// Looks at the machine.
+pub fn known(file: &str) -> Result<Known> {
+    let none: &Start<'_> = &|_, _| Err("nothing is started for a look".to_owned());
+    let host = &Host { root: Path::new("/"), start: none };
+    let text = host.text(file)?;
+    Ok(Known {
+        given: ranges(&text)
+            .map(|(owner, start, count)| (owner.to_owned(), (start, start.saturating_add(count))))
+            .collect(),
+        accounts: accounts_of(host, file)?.into_iter().map(|id| (id, id.saturating_add(1))).collect(),
+        used: used(file)?,
+        elsewhere: elsewhere(&host.text("/etc/nsswitch.conf")?).map(str::to_owned),
+        unended: !text.is_empty() && !text.ends_with('\n'),
+    })
+}
+
+/// The ids that processes in user namespaces have.
+pub fn used(file: &str) -> Result<Vec<(u64, u64)>> {
+    let none: &Start<'_> = &|_, _| Err("nothing is started for a look".to_owned());
+    held::all(&Host { root: Path::new("/"), start: none }, file).map(|all| all.into_iter().collect())
 }
 
 /// Each user's user ids and group ids.

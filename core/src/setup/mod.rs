@@ -15,7 +15,7 @@ mod groups;
 mod held;
 mod helper;
 mod host;
-mod ids;
+pub(crate) mod ids;
 mod locks;
 mod place;
 mod profiles;

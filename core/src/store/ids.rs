@@ -2,15 +2,16 @@
 //!
 //! A claim is a symlink. Its name has the first user id, the first group id, how many, and the container's id; its text is
 //! the container's directory, and it holds for as long as that is there: a removal, which begins by taking the directory out
-//! of sight, frees the ids whatever is killed after it. Claims are written under a lock that is held until the directory is
-//! there. All of it is the machine's and outlives a boot, as do files with those ids.
+//! of sight, frees the ids whatever is killed after it. A store can be moved, or hidden by a mount, while its containers run:
+//! so it holds, too, for as long as a process has some of the ids. Claims are written under a lock that is held until the
+//! directory is there. All of it is the machine's and outlives a boot, as do files with those ids.
 
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Kind, Result};
 use crate::fs;
 use crate::id::ContainerId;
-use crate::lock::{self, Lock};
+use crate::lock::{Lock, Mode, Wait};
 
 /// Whose ids are whose.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,22 +45,25 @@ impl Claim {
     }
 }
 
-/// Keeps others from choosing ids.
-pub fn hold(claims: &Path) -> Result<Lock> {
+/// Whether processes have some of the ids now.
+pub type Used<'a> = &'a dyn Fn(&Claim) -> bool;
+
+/// Keeps others from claiming ids.
+pub fn hold(claims: &Path, wait: Wait<'_>) -> Result<Lock> {
     fs::make_dirs(claims)?;
-    lock::exclusive(&claims.join("lock"))
+    Lock::take(&claims.join("lock"), Mode::Exclusive, wait)
 }
 
 /// The claims that hold.
-pub fn held(claims: &Path) -> Result<Vec<Claim>> {
+pub fn held(claims: &Path, used: Used<'_>) -> Result<Vec<Claim>> {
     let all = fs::list(claims)?.into_iter().filter_map(|name| Claim::parse(name.to_str()?));
-    Ok(all.filter(|claim| holds(claims, claim)).collect())
+    Ok(all.filter(|claim| holds(claims, claim, used)).collect())
 }
 
 /// What can't be looked at is taken to be there.
-fn holds(claims: &Path, claim: &Claim) -> bool {
+fn holds(claims: &Path, claim: &Claim, used: Used<'_>) -> bool {
     match fs::read_link(&claim.path(claims)) {
-        Ok(Some(dir)) => fs::exists(Path::new(&dir)).unwrap_or(true),
+        Ok(Some(dir)) => fs::exists(Path::new(&dir)).unwrap_or(true) || used(claim),
         Ok(None) => false,
         Err(_) => true,
     }
@@ -69,9 +73,9 @@ fn holds(claims: &Path, claim: &Claim) -> bool {
 ///
 /// # Errors
 /// `Conflict` when another has some of them.
-pub fn claim(_held: &Lock, claims: &Path, claim: &Claim, dir: &Path) -> Result<()> {
-    sweep(claims)?;
-    if let Some(other) = held(claims)?.iter().find(|other| other.meets(claim)) {
+pub fn claim(_held: &Lock, claims: &Path, claim: &Claim, dir: &Path, used: Used<'_>) -> Result<()> {
+    sweep(claims, used)?;
+    if let Some(other) = held(claims, used)?.iter().find(|other| other.meets(claim)) {
         return Err(Error::new(Kind::Conflict, "claim ids", claim.id.short())
             .because(format!(
                 "container {} has some of the {} ids from {} on",
@@ -81,14 +85,19 @@ pub fn claim(_held: &Lock, claims: &Path, claim: &Claim, dir: &Path) -> Result<(
             ))
             .hint("create it anew, or remove the other"));
     }
+    if used(claim) {
+        return Err(Error::new(Kind::Conflict, "claim ids", claim.id.short())
+            .because(format!("processes have some of the {} ids from {} on", claim.length, claim.uid))
+            .hint("create it anew, or end them"));
+    }
     // One of its own that tells another place is that of a store that was there.
     fs::remove_file(&claim.path(claims))?;
     fs::symlink_new(&dir.display().to_string(), &claim.path(claims)).map(drop)
 }
 
-fn sweep(claims: &Path) -> Result<()> {
+fn sweep(claims: &Path, used: Used<'_>) -> Result<()> {
     for claim in fs::list(claims)?.into_iter().filter_map(|name| Claim::parse(name.to_str()?)) {
-        if !holds(claims, &claim) {
+        if !holds(claims, &claim, used) {
             fs::remove_file(&claim.path(claims))?;
         }
     }
@@ -100,9 +109,11 @@ pub fn is_own(claims: &Path, claim: &Claim, dir: &Path) -> bool {
     fs::read_link(&claim.path(claims)).ok().flatten().is_some_and(|text| Path::new(&text) == dir)
 }
 
-/// Frees the ids of a container whose directory is gone.
-pub fn release(claims: &Path, claim: &Claim) {
-    let _ = fs::remove_file(&claim.path(claims));
+/// Frees the ids of the container whose directory was `dir`; those of the one that it was a copy of are that one's.
+pub fn release(claims: &Path, claim: &Claim, dir: &Path) {
+    if is_own(claims, claim, dir) {
+        let _ = fs::remove_file(&claim.path(claims));
+    }
 }
 
 #[cfg(test)]
@@ -114,7 +125,7 @@ mod tests {
     }
 
     fn take(claims: &Path, one: &Claim, dir: &Path) -> Result<()> {
-        claim(&hold(claims).unwrap(), claims, one, dir)
+        claim(&hold(claims, Wait::FOREVER).unwrap(), claims, one, dir, &|_| false)
     }
 
     #[test]
@@ -127,7 +138,7 @@ mod tests {
             assert_eq!(error.kind(), Kind::Conflict);
         }
         take(&claims, &claim_of(2, 110, 490), there).unwrap();
-        assert_eq!(held(&claims).unwrap().len(), 2);
+        assert_eq!(held(&claims, &|_| false).unwrap().len(), 2);
         assert!(is_own(&claims, &claim_of(2, 110, 490), there));
         assert!(!is_own(&claims, &claim_of(2, 110, 490), &claims) && !is_own(&claims, &claim_of(3, 110, 490), there));
     }
@@ -141,16 +152,36 @@ mod tests {
         assert!(take(&claims, &claim_of(2, 100, 100), &box_).is_err());
         // Killed between the removal and the release, or before it was made.
         fs::remove_dir(&box_).unwrap();
-        assert_eq!(held(&claims).unwrap(), []);
+        assert_eq!(held(&claims, &|_| false).unwrap(), []);
         take(&claims, &claim_of(2, 100, 100), dir.path()).unwrap();
-        assert_eq!(held(&claims).unwrap(), [claim_of(2, 100, 100)]);
+        assert_eq!(held(&claims, &|_| false).unwrap(), [claim_of(2, 100, 100)]);
         assert!(fs::read_link(&claim_of(1, 100, 100).path(&claims)).unwrap().is_none());
         // Its store has been moved.
         take(&claims, &claim_of(3, 200, 200), &box_).unwrap();
         take(&claims, &claim_of(3, 200, 200), dir.path()).unwrap();
         assert!(is_own(&claims, &claim_of(3, 200, 200), dir.path()));
-        release(&claims, &claim_of(3, 200, 200));
-        release(&claims, &claim_of(2, 100, 100));
-        assert_eq!(held(&claims).unwrap(), []);
+        // A copy's removal frees nothing.
+        release(&claims, &claim_of(3, 200, 200), &box_);
+        assert!(is_own(&claims, &claim_of(3, 200, 200), dir.path()));
+        release(&claims, &claim_of(3, 200, 200), dir.path());
+        release(&claims, &claim_of(2, 100, 100), dir.path());
+        assert_eq!(held(&claims, &|_| false).unwrap(), []);
+    }
+
+    /// A store that was moved, or hidden by a mount, while its container runs.
+    #[test]
+    fn what_processes_have_is_not_free() {
+        let dir = tempfile::tempdir().unwrap();
+        let (claims, gone) = (dir.path().join("ids"), dir.path().join("gone"));
+        let used: Used<'_> = &|claim| claim.uid == 100;
+        take(&claims, &claim_of(1, 100, 100), &gone).unwrap();
+        let lock = hold(&claims, Wait::FOREVER).unwrap();
+        let error = claim(&lock, &claims, &claim_of(2, 105, 900), &gone, used).unwrap_err();
+        assert!(error.kind() == Kind::Conflict && error.to_string().contains("0101010101"), "{error}");
+        assert_eq!(held(&claims, used).unwrap(), [claim_of(1, 100, 100)]);
+        // Whoever they are.
+        release(&claims, &claim_of(1, 100, 100), &gone);
+        let error = claim(&lock, &claims, &claim_of(2, 100, 900), &gone, used).unwrap_err();
+        assert!(error.kind() == Kind::Conflict && error.to_string().contains("processes"), "{error}");
     }
 }
