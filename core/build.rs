@@ -29,7 +29,7 @@ fn compile(main: &Path) {
         ])
         .args(["--target", &env::var("TARGET").expect("cargo sets TARGET")])
         .args(linker())
-        .arg(without_tables(&out))
+        .arg(layout(&out))
         .args(CODEGEN.iter().chain(own_start_files()).chain(for_processor()).flat_map(|flag| ["-C", flag]))
         .arg("-o")
         .arg(out.join("sampan-shim"))
@@ -52,13 +52,24 @@ fn own_start_files() -> &'static [&'static str] {
     if musl { &["link-self-contained=no"] } else { &[] }
 }
 
-/// The compiled `core` brings tables for unwinding, a tenth of the program; nobody unwinds here.
-fn without_tables(out: &Path) -> String {
+/// The compiled `core` brings tables for unwinding, a tenth of the program; nobody unwinds here. And what is executed while
+/// a container runs lies together, so that the rest need not be in memory then (`shed_program`).
+fn layout(out: &Path) -> String {
     let script = out.join("shim.ld");
-    let text = "SECTIONS { /DISCARD/ : { *(.eh_frame) *(.eh_frame.*) *(.comment) } } INSERT AFTER .text;\n";
+    let of = |module: &&str| format!("*(.text.*11sampan_shim{}{module}*) *(.text.*sampan_shim..{module}..*)", module.len());
+    let while_it_runs: Vec<String> = WHILE_IT_RUNS.iter().map(of).collect();
+    let text = format!(
+        "SECTIONS {{ .text.rest : {{ {} *(.text.mem*) *(.text.*4core*) . = ALIGN(4096); rest_ends = .; }} }} INSERT BEFORE .text;\n\
+         SECTIONS {{ /DISCARD/ : {{ *(.eh_frame) *(.eh_frame.*) *(.comment) }} }} INSERT AFTER .text;\n",
+        while_it_runs.join(" ")
+    );
     std::fs::write(&script, text).expect("OUT_DIR can be written");
     format!("-Clink-arg=-Wl,-T,{}", script.display())
 }
+
+/// The shim's modules that have a part in that.
+const WHILE_IT_RUNS: &[&str] =
+    &["supervise", "relay", "log", "log_json", "taps", "probe", "oom", "reaper", "memory", "sys", "text", "time", "owners", "control", "wire", "records", "fail", "rotate"];
 
 /// Atomics by instructions of aarch64: the routines that choose between them at run time ask the C library.
 fn for_processor() -> &'static [&'static str] {

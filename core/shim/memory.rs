@@ -122,3 +122,21 @@ pub fn shed_stack() {
     // SAFETY: a page below the deepest frame there is; the call's own frame and red zone end before.
     unsafe { sys::forget_range(floor - MOST, MOST) };
 }
+
+/// Takes the program's pages out of this process, which a start has been all over. What is executed while a container
+/// runs comes back; the rest does when it is needed.
+#[inline(never)]
+pub fn shed_program() {
+    unsafe extern "C" {
+        // By the linker, as core/build.rs tells it: where the program begins, what is executed while a container runs ends,
+        // and all of its code ends.
+        safe static __executable_start: u8;
+        safe static rest_ends: u8;
+        safe static etext: u8;
+    }
+    let [start, rest, end] = [&raw const __executable_start, &raw const rest_ends, &raw const etext].map(|at| at as usize);
+    // A mapping of its own, or the kernel brings it back with what lies beside it.
+    sys::mark_undumped(rest, end - rest);
+    // SAFETY: nothing is written to these pages, so that they come back as they are in the file.
+    unsafe { sys::forget_range(start, end - start) };
+}

@@ -135,7 +135,10 @@ pub fn forget(launch: &Launch<'static>) {
 pub fn run(mut running: Running) -> ! {
     memory::shed_stack();
     match Watch::new(&mut running) {
-        Ok(mut watch) => while watch.turn() {},
+        Ok(mut watch) => {
+            memory::shed_program();
+            while watch.turn() {}
+        }
         // Without the little memory that this takes nothing can be looked after.
         Err(_) => drop(sys::kill(running.init.pid, sys::SIGKILL)),
     }

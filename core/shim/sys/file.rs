@@ -479,6 +479,12 @@ pub fn forget_pages(pages: &mut [u8]) {
     unsafe { forget_range(pages.as_mut_ptr() as usize, pages.len()) }
 }
 
+/// Keeps whole pages out of a core dump, of which this program makes none: they are a mapping apart from then on.
+pub fn mark_undumped(start: usize, length: usize) {
+    const MADV_DONTDUMP: i32 = 16;
+    let _ = syscall!(MADVISE, start, length, MADV_DONTDUMP);
+}
+
 /// As [`forget_pages`], wherever they are; what of it is not mapped is left alone.
 ///
 /// # Safety
