@@ -56,7 +56,8 @@ fn own_start_files() -> &'static [&'static str] {
 /// a container runs lies together, so that the rest need not be in memory then (`shed_program`).
 fn layout(out: &Path) -> String {
     let script = out.join("shim.ld");
-    let of = |module: &&str| format!("*(.text.*11sampan_shim{}{module}*) *(.text.*sampan_shim..{module}..*)", module.len());
+    let of =
+        |module: &&str| format!("*(.text.*11sampan_shim{}{module}*) *(.text.*sampan_shim..{module}..*)", module.len());
     let while_it_runs: Vec<String> = WHILE_IT_RUNS.iter().map(of).collect();
     let text = format!(
         "SECTIONS {{ .text.rest : {{ {} *(.text.mem*) *(.text.*4core*) . = ALIGN(4096); rest_ends = .; }} }} INSERT BEFORE .text;\n\
@@ -68,8 +69,26 @@ fn layout(out: &Path) -> String {
 }
 
 /// The shim's modules that have a part in that.
-const WHILE_IT_RUNS: &[&str] =
-    &["supervise", "relay", "log", "log_json", "taps", "probe", "oom", "reaper", "memory", "sys", "text", "time", "owners", "control", "wire", "records", "fail", "rotate"];
+const WHILE_IT_RUNS: &[&str] = &[
+    "supervise",
+    "relay",
+    "log",
+    "log_json",
+    "taps",
+    "probe",
+    "oom",
+    "reaper",
+    "memory",
+    "sys",
+    "text",
+    "time",
+    "owners",
+    "control",
+    "wire",
+    "records",
+    "fail",
+    "rotate",
+];
 
 /// Atomics by instructions of aarch64: the routines that choose between them at run time ask the C library.
 fn for_processor() -> &'static [&'static str] {

@@ -134,7 +134,8 @@ pub fn shed_program() {
         safe static rest_ends: u8;
         safe static etext: u8;
     }
-    let [start, rest, end] = [&raw const __executable_start, &raw const rest_ends, &raw const etext].map(|at| at as usize);
+    let [start, rest, end] =
+        [&raw const __executable_start, &raw const rest_ends, &raw const etext].map(|at| at as usize);
     // A mapping of its own, or the kernel brings it back with what lies beside it.
     sys::mark_undumped(rest, end - rest);
     // SAFETY: nothing is written to these pages, so that they come back as they are in the file.

@@ -691,3 +691,14 @@ fn what_a_container_of_kept_ids_does_else() {
     brief.kill("KILL").unwrap();
     until("its removal", || host.left().is_empty());
 }
+
+/// Of whose directories the container's root is neither owner nor group.
+#[test]
+fn its_limits_are_to_be_read_inside() {
+    if !is_root() || !common::cgroups::can_limit() {
+        return;
+    }
+    let host = Host::new();
+    let look = "cd /sys/fs/cgroup; cat memory.max memory/memory.limit_in_bytes 2>/dev/null";
+    assert_eq!(said(&host, RunOptions { memory: Some(64 << 20), ..sh(look) }), "67108864\n");
+}

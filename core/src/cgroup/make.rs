@@ -92,6 +92,15 @@ fn refuse_occupied(dir: &Path) -> Result<()> {
     }
 }
 
+/// Lets everyone look into the directories, and find them from their base on: ids of a container's own are nobody's here.
+pub fn open_to_all(directories: &[Directory]) -> Result<()> {
+    for directory in directories {
+        let own = parents(directory).into_iter().skip(1).chain([Path::new(&directory.path)]);
+        own.into_iter().try_for_each(fs::open_to_all)?;
+    }
+    Ok(())
+}
+
 /// False where it is there already.
 fn make_one(directory: &Directory, enable: &[String]) -> Result<bool> {
     let path = Path::new(&directory.path);

@@ -91,6 +91,9 @@ pub(super) fn launch(
     if record.spec.limits.manager == CgroupManager::Systemd {
         return scoped::launch(record, &cgroup, &mut plan, fds, shim, note);
     }
+    if record.spec.ids.is_some() {
+        return launch_with_ids(record, &cgroup, &plan, fds, shim, note);
+    }
     plan.cgroup.late = true;
     let made = RefCell::new(groups::Made::default());
     let launched = launch::launch_late(&plan, fds, shim, &|| {
@@ -98,6 +101,24 @@ pub(super) fn launch(
         note_unenforced(record, &cgroup, &made.borrow(), note)
     })?;
     made.into_inner().keep();
+    Ok(launched)
+}
+
+/// As [`launch`], with the cgroups there before the shim is asked: it opens them as the host's root for a namespace whose own
+/// may not, and the kernel looks them up by the rights of that one (cgroup2's mount in a cgroup namespace).
+fn launch_with_ids(
+    record: &Record,
+    cgroup: &CgroupPlan,
+    plan: &LaunchPlan,
+    fds: LaunchFds<'_>,
+    shim: Early,
+    note: &dyn Fn(Vec<String>) -> Result<()>,
+) -> Result<Launched> {
+    let made = groups::make(&cgroup.dirs, &cgroup.enable)?;
+    groups::open_to_all(&cgroup.dirs)?;
+    note_unenforced(record, cgroup, &made, note)?;
+    let launched = launch::launch(plan, fds, shim)?;
+    made.keep();
     Ok(launched)
 }
 
@@ -185,7 +206,11 @@ fn places(context: &Context, record: &Record) -> Result<Places> {
     let text = |path: PathBuf| path.display().to_string();
     let dir = paths.container(&record.id).dir().to_owned();
     Ok(Places {
-        place: fs::identity(&dir)?,
+        place: match fs::identity(&dir) {
+            // One that is only planned has no directory.
+            Err(e) if e.kind() == Kind::NotFound => String::new(),
+            own => own?,
+        },
         dir: text(dir),
         attach_at: attach_at(context, record),
         lower: lower(context, record)?,

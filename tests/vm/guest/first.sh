@@ -49,6 +49,14 @@ test_the_speed_of_a_disk_is_in_the_file_of_the_cgroup() {
   same "" "$(left $groups)"
 }
 
+test_ids_of_its_own() {
+  printf 'sampan:2000000:65536\n' | tee -a /etc/subuid >>/etc/subgid
+  same "67108864 0 65536" "$(echo $(sampan run --rm --userns auto -m 64m $image sh -c 'cat /sys/fs/cgroup/memory.max;
+    tr -s " " <"/proc/self/uid_map" | cut -d" " -f2,4'))"
+  sed -i '/^sampan:2000000:/d' /etc/subuid /etc/subgid
+  same "" "$(left $groups)"
+}
+
 test_a_disk_that_is_none_or_a_part_is_told() {
   has "$(fails 125 sampan run --rm --device-read-bps /dev/null:1mb $image true)" "/dev/null" "no block device"
   has "$(fails 125 sampan run --rm --device-read-bps /dev/none:1mb $image true)" "/dev/none"
