@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::facts::{AppArmor, Facts};
 use super::resolve::invalid;
 use super::{confined, labels};
-use crate::api::RunOptions;
+use crate::api::{RunOptions, Rung};
 use crate::error::{Error, Kind, Result};
 use crate::seccomp::{self, Arch, Circumstances, Filter};
 use crate::spec::{Labels, Seccomp, Spec};
@@ -61,14 +61,16 @@ pub fn profile_path(option: &str) -> Option<&str> {
     (named && !value.is_empty() && !value.trim_start().starts_with('{')).then_some(value)
 }
 
-/// The program that filters the container's system calls; `None` when it may make all.
+/// The program that filters the container's system calls; `None` when it may make all. One without namespaces never may.
 ///
 /// # Errors
 /// `InvalidArgument` for a profile that is none.
 pub fn filter(spec: &Spec, facts: &Facts) -> Result<Option<Arc<Filter>>> {
     let capabilities = spec.capabilities & facts.capabilities;
-    let around = Circumstances { arch: Arch::NATIVE, capabilities, kernel: facts.kernel };
+    let without_namespaces = facts.rung == Rung::Chroot;
+    let around = Circumstances { arch: Arch::NATIVE, capabilities, kernel: facts.kernel, without_namespaces };
     match &spec.seccomp {
+        Seccomp::Unconfined if without_namespaces => seccomp::filter_of(seccomp::UNCONFINED, &around).map(Some),
         Seccomp::Unconfined => Ok(None),
         Seccomp::Default => seccomp::default_filter(&around).map(Some),
         Seccomp::Profile(text) => seccomp::filter_of(text, &around).map(Some),
@@ -158,5 +160,17 @@ mod tests {
         let mighty = Spec { capabilities: u64::MAX, ..Spec::default() };
         assert_ne!(plain, filter(&mighty, &facts).unwrap().unwrap());
         assert_eq!(filter(&Spec { seccomp: Seccomp::Unconfined, ..mighty }, &facts).unwrap(), None);
+    }
+
+    #[test]
+    fn without_namespaces_there_is_always_a_filter() {
+        let facts = Facts { kernel: (6, 1), rung: Rung::Chroot, ..Facts::default() };
+        let profile = Seccomp::Profile("{\"defaultAction\": \"SCMP_ACT_ALLOW\"}".into());
+        for seccomp in [Seccomp::Default, Seccomp::Unconfined, profile] {
+            let spec = Spec { seccomp, ..Spec::default() };
+            let with = filter(&spec, &Facts { rung: Rung::Root, ..facts.clone() }).unwrap();
+            let without = filter(&spec, &facts).unwrap();
+            assert!(without.is_some() && without != with, "{:?}", spec.seccomp);
+        }
     }
 }

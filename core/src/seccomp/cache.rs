@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::guard::guarded;
 use super::{Arch, Circumstances, Filter, compile, default, read};
 use crate::error::Result;
 
@@ -26,14 +27,14 @@ static COMPILED: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
 pub fn default_filter(around: &Circumstances) -> Result<Arc<Filter>> {
     cached(None, around, || match prepared(around) {
         Some(program) => Ok(program.to_vec()),
-        None => compile(&default::policy(around)),
+        None => compile(&guarded(default::policy(around), around)),
     })
 }
 
 /// The program of nearly all containers, compiled when this library was written: half the time that a process which
 /// runs only one spends in its own code would go into it. A test holds it against the compiler.
 fn prepared(around: &Circumstances) -> Option<&'static [u8]> {
-    let usual = around.capabilities == DOCKERS && around.kernel >= default::TRACING_SINCE;
+    let usual = !around.without_namespaces && around.capabilities == DOCKERS && around.kernel >= default::TRACING_SINCE;
     match around.arch {
         Arch::X86_64 if usual => Some(include_bytes!("prepared/x86_64.bpf")),
         Arch::Aarch64 if usual => Some(include_bytes!("prepared/aarch64.bpf")),
@@ -46,7 +47,7 @@ fn prepared(around: &Circumstances) -> Option<&'static [u8]> {
 /// # Errors
 /// Those of [`read`] and [`compile`].
 pub fn filter_of(profile: &str, around: &Circumstances) -> Result<Arc<Filter>> {
-    cached(Some(profile), around, || compile(&read(profile, around)?))
+    cached(Some(profile), around, || compile(&guarded(read(profile, around)?, around)))
 }
 
 fn cached(profile: Option<&str>, around: &Circumstances, make: impl FnOnce() -> Result<Filter>) -> Result<Arc<Filter>> {

@@ -11,6 +11,7 @@ mod cache;
 mod compile;
 mod condition;
 mod default;
+mod guard;
 mod policy;
 mod profile;
 #[cfg(test)]
@@ -19,5 +20,6 @@ mod tests;
 pub use arch::Arch;
 pub use cache::{default_filter, filter_of};
 pub use compile::{Filter, compile};
+pub use guard::UNCONFINED;
 pub use policy::{Action, Compare, Condition, Policy, Rule};
 pub use profile::{Circumstances, read};

@@ -15,6 +15,8 @@ pub struct Circumstances {
     pub capabilities: u64,
     /// Major and minor version of the running kernel.
     pub kernel: (u32, u32),
+    /// Whether the container has no namespaces, so that the host's processes are in its reach.
+    pub without_namespaces: bool,
 }
 
 const EPERM: u16 = 1;

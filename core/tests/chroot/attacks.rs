@@ -39,6 +39,8 @@ const ATTACKS: &str = r#"
     $there .= pack('Q Q', ADDRESS, 16);
     told('memory', syscall(READV, $victim + 0, $here, 1, $there, 1, 0) == 16);
     told('trace', syscall(PTRACE, 0x4206, $victim + 0, 0, 0) == 0);
+    my $limit = "\0" x 16; syscall(PRLIMIT, $victim + 0, 4, 0, $limit);
+    told('prlimit', syscall(PRLIMIT, $victim + 0, 4, $limit, 0) == 0);
     socket(my $a, 1, 1, 0) or die; told('abstract', connect($a, pack('S a*', 1, "\0$abstract")));
     my ($base) = $socket =~ m{(.*)/};
     my $node = "$base/node";
@@ -48,7 +50,7 @@ const ATTACKS: &str = r#"
 "#;
 
 /// All that is tried, in its order.
-const TRIED: [&str; 12] = [
+const TRIED: [&str; 13] = [
     "read",
     "write",
     "list",
@@ -58,6 +60,7 @@ const TRIED: [&str; 12] = [
     "descriptor",
     "memory",
     "trace",
+    "prlimit",
     "abstract",
     "node",
     "chroot",
@@ -67,7 +70,7 @@ const TRIED: [&str; 12] = [
 static SECRET: [u8; 16] = *b"of the host only";
 
 fn script() -> String {
-    let numbers: [(&str, libc::c_long); 10] = [
+    let numbers: [(&str, libc::c_long); 11] = [
         ("RECVMSG", libc::SYS_recvmsg),
         ("OPENAT", libc::SYS_openat),
         ("FCHDIR", libc::SYS_fchdir),
@@ -76,6 +79,7 @@ fn script() -> String {
         ("PIDFD_GETFD", libc::SYS_pidfd_getfd),
         ("READV", libc::SYS_process_vm_readv),
         ("PTRACE", libc::SYS_ptrace),
+        ("PRLIMIT", libc::SYS_prlimit64),
         ("MKNODAT", libc::SYS_mknodat),
         ("ADDRESS", SECRET.as_ptr() as libc::c_long),
     ];
@@ -182,13 +186,17 @@ fn no_filter_is_needed_for_that() {
     let Some(scene) = scene(unconfined) else { return };
     let script = format!(
         "my ($from, $to) = ('/etc', '/tmp'); print syscall({}, 0x10000000) == 0 ? 'done' : $!+0, ' ', \
-         syscall({}, $from, $to, 0, 0x1000, 0) == 0 ? 'done' : $!+0",
+         syscall({}, $from, $to, 0, 0x1000, 0) == 0 ? 'done' : $!+0, ' '; \
+         my $limit = \"\\0\" x 16; syscall({2}, {3}, 4, 0, $limit); \
+         print syscall({2}, {3}, 4, $limit, 0) == 0 ? 'done' : $!+0, ' ', syscall({2}, 0, 4, $limit, 0)",
         libc::SYS_unshare,
-        libc::SYS_mount
+        libc::SYS_mount,
+        libc::SYS_prlimit64,
+        std::process::id()
     );
     let command = ["perl", "-e", &script].map(str::to_owned).into();
     let output = exec(&scene.container, sampan::ExecOptions { command, ..Default::default() });
-    assert_eq!(text(&output.stdout), format!("{0} {0}", libc::EPERM), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stdout), format!("{0} {0} {0} 0", libc::EPERM), "{}", text(&output.stderr));
     gone(&scene.host, &scene.container);
 }
 

@@ -173,7 +173,7 @@ fn filter(spec: &Spec, capabilities: u64, facts: &Facts) -> Result<Option<Arc<Fi
     let text = serde_json::to_string(profile).map_err(|e| invalid("linux.seccomp", e.to_string()))?;
     listener::check(profile)?;
     listener::path(spec)?;
-    let around = Circumstances { arch: Arch::NATIVE, capabilities, kernel: facts.kernel };
+    let around = Circumstances { arch: Arch::NATIVE, capabilities, kernel: facts.kernel, without_namespaces: false };
     seccomp::filter_of(&text, &around).map(Some)
 }
 

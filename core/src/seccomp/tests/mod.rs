@@ -13,7 +13,7 @@ use super::{Action, Arch, Circumstances, Compare, Condition, Policy, Rule};
 use machine::Call;
 
 fn around(arch: Arch, capabilities: u64) -> Circumstances {
-    Circumstances { arch, capabilities, kernel: (6, 1) }
+    Circumstances { arch, capabilities, kernel: (6, 1), without_namespaces: false }
 }
 
 /// What a policy says in words about the calls of one architecture, without any cleverness.
