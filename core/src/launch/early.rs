@@ -19,6 +19,8 @@ use crate::wire::{Kind, NEW_NET, fd};
 #[derive(Debug)]
 pub struct Early {
     helper: HelperSource,
+    /// It was begun without the places of who asks, where it may start yet.
+    guessed: bool,
     /// `None` where the host can't have a thread more.
     starting: Option<JoinHandle<Result<Shim>>>,
 }
@@ -31,15 +33,25 @@ impl Early {
     /// asked.
     pub fn begin(helper: HelperSource, new_net: bool) -> Early {
         match helper.installed {
-            None => Early::take_waiting().unwrap_or_else(|| Early::begin_another(helper, new_net)),
+            None => match Early::take_waiting() {
+                Some(waiting) => waiting.with(helper),
+                None => Early::begin_another(helper, new_net),
+            },
             Some(_) => Early::begin_another(helper, new_net),
         }
     }
 
     /// Begins one for the next start of this process's; one that waits already has been in vain.
     pub fn begin_to_wait(new_net: bool) {
-        let early = Box::into_raw(Box::new(Early::begin_another(HelperSource::default(), new_net)));
-        drop(Early::own(WAITING.swap(early, Ordering::AcqRel)));
+        let mut early = Early::begin_another(HelperSource::default(), new_net);
+        early.guessed = true;
+        drop(Early::own(WAITING.swap(Box::into_raw(Box::new(early)), Ordering::AcqRel)));
+    }
+
+    /// One that was begun without them, and now has the places of who asks.
+    fn with(mut self, helper: HelperSource) -> Early {
+        self.helper = helper;
+        self
     }
 
     /// The one that waits, if there is one.
@@ -58,13 +70,16 @@ impl Early {
             let thread = thread::Builder::new().name("sampan-start".into()).stack_size(STACK);
             thread.spawn(move || idle(&source, new_net)).ok()
         });
-        Early { helper, starting }
+        Early { helper, guessed: false, starting }
     }
 
-    /// Asks it; `passed` as for [`spawn::spawn`].
+    /// Asks it; `passed` as for [`spawn::spawn`]. Where it could not be started by a guess, it is by what is known now.
     pub(super) fn ask(mut self, kind: Kind, body: Vec<u8>, passed: &[(i32, BorrowedFd<'_>)]) -> Result<Shim> {
-        let Some(starting) = self.starting.take() else { return spawn::spawn(kind, body, passed, &self.helper) };
-        let shim = started(starting)?;
+        let shim = match self.starting.take().map(started) {
+            Some(Ok(shim)) => shim,
+            Some(Err(error)) if !self.guessed => return Err(error),
+            Some(Err(_)) | None => return spawn::spawn(kind, body, passed, &self.helper),
+        };
         match request(&shim, kind, &body, passed) {
             Ok(()) => Ok(shim),
             Err(error) => Err(told_instead(&shim, error)),
@@ -137,7 +152,7 @@ mod tests {
 
     fn early(shim: Option<Shim>) -> Early {
         let starting = shim.map(|shim| thread::spawn(move || Ok(shim)));
-        Early { helper: HelperSource::default(), starting }
+        Early { helper: HelperSource::default(), guessed: false, starting }
     }
 
     #[test]
@@ -176,6 +191,21 @@ mod tests {
             let asked = early(shim).ask(Kind::Launch, b"no request".to_vec(), &[]).unwrap();
             let refused = asked.next(&Cancel::new(), None).map(|_| ()).unwrap_err();
             assert!(refused.to_string().contains("request"), "{refused}");
+        }
+    }
+
+    /// What failed for want of the store's places does not fail who has them; what had them has failed.
+    #[test]
+    fn one_begun_by_a_guess_is_begun_anew_when_it_failed() {
+        for guessed in [true, false] {
+            let failed = Error::new(ErrorKind::PermissionDenied, "start helper", "");
+            let starting = Some(thread::spawn(move || Err(failed)));
+            let early = Early { helper: HelperSource::default(), guessed, starting };
+            let asked = early.ask(Kind::Launch, b"no request".to_vec(), &[]);
+            assert_eq!(asked.is_ok(), guessed, "{asked:?}");
+            if let Ok(shim) = asked {
+                shim.hang_up(PATIENCE);
+            }
         }
     }
 

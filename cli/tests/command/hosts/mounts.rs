@@ -62,6 +62,30 @@ fn memory_files_that_can_t_be_executed() {
     doctor(&host, nowhere, 1, &["FAIL  self-test", cure]);
 }
 
+/// A start that was begun before its store was known is begun anew from there.
+#[test]
+fn nothing_but_the_store_can_be_executed_from() {
+    // Linux 6.3 and newer.
+    if !is_root() || !std::path::Path::new("/proc/sys/vm/memfd_noexec").exists() {
+        return;
+    }
+    let host = Host::new();
+    let dir = host.dir.path().to_str().unwrap().to_owned();
+    let prepare = move || {
+        no_memory_files()?;
+        bind(&dir, &dir, 0)?;
+        // The store is a mount of its own by now, and stays as it is.
+        ["/tmp", "/var/tmp", "/dev/shm"]
+            .iter()
+            .filter(|d| std::path::Path::new(d).is_dir())
+            .try_for_each(|usual| bind(usual, usual, MS_NOEXEC))
+    };
+    let mut command = host.command(&HI);
+    command.env("TMPDIR", "/tmp");
+    let ended = crate::host::finish(super::prepared(command, prepare));
+    says_hi(&host, &ended, "a temporary file in the store");
+}
+
 #[test]
 fn no_sys_and_no_cgroups() {
     if !is_root() {
