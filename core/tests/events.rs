@@ -214,6 +214,10 @@ fn a_watcher_hears_of_a_killed_shim_at_once() {
 #[test]
 fn a_watcher_hears_of_killed_shims_whatever_their_number() {
     let host = Host::new();
+    // Each container has a key, and a plain user may have 200.
+    if host.engine.info().unwrap().rung != sampan::Rung::Root {
+        return;
+    }
     let sleeps = || RunOptions { network: Some("host".into()), ..command(&["sleep", "1000"]) };
     let mut containers: Vec<Container> = (0..260).map(|_| host.spawn(sleeps()).unwrap()).collect();
     containers.sort_by(|one, other| one.id().cmp(other.id()));

@@ -374,3 +374,19 @@ fn another_engine_reaches_it_by_a_path_that_no_socket_address_holds() {
     assert_eq!(lines(&second, &script("echo reached")), ["reached"]);
     second.remove(&RemoveOptions { force: true, volumes: true }).unwrap();
 }
+
+/// Time that is over before the command is executed is time that ran out, and nothing else.
+#[test]
+fn a_command_that_has_no_time_to_begin_is_told_so() {
+    let host = Host::new();
+    let container = host.spawn(command(&["sleep", "1000"])).unwrap();
+    for _ in 0..40 {
+        let options = ExecOptions { command: vec!["true".into()], timeout: Some(0.001), ..ExecOptions::default() };
+        match container.exec(&options, &Cancel::new()) {
+            Ok(output) => assert_eq!(output.code, 0),
+            Err(error) => assert_eq!(error.kind(), Kind::Timeout, "{error}"),
+        }
+    }
+    container.remove(&RemoveOptions { force: true, volumes: false }).unwrap();
+    assert_eq!(host.left(), Vec::<String>::new());
+}

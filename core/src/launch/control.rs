@@ -46,7 +46,7 @@ impl Heard {
     fn outcome(self) -> Option<Result<Exit>> {
         let exit = self.exit?;
         Some(match self.timed_out {
-            true => Err(Error::new(Kind::Timeout, "run command", "").because("its time ran out, and it was killed")),
+            true => Err(ran_out()),
             false => Ok(exit),
         })
     }
@@ -79,6 +79,8 @@ pub fn exec(dir: &Path, plan: &ExecPlan, cancel: &Cancel) -> Result<Command> {
     let mut command = Command { name: String::new(), pid: 0, streams: Vec::new(), socket, heard: Mutex::default() };
     match started {
         Ok((Said::Ready(pid), fds)) => (command.pid, command.streams) = (pid, fds),
+        // On its way there: the shim has killed it.
+        Ok((Said::TimedOut, _)) => return Err(ran_out()),
         Ok(_) => return Err(out_of_turn()),
         Err(error) => {
             if error.kind() == Kind::Cancelled {
@@ -329,6 +331,10 @@ fn wait(socket: &OwnedFd, cancel: &Cancel, deadline: Option<Instant>) -> Result<
         Ok(_) | Err(Errno::EINTR) => cancel.check("run command", ""),
         Err(e) => Err(e).context("wait for command", ""),
     }
+}
+
+fn ran_out() -> Error {
+    Error::new(Kind::Timeout, "run command", "").because("its time ran out, and it was killed")
 }
 
 fn out_of_turn() -> Error {
