@@ -43,7 +43,8 @@ pub(super) fn end_damaged(context: &Context, id: &ContainerId) -> Result<()> {
             groups::end_paths(placed::directories(&known).iter().map(PathBuf::as_path));
             kill_by_root(&at, id.short())
         }
-        _ => end_untold(context, id, &placed::usual(context, id)?),
+        // Without cgroups to tell that there is something, too.
+        _ => end_on_root(context, id, &placed::directories(&placed::usual(context, id)?)),
     }
 }
 
@@ -51,10 +52,13 @@ pub(super) fn end_damaged(context: &Context, id: &ContainerId) -> Result<()> {
 /// stands on this container's root is its own; what a killed shim was about to start dies with it.
 fn end_untold(context: &Context, id: &ContainerId, cgroups: &Cgroups) -> Result<()> {
     let left = placed::directories(cgroups);
-    if left.iter().any(|dir| fs::exists(dir).unwrap_or(false)) {
-        kill_by_root(&context.paths.container(id), id.short())?;
-        groups::remove_paths(&left);
-    }
+    let any = left.iter().any(|dir| fs::exists(dir).unwrap_or(false));
+    if any { end_on_root(context, id, &left) } else { Ok(()) }
+}
+
+fn end_on_root(context: &Context, id: &ContainerId, left: &[PathBuf]) -> Result<()> {
+    kill_by_root(&context.paths.container(id), id.short())?;
+    groups::remove_paths(left);
     Ok(())
 }
 
