@@ -190,10 +190,11 @@ fn try_enter(context: &Context, container: &Container, cancel: &Cancel) -> Resul
         if record.rung == Rung::Chroot {
             return files::enter_tree(&files_of(context, record)?, &context.helper(), cancel).map(Ok);
         }
+        let first = container.state.as_ref().map(|state| state.pid);
         let mapped = record.spec.ids.is_some() || context.facts()?.id_map.is_some();
         match files::enter(process.as_fd(), mapped, &context.helper(), cancel) {
             Err(_) if process.wait(Some(Duration::ZERO), cancel)? => {}
-            Err(e) if e.errno() == Some(libc::EPERM) && is_closed(container) => return Err(closed(e)),
+            Err(e) if e.errno() == Some(libc::EPERM) && is_closed(record, first) => return Err(closed(e)),
             // It is on its way from the host's files to its own, and into it no plain user may look then.
             Err(e) if matches!(e.errno(), Some(libc::EAGAIN | libc::EPERM)) => return Ok(Err(e)),
             entered => return entered.map(Ok),
@@ -207,9 +208,10 @@ fn try_enter(context: &Context, container: &Container, cancel: &Cancel) -> Resul
 }
 
 /// Whether the first process is an init that its user can't enter, ever: one from a file that the container may write to.
-fn is_closed(container: &Container) -> bool {
-    let first = container.state.as_ref().map(|state| format!("/proc/{}/comm", state.pid));
-    first.is_some_and(|comm| fs::read_bounded(Path::new(&comm), 64).is_ok_and(|name| name == b"sampan-init\n"))
+/// Its name alone says nothing, which any process may take.
+fn is_closed(record: &Record, first: Option<i32>) -> bool {
+    let comm = first.filter(|_| record.spec.init).map(|pid| format!("/proc/{pid}/comm"));
+    comm.is_some_and(|comm| fs::read_bounded(Path::new(&comm), 64).is_ok_and(|name| name == b"sampan-init\n"))
 }
 
 fn closed(error: Error) -> Error {
@@ -317,5 +319,31 @@ fn explained(context: &Context, id: &ContainerId, error: Error) -> Error {
             .because("the container's root file system is marked read-only")
             .hint("copy to a volume or a tmpfs of it, or create it without `--read-only`"),
         false => error.because("it is mounted read-only"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::CommandExt;
+    use std::process::{Command, Stdio};
+
+    use super::*;
+    use crate::store::containers;
+
+    /// Any process may call itself so; of ours is only that of a container with `init`.
+    #[test]
+    fn a_command_with_the_name_of_our_init_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let named = dir.path().join("sampan-init");
+        std::os::unix::fs::symlink("/bin/cat", &named).unwrap();
+        let mut command = Command::new(&named).arg0("cat").stdin(Stdio::piped()).spawn().unwrap();
+        let mut record = containers::tests::record(1, "c");
+        let told = [false, true].map(|init| {
+            record.spec.init = init;
+            is_closed(&record, Some(command.id() as i32))
+        });
+        drop(command.stdin.take());
+        command.wait().unwrap();
+        assert_eq!(told, [false, true]);
     }
 }
