@@ -65,7 +65,9 @@ pub fn starts_one(words: &[OsString]) -> Option<bool> {
     };
     let has = |tells: fn(&str) -> bool| rest.iter().any(|word| word.to_str().is_some_and(tells));
     let shared = has(|word| word == "host" || word.ends_with("=host") || word.contains("container:"));
-    (!has(|word| matches!(word, "--help" | "--dry-run"))).then_some(!shared)
+    // Where PID 1 reaps nobody, what was begun in vain would stay as a zombie.
+    let may_name_an_image = rest.iter().any(|word| !word.as_encoded_bytes().starts_with(b"-"));
+    (may_name_an_image && !has(|word| matches!(word, "--help" | "--dry-run"))).then_some(!shared)
 }
 
 fn read(command: Command, words: &[OsString]) -> Option<Cli> {
@@ -151,6 +153,10 @@ mod tests {
         }
         for other in ["sampan", "sampan --root", "sampan --root run ps", "sampan exec a run", "sampan run --help"] {
             assert_eq!(look(other), None, "{other}");
+        }
+        // Without an image nothing is started.
+        for refused in ["sampan run", "sampan run -h", "sampan run --bad", "sampan container run --rm --bad=x -i"] {
+            assert_eq!(look(refused), None, "{refused}");
         }
     }
 
