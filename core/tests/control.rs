@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Host, cgroups, command, text};
+use common::{Host, cgroups, command, gone, text};
 use sampan::{Cancel, Container, ExecOptions, Kind, RemoveOptions, RunOptions, Status, StopOptions, UpdateOptions};
 
 fn exec(container: &Container, script: &str) -> String {
@@ -12,11 +12,6 @@ fn exec(container: &Container, script: &str) -> String {
     let out = container.exec(&ExecOptions { command, ..ExecOptions::default() }, &Cancel::new()).unwrap();
     assert_eq!((text(&out.stderr).as_str(), out.code), ("", 0));
     text(&out.stdout).trim().to_owned()
-}
-
-fn gone(host: &Host, container: &Container) {
-    container.remove(&RemoveOptions { force: true, volumes: true }).unwrap();
-    assert_eq!(host.left(), Vec::<String>::new());
 }
 
 /// The shell has set its trap and begun to sleep. Its own arguments speak of that too, so names are asked for.

@@ -6,7 +6,7 @@ mod common;
 
 use std::fs;
 
-use common::{Host, cgroups, command, text};
+use common::{Host, cgroups, command, gone, text};
 use sampan::{
     Cancel, Container, Engine, EngineEvent, EventOptions, EventStream, ExecOptions, Kind, RemoveOptions, RunOptions,
     Status, Stdio, StopOptions,
@@ -28,11 +28,6 @@ fn actions(events: &[EngineEvent]) -> Vec<&str> {
 
 fn of(host: &Host, container: &Container) -> Vec<EngineEvent> {
     kept(host, &[&format!("container={}", container.id())])
-}
-
-fn gone(host: &Host, container: &Container) {
-    container.remove(&RemoveOptions { force: true, volumes: true }).unwrap();
-    assert_eq!(host.left(), Vec::<String>::new());
 }
 
 fn next(events: &mut EventStream) -> EngineEvent {

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::path::PathBuf;
 
-use common::{Host, command, text, until};
+use common::{Host, command, gone, text, until};
 use sampan::{
     Cancel, Container, ExecOptions, ExecOutput, Kind, RemoveOptions, Result, RunOptions, Rung, StopOptions, Ulimit,
 };
@@ -45,11 +45,6 @@ fn beside_a_first_process_of_ours() {
     let write = "cat /proc/1/exe >/dev/null && ! (printf x >>/proc/1/exe) 2>/dev/null";
     assert_eq!(run(&container, &script(write)).unwrap().code, 0);
     gone(&host, &container);
-}
-
-fn gone(host: &Host, container: &Container) {
-    container.remove(&RemoveOptions { force: true, volumes: true }).unwrap();
-    assert_eq!(host.left(), Vec::<String>::new());
 }
 
 #[test]

@@ -4,10 +4,9 @@
 
 mod common;
 
-use common::{Host, command, until};
+use common::{Host, command, gone, until};
 use sampan::{
-    Cancel, Container, ContainerInfo, ExecOptions, Health, HealthStatus, Kind, RemoveOptions, RunOptions, Status,
-    Stdio, StopOptions,
+    Cancel, Container, ContainerInfo, ExecOptions, Health, HealthStatus, Kind, RunOptions, Status, Stdio, StopOptions,
 };
 
 /// Runs for ever, and is checked so all the time.
@@ -38,11 +37,6 @@ fn becomes(container: &Container, status: HealthStatus) -> Health {
 fn exec(container: &Container, script: &str) -> String {
     let options = ExecOptions { command: vec!["sh".into(), "-c".into(), script.into()], ..Default::default() };
     common::text(&container.exec(&options, &Cancel::new()).unwrap().stdout)
-}
-
-fn gone(host: &Host, container: &Container) {
-    container.remove(&RemoveOptions { force: true, volumes: true }).unwrap();
-    assert_eq!(host.left(), Vec::<String>::new());
 }
 
 #[test]

@@ -7,7 +7,7 @@ mod common;
 use std::fs::File;
 use std::os::fd::AsRawFd;
 
-use common::{Host, command, text, until};
+use common::{Host, command, gone, text, until};
 use sampan::{
     Cancel, Container, ContainerInfo, ExecOptions, Kind, LogOptions, Mount, Quiet, RemoveOptions, RunOptions, Status,
     Stdio, StopOptions, UpdateOptions,
@@ -42,11 +42,6 @@ fn exec(container: &Container, script: &str) {
     let options = ExecOptions { command: vec!["sh".into(), "-c".into(), script.into()], ..Default::default() };
     // The command may be what ends the container.
     let _ = container.exec(&options, &Cancel::new());
-}
-
-fn gone(host: &Host, container: &Container) {
-    container.remove(&RemoveOptions { force: true, volumes: true }).unwrap();
-    assert_eq!(host.left(), Vec::<String>::new());
 }
 
 /// Runs until somebody makes `/go`, then ends with 5.

@@ -14,20 +14,9 @@ mod races;
 mod users;
 mod workdir;
 
-use common::{Host, command};
-use sampan::{Container, RemoveOptions, RunOptions, Rung, Tie};
+use common::{Host, gone, sleeper};
+use sampan::Rung;
 
 fn rung(host: &Host) -> Rung {
     host.engine.info().unwrap().rung
-}
-
-/// Stays in the background, and not longer than its test, however that ends.
-fn sleeper() -> RunOptions {
-    RunOptions { tie: Tie::Host, ..command(&["sleep", "1000"]) }
-}
-
-#[track_caller]
-fn gone(host: &Host, container: &Container) {
-    container.remove(&RemoveOptions { force: true, volumes: true }).unwrap();
-    assert_eq!(host.left(), Vec::<String>::new());
 }

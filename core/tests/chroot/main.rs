@@ -11,7 +11,7 @@ mod attacks;
 
 use std::fs;
 
-use common::{Host, command, text, until};
+use common::{Host, command, gone, sleeper, text, until};
 use listing::{Listing, remove_parent};
 use sampan::{
     Cancel, Container, CopyOptions, EngineOptions, ExecOptions, Kind, LogOptions, Mount, RemoveOptions, RunOptions,
@@ -27,16 +27,6 @@ fn host() -> Option<Host> {
     let error = host.engine.info().unwrap_err();
     assert!(error.kind() == Kind::PermissionDenied && error.to_string().contains("CAP_SYS_CHROOT"), "{error}");
     None
-}
-
-fn sleeper() -> RunOptions {
-    RunOptions { tie: Tie::Host, ..command(&["sleep", "1000"]) }
-}
-
-#[track_caller]
-fn gone(host: &Host, container: &Container) {
-    container.remove(&RemoveOptions { force: true, volumes: true }).unwrap();
-    assert_eq!(host.left(), Vec::<String>::new());
 }
 
 fn exec(container: &Container, options: ExecOptions) -> sampan::ExecOutput {

@@ -10,7 +10,7 @@ use std::sync::{LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use sampan::{
-    Cancel, Container, Engine, EngineOptions, ListOptions, Output, Quiet, RemoveOptions, Result, RunOptions, Stdio,
+    Cancel, Container, Engine, EngineOptions, ListOptions, Output, Quiet, RemoveOptions, Result, RunOptions, Stdio, Tie,
 };
 
 struct Registry {
@@ -110,6 +110,18 @@ pub fn until(what: &str, mut done: impl FnMut() -> bool) {
 
 pub fn command(args: &[&str]) -> RunOptions {
     RunOptions { image: image(), command: args.iter().map(|a| a.to_string()).collect(), ..RunOptions::default() }
+}
+
+/// Stays in the background, and not longer than its test, however that ends.
+pub fn sleeper() -> RunOptions {
+    RunOptions { tie: Tie::Host, ..command(&["sleep", "1000"]) }
+}
+
+/// Removes it, after which nothing of it is left.
+#[track_caller]
+pub fn gone(host: &Host, container: &Container) {
+    container.remove(&RemoveOptions { force: true, volumes: true }).unwrap();
+    assert_eq!(host.left(), Vec::<String>::new());
 }
 
 pub fn text(bytes: &[u8]) -> String {
