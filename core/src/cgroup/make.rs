@@ -92,13 +92,9 @@ fn refuse_occupied(dir: &Path) -> Result<()> {
     }
 }
 
-/// Lets everyone look into the directories, and find them from their base on: ids of a container's own are nobody's here.
+/// Lets everyone look into a container's own directories: ids of a container's own are nobody's here.
 pub fn open_to_all(directories: &[Directory]) -> Result<()> {
-    for directory in directories {
-        let own = parents(directory).into_iter().skip(1).chain([Path::new(&directory.path)]);
-        own.into_iter().try_for_each(fs::open_to_all)?;
-    }
-    Ok(())
+    directories.iter().try_for_each(|directory| fs::open_to_all(Path::new(&directory.path)))
 }
 
 /// False where it is there already.
@@ -112,7 +108,11 @@ fn make_one(directory: &Directory, enable: &[String]) -> Result<bool> {
         return Ok(made);
     }
     for parent in parents(directory) {
-        fs::make_dirs(parent)?;
+        // The kernel looks up the way to a container's cgroup by the rights of its ids, where it has its own. What somebody
+        // else has made stays as closed as he wants it.
+        if fs::make_dir(parent)? {
+            fs::open_to_all(parent)?;
+        }
         match directory.inherits_cpuset {
             true if parent != Path::new(&directory.base) => inherit_cpuset(parent)?,
             true => {}

@@ -4,6 +4,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/listing.rs"]
+mod listing;
 
 mod attacks;
 mod claims;
@@ -313,5 +315,26 @@ fn a_group_that_it_does_not_have_is_told() {
     assert!(said(&host, of(&["5", "2047"])).split_whitespace().any(|group| group == "2047"));
     let refused = host.run(of(&["5", "5000"])).unwrap_err().to_string();
     assert!(refused.contains("one of its groups") && refused.contains("auto:size"), "{refused}");
+    assert_eq!(host.left(), Vec::<String>::new());
+}
+
+/// It is somebody's, who has let in whom he wants.
+#[test]
+fn a_parent_that_was_there_stays_as_closed_as_it_was() {
+    if !is_root() || !common::cgroups::can_limit() {
+        return;
+    }
+    let parent = format!("sampan-test-closed-{}", std::process::id());
+    let made: Vec<PathBuf> = listing::hierarchies().iter().map(|point| point.join(&parent)).collect();
+    for dir in &made {
+        std::fs::create_dir(dir).unwrap();
+        std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o710)).unwrap();
+    }
+    let host = Host::new();
+    // Whether a container can be in it is the kernel's to say.
+    let _ = host.run(RunOptions { cgroup_parent: Some(format!("/{parent}")), ..own(&["true"]) });
+    let modes = made.iter().map(|dir| dir.metadata().unwrap().mode() & 0o777);
+    assert!(modes.eq(made.iter().map(|_| 0o710)));
+    listing::remove_parent(&parent);
     assert_eq!(host.left(), Vec::<String>::new());
 }
