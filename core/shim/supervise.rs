@@ -135,10 +135,7 @@ pub fn forget(launch: &Launch<'static>) {
 pub fn run(mut running: Running) -> ! {
     memory::shed_stack();
     match Watch::new(&mut running) {
-        Ok(mut watch) => {
-            memory::shed_program();
-            while watch.turn() {}
-        }
+        Ok(mut watch) => while watch.turn() {},
         // Without the little memory that this takes nothing can be looked after.
         Err(_) => drop(sys::kill(running.init.pid, sys::SIGKILL)),
     }
@@ -238,16 +235,23 @@ impl Watch {
 
     /// Serves the streams until the init has ended.
     pub fn until_end(&mut self) -> Ended {
+        // What a start has been all over, and a command that has ended.
+        let mut rests = true;
         loop {
             // An end that came before the descriptors below were made is found here too.
             if let Some(init) = self.reap() {
                 return init;
+            }
+            if rests {
+                memory::shed_program();
+                memory::shed_stack();
             }
             let mut polls = [Poll { fd: -1, events: 0, revents: 0 }; OWN + control::POLLS];
             polls[..OWN].copy_from_slice(&self.polls());
             self.control.polls(&mut polls[OWN..], self.input.has_room());
             let used = OWN + self.control.used();
             let _ = sys::poll(&mut polls[..used], self.wait_ms());
+            rests = polls[CHILDREN].revents != 0;
             self.handle(&polls);
             self.serve(&polls[OWN..used]);
         }

@@ -375,13 +375,29 @@ fn another_engine_reaches_it_by_a_path_that_no_socket_address_holds() {
 fn a_command_that_has_no_time_to_begin_is_told_so() {
     let host = Host::new();
     let container = host.spawn(command(&["sleep", "1000"])).unwrap();
-    for _ in 0..40 {
-        let options = ExecOptions { command: vec!["true".into()], timeout: Some(0.001), ..ExecOptions::default() };
-        match container.exec(&options, &Cancel::new()) {
-            Ok(output) => assert_eq!(output.code, 0),
-            Err(error) => assert_eq!(error.kind(), Kind::Timeout, "{error}"),
-        }
-    }
+    let options = ExecOptions { command: vec!["true".into()], timeout: Some(0.001), ..ExecOptions::default() };
+    let told = std::iter::repeat_with(|| container.exec(&options, &Cancel::new())).take(40);
+    let late = told.filter_map(|ended| ended.err().map(|error| assert_eq!(error.kind(), Kind::Timeout, "{error}")));
+    assert_ne!(late.count(), 0);
     container.remove(&RemoveOptions { force: true, volumes: false }).unwrap();
     assert_eq!(host.left(), Vec::<String>::new());
+}
+
+/// What a shim needs for a command, or for another start, it gives back.
+#[test]
+fn a_shim_is_as_small_as_before_when_its_commands_have_ended() {
+    // Of a plain user's container it is closed.
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let host = Host::new();
+    let container = host.spawn(command(&["sleep", "1000"])).unwrap();
+    (0..3).for_each(|_| drop(container.exec(&script("exit 7"), &Cancel::new()).unwrap()));
+    let rollup = format!("/proc/{}/smaps_rollup", container.inspect().unwrap().shim_pid.unwrap());
+    let kib = || {
+        let text = std::fs::read_to_string(&rollup).unwrap();
+        text.lines().find_map(|l| l.strip_prefix("Pss:")?.trim().strip_suffix(" kB")?.parse::<u32>().ok()).unwrap()
+    };
+    until("what they took is given back", || kib() <= 200);
+    gone(&host, &container);
 }
