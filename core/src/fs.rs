@@ -340,10 +340,10 @@ pub fn device_number(path: &Path) -> Option<(bool, (u32, u32))> {
     device.then(|| (kind.is_block_device(), (libc::major(meta.rdev()), libc::minor(meta.rdev()))))
 }
 
-/// A directory's group and permissions; `None` when it can't be looked at.
-pub fn group_and_mode(dir: &Path) -> Option<(u32, u32)> {
+/// A directory's owner, group and permissions; `None` when it can't be looked at.
+pub fn owners_and_mode(dir: &Path) -> Option<(u32, u32, u32)> {
     use std::os::unix::fs::MetadataExt;
-    std::fs::metadata(dir).ok().map(|meta| (meta.gid(), meta.mode() & 0o7777))
+    std::fs::metadata(dir).ok().map(|meta| (meta.uid(), meta.gid(), meta.mode() & 0o7777))
 }
 
 /// Whether every user may read and write it; what is not there is not in the way.

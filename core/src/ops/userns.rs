@@ -63,7 +63,7 @@ fn users() -> impl Fn(&Claim) -> bool {
 /// The process is the user himself, unless another was asked for, as in Podman.
 fn keep(facts: &Facts, paths: &Paths, options: &RunOptions, spec: &mut Spec) -> Result<()> {
     let ids = userns::kept(facts)?;
-    [paths.root(), paths.run()].into_iter().try_for_each(check_way)?;
+    check_ways(paths, &ids)?;
     if options.user.as_deref().unwrap_or_default().is_empty() {
         let own = |map: &[IdRange]| map.iter().find(|range| range.inside == range.outside).map_or(0, |own| own.inside);
         spec.user = format!("{}:{}", own(&ids.uids), own(&ids.gids));
@@ -72,14 +72,19 @@ fn keep(facts: &Facts, paths: &Paths, options: &RunOptions, spec: &mut Spec) -> 
     Ok(())
 }
 
-fn check_way(dir: &Path) -> Result<()> {
-    let own = nix::unistd::getegid().as_raw();
-    let closed = |dir: &&Path| fs::group_and_mode(dir).is_some_and(|found| !userns::lets_through(found, own));
-    match dir.ancestors().find(closed) {
+/// Before anything is unpacked: what its root can't reach is told by a mount that fails.
+fn check_ways(paths: &Paths, ids: &Ids) -> Result<()> {
+    let closed = |dir: &&Path| fs::owners_and_mode(dir).is_some_and(|found| !userns::lets_through(found, ids));
+    match paths.root().ancestors().chain(paths.run().ancestors()).find(closed) {
         None => Ok(()),
         Some(dir) => Err(Error::new(Kind::Unsupported, "read option", "userns")
-            .because(format!("keep-id: {} is closed, and its group is not this user's own", dir.display()))
-            .hint(format!("give it that group (chgrp {own}) or let others pass (chmod o+x), or give another root and run directory"))),
+            .because(format!("keep-id: {0} is closed, and its owner and group are not both this user's", dir.display()))
+            .hint(format!(
+                "let others pass (chmod o+x {0}), give it to this user and his group (chown {1}:{2} {0}), or give another root and run directory",
+                dir.display(),
+                nix::unistd::geteuid(),
+                nix::unistd::getegid()
+            ))),
     }
 }
 
@@ -93,8 +98,9 @@ pub(super) fn unpack(
 ) -> Result<()> {
     match userns::read(options)? {
         Wanted::KeepId => {
-            check_way(context.paths.root())?;
-            pull::unpack_for(context, options, image, &userns::kept(context.facts()?)?, progress, cancel)
+            let ids = userns::kept(context.facts()?)?;
+            check_ways(&context.paths, &ids)?;
+            pull::unpack_for(context, options, image, &ids, progress, cancel)
         }
         Wanted::Shared | Wanted::Auto(_) => Ok(()),
     }

@@ -151,10 +151,12 @@ pub fn kept(facts: &Facts) -> Result<Ids> {
     })
 }
 
-/// Whether the container's root, who is not the user, can go through a directory of this group and these permissions. Closed
-/// ones it goes through by its capabilities, which hold for what has owner and group of its user namespace (capabilities(7)).
-pub fn lets_through((group, mode): (u32, u32), own_group: u32) -> bool {
-    mode & 0o001 != 0 || group == own_group
+/// Whether the container's root, who is not the user, can go through a directory of this owner and group and these permissions.
+/// Closed ones it goes through by its capabilities, which hold for what has both of its user namespace's (capabilities(7)).
+pub fn lets_through((owner, group, mode): (u32, u32, u32), ids: &Ids) -> bool {
+    let has =
+        |map: &[IdRange], id: u32| map.iter().any(|range| id >= range.outside && id - range.outside < range.length);
+    mode & 0o001 != 0 || has(&ids.uids, owner) && has(&ids.gids, group)
 }
 
 fn around(own: u32, rest: &Extent) -> Vec<IdRange> {
@@ -261,8 +263,12 @@ mod tests {
         assert_eq!(words(&ids.gids), [(0, 0, 1), (1, 100_000, 65_536)]);
         assert_eq!(words(&kept(&with(70_000, 0)).unwrap().uids), [(0, 100_000, 65_536), (70_000, 70_000, 1)]);
         assert_eq!(form(&ids), "keep-1000-0");
-        assert!(lets_through((5, 0o711), 1000) && lets_through((1000, 0o700), 1000));
-        assert!(!lets_through((0, 0o700), 1000) && !lets_through((5, 0o770), 1000));
+        assert!(lets_through((0, 5, 0o711), &ids) && lets_through((1000, 0, 0o700), &ids));
+        assert!(lets_through((100_000, 165_535, 0o750), &ids));
+        // One of both is not enough: to the kernel it is somebody else's then.
+        for (owner, group) in [(0, 0), (5, 0), (1000, 5), (1000, 165_536), (165_536, 0)] {
+            assert!(!lets_through((owner, group, 0o770), &ids), "{owner}:{group}");
+        }
         assert!(id_map(&ids, &with(1000, 0)).helpers.is_some());
         for facts in [Facts::default(), Facts { rung: Rung::SingleId, ..Facts::default() }] {
             assert_eq!(kept(&facts).unwrap_err().kind(), Kind::Unsupported);
