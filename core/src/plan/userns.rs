@@ -173,11 +173,13 @@ fn around(own: u32, rest: &Extent) -> Vec<IdRange> {
     all.into_iter().filter(|range| range.length > 0).collect()
 }
 
-/// The form of layers whose files have these ids on the disk: its name tells whose are kept.
+/// The form of layers whose files have these ids on the disk: its name tells whose are kept, and where the others begin, which a
+/// change of the user's subordinate ids moves.
 pub fn form(ids: &Ids) -> String {
-    let own =
-        |ranges: &[IdRange]| ranges.iter().find(|range| range.inside == range.outside).map_or(0, |own| own.inside);
-    format!("keep-{}-{}", own(&ids.uids), own(&ids.gids))
+    let is_own = |range: &&IdRange| range.inside == range.outside;
+    let own = |map: &[IdRange]| map.iter().find(is_own).map_or(0, |own| own.inside);
+    let rest = |map: &[IdRange]| map.iter().find(|range| !is_own(range)).map_or(0, |rest| rest.outside);
+    format!("keep-{}-{}-{}-{}", own(&ids.uids), own(&ids.gids), rest(&ids.uids), rest(&ids.gids))
 }
 
 /// Whether the host's root has made it, and maps its mounts.
@@ -262,7 +264,10 @@ mod tests {
         assert_eq!(words(&ids.uids), [(0, 100_000, 1000), (1000, 1000, 1), (1001, 101_000, 64_536)]);
         assert_eq!(words(&ids.gids), [(0, 0, 1), (1, 100_000, 65_536)]);
         assert_eq!(words(&kept(&with(70_000, 0)).unwrap().uids), [(0, 100_000, 65_536), (70_000, 70_000, 1)]);
-        assert_eq!(form(&ids), "keep-1000-0");
+        assert_eq!(form(&ids), "keep-1000-0-100000-100000");
+        let moved =
+            Ids { uids: around(1000, &extent(1, 200_000, 65_536)), gids: around(0, &extent(1, 300_000, 65_536)) };
+        assert_eq!(form(&moved), "keep-1000-0-200000-300000");
         assert!(lets_through((0, 5, 0o711), &ids) && lets_through((1000, 0, 0o700), &ids));
         assert!(lets_through((100_000, 165_535, 0o750), &ids));
         // One of both is not enough: to the kernel it is somebody else's then.
