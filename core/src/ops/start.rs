@@ -205,15 +205,16 @@ fn places(context: &Context, record: &Record) -> Result<Places> {
     let paths = &context.paths;
     let text = |path: PathBuf| path.display().to_string();
     let dir = paths.container(&record.id).dir().to_owned();
+    // One that is only planned has no directory.
+    let place = match fs::identity(&dir) {
+        Err(e) if e.kind() == Kind::NotFound => None,
+        own => Some(own?),
+    };
     Ok(Places {
-        place: match fs::identity(&dir) {
-            // One that is only planned has no directory.
-            Err(e) if e.kind() == Kind::NotFound => String::new(),
-            own => own?,
-        },
         dir: text(dir),
         attach_at: attach_at(context, record),
-        lower: lower(context, record)?,
+        lower: lower(context, record, place.is_none())?,
+        place: place.unwrap_or_default(),
         volumes: text(paths.volumes()),
         trash: text(paths.tmp().join(format!("trash-{}", record.id))),
         name_claim: text(paths.name(&record.name)),
@@ -236,10 +237,16 @@ fn attach_at(context: &Context, record: &Record) -> String {
 
 /// The layers' directories, topmost first, down to one that hides all below it: overlayfs ignores that
 /// mark on a layer's own root.
-fn lower(context: &Context, record: &Record) -> Result<Vec<String>> {
+fn lower(context: &Context, record: &Record, planned: bool) -> Result<Vec<String>> {
+    // Those that only a run unpacks, since their form is not that of the rung, are told as they will be.
+    let to_come = planned && record.form != context.form()?;
     let mut dirs = Vec::with_capacity(record.layers.len());
     for (below, diff_id) in record.layers.iter().enumerate().rev() {
-        dirs.push(layer(context, record, diff_id)?.display().to_string());
+        let dir = match layers::find(&context.paths, &record.form, diff_id)? {
+            None if to_come => context.paths.layer(&record.form, diff_id).join("fs"),
+            found => layer(diff_id, found)?,
+        };
+        dirs.push(dir.display().to_string());
         let hides = below > 0 && layers::read(&context.paths, &record.form, diff_id)?.is_some_and(|l| l.opaque_root);
         if hides {
             break;
@@ -248,8 +255,8 @@ fn lower(context: &Context, record: &Record) -> Result<Vec<String>> {
     Ok(dirs)
 }
 
-fn layer(context: &Context, record: &Record, diff_id: &Digest) -> Result<PathBuf> {
-    match layers::find(&context.paths, &record.form, diff_id)? {
+fn layer(diff_id: &Digest, found: Option<PathBuf>) -> Result<PathBuf> {
+    match found {
         Some(dir) => Ok(dir.join("fs")),
         None => Err(Error::new(Kind::Store, "find layer", diff_id.as_str())
             .because("it is not in the store any more")

@@ -92,3 +92,22 @@ fn what_a_container_of_kept_ids_does_else() {
     brief.kill("KILL").unwrap();
     until("its removal", || host.left().is_empty());
 }
+
+#[test]
+fn what_a_run_would_do_is_told_before_its_layers_are_there() {
+    let host = Host::new();
+    if !has_subids(&host) {
+        return;
+    }
+    host.engine.pull(&image(), &sampan::PullOptions::default(), &mut Quiet, &Cancel::new()).unwrap();
+    let planned = || {
+        let plan = host.engine.plan(&keeping(&["id", "-u"])).unwrap();
+        serde_json::from_str::<serde_json::Value>(&plan).unwrap()["launch"]["rootfs"]["kind"]["Overlay"]["lower"]
+            .clone()
+    };
+    let before = planned();
+    assert!(before.to_string().contains("/keep-"), "{before}");
+    assert_eq!(host.left(), Vec::<String>::new());
+    assert_eq!(said(&host, keeping(&["id", "-u"])), format!("{}\n", nix::unistd::geteuid()));
+    assert_eq!(planned(), before);
+}

@@ -15,7 +15,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use common::{Host, command, text, until};
+use common::{Host, command, image, text, until};
 use nix::mount::MsFlags;
 use sampan::{
     Cancel, Container, CopyOptions, ExecOptions, HealthStatus, Kind, LogOptions, Mount, MountKind, Quiet,
