@@ -261,6 +261,33 @@ fn a_running_container_whose_record_is_damaged_is_seen_and_removed_by_force() {
     }
 }
 
+#[test]
+fn a_running_container_of_a_newer_version_is_seen_and_removed_by_force() {
+    let host = Host::new();
+    let newer = [
+        ("record.json", "\"options\":{", "\"options\":{\"new\":1,"),
+        ("record.json", "\"version\":1", "\"version\":3"),
+        ("state.json", "\"version\":1", "\"version\":3"),
+    ];
+    for (file, old, new) in newer {
+        let id = host.ok(&["run", "-d", "--name", "c", "box", "sleep", "1000"]);
+        let shim = number(&host, "c", "ShimPid");
+        let path = host.dir.path().join("root/containers").join(id).join(file);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(old), "{text}");
+        std::fs::write(path, text.replacen(old, new, 1)).unwrap();
+        host.ok(&["run", "-d", "--name", "other", "box", "sleep", "1000"]);
+        assert_eq!(host.ok(&["ps", "--format", "{{.Names}}"]).lines().count(), 2);
+        host.ok(&["rm", "-f", "other"]);
+        assert!(!host.ok(&["images", "-q"]).is_empty());
+        let refused = host.run(&["rm", "c"]);
+        assert!(refused.code != 0 && refused.stderr.contains("a newer version of Sampan"), "{refused:?}");
+        host.ok(&["rm", "-f", "c"]);
+        assert!(!std::path::Path::new(&format!("/proc/{shim}/exe")).exists());
+        left_nothing(&host, "a newer record");
+    }
+}
+
 /// With all that it held: what it executed is gone before its locks are.
 fn has_ended(pid: i32) -> bool {
     !std::fs::read_to_string(format!("/proc/{pid}/status")).is_ok_and(|status| !status.contains("State:\tZ"))

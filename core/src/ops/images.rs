@@ -8,11 +8,12 @@ use crate::error::{Error, Kind, Result};
 use crate::id::Digest;
 use crate::paths::Paths;
 use crate::reference::Reference;
-use crate::store::containers::{self, Container};
+use crate::store::containers::{self, Core};
 use crate::store::events as stored;
-use crate::store::gc::{self, Used};
+use crate::store::gc;
 use crate::store::image::{self, Image};
 use crate::store::layers;
+use crate::store::liveness;
 use crate::store::refs::{self, Ref};
 
 /// An image and what points to it.
@@ -116,7 +117,7 @@ pub fn remove(context: &Context, text: &str, options: &RemoveImageOptions) -> Re
     let last = drop.len() == known.refs.len();
     let users = users(&context.paths, &known.id)?;
     if last {
-        check_unused(text, &users, options.force)?;
+        check_unused(&context.paths, text, &users, options.force)?;
     }
     let mut removed = untag(context, known.id.as_str(), &drop)?;
     if last && users.is_empty() && collect(context)?.unread.is_empty() {
@@ -140,11 +141,12 @@ fn untag(context: &Context, id: &str, references: &[Reference]) -> Result<Vec<Re
     Ok(removed)
 }
 
-fn check_unused(text: &str, users: &[Container], force: bool) -> Result<()> {
-    let running = users.iter().find(|c| c.held);
-    let conflict = |by: &Container, how: &'static str, hint: &'static str| {
+fn check_unused(paths: &Paths, text: &str, users: &[Core], force: bool) -> Result<()> {
+    let is_held = |user: &&Core| liveness::is_held(&paths.container(&user.id).lock()).unwrap_or(true);
+    let running = users.iter().find(is_held);
+    let conflict = |by: &Core, how: &'static str, hint: &'static str| {
         Err(Error::new(Kind::Conflict, "remove image", text)
-            .because(format!("container {} ({}) {how}", by.record.name, by.record.id.short()))
+            .because(format!("container {} ({}) {how}", by.name, by.id.short()))
             .hint(hint))
     };
     match (running, users.first()) {
@@ -162,26 +164,12 @@ pub fn gc(context: &Context) -> Result<PruneReport> {
 }
 
 fn collect(context: &Context) -> Result<gc::Swept> {
-    gc::collect(&context.paths, &used, &|path| remove::remove_tree(context, path))
-}
-
-fn used(paths: &Paths) -> Result<Used> {
-    let (records, unread) = containers::records_for_gc(paths)?;
-    let mut used = Used { unread, ..Used::default() };
-    for record in records {
-        used.manifests.push(record.manifest);
-        used.layers.extend(record.layers);
-    }
-    Ok(used)
+    gc::collect(&context.paths, &containers::held, &|path| remove::remove_tree(context, path))
 }
 
 /// The containers that were made from an image.
-fn users(paths: &Paths, id: &Digest) -> Result<Vec<Container>> {
-    let mut users = Vec::new();
-    for record in containers::records(paths)?.into_iter().filter(|r| r.image_id == *id) {
-        users.extend(containers::load(paths, &record.id)?);
-    }
-    Ok(users)
+fn users(paths: &Paths, id: &Digest) -> Result<Vec<Core>> {
+    Ok(containers::cores(paths)?.into_iter().filter(|core| core.image_id == *id).collect())
 }
 
 /// Every image that a tag or a container keeps.
@@ -191,9 +179,9 @@ fn known(paths: &Paths) -> Result<Vec<Known>> {
         let new = || Known { id: r.id.clone(), manifest: r.manifest.clone(), refs: Vec::new() };
         all.entry(r.id.clone()).or_insert_with(new).refs.push(r);
     }
-    for record in containers::records(paths)? {
-        let new = || Known { id: record.image_id.clone(), manifest: record.manifest, refs: Vec::new() };
-        all.entry(record.image_id.clone()).or_insert_with(new);
+    for core in containers::cores(paths)? {
+        let new = || Known { id: core.image_id.clone(), manifest: core.manifest, refs: Vec::new() };
+        all.entry(core.image_id.clone()).or_insert_with(new);
     }
     Ok(all.into_values().collect())
 }
@@ -215,6 +203,7 @@ struct Found {
 /// An image by full id, reference, `name@digest`, or prefix of an id, in this order: Docker's.
 fn find_known(paths: &Paths, text: &str) -> Result<Found> {
     let reference = parse(text);
+    reference.as_ref().map_or(Ok(()), |r| refs::refuse_newer(paths, r))?;
     let all = known(paths)?;
     let by_id = |known: &Known| Found { known: known.clone(), by: By::Id };
     if is_full_id(text) {

@@ -33,9 +33,9 @@ pub(super) fn end(context: &Context, container: &Container) -> Result<()> {
     if unnoted { end_processes(context, container, groups.is_empty()) } else { Ok(()) }
 }
 
-/// The same for one whose record is damaged. Its state tells where its processes are, and where that is damaged too, the
-/// usual place and their root file system do.
-pub(super) fn end_damaged(context: &Context, id: &ContainerId) -> Result<()> {
+/// The same for one whose record can't be used. Its state tells where its processes are, and where that says nothing either,
+/// the usual place and their root file system do.
+pub(super) fn end_unusable(context: &Context, id: &ContainerId) -> Result<()> {
     let at = context.paths.container(id);
     match containers::state(&context.paths, id)? {
         Some(state) if !state.is_of(at.dir()) => Ok(()),

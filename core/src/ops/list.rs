@@ -71,7 +71,7 @@ pub fn list(context: &Context, options: &ListOptions) -> Result<Vec<ContainerInf
             }
             Ok(None) => continue,
             // It hides no other, and can be found and removed.
-            Err(_) if containers::is_damaged(&context.paths, &id) => damaged(context, &id)?,
+            Err(_) if containers::unusable(&context.paths, &id).is_some() => unusable(context, &id)?,
             Err(e) => return Err(e),
         };
         let shown =
@@ -147,13 +147,19 @@ fn oom_kills(context: &Context, container: &Container) -> Option<u64> {
     }
 }
 
-/// What there is to tell of a container whose record is damaged.
-fn damaged(context: &Context, id: &ContainerId) -> Result<ContainerInfo> {
+/// What there is to tell of a container whose record can't be used.
+fn unusable(context: &Context, id: &ContainerId) -> Result<ContainerInfo> {
     let name = containers::claimed_name(&context.paths, id)?;
     let name = name.map_or_else(String::new, |n| n.to_string());
     let held = liveness::is_held(&context.paths.container(id).lock())?;
     let status = if held { Status::Running } else { Status::Dead };
-    Ok(ContainerInfo { id: id.to_string(), name, status, ..ContainerInfo::default() })
+    let known = containers::core(&context.paths, id)?.map(|core| ContainerInfo {
+        image: core.image,
+        image_id: core.image_id.to_string(),
+        created_at: core.created_at,
+        ..ContainerInfo::default()
+    });
+    Ok(ContainerInfo { id: id.to_string(), name, status, ..known.unwrap_or_default() })
 }
 
 fn words(map: &[IdRange]) -> Vec<String> {

@@ -11,14 +11,14 @@ use crate::error::{Error, Kind, Result};
 use crate::fs;
 use crate::id::ContainerId;
 use crate::launch;
-use crate::store::containers::{self, Container, Record, State};
+use crate::store::containers::{self, Container, Record, State, Unusable};
 use crate::store::liveness;
 use crate::wire;
 
 /// Removes a container.
 pub fn remove(context: &Context, id: &ContainerId, options: &RemoveOptions) -> Result<()> {
-    if containers::is_damaged(&context.paths, id) {
-        return remove_damaged(context, id, options.force);
+    if let Some(unusable) = containers::unusable(&context.paths, id) {
+        return remove_unusable(context, id, options.force, unusable);
     }
     // Far more than a start takes.
     let deadline = Instant::now() + Duration::from_secs(20);
@@ -39,10 +39,10 @@ pub fn remove(context: &Context, id: &ContainerId, options: &RemoveOptions) -> R
 }
 
 /// Removes what can't be told of any more: its name becomes free with it, its volumes stay.
-fn remove_damaged(context: &Context, id: &ContainerId, force: bool) -> Result<()> {
-    if liveness::is_held(&context.paths.container(id).lock())? && !(force && kill_damaged(context, id)?) {
+fn remove_unusable(context: &Context, id: &ContainerId, force: bool, unusable: Unusable) -> Result<()> {
+    if liveness::is_held(&context.paths.container(id).lock())? && !(force && kill_unusable(context, id)?) {
         return Err(Error::new(Kind::Conflict, "remove container", id.short())
-            .because("it is running, and its record is damaged")
+            .because(format!("it is running, and {}", unusable.why()))
             .hint(if force { "end its processes first" } else { "force the removal" }));
     }
     // So that nobody removes it at the same time.
@@ -50,8 +50,8 @@ fn remove_damaged(context: &Context, id: &ContainerId, force: bool) -> Result<()
         Err(e) if e.kind() == Kind::NotFound => return Ok(()),
         lock => lock?,
     };
-    leftovers::end_damaged(context, id)?;
-    match containers::unlist_damaged(&context.paths, id)? {
+    leftovers::end_unusable(context, id)?;
+    match containers::unlist_unusable(&context.paths, id)? {
         Some(trash) => remove_tree(context, &trash).map_err(|e| e.within("remove container", id.short())),
         None => Ok(()),
     }
@@ -59,7 +59,7 @@ fn remove_damaged(context: &Context, id: &ContainerId, force: bool) -> Result<()
 
 /// Kills what runs, told by its state alone; whether its shim has gone with it. Nobody knows whether a policy would have
 /// it started again: then what is killed may not have been the last.
-fn kill_damaged(context: &Context, id: &ContainerId) -> Result<bool> {
+fn kill_unusable(context: &Context, id: &ContainerId) -> Result<bool> {
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
         let soon = Instant::now().checked_add(Duration::from_millis(500));

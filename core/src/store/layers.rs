@@ -77,7 +77,7 @@ pub fn is_settled(dir: &Path) -> Result<bool> {
 }
 
 fn is_of_this_boot(dir: &Path) -> Result<bool> {
-    let when = record::read_unless_damaged::<When>(&dir.join(RECORD))?;
+    let when = record::read_if_usable::<When>(&dir.join(RECORD))?;
     Ok(when.is_some_and(|w| !w.boot.is_empty() && w.boot == sys::boot_id()))
 }
 
@@ -103,7 +103,7 @@ pub fn read(paths: &Paths, form: &Name, diff_id: &Digest) -> Result<Option<Layer
 pub fn size(paths: &Paths, diff_id: &Digest) -> Result<u64> {
     for store in paths.all() {
         for form in forms(store)? {
-            if let Some(layer) = record::read_unless_damaged::<Layer>(&store.layer(&form, diff_id).join(RECORD))? {
+            if let Some(layer) = record::read_if_usable::<Layer>(&store.layer(&form, diff_id).join(RECORD))? {
                 return Ok(layer.size);
             }
         }

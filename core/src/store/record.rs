@@ -4,13 +4,15 @@ use std::path::Path;
 
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::api::sparsely;
 use crate::error::{Error, Kind, Result};
 use crate::fs;
+use crate::id::Digest;
 
 /// The version that this library writes where an older one may use the record without knowing all of it, and the newest that
-/// it reads but for [`MAPPED`].
+/// it reads but for [`MAPPED`]. What is read of a newer one by [`read_known_part`] means the same in all versions.
 pub const VERSION: u32 = 1;
 
 /// That of a container with ids of its own, which who does not know of them would run as the host's root.
@@ -43,15 +45,43 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     try_read(path).map_err(Fault::error)
 }
 
-/// As [`read`], for lists: one that is damaged is passed over, or it would hide all others.
-pub fn read_unless_damaged<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+/// As [`read`], for lists: one that is damaged or newer is passed over, or it would hide all others.
+pub fn read_if_usable<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     match try_read(path) {
+        Err(Fault::Damaged(_) | Fault::Newer(_)) => Ok(None),
+        done => done.map_err(Fault::error),
+    }
+}
+
+/// As [`read_if_usable`], and of a newer one what we know of it.
+pub fn read_known_part<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    match try_read(path) {
+        Err(Fault::Newer(_)) => parsed(path),
         Err(Fault::Damaged(_)) => Ok(None),
         done => done.map_err(Fault::error),
     }
 }
 
-/// As [`read_unless_damaged`], and `damaged` becomes true where one was passed over.
+fn parsed<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    Ok(fs::read_if_exists(path, MAX)?.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+}
+
+/// All digests that a newer record names, for whatever it needs them.
+pub fn digests(path: &Path) -> Result<Vec<Digest>> {
+    let mut found = Vec::new();
+    let mut left: Vec<Value> = parsed(path)?.into_iter().collect();
+    while let Some(value) = left.pop() {
+        match value {
+            Value::String(text) => found.extend(text.parse::<Digest>().ok()),
+            Value::Array(all) => left.extend(all),
+            Value::Object(all) => left.extend(all.into_iter().map(|(_, value)| value)),
+            _ => {}
+        }
+    }
+    Ok(found)
+}
+
+/// As [`read`], and `damaged` becomes true where one was passed over.
 pub fn read_noting_damage<T: DeserializeOwned>(path: &Path, damaged: &mut bool) -> Result<Option<T>> {
     match try_read(path) {
         Err(Fault::Damaged(_)) => {
@@ -72,6 +102,11 @@ pub fn sorted_out<T>(records: impl Iterator<Item = Result<Option<T>>>) -> (Vec<T
         }
     }
     (read, unread)
+}
+
+/// Whether a record is there and its writer knew more than we do.
+pub fn is_newer<T: DeserializeOwned>(path: &Path) -> bool {
+    matches!(try_read::<T>(path), Err(Fault::Newer(_)))
 }
 
 /// Whether a record is there and says nothing.

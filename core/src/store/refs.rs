@@ -58,11 +58,11 @@ pub fn list(paths: &Paths) -> Result<Vec<Ref>> {
     Ok(all.into_values().collect())
 }
 
-/// The references of this store alone, but for damaged ones.
+/// The references of this store alone, but for damaged and newer ones.
 pub fn list_own(paths: &Paths) -> Result<Vec<Ref>> {
     let mut refs = Vec::new();
     for name in fs::list(&paths.refs())? {
-        refs.extend(record::read_unless_damaged::<Ref>(&paths.refs().join(name))?);
+        refs.extend(record::read_if_usable::<Ref>(&paths.refs().join(name))?);
     }
     Ok(refs)
 }
@@ -76,6 +76,12 @@ pub fn list_for_gc(paths: &Paths) -> Result<(Vec<Ref>, Vec<Error>)> {
 /// Whether a reference is here and damaged: it can be removed, and nothing else.
 pub fn is_damaged(paths: &Paths, reference: &Reference) -> bool {
     record::is_damaged::<Ref>(&paths.reference(&reference.to_string()))
+}
+
+/// An error where a reference is here and newer: neither can be told what it points to, nor is it to be removed.
+pub fn refuse_newer(paths: &Paths, reference: &Reference) -> Result<()> {
+    let path = paths.reference(&reference.to_string());
+    if record::is_newer::<Ref>(&path) { record::read::<Ref>(&path).map(drop) } else { Ok(()) }
 }
 
 /// Points a reference to an image, which is on the disk by now ([`super::leases::Lease::settle`]).

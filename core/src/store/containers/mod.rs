@@ -4,6 +4,7 @@
 //! is derived, never stored: a shim holds `lock` for as long as it lives, so a `kill -9` of anything
 //! leaves nothing to repair.
 
+mod foreign;
 mod names;
 mod run;
 
@@ -24,6 +25,7 @@ use crate::lock;
 use crate::paths::{ContainerPaths, Paths};
 use crate::spec::Spec;
 
+pub use self::foreign::{Core, Unusable, core, cores, held, is_damaged, unusable};
 pub use self::names::{claimed_name, owner_of};
 pub use self::run::{Cgroups, Container, Exit, Oom, State};
 
@@ -197,14 +199,14 @@ pub fn load(paths: &Paths, id: &ContainerId) -> Result<Option<Container>> {
     Ok(Some(Container { record, state, exit, held, damaged }))
 }
 
-/// Who runs a container whose record is damaged, as far as that can be told.
+/// Who runs a container whose record can't be used, as far as that can be told.
 pub fn state(paths: &Paths, id: &ContainerId) -> Result<Option<State>> {
-    record::read_unless_damaged(&paths.container(id).state())
+    record::read_known_part(&paths.container(id).state())
 }
 
 /// What the shim has found of a container's health; `None` as long as that is nothing.
 pub fn health<T: serde::de::DeserializeOwned>(paths: &Paths, id: &ContainerId) -> Result<Option<T>> {
-    record::read_unless_damaged(&paths.container(id).health())
+    record::read_if_usable(&paths.container(id).health())
 }
 
 /// Forgets the last run, before a new one.
@@ -216,22 +218,7 @@ pub fn clear_run(paths: &Paths, id: &ContainerId) -> Result<()> {
     fs::remove_file(&at.state()).map(drop)
 }
 
-/// The records of all containers, but for damaged ones.
-pub fn records(paths: &Paths) -> Result<Vec<Record>> {
-    let mut records = Vec::new();
-    for id in ids(paths)? {
-        records.extend(record::read_unless_damaged::<Record>(&paths.container(&id).record())?);
-    }
-    Ok(records)
-}
-
-/// The records of all containers, and the errors of those that can't be read.
-pub fn records_for_gc(paths: &Paths) -> Result<(Vec<Record>, Vec<Error>)> {
-    let ids = ids(paths)?;
-    Ok(record::sorted_out(ids.iter().map(|id| record::read::<Record>(&paths.container(id).record()))))
-}
-
-/// As [`records_for_gc`], but for damaged records of containers that nobody runs: these can only be removed.
+/// The records of all containers, but for damaged ones, and those that can't be read.
 pub fn records_in_use(paths: &Paths) -> Result<(Vec<Record>, Vec<Error>)> {
     let mut alive = Vec::new();
     for id in ids(paths)? {
@@ -242,11 +229,6 @@ pub fn records_in_use(paths: &Paths) -> Result<(Vec<Record>, Vec<Error>)> {
         }
     }
     Ok(record::sorted_out(alive.into_iter()))
-}
-
-/// Whether a container is here and its record damaged: it can be removed, and nothing else.
-pub fn is_damaged(paths: &Paths, id: &ContainerId) -> bool {
-    record::is_damaged::<Record>(&paths.container(id).record())
 }
 
 /// Takes a container out of sight and frees its name; what is returned is the caller's to delete, `None`
@@ -260,8 +242,8 @@ pub fn unlist(paths: &Paths, record: &Record) -> Result<Option<PathBuf>> {
     trash
 }
 
-/// The same for one whose record is damaged.
-pub fn unlist_damaged(paths: &Paths, id: &ContainerId) -> Result<Option<PathBuf>> {
+/// The same for one whose record can't be used.
+pub fn unlist_unusable(paths: &Paths, id: &ContainerId) -> Result<Option<PathBuf>> {
     if let Some(name) = claimed_name(paths, id)? {
         release_name(paths, &name, id)?;
     }
@@ -355,6 +337,8 @@ pub(crate) mod tests {
             fs::replace(&path, &path.with_extension("new"), newer.as_bytes()).unwrap();
             let error = load(&store.paths, &id).unwrap_err().to_string();
             assert!(error.contains("use a newer Sampan") && !is_damaged(&store.paths, &id), "{error}");
+            assert_eq!(unusable(&store.paths, &id), Some(Unusable::Newer));
+            assert_eq!(cores(&store.paths).unwrap()[0].image_id, record(1, "a").image_id);
         }
         fs::replace(&path, &path.with_extension("new"), &text.as_bytes()[..text.len() / 2]).unwrap();
         assert!(is_damaged(&store.paths, &id));
