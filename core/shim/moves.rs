@@ -12,28 +12,90 @@ pub type Move = ((u32, u32), (u32, u32));
 const CAPABILITIES: &CStr = c"security.capability";
 /// For `chown(2)`: stays as it is.
 const SAME: u32 = u32::MAX;
-/// Two descriptors a level must fit into the usual limit of 1024.
-const DEPTH_MAX: u32 = 480;
+/// Ancestors that stay open, however deep the tree.
+const KEPT: usize = 24;
+/// Levels of a tree, more than a path can name.
+const DEPTH_MAX: usize = 4096;
 
-/// The directory and all that is below it. A file that has several names is met as often, to which it is the same.
+/// The directory and all that is below it. A file that has several names is met as often, to which it is the same. What is open
+/// after a failure is the process's, which ends.
 pub fn run(root: Fd, which: Move) -> sys::Result {
-    directory(root, c".", which, DEPTH_MAX)
+    let here = sys::openat(root, c".", DIR_FLAGS, 0)?;
+    let places = sys::map_anonymous(DEPTH_MAX * size_of::<i64>())?;
+    let mut walk = Walk { here, depth: 0, kept: [-1; KEPT], places, entries: Entries::new() };
+    give((here, c"."), here, &sys::fstat(here)?, which)?;
+    walk.run(which)?;
+    sys::close(walk.here)
 }
 
-fn directory(parent: Fd, name: &CStr, which: Move, depth: u32) -> sys::Result {
-    let deeper = depth.checked_sub(1).ok_or(Errno::ELOOP)?;
-    let flags = sys::O_RDONLY | sys::O_DIRECTORY | sys::O_NOFOLLOW;
-    with(sys::openat(parent, name, flags, 0)?, |here| {
-        let mut entries = Entries::new();
-        while let Some(entry) = entries.next(here)? {
-            let flags = sys::O_PATH | sys::O_NOFOLLOW;
-            with(sys::openat(here, entry.name, flags, 0)?, |file| match sys::fstat(file)? {
-                stat if stat.is_dir() => directory(here, entry.name, which, deeper),
-                stat => give((here, entry.name), file, &stat, which),
-            })?;
+const DIR_FLAGS: i32 = sys::O_RDONLY | sys::O_DIRECTORY | sys::O_NOFOLLOW;
+
+struct Walk {
+    /// The directory that is being read.
+    here: Fd,
+    depth: usize,
+    /// Ancestors by depth modulo their number, -1 where the descriptor was given up: such are found again by `..`.
+    kept: [Fd; KEPT],
+    /// Behind which entry each ancestor is read on: 8 bytes a level.
+    places: &'static mut [u8],
+    entries: Entries,
+}
+
+impl Walk {
+    fn run(&mut self, which: Move) -> sys::Result {
+        loop {
+            match self.read_on(which)? {
+                Some((child, next)) => self.descend(child, next)?,
+                None if self.depth == 0 => return Ok(()),
+                None => self.ascend()?,
+            }
         }
-        give((here, c"."), here, &sys::fstat(here)?, which)
-    })
+    }
+
+    /// Gives entries away up to the first directory, which is opened, and tells where to read on behind it.
+    fn read_on(&mut self, which: Move) -> sys::Result<Option<(Fd, i64)>> {
+        while let Some(entry) = self.entries.next(self.here)? {
+            let at = (self.here, entry.name);
+            let is_dir = with(sys::openat(at.0, at.1, sys::O_PATH | sys::O_NOFOLLOW, 0)?, |file| {
+                let stat = sys::fstat(file)?;
+                give(at, file, &stat, which).map(|()| stat.is_dir())
+            })?;
+            if is_dir {
+                return sys::openat(at.0, at.1, DIR_FLAGS, 0).map(|child| Some((child, entry.next)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn place(&mut self) -> sys::Result<&mut [u8]> {
+        self.places.chunks_exact_mut(size_of::<i64>()).nth(self.depth).ok_or(Errno::ELOOP)
+    }
+
+    fn descend(&mut self, child: Fd, next: i64) -> sys::Result {
+        self.place()?.copy_from_slice(&next.to_ne_bytes());
+        let farther = core::mem::replace(&mut self.kept[self.depth % KEPT], self.here);
+        if farther >= 0 {
+            sys::close(farther)?;
+        }
+        (self.here, self.depth) = (child, self.depth + 1);
+        self.entries.forget();
+        Ok(())
+    }
+
+    fn ascend(&mut self) -> sys::Result {
+        const SEEK_SET: i32 = 0;
+        self.depth -= 1;
+        let parent = match core::mem::replace(&mut self.kept[self.depth % KEPT], -1) {
+            -1 => sys::openat(self.here, c"..", DIR_FLAGS, 0)?,
+            open => open,
+        };
+        let next = i64::from_ne_bytes(self.place()?.try_into().unwrap_or_default());
+        sys::lseek(parent, next, SEEK_SET)?;
+        sys::close(self.here)?;
+        self.here = parent;
+        self.entries.forget();
+        Ok(())
+    }
 }
 
 /// A change of owner takes capabilities away; they are put back.

@@ -90,6 +90,8 @@ mod cgroup_tests;
 #[cfg(test)]
 mod log_tests;
 #[cfg(test)]
+mod moves_tests;
+#[cfg(test)]
 mod supervise_tests;
 #[cfg(test)]
 mod tests;

@@ -486,7 +486,7 @@ fn all_of_a_users_files_move_once() {
 }
 
 /// Root's or a plain user's map of more than one id.
-fn many_ids() -> Option<IdMap> {
+pub(super) fn many_ids() -> Option<IdMap> {
     if !nix::unistd::geteuid().is_root() {
         return super::tests::subordinate_ids();
     }
