@@ -50,10 +50,14 @@ fn a_look_at_a_copy_ends_nothing_of_the_other() {
     let its = other.container("one").unwrap();
     assert_eq!(its.kill("KILL").unwrap_err().kind(), Kind::Conflict);
     // It would be in the same cgroup, and its end that of both.
-    let error = start(&its);
+    let started = start(&its);
     assert!(runs(&one));
-    if let Err(error) = error {
-        assert!(error.kind() == Kind::Conflict && error.to_string().contains("same id"), "{error}");
+    match has_cgroups(&host, &one) {
+        true => {
+            let error = started.unwrap_err();
+            assert!(error.kind() == Kind::Conflict && error.to_string().contains("same id"), "{error}");
+        }
+        false => started.unwrap(),
     }
     its.remove(&RemoveOptions { force: true, volumes: true }).unwrap();
     assert!(runs(&one));
@@ -97,4 +101,58 @@ fn what_is_left_in_a_store_that_was_moved_is_ended() {
         !std::path::Path::new(&format!("/proc/{pid}/root")).exists()
     });
     moved.container("one").unwrap().remove(&RemoveOptions::default()).unwrap();
+}
+
+fn has_cgroups(host: &Host, container: &Container) -> bool {
+    let told: serde_json::Value = serde_json::from_slice(&std::fs::read(state(host, container)).unwrap()).unwrap();
+    let cgroups = &told["cgroups"];
+    cgroups["v2"].is_string() || cgroups["v1"].as_object().is_some_and(|v1| !v1.is_empty())
+}
+
+fn state(host: &Host, container: &Container) -> std::path::PathBuf {
+    host.dir.path().join("root/containers").join(container.id()).join("state.json")
+}
+
+fn change_state(host: &Host, container: &Container, change: impl FnOnce(&mut serde_json::Value)) {
+    let path = state(host, container);
+    let mut told = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    change(&mut told);
+    std::fs::write(path, told.to_string()).unwrap();
+}
+
+/// As by another mount of it, or after it was mounted anew.
+#[test]
+fn a_running_container_whose_directory_has_another_identity_is_controlled() {
+    let host = Host::new();
+    for stops in [true, false] {
+        let one = create(&host);
+        start(&one).unwrap();
+        change_state(&host, &one, |state| state["place"] = "1:1".into());
+        common::until("its command", || runs(&one));
+        let done =
+            one.exec(&sampan::ExecOptions { command: vec!["true".into()], ..Default::default() }, &Cancel::new());
+        assert_eq!(done.unwrap().code, 0);
+        if stops {
+            one.stop(&sampan::StopOptions { timeout: Some(0.0), ..Default::default() }, &Cancel::new()).unwrap();
+            assert_eq!(one.inspect().unwrap().status, Status::Exited);
+        }
+        one.remove(&RemoveOptions { force: !stops, volumes: true }).unwrap();
+        assert_eq!(host.left(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn one_whose_holder_is_not_known_is_not_waited_for_without_end() {
+    let host = Host::new();
+    let one = create(&host);
+    start(&one).unwrap();
+    let mut told = None;
+    change_state(&host, &one, |state| {
+        told = Some(state.clone());
+        (state["place"], state["shim_start"]) = ("1:1".into(), 1.into());
+    });
+    let error = one.stop(&sampan::StopOptions::default(), &Cancel::new()).unwrap_err();
+    assert!(error.kind() == Kind::Conflict && error.to_string().contains("somebody runs it"), "{error}");
+    change_state(&host, &one, |state| *state = told.unwrap());
+    one.remove(&RemoveOptions { force: true, volumes: true }).unwrap();
 }

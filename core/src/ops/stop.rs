@@ -39,14 +39,34 @@ fn ask(context: &Context, mut container: Container, signal: i32, cancel: &Cancel
     while !send(context, &container, signal)? {
         let id = &container.record.id;
         let soon = || Instant::now().checked_add(Duration::from_secs(1));
-        let restarts = container.record.spec.restart != Restart::No;
-        if wait::until_released(context, id, if restarts { soon() } else { None }, cancel)? {
+        let most = most_without_signal(&container);
+        if wait::until_released(context, id, most.and_then(|m| Instant::now().checked_add(m)), cancel)? {
             return Ok(None);
+        }
+        if container.foreign && list::load(context, id)?.foreign {
+            return Err(unknown_holder(&container));
         }
         wake_shim(context, id)?;
         container = forgo(context, list::load(context, id)?, cancel, soon())?;
     }
     Ok(Some(container))
+}
+
+/// How long the end of one is awaited that could not be signalled. Who starts a copy puts the other's state away at once.
+fn most_without_signal(container: &Container) -> Option<Duration> {
+    match container.record.spec.restart {
+        _ if container.foreign => Some(Duration::from_secs(5)),
+        Restart::No => None,
+        _ => Some(Duration::from_secs(1)),
+    }
+}
+
+fn unknown_holder(container: &Container) -> Error {
+    let shim =
+        "somebody runs it, and its state names a shim that can't be seen from here, or that has another container";
+    Error::new(Kind::Conflict, "stop container", container.record.name.as_str())
+        .because(shim)
+        .hint("stop it where it was started, by the same mount of the store")
 }
 
 /// Until it is gone: a shim that heard too late of it may have started the container once more.

@@ -6,6 +6,7 @@
 
 mod foreign;
 mod names;
+mod place;
 mod run;
 
 use std::os::fd::OwnedFd;
@@ -195,8 +196,10 @@ pub fn load(paths: &Paths, id: &ContainerId) -> Result<Option<Container>> {
     let exit = record::read_noting_damage(&at.exit(), &mut damaged)?;
     let state = record::read_noting_damage::<State>(&at.state(), &mut damaged)?;
     // Who has begun to start a copy has not put away yet what runs the other.
-    let state = state.filter(|state| !held || state.is_of(at.dir()));
-    Ok(Some(Container { record, state, exit, held, damaged }))
+    let is_own = |state: &State| !held || state.is_of(at.dir()) || place::is_of_holder(state, &at);
+    let (there, state) = (state.is_some(), state.filter(is_own));
+    let foreign = there && state.is_none();
+    Ok(Some(Container { record, state, exit, held, damaged, foreign }))
 }
 
 /// Who runs a container whose record can't be used, as far as that can be told.

@@ -145,6 +145,8 @@ pub struct Container {
     pub held: bool,
     /// State or exit are there, and say nothing: a crash of the machine cut them short.
     pub damaged: bool,
+    /// A state is there, and not of who holds the lock.
+    pub foreign: bool,
 }
 
 impl Container {
