@@ -161,9 +161,22 @@ fn find_target(root: Fd, mount: &Mount<'static>, tree: Fd, near: &mut Near) -> O
     let missing = if is_directory(mount, tree)? { Missing::Directory } else { Missing::File };
     let target = match near.make(root, mount.target, missing) {
         Some(made) => made,
-        None => target::require(root, mount.target, missing, Step::MountTarget)?,
+        None => match mount.target_owner {
+            Some(owner) if missing == Missing::Directory => target_of(root, mount.target, owner)?,
+            _ => target::require(root, mount.target, missing, Step::MountTarget)?,
+        },
     };
     target::check_place(target, mount.target).map(|()| target)
+}
+
+/// A directory that is somebody's when it is made here.
+fn target_of(root: Fd, path: &'static CStr, (uid, gid): (u32, u32)) -> Outcome<Fd> {
+    if let Some(there) = target::open(root, path, Missing::Nothing, Step::MountTarget)? {
+        return Ok(there);
+    }
+    let made = target::require(root, path, Missing::Directory, Step::MountTarget)?;
+    sys::fchownat(made, c"", uid, gid, AT_EMPTY_PATH).at(Step::MountTarget, path)?;
+    Ok(made)
 }
 
 fn put(mount: &Mount<'static>, tree: Fd, target: Fd, near: &mut Near) -> Outcome {

@@ -221,6 +221,7 @@ fn mount(w: &mut Writer, m: &MountStep) {
     w.flag(m.optional);
     w.option(&m.fallback, |w, s| w.text(s));
     w.flag(m.copy_up);
+    w.option(&m.target_owner, |w, (uid, gid)| [*uid, *gid].into_iter().for_each(|id| w.u32(id)));
 }
 
 fn capabilities(w: &mut Writer, c: &Capabilities) {

@@ -199,6 +199,9 @@ pub struct MountStep {
     pub fallback: Option<String>,
     /// Before binding an empty directory, copy what the image has at the target into it (a new volume).
     pub copy_up: bool,
+    /// User and group that the target is given when it is missing and made as a directory.
+    #[serde(skip_serializing_if = "is_default")]
+    pub target_owner: Option<(u32, u32)>,
 }
 
 /// Owners of files as they are, and as a mount shows them.

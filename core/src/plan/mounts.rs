@@ -101,7 +101,8 @@ pub fn plan(
     steps.extend(identity_files(spec, facts));
     for mount in &spec.mounts {
         let id_map = userns::mount_map(spec, facts).filter(|_| mount.is_volume());
-        steps.push(MountStep { id_map, ..user_mount(mount, volumes)? });
+        let target_owner = userns::volume_owner(spec, facts).filter(|_| mount.is_volume());
+        steps.push(MountStep { id_map, target_owner, ..user_mount(mount, volumes)? });
     }
     Ok(override_defaults(steps))
 }

@@ -199,6 +199,15 @@ pub fn mount_map(spec: &Spec, facts: &Facts) -> Option<MountIdMap> {
     Some(MountIdMap { uids: extents(&ids.uids), gids: extents(&ids.gids), recursive: false })
 }
 
+/// Whose a volume's mount point is that the image lacks, and so a new volume there, which looks as that does: the process's in a
+/// plain user's container that keeps his id, as in Podman. Who is asked for by name has an id that
+/// nobody knows yet; who is asked for without a group may have any.
+pub fn volume_owner(spec: &Spec, facts: &Facts) -> Option<(u32, u32)> {
+    spec.ids.as_ref().filter(|_| !is_roots(spec, facts))?;
+    let (uid, gid) = spec.user.split_once(':').unwrap_or((&spec.user, "0"));
+    Some((uid.parse().ok()?, gid.parse().ok()?))
+}
+
 fn extents(ranges: &[IdRange]) -> Vec<Extent> {
     let one = |range: &IdRange| Extent { inside: range.inside, outside: range.outside, length: range.length };
     ranges.iter().map(one).collect()

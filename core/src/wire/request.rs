@@ -238,6 +238,8 @@ record! {
         fallback: Option<&'a CStr>,
         /// Copy the image's files at the target into an empty source first.
         copy_up: bool,
+        /// Whose the target is when it is made.
+        target_owner: Option<(u32, u32)>,
     }
 }
 

@@ -111,3 +111,40 @@ fn what_a_run_would_do_is_told_before_its_layers_are_there() {
     assert_eq!(said(&host, keeping(&["id", "-u"])), format!("{}\n", nix::unistd::geteuid()));
     assert_eq!(planned(), before);
 }
+
+/// As in Podman: where the image has nothing, a new volume is the process's; where it has something, it is as that.
+#[test]
+fn a_new_volume_is_the_users() {
+    let host = Host::new();
+    if !has_subids(&host) {
+        return;
+    }
+    let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
+    let volume = |source: &str, target: &str| Mount {
+        kind: MountKind::Volume,
+        source: source.into(),
+        target: target.into(),
+        ..Mount::default()
+    };
+    let mounts = vec![volume("v", "/srv/a/data"), volume("", "/data"), volume("e", "/etc")];
+    let look = "stat -c %u:%g:%a /srv/a /srv/a/data /data /etc";
+    let options = RunOptions { mounts, ..keeping(&["sh", "-c", look]) };
+    let expected = format!("0:0:755\n{uid}:{gid}:755\n{uid}:{gid}:755\n0:0:755\n");
+    let container = create(&host, &options);
+    // Still so at the next start, which finds the mount points made.
+    for starts in 1..3 {
+        container.start(&Stdio::default(), &Cancel::new()).unwrap();
+        container.wait(None, &Cancel::new()).unwrap();
+        assert_eq!(log(&container), expected.repeat(starts));
+    }
+    let written =
+        RunOptions { command: ["touch", "/srv/a/data/f", "/data/f"].map(str::to_owned).to_vec(), ..options.clone() };
+    assert_eq!(said(&host, written), "");
+    assert_eq!(said(&host, options.clone()), expected);
+    for (user, owner) in [("7:8", "7:8"), ("7", "7:0"), ("0", "0:0")] {
+        let mut others = RunOptions { user: Some(user.into()), ..options.clone() };
+        others.mounts[0].source = format!("of-{user}").replace(':', "-");
+        assert_eq!(said(&host, others), format!("0:0:755\n{owner}:755\n{owner}:755\n0:0:755\n"));
+    }
+    remove(&container);
+}
