@@ -204,6 +204,7 @@ fn at_hand(context: &Context, options: &RunOptions) -> Result<Option<ImageInfo>>
 }
 
 fn pulled(context: &Context, options: &RunOptions, progress: &mut dyn Progress, cancel: &Cancel) -> Result<ImageInfo> {
+    userns::check(context, options)?;
     let how = PullOptions { platform: options.platform.clone(), ..PullOptions::default() };
     pull::pull(context, &options.image, &how, progress, cancel)
 }

@@ -14,7 +14,6 @@ use crate::id::Name;
 use crate::launch;
 use crate::lock::{Lock, Wait};
 use crate::paths::{self, Paths};
-use crate::plan::facts::Facts;
 use crate::plan::userns::{self, Wanted};
 use crate::progress::Progress;
 use crate::setup::{self, ids::Known};
@@ -30,7 +29,7 @@ const OWNERS: [&str; 2] = ["sampan", "containers"];
 pub(super) fn choose(context: &Context, options: &RunOptions, spec: &mut Spec) -> Result<()> {
     let size = match userns::read(options)? {
         Wanted::Shared => return Ok(()),
-        Wanted::KeepId => return keep(context.facts()?, &context.paths, options, spec),
+        Wanted::KeepId => return keep(kept(context)?, options, spec),
         Wanted::Auto(size) => size,
     };
     userns::check(spec, context.facts()?)?;
@@ -61,9 +60,7 @@ fn users() -> impl Fn(&Claim) -> bool {
 }
 
 /// The process is the user himself, unless another was asked for, as in Podman.
-fn keep(facts: &Facts, paths: &Paths, options: &RunOptions, spec: &mut Spec) -> Result<()> {
-    let ids = userns::kept(facts)?;
-    check_ways(paths, &ids)?;
+fn keep(ids: Ids, options: &RunOptions, spec: &mut Spec) -> Result<()> {
     if options.user.as_deref().unwrap_or_default().is_empty() {
         let own = |map: &[IdRange]| map.iter().find(|range| range.inside == range.outside).map_or(0, |own| own.inside);
         spec.user = format!("{}:{}", own(&ids.uids), own(&ids.gids));
@@ -72,7 +69,20 @@ fn keep(facts: &Facts, paths: &Paths, options: &RunOptions, spec: &mut Spec) -> 
     Ok(())
 }
 
-/// Before anything is unpacked: what its root can't reach is told by a mount that fails.
+fn kept(context: &Context) -> Result<Ids> {
+    let ids = userns::kept(context.facts()?)?;
+    check_ways(&context.paths, &ids).map(|()| ids)
+}
+
+/// Refuses what no image would make possible, before one is pulled.
+pub(super) fn check(context: &Context, options: &RunOptions) -> Result<()> {
+    match userns::read(options)? {
+        Wanted::KeepId => kept(context).map(drop),
+        Wanted::Shared | Wanted::Auto(_) => Ok(()),
+    }
+}
+
+/// What the container's root can't reach would be told by a mount that fails.
 fn check_ways(paths: &Paths, ids: &Ids) -> Result<()> {
     let closed = |dir: &&Path| fs::owners_and_mode(dir).is_some_and(|found| !userns::lets_through(found, ids));
     match paths.root().ancestors().chain(paths.run().ancestors()).find(closed) {
@@ -97,11 +107,7 @@ pub(super) fn unpack(
     cancel: &Cancel,
 ) -> Result<()> {
     match userns::read(options)? {
-        Wanted::KeepId => {
-            let ids = userns::kept(context.facts()?)?;
-            check_ways(&context.paths, &ids)?;
-            pull::unpack_for(context, options, image, &ids, progress, cancel)
-        }
+        Wanted::KeepId => pull::unpack_for(context, options, image, &kept(context)?, progress, cancel),
         Wanted::Shared | Wanted::Auto(_) => Ok(()),
     }
 }

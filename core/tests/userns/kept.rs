@@ -17,6 +17,10 @@ fn a_plain_users_own_ids_are_kept() {
     if !has_subids(&host) {
         let error = host.run(keeping(&["true"])).unwrap_err();
         assert!(error.kind() == Kind::Unsupported && error.to_string().contains("keep-id"), "{error}");
+        // Before an image is asked for.
+        let other = RunOptions { image: "127.0.0.1:1/none".into(), ..keeping(&["true"]) };
+        let error = host.run(other).unwrap_err();
+        assert!(error.kind() == Kind::Unsupported && error.to_string().contains("keep-id"), "{error}");
         return;
     }
     let (uid, gid) = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
