@@ -27,9 +27,13 @@ fn start(container: &Container) -> sampan::Result<()> {
 }
 
 fn runs(container: &Container) -> bool {
+    runs_as(container, "(sleep) S")
+}
+
+fn runs_as(container: &Container, seen: &str) -> bool {
     let info = container.inspect().unwrap();
     let state = std::fs::read_to_string(format!("/proc/{}/stat", info.pid.unwrap_or(0))).unwrap_or_default();
-    info.status == Status::Running && state.contains("(sleep) S")
+    info.status == Status::Running && state.contains(seen)
 }
 
 fn end(host: &Host, container: &Container) {
@@ -155,4 +159,165 @@ fn one_whose_holder_is_not_known_is_not_waited_for_without_end() {
     assert!(error.kind() == Kind::Conflict && error.to_string().contains("somebody runs it"), "{error}");
     change_state(&host, &one, |state| *state = told.unwrap());
     one.remove(&RemoveOptions { force: true, volumes: true }).unwrap();
+}
+
+/// One that shares the host's process ids, whose shim is killed when its store was copied to another file system.
+struct Moved {
+    host: Host,
+    to: tempfile::TempDir,
+    told: serde_json::Value,
+    orphan: i32,
+}
+
+/// The first process dies with its shim, its child doesn't.
+const COMMAND: [&str; 3] = ["sh", "-c", "sleep 1000 & wait"];
+
+fn child_of(parent: i32) -> Option<i32> {
+    let sleeps = format!("(sleep) S {parent} ");
+    let pids = std::fs::read_dir("/proc").unwrap().filter_map(|e| e.unwrap().file_name().to_str()?.parse::<i32>().ok());
+    let is_it = |pid: &i32| std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|s| s.contains(&sleeps));
+    pids.into_iter().find(is_it)
+}
+
+fn is_alive(pid: i32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+}
+
+fn kill(pid: i32) {
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).unwrap();
+    common::until("its end", || !is_alive(pid));
+}
+
+impl Moved {
+    /// `change` is made to what its state tells before the copy.
+    fn new(change: impl FnOnce(&mut serde_json::Value)) -> Moved {
+        let (host, to) = (Host::new(), tempfile::tempdir_in("/tmp").unwrap());
+        let shared = RunOptions { pid: Some("host".into()), name: Some("one".into()), ..command(&COMMAND) };
+        let one = host.spawn(shared).unwrap();
+        let mut orphan = None;
+        common::until("its child", || {
+            orphan = child_of(one.inspect().unwrap().pid.unwrap());
+            orphan.is_some()
+        });
+        change_state(&host, &one, change);
+        let told: serde_json::Value = serde_json::from_slice(&std::fs::read(state(&host, &one)).unwrap()).unwrap();
+        let root = host.dir.path().join("root");
+        let copied = std::process::Command::new("cp").arg("-a").arg(root).arg(to.path()).status().unwrap();
+        assert!(copied.success());
+        Moved { host, to, told, orphan: orphan.unwrap() }
+    }
+
+    fn runs(&self) -> bool {
+        is_alive(self.orphan)
+    }
+
+    fn kill_shim(&self) {
+        kill(self.told["shim_pid"].as_i64().unwrap() as i32);
+    }
+
+    fn take_away(&self) {
+        std::fs::remove_dir_all(self.host.dir.path().join("root")).unwrap();
+    }
+
+    /// That of another copy.
+    fn engine(&self, store: &std::path::Path) -> Engine {
+        let root = Some(store.display().to_string());
+        Engine::open(&EngineOptions { root, ..Host::options(&self.host.dir) }).unwrap()
+    }
+
+    fn here(&self) -> Engine {
+        self.engine(&self.to.path().join("root"))
+    }
+
+    fn cgroups(&self) -> Vec<std::path::PathBuf> {
+        let v1 = self.told["cgroups"]["v1"].as_object().unwrap().values();
+        let all = v1.chain([&self.told["cgroups"]["v2"]]).filter_map(|dir| Some(dir.as_str()?.into()));
+        all.filter(|dir: &std::path::PathBuf| dir.exists()).collect()
+    }
+}
+
+fn look(engine: &Engine) {
+    engine.containers(&ListOptions { all: true, ..ListOptions::default() }).unwrap();
+}
+
+const FORCE: RemoveOptions = RemoveOptions { force: true, volumes: true };
+
+#[test]
+fn what_is_left_in_a_store_that_was_moved_to_another_file_system_is_ended() {
+    for by in ["look", "start", "rm", "rm of a damaged one"] {
+        let moved = Moved::new(|_| ());
+        moved.take_away();
+        moved.kill_shim();
+        assert!(moved.runs());
+        let here = moved.here();
+        let one = here.container("one").unwrap();
+        match by {
+            "look" => look(&here),
+            "start" => start(&one).unwrap(),
+            "rm" => {}
+            _ => {
+                std::fs::write(moved.to.path().join("root/containers").join(one.id()).join("record.json"), "{").unwrap()
+            }
+        }
+        assert!(!moved.runs() || by.starts_with("rm"), "{by}");
+        one.remove(&FORCE).unwrap();
+        assert!(!moved.runs(), "{by}");
+        assert_eq!(moved.cgroups(), Vec::<std::path::PathBuf>::new(), "{by}");
+    }
+}
+
+/// It is the other's to end, as long as that is there.
+#[test]
+fn a_copy_leaves_the_orphans_of_one_that_is_there() {
+    let moved = Moved::new(|_| ());
+    moved.kill_shim();
+    let here = moved.here();
+    look(&here);
+    here.container("one").unwrap().remove(&FORCE).unwrap();
+    assert!(moved.runs());
+    look(&moved.host.engine);
+    common::until("its end", || !moved.runs());
+}
+
+/// Of two copies of what is gone one runs.
+#[test]
+fn a_copy_ends_nothing_of_another_copy() {
+    let moved = Moved::new(|_| ());
+    moved.take_away();
+    moved.kill_shim();
+    kill(moved.orphan);
+    let third = moved.to.path().join("third");
+    let copied = std::process::Command::new("cp").arg("-a").arg(moved.to.path().join("root")).arg(&third).status();
+    assert!(copied.unwrap().success());
+    let one = moved.here().container("one").unwrap();
+    start(&one).unwrap();
+    common::until("its command", || runs_as(&one, "(sh) S"));
+    let other = moved.engine(&third);
+    look(&other);
+    let its = other.container("one").unwrap();
+    let removed = its.remove(&FORCE);
+    assert!(runs_as(&one, "(sh) S"));
+    if !moved.cgroups().is_empty() {
+        let error = removed.unwrap_err();
+        assert!(error.kind() == Kind::Conflict && error.to_string().contains("processes are in its cgroup"), "{error}");
+    }
+    one.remove(&FORCE).unwrap();
+    let _ = its.remove(&FORCE);
+}
+
+/// Of an older library, which didn't write where its directory is.
+#[test]
+fn what_is_not_told_to_be_anothers_is_not_forgotten() {
+    let moved = Moved::new(|state| drop(state.as_object_mut().unwrap().remove("dir")));
+    moved.take_away();
+    moved.kill_shim();
+    let one = moved.here().container("one").unwrap();
+    let removed = one.remove(&FORCE);
+    assert!(moved.runs());
+    if !moved.cgroups().is_empty() {
+        let error = removed.unwrap_err();
+        assert!(error.kind() == Kind::Conflict && error.to_string().contains("processes are in its cgroup"), "{error}");
+    }
+    kill(moved.orphan);
+    let _ = one.remove(&FORCE);
 }

@@ -80,11 +80,15 @@ fn make_with<'a>(
     Ok(made)
 }
 
-/// Also those that can't be seen from here, which are told as 0.
-fn refuse_occupied(dir: &Path) -> Result<()> {
+/// Whether processes are in a cgroup or below it, also those that can't be seen from here, which are told as 0.
+pub fn is_occupied(dir: &Path) -> bool {
     let occupied =
         |dir: &Path| fs::read_bounded(&dir.join("cgroup.procs"), 16 << 20).is_ok_and(|text| !text.is_empty());
-    match occupied(dir) || fs::directories_below(dir).iter().any(|below| occupied(below)) {
+    occupied(dir) || fs::directories_below(dir).iter().any(|below| occupied(below))
+}
+
+fn refuse_occupied(dir: &Path) -> Result<()> {
+    match is_occupied(dir) {
         false => Ok(()),
         true => Err(Error::new(Kind::Conflict, "make cgroup", dir.display().to_string())
             .because("processes are in it: a container with the same id runs from another store, of which this is a copy, or the other way round")

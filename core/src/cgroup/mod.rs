@@ -15,6 +15,8 @@ pub use detect::{DELEGATED, Found, Hierarchies, USERS, controllers, detect, hier
 pub use end::{end, end_paths, remove_paths};
 pub use file::target;
 pub use freeze::Freezer;
-pub use make::{Directory, Made, enable, hand_down, inherit_cpuset, limit_all, make, make_or_share, open_to_all};
+pub use make::{
+    Directory, Made, enable, hand_down, inherit_cpuset, is_occupied, limit_all, make, make_or_share, open_to_all,
+};
 pub use members::{members, members_below, signal_below};
 pub use usage::{Counters, oom_kills, usage};

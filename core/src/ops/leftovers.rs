@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Context, events, placed, remove};
+use super::{Context, events, pause, placed, remove};
 use crate::api::Status;
 use crate::cancel::Cancel;
 use crate::cgroup as groups;
@@ -12,7 +12,7 @@ use crate::error::{Error, Kind, Result};
 use crate::fs;
 use crate::id::ContainerId;
 use crate::paths::ContainerPaths;
-use crate::store::containers::{self, Cgroups, Container, State};
+use crate::store::containers::{self, Cgroups, Container, State, Whose};
 use crate::store::liveness::{self, Marks};
 use crate::sys::{self, PidFd};
 
@@ -20,12 +20,30 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Ends what is left of a container's last run, whose shim is gone; the caller holds its lock.
 pub(super) fn end(context: &Context, container: &Container) -> Result<()> {
+    if container.foreign {
+        end_foreign(context, container)?;
+    }
     let Some(state) = &container.state else {
         return end_untold(context, &container.record.id, &placed::of(context, container)?);
     };
-    if !state.is_of(context.paths.container(&container.record.id).dir()) {
-        return Ok(());
+    match state.whose(context.paths.container(&container.record.id).dir()) {
+        Whose::Own => end_own(context, container, state),
+        Whose::Moved(from) if !container.has_ended(state) => end_moved(state, &from, container.record.name.as_str()),
+        Whose::Moved(_) | Whose::Anothers | Whose::Untold => Ok(()),
     }
+}
+
+/// The caller's lock is not that of who is told of.
+fn end_foreign(context: &Context, container: &Container) -> Result<()> {
+    let (id, name) = (&container.record.id, container.record.name.as_str());
+    let Some(state) = containers::state(&context.paths, id)? else { return Ok(()) };
+    match state.whose(context.paths.container(id).dir()) {
+        Whose::Moved(from) if !container.has_ended(&state) => end_moved(&state, &from, name),
+        _ => Ok(()),
+    }
+}
+
+fn end_own(context: &Context, container: &Container, state: &State) -> Result<()> {
     let groups = placed::directories(&placed::of(context, container)?);
     groups::end_paths(groups.iter().map(PathBuf::as_path));
     // A shim that noted the end had ended all before.
@@ -33,15 +51,49 @@ pub(super) fn end(context: &Context, container: &Container) -> Result<()> {
     if unnoted { end_processes(context, container, groups.is_empty()) } else { Ok(()) }
 }
 
+/// The same where the store was moved to another file system while it ran. Its cgroup may be that of another copy by now, so
+/// what stands on its root alone is ended.
+fn end_moved(state: &State, from: &ContainerPaths, name: &str) -> Result<()> {
+    let groups = state.cgroups.clone().unwrap_or_default();
+    if let Some(process) = state.first_process()? {
+        process.signal(libc::SIGKILL)?;
+        pause::thaw(groups.clone());
+        process.wait(Some(PATIENCE), &Cancel::new())?;
+    }
+    kill_by_root(from, state.place.as_deref(), name)?;
+    groups::remove_paths(&placed::directories(&groups));
+    Ok(())
+}
+
+/// Refuses to forget a container whose cgroup has processes of which it is not told that they are another's.
+pub(super) fn refuse_occupied(context: &Context, id: &ContainerId, known: Option<&Container>) -> Result<()> {
+    let runs = |state: &State| known.is_none_or(|container| !container.has_ended(state));
+    let Some(state) = containers::state(&context.paths, id)?.filter(runs) else { return Ok(()) };
+    if !matches!(state.whose(context.paths.container(id).dir()), Whose::Moved(_) | Whose::Untold) {
+        return Ok(());
+    }
+    match placed::directories(&state.cgroups.unwrap_or_default()).iter().find(|dir| groups::is_occupied(dir)) {
+        None => Ok(()),
+        Some(dir) => Err(Error::new(Kind::Conflict, "remove container", id.short())
+            .because(format!(
+                "its store was moved or copied while it ran, and processes are in its cgroup {} that may be its own",
+                dir.display()
+            ))
+            .hint("stop the container of this id that runs from another copy of the store, or end these processes")),
+    }
+}
+
 /// The same for one whose record can't be used. Its state tells where its processes are, and where that says nothing either,
 /// the usual place and their root file system do.
 pub(super) fn end_unusable(context: &Context, id: &ContainerId) -> Result<()> {
     let at = context.paths.container(id);
-    match containers::state(&context.paths, id)? {
-        Some(state) if !state.is_of(at.dir()) => Ok(()),
-        Some(State { cgroups: Some(known), .. }) => {
-            groups::end_paths(placed::directories(&known).iter().map(PathBuf::as_path));
-            kill_by_root(&at, id.short())
+    let state = containers::state(&context.paths, id)?;
+    match state.as_ref().map(|state| (state, state.whose(at.dir()))) {
+        Some((state, Whose::Moved(from))) => end_moved(state, &from, id.short()),
+        Some((_, Whose::Anothers | Whose::Untold)) => Ok(()),
+        Some((State { cgroups: Some(known), .. }, Whose::Own)) => {
+            groups::end_paths(placed::directories(known).iter().map(PathBuf::as_path));
+            kill_by_root(&at, None, id.short())
         }
         // Without cgroups to tell that there is something, too.
         _ => end_on_root(context, id, &placed::directories(&placed::usual(context, id)?)),
@@ -57,7 +109,7 @@ fn end_untold(context: &Context, id: &ContainerId, cgroups: &Cgroups) -> Result<
 }
 
 fn end_on_root(context: &Context, id: &ContainerId, left: &[PathBuf]) -> Result<()> {
-    kill_by_root(&context.paths.container(id), id.short())?;
+    kill_by_root(&context.paths.container(id), None, id.short())?;
     groups::remove_paths(left);
     Ok(())
 }
@@ -79,9 +131,9 @@ pub(super) fn end_orphans(context: &Context, container: &Container) {
 
 fn is_untended(context: &Context, container: &Container) -> Result<bool> {
     let dir = context.paths.container(&container.record.id);
-    let here = container.state.as_ref().is_some_and(|state| state.is_here() && state.is_of(dir.dir()));
-    Ok(here
-        && container.status() == Status::Dead
+    let own = |state: &State| state.is_here() && matches!(state.whose(dir.dir()), Whose::Own | Whose::Moved(_));
+    Ok(container.status() == Status::Dead
+        && container.state.as_ref().is_some_and(own)
         && (!fs::exists(&context.paths.container(&container.record.id).lost())?
             || may_have_orphans(context, container)?))
 }
@@ -92,9 +144,18 @@ fn may_have_orphans(context: &Context, container: &Container) -> Result<bool> {
     }
     let groups = placed::directories(&placed::of(context, container)?);
     match groups.is_empty() {
-        true => Ok(!processes_on(&context.paths.container(&container.record.id))?.is_empty()),
+        true => has_processes(context, container),
         false => Ok(groups.iter().any(|dir| fs::exists(dir).unwrap_or(false))),
     }
+}
+
+fn has_processes(context: &Context, container: &Container) -> Result<bool> {
+    let at = context.paths.container(&container.record.id);
+    let found = match container.state.as_ref().map(|state| (state, state.whose(at.dir()))) {
+        Some((state, Whose::Moved(from))) => processes_on(&from, state.place.as_deref()),
+        _ => processes_on(&at, None),
+    };
+    Ok(!found?.is_empty())
 }
 
 fn shares_pids(context: &Context, container: &Container) -> Result<bool> {
@@ -110,14 +171,14 @@ fn end_processes(context: &Context, container: &Container, no_cgroup: bool) -> R
         process.wait(Some(PATIENCE), &Cancel::new())?;
     }
     if no_cgroup && shares_pids(context, container)? {
-        kill_by_root(&context.paths.container(&container.record.id), container.record.name.as_str())?;
+        kill_by_root(&context.paths.container(&container.record.id), None, container.record.name.as_str())?;
     }
     Ok(())
 }
 
-fn kill_by_root(of: &ContainerPaths, name: &str) -> Result<()> {
+fn kill_by_root(of: &ContainerPaths, place: Option<&str>, name: &str) -> Result<()> {
     for _ in 0..16 {
-        let found = processes_on(of)?;
+        let found = processes_on(of, place)?;
         if found.is_empty() {
             return Ok(());
         }
@@ -133,8 +194,9 @@ fn kill_by_root(of: &ContainerPaths, name: &str) -> Result<()> {
         .hint("have root end them"))
 }
 
-/// The processes whose root is an overlay with this container's upper directory, or its tree.
-fn processes_on(of: &ContainerPaths) -> Result<Vec<PidFd>> {
+/// The processes whose root is an overlay with this container's upper directory, or its tree. Where its directory is not
+/// there any more, that is told by the `place` that it was.
+fn processes_on(of: &ContainerPaths, place: Option<&str>) -> Result<Vec<PidFd>> {
     const MOST: u64 = 8 << 20;
     let mark = format!("upperdir={},", of.upper().display());
     let mut found = Vec::new();
@@ -144,11 +206,16 @@ fn processes_on(of: &ContainerPaths) -> Result<Vec<PidFd>> {
         let mounts = fs::read_bounded(&Path::new("/proc").join(pid.to_string()).join("mountinfo"), MOST);
         let root = |line: &str| line.split(' ').nth(4) == Some("/") && line.contains(&mark);
         let on_overlay = mounts.is_ok_and(|text| String::from_utf8_lossy(&text).lines().any(root));
-        if on_overlay || is_in(&of.tree(), pid) {
+        if on_overlay || is_in(&of.tree(), pid) || place.is_some_and(|place| is_below(place, pid)) {
             found.push(process);
         }
     }
     Ok(found)
+}
+
+/// Whether a process has a directory as its root that is in the one of this identity, which may have been removed.
+fn is_below(place: &str, pid: i32) -> bool {
+    fs::identity(&Path::new("/proc").join(pid.to_string()).join("root/..")).is_ok_and(|above| above == place)
 }
 
 /// Whether a process has this directory as its root.

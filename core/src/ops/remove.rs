@@ -51,6 +51,7 @@ fn remove_unusable(context: &Context, id: &ContainerId, force: bool, unusable: U
         lock => lock?,
     };
     leftovers::end_unusable(context, id)?;
+    leftovers::refuse_occupied(context, id, None)?;
     match containers::unlist_unusable(&context.paths, id)? {
         Some(trash) => remove_tree(context, &trash).map_err(|e| e.within("remove container", id.short())),
         None => Ok(()),
@@ -100,6 +101,7 @@ fn make_way(context: &Context, mut container: Container, options: &RemoveOptions
 pub(super) fn remove_held(context: &Context, id: &ContainerId, volumes: bool, lock: OwnedFd) -> Result<()> {
     let Some(container) = containers::load(&context.paths, id)? else { return Ok(()) };
     leftovers::end(context, &container)?;
+    leftovers::refuse_occupied(context, id, Some(&container))?;
     events::tell_lost(context, &container);
     // Before the record that names them, or a kill in between would leave volumes that nobody knows of.
     let volumes = volumes || container.record.spec.auto_remove;

@@ -161,10 +161,11 @@ fn supervise(spec: &Spec, facts: &Facts, places: &Places, groups: &Cgroups) -> S
     Supervise {
         dir: places.dir.clone(),
         state_prefix: format!(
-            "\"version\":1,\"boot_id\":\"{}\",\"machine_id\":\"{}\",\"place\":\"{}\",\"cgroups\":{}",
+            "\"version\":1,\"boot_id\":\"{}\",\"machine_id\":\"{}\",\"place\":\"{}\",\"dir\":{},\"cgroups\":{}",
             facts.boot_id,
             facts.machine_id,
             places.place,
+            serde_json::json!(places.dir),
             serde_json::json!(groups)
         ),
         log: if spec.log { format!("{}/log", places.dir) } else { String::new() },

@@ -28,6 +28,7 @@ use crate::spec::Spec;
 
 pub use self::foreign::{Core, Unusable, core, cores, held, is_damaged, unusable};
 pub use self::names::{claimed_name, owner_of};
+pub use self::place::Whose;
 pub use self::run::{Cgroups, Container, Exit, Oom, State};
 
 /// The version of the records that this library writes, but for those of [`version`].

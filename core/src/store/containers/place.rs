@@ -6,7 +6,50 @@ use std::path::{Path, PathBuf};
 use super::State;
 use crate::fs;
 use crate::paths::ContainerPaths;
+use crate::store::liveness;
 use crate::sys::{self, PidFd};
+
+/// Whose a state is that is read in some directory.
+#[derive(Clone, Debug)]
+pub enum Whose {
+    /// That directory's.
+    Own,
+    /// Its shim is gone, and so is the directory that it names: what is left of it stands on that, and is this one's.
+    Moved(ContainerPaths),
+    /// That of the directory that it names, or of a shim that lives.
+    Anothers,
+    /// It is not told where the other directory is, and the shim is gone.
+    Untold,
+}
+
+impl State {
+    /// Whose it is, when nobody runs the container in `dir`.
+    pub fn whose(&self, dir: &Path) -> Whose {
+        if self.is_of(dir) {
+            return Whose::Own;
+        }
+        if !self.is_here() || self.may_have_shim() {
+            return Whose::Anothers;
+        }
+        let Some(former) = &self.dir else { return Whose::Untold };
+        let is_this = fs::is_same(former, dir).unwrap_or(false) || is_seen(dir, former);
+        let moved = is_this || !self.is_there(former);
+        if moved { Whose::Moved(ContainerPaths::at(former.clone())) } else { Whose::Anothers }
+    }
+
+    /// One that has ended may not have been reaped yet.
+    fn may_have_shim(&self) -> bool {
+        match PidFd::open_started(self.shim_pid, self.shim_start) {
+            Ok(shim) => shim.is_some() && !sys::is_zombie(self.shim_pid),
+            Err(_) => true,
+        }
+    }
+
+    /// Whether its directory is where it was, or somebody runs from one that took its place.
+    fn is_there(&self, former: &Path) -> bool {
+        self.is_of(former) || liveness::is_held(&ContainerPaths::at(former.to_owned()).lock()).unwrap_or(true)
+    }
+}
 
 /// Whether the shim that a state names is who holds the lock in a directory, so that the state is of that, whatever place it
 /// names.

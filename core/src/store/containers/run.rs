@@ -1,7 +1,7 @@
 //! What a container is doing: the shim's records, and what comes of them and of the lock.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +35,9 @@ pub struct State {
     /// container. `None` from a library that didn't write it yet.
     #[serde(default)]
     pub place: Option<String>,
+    /// The path of that directory; `None` from a library that didn't write it yet.
+    #[serde(default)]
+    pub dir: Option<PathBuf>,
     /// Where its processes are; `None` from a library that didn't write it yet.
     #[serde(default)]
     pub cgroups: Option<Cgroups>,
@@ -169,6 +172,11 @@ impl Container {
     pub fn ended(&self) -> Option<&Exit> {
         let run = self.state.as_ref().map_or(0, |state| state.restart_count);
         self.exit.as_ref().filter(|exit| exit.restart_count >= run)
+    }
+
+    /// Whether the end of the run that a state tells of was noted.
+    pub fn has_ended(&self, state: &State) -> bool {
+        self.exit.as_ref().is_some_and(|exit| exit.restart_count >= state.restart_count)
     }
 
     /// Why nothing can be done with the processes of one that doesn't run.
