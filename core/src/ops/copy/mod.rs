@@ -324,6 +324,7 @@ fn explained(context: &Context, id: &ContainerId, error: Error) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
     use std::os::unix::process::CommandExt;
     use std::process::{Command, Stdio};
 
@@ -336,7 +337,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let named = dir.path().join("sampan-init");
         std::os::unix::fs::symlink("/bin/cat", &named).unwrap();
-        let mut command = Command::new(&named).arg0("cat").stdin(Stdio::piped()).spawn().unwrap();
+        let mut command = Command::new(&named);
+        let mut command = command.arg0("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        // It answers, and so has its name.
+        command.stdin.as_ref().unwrap().write_all(b"x").unwrap();
+        command.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
         let mut record = containers::tests::record(1, "c");
         let told = [false, true].map(|init| {
             record.spec.init = init;
