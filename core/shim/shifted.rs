@@ -284,7 +284,9 @@ fn number(n: usize) -> Text<24> {
 /// All options share one page: directories are named by short links to descriptors.
 fn options(layers: &[usize], upper: Fd, work: Fd, label: Option<&CStr>) -> sys::Result<Text<4096>> {
     let mut options: Text<4096> = Text::new();
-    let mut push = |key: &[u8], fd: Fd| drop(options.push(key).push(b"/proc/self/fd/").dec(fd as u64));
+    let mut push = |key: &[u8], fd: Fd| {
+        options.push(key).push(b"/proc/self/fd/").dec(fd as u64);
+    };
     for (number, layer) in layers.iter().enumerate() {
         push(if number == 0 { b"lowerdir=" } else { b":" }, *layer as Fd);
     }
