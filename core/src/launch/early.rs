@@ -2,8 +2,10 @@
 //! the other is.
 
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::thread::JoinHandleExt;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::mpsc::sync_channel;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -13,6 +15,7 @@ use super::helper::{self, HelperSource};
 use super::spawn::{self, Shim, header, unstarted};
 use crate::cancel::Cancel;
 use crate::error::{Context, Error, Kind as ErrorKind, Result};
+use crate::sys;
 use crate::wire::{Kind, NEW_NET, fd};
 
 /// A shim without a request. It ends when it is dropped, before the drop returns.
@@ -66,10 +69,7 @@ impl Early {
 
     fn begin_another(helper: HelperSource, new_net: bool) -> Early {
         let source = helper.clone();
-        let starting = without_signals(|| {
-            let thread = thread::Builder::new().name("sampan-start".into()).stack_size(STACK);
-            thread.spawn(move || idle(&source, new_net)).ok()
-        });
+        let starting = without_signals(|| beside(move || idle(&source, new_net)));
         Early { helper, guessed: false, starting }
     }
 
@@ -99,6 +99,20 @@ impl Drop for Early {
 const STACK: usize = 128 * 1024;
 /// A shim without a request ends as soon as it runs.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Does it in a thread of its own, and at once: on another processor, if there is one.
+fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<JoinHandle<T>> {
+    let (tell, moved) = sync_channel(1);
+    let thread = thread::Builder::new().name("sampan-start".into()).stack_size(STACK).spawn(move || {
+        if let Ok(Some(moved)) = moved.recv() {
+            sys::move_freely(&moved);
+        }
+        work()
+    });
+    let thread = thread.ok()?;
+    let _ = tell.send(sys::move_aside(thread.as_pthread_t()));
+    Some(thread)
+}
 
 fn idle(helper: &HelperSource, new_net: bool) -> Result<Shim> {
     let shim = spawn::idle(helper)?;
