@@ -56,6 +56,12 @@ fn verb(words: &[OsString]) -> Option<(&str, &[OsString])> {
     }
 }
 
+/// Whether a line's helpers are to come to this process. `doctor` tells of the process that it finds, which is not to have
+/// been changed for it.
+pub fn starts_helpers(words: &[OsString]) -> bool {
+    verb(words).is_some_and(|(verb, _)| verb != "doctor")
+}
+
 /// Whether a line starts a container, as far as a look tells, and then whether one with a network of its own.
 pub fn starts_one(words: &[OsString]) -> Option<bool> {
     let rest = match verb(words)? {
@@ -65,7 +71,7 @@ pub fn starts_one(words: &[OsString]) -> Option<bool> {
     };
     let has = |tells: fn(&str) -> bool| rest.iter().any(|word| word.to_str().is_some_and(tells));
     let shared = has(|word| word == "host" || word.ends_with("=host") || word.contains("container:"));
-    // Where PID 1 reaps nobody, what was begun in vain would stay as a zombie.
+    // What is begun in vain costs time.
     let may_name_an_image = rest.iter().any(|word| !word.as_encoded_bytes().starts_with(b"-"));
     (may_name_an_image && !has(|word| matches!(word, "--help" | "--dry-run"))).then_some(!shared)
 }

@@ -14,6 +14,7 @@ mod grammar;
 mod keys;
 mod late;
 mod oci;
+mod orphans;
 mod output;
 mod progress;
 mod readers;
@@ -35,6 +36,8 @@ fn main() -> ExitCode {
         return oci::main(words);
     }
     let words: Vec<OsString> = std::env::args_os().collect();
+    // Dropped behind what is begun here.
+    let _orphans = grammar::starts_helpers(&words).then(orphans::Orphans::adopt);
     let _ahead = grammar::starts_one(&words).map(sampan::ahead::begin);
     let result = match grammar::parse(words) {
         Ok(cli) => commands::execute(cli),

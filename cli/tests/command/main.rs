@@ -19,6 +19,7 @@ mod life;
 mod lists;
 mod logs;
 mod oci;
+mod orphans;
 mod readers;
 mod run;
 mod setup;
