@@ -119,6 +119,30 @@ test_a_profile_that_is_not_loaded_is_one_sentence_and_leaves_nothing() {
   has "$(fails 125 sampan run --rm --security-opt apparmor= $image true)" "names no profile"
 }
 
+test_a_profile_that_was_unloaded_meanwhile_is_named_by_each_who_wants_it() {
+  why='enter the AppArmor profile "gone": it is not loaded; load it (apparmor_parser --replace FILE)'
+  unload() { echo "profile gone {}" | apparmor_parser --remove; }
+  for more in "" --init "--pid host" --tty; do
+    profile gone
+    sampan run -d --name c $more --security-opt apparmor=gone $image sleep 1000
+    unload
+    has "$(fails 1 sampan exec c true)" "run command in container c: $why"
+    has "$(fails 1 sampan restart -t 0 c)" "start container c: $why"
+    has "$(fails 1 sampan start c)" "start container c: $why"
+    has "$(fails 125 sampan start -a c)" "start container c: $why"
+    sampan rm c
+  done
+  # Nobody is there to be told: the record is.
+  profile gone
+  sampan run -d --name c --restart always --health-cmd true --health-interval 1s --security-opt apparmor=gone $image sh -c 'until [ -e /tmp/end ]; do sleep 0.1; done'
+  unload
+  eventually sh -c 'sampan inspect -f "{{.health}}" c | grep -q "it is not loaded"'
+  touch /proc/$(field '{{.pid}}' c)/root/tmp/end
+  same 128 "$(sampan wait c)"
+  has "$(field '{{.exit}}' c)" 'start container again c: enter the AppArmor profile'
+  sampan rm c
+}
+
 test_a_container_that_was_started_unconfined_stays_so() {
   default=$(default)
   hidden() { unshare -m sh -ec 'umount /sys/kernel/security; exec "$@"' sh "$@"; }
