@@ -13,7 +13,7 @@ use crate::passed::Passed;
 use crate::place::Place;
 use crate::sys::{self, Errno, Fd, Forked};
 use crate::wire::{Bundle, Header, Status, Step, fd};
-use crate::{binds, bundle_init, idmap, joined, terminal};
+use crate::{binds, bundle_init, idmap, joined, limits, terminal};
 
 /// What the init tells the shim, besides the words of any start.
 pub mod stage {
@@ -90,6 +90,8 @@ fn accompany(
         sys::send(sync, &[word::PLACED]).step(Step::Died)?;
     }
     if let Some(map) = &bundle.launch.id_map {
+        // Not by its parent's own, which hooks outside inherit.
+        limits::give(&bundle.launch.process, pid)?;
         idmap::write(map, pid)?;
         sys::send(sync, &[word::MAPPED]).step(Step::IdMap)?;
     }

@@ -14,7 +14,7 @@ use crate::scratch::Scratch;
 use crate::sys::{self, AT_FDCWD, Errno, Fd};
 use crate::user::User;
 use crate::wire::{Bundle, Namespace, Step, fd};
-use crate::{credentials, device, early, exec, init, mounts, rootfs, terminal, tuning, user};
+use crate::{credentials, device, early, exec, init, limits, mounts, rootfs, terminal, tuning, user};
 
 /// What was opened outside: where its root is to be at last, and binds.
 pub type Opened<'a> = (Place, &'a [usize]);
@@ -49,8 +49,12 @@ fn create(bundle: &Bundle<'static>, opened: Opened, sync: Fd, cgroup: Option<Fd>
     if launch.cgroup.awaited {
         init::expect(sync, word::PLACED)?;
     }
+    let mapped = launch.id_map.is_some() || bundle.user.is_some();
+    // In a user namespace whoever is outside gives it.
+    if !mapped {
+        limits::set_score(&launch.process, limits::OWN)?;
+    }
     // A change of credentials gives what /proc has of this process to the host's root, so before that.
-    init::set_score(&launch.process)?;
     let labels = label::by_hosts_proc(&launch.process)?;
     enter_time(bundle)?;
     init::become_root(launch, sync)?;
@@ -61,12 +65,12 @@ fn create(bundle: &Bundle<'static>, opened: Opened, sync: Fd, cgroup: Option<Fd>
     let _ = sys::setsid();
     init::leave_keyring(&labels)?;
     init::enter_namespaces(launch, Ahead::NOTHING)?;
-    let doors = if launch.id_map.is_some() || bundle.user.is_some() { Doors::open() } else { Doors::NONE };
+    let doors = if mapped { Doors::open() } else { Doors::NONE };
     let (slave, pid) = make_root(bundle, opened, sync)?;
     let user = user::find(&launch.process)?;
     init::enter_directory(&launch.process)?;
     init::connect([fd::STDIN, fd::STDOUT, fd::STDERR], slave, user.uid)?;
-    init::set_limits(&launch.process)?;
+    limits::set(&launch.process)?;
     tuning::apply(&bundle.tuning)?;
     if let Some(persona) = bundle.personality {
         sys::personality(persona).step(Step::Personality)?;

@@ -15,7 +15,7 @@ use crate::sys::{self, AT_FDCWD, Errno, Fd, Forked};
 use crate::text::Text;
 use crate::user;
 use crate::wire::{EXEC_MAX, ExecHead, Launch, Namespace, Process, Reader, Step, fd};
-use crate::{chroot, exec, init, label, shifted, terminal};
+use crate::{chroot, exec, init, label, limits, shifted, terminal};
 
 /// A client's request.
 pub struct Order<'a> {
@@ -196,7 +196,10 @@ impl Joining<'_> {
         self.let_go()?;
         let launch = self.container.launch;
         // By the host's /proc and cgroup trees, which are out of sight inside.
-        init::set_score_unseen(&launch.process)?;
+        limits::set_score_unseen(&launch.process)?;
+        if launch.id_map.is_some() {
+            limits::raise(&launch.process, limits::OWN)?;
+        }
         let groups = Groups::open(launch)?;
         let proc = label::host(&launch.process)?;
         if launch.rootfs.tree().is_none() {
@@ -328,7 +331,7 @@ impl Command<'_> {
             of_host => of_host,
         };
         init::connect(streams, slave, user.uid)?;
-        init::set_limits(&process)?;
+        limits::set(&process)?;
         init::become_user(&process, launch.id_map.is_some(), &user, &labels, None)?;
         // After the last change of credentials, which would clear it.
         let _ = sys::prctl(sys::PR_SET_PDEATHSIG, sys::SIGKILL as usize, 0);

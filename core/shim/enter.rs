@@ -9,7 +9,7 @@ use crate::passed::Passed;
 use crate::sys::{self, AT_FDCWD, Errno, Fd, Forked};
 use crate::text::Text;
 use crate::wire::{Enter, Header, Status, Step, fd};
-use crate::{exec, init, label, terminal, tuning, user};
+use crate::{exec, init, label, limits, terminal, tuning, user};
 
 /// Starts the process, tells its number, and ends: the process then is a child of the caller's subreaper.
 #[inline(never)]
@@ -27,7 +27,10 @@ pub fn run(header: &Header, enter: Enter<'static>) -> Outcome {
         launch::await_placement(sys::getpid())?;
     }
     tuning::set_affinity(enter.tuning.affinity.1)?;
-    init::set_score_unseen(&enter.process)?;
+    limits::set_score_unseen(&enter.process)?;
+    if enter.mapped {
+        limits::raise(&enter.process, limits::OWN)?;
+    }
     let proc = label::host(&enter.process)?.map(|proc| passed.above(proc)).transpose()?;
     enter_namespaces(&enter, &doors)?;
     let (ours, theirs) = sys::socketpair().step(Step::Clone)?;
@@ -122,7 +125,7 @@ fn set_up(enter: &Enter<'static>, passed: &Passed, sync: Fd, proc: Option<Fd>) -
     init::enter_directory(process)?;
     let slave = if process.tty { Some(terminal::make_inside(sync, None)?) } else { None };
     init::connect([fd::STDIN, fd::STDOUT, fd::STDERR], slave, user.uid)?;
-    init::set_limits(process)?;
+    limits::set(process)?;
     tuning::apply(&enter.tuning)?;
     init::become_user(process, enter.mapped, &user, &labels, Some((passed, listener.as_ref())))?;
     Ok(user)

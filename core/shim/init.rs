@@ -13,7 +13,7 @@ use crate::sys::{self, AT_FDCWD, Errno, Fd};
 use crate::target::{self, Missing};
 use crate::text::Text;
 use crate::wire::{Launch, Namespace, Process, Step, fd};
-use crate::{chroot, credentials, early, exec, label, mounts, reaper, rootfs, shifted, terminal, user};
+use crate::{chroot, credentials, early, exec, label, limits, mounts, reaper, rootfs, shifted, terminal, user};
 
 /// Everything between the clone and the exec. `cgroup` is a v2 directory that the kernel did not put it into.
 pub fn run(launch: &Launch<'static>, ahead: Ahead, streams: [Fd; 3], sync: Fd, cgroup: Option<Fd>) -> ! {
@@ -42,7 +42,7 @@ fn set_up(
     }
     enter_cgroups(launch, cgroup)?;
     // A change of credentials gives what /proc has of this process to the host's root, so before that.
-    set_score(&launch.process)?;
+    limits::set_score(&launch.process, limits::OWN)?;
     let labels = label::by_hosts_proc(&launch.process)?;
     become_root(launch, sync)?;
     // From here on nobody of the container may look into this process, which still knows the host.
@@ -54,7 +54,7 @@ fn set_up(
     let user = user::find(&launch.process)?;
     enter_directory(&launch.process)?;
     connect(streams, slave, user.uid)?;
-    set_limits(&launch.process)?;
+    limits::set(&launch.process)?;
     let kept = launch.process.init && reaper::is_program_kept();
     become_user(&launch.process, launch.id_map.is_some(), &user, &labels, None)?;
     // After the last change of credentials, which would clear it; then a look whether the shim still lives.
@@ -177,26 +177,6 @@ pub fn raise_loopback() -> sys::Result {
     raised.map(drop)
 }
 
-/// By the host's /proc, which nothing of the container can have touched.
-pub fn set_score(process: &Process<'static>) -> Outcome {
-    let Some(score) = process.oom_score_adj else { return Ok(()) };
-    let mut text: Text<16> = Text::new();
-    text.signed(score as i64);
-    sys::put(AT_FDCWD, c"/proc/self/oom_score_adj", text.bytes()).step(Step::OomScore)
-}
-
-/// The same for a process that nobody may look into, whose files in /proc are root's: for this one write it is again as
-/// its user made it. It must be outside of the container still.
-pub fn set_score_unseen(process: &Process<'static>) -> Outcome {
-    if process.oom_score_adj.is_none() {
-        return Ok(());
-    }
-    let _ = sys::prctl(sys::PR_SET_DUMPABLE, 1, 0);
-    let set = set_score(process);
-    let _ = sys::prctl(sys::PR_SET_DUMPABLE, 0, 0);
-    set
-}
-
 /// Builds the container's tree and enters it; returns the terminal's slave, if it has one.
 fn make_root(launch: &Launch<'static>, sync: Fd) -> Outcome<Option<Fd>> {
     if let Some(tree) = launch.rootfs.tree() {
@@ -282,13 +262,6 @@ pub fn connect(streams: [Fd; 3], slave: Option<Fd>, uid: u32) -> Outcome {
         }
     }
     Ok(())
-}
-
-pub fn set_limits(process: &Process<'static>) -> Outcome {
-    process
-        .rlimits
-        .iter()
-        .try_for_each(|(resource, soft, hard)| sys::setrlimit(resource, soft, hard).step(Step::Rlimit))
 }
 
 /// What is of ours closes with the exec, and all is given away that the plan doesn't leave; `mapped` in a user

@@ -6,7 +6,7 @@ use core::ffi::CStr;
 use crate::fail::{At, Fail, Outcome};
 use crate::sys::{self, Errno, Fd, Forked};
 use crate::wire::{Bundle, Namespace, Step};
-use crate::{early, init, launch};
+use crate::{early, init, launch, limits};
 
 /// The init, and whether it was born in its v2 cgroup.
 pub fn fork(bundle: &Bundle<'static>, user: &'static CStr, cgroup: Option<Fd>) -> Outcome<(Forked, bool)> {
@@ -60,6 +60,8 @@ fn join_and_fork(bundle: &Bundle<'static>, user: &'static CStr, cgroup: Option<F
         Namespace::Join(path) => Some(path),
         _ => None,
     };
+    // Inherited by the init.
+    limits::give(&launch.process, limits::OWN)?;
     // Whichever namespace they belong to: the host's root may join them before, that of the user namespace afterwards. This
     // process need not come back.
     early::join(launch, &bundle.time)?;

@@ -47,6 +47,7 @@ mod joined;
 mod label;
 mod landlock;
 mod launch;
+mod limits;
 mod listener;
 mod log;
 mod log_json;

@@ -19,7 +19,7 @@ use crate::launch::{self, word};
 use crate::sys::{self, AT_EMPTY_PATH, AT_FDCWD, Errno, Fd, Forked, MountAttr};
 use crate::text::Text;
 use crate::wire::{Launch, List, Mount, MountIdMap, MountSource, Namespace, RootfsKind, Step};
-use crate::{binds, early, idmap, memory, mounts, rootfs, scratch};
+use crate::{binds, early, idmap, limits, memory, mounts, rootfs, scratch};
 
 /// Trees that were made outside of the container; none for one that makes its own.
 #[derive(Clone, Copy)]
@@ -65,6 +65,9 @@ pub fn fork(launch: &Launch<'static>, cgroup: Option<Fd>) -> Outcome<(Forked, bo
 /// Returns in the init alone, which is the caller's child.
 fn go_between(launch: &Launch<'static>, cgroup: Option<Fd>, theirs: Fd) -> Outcome<(Forked, bool)> {
     let forked = prepare(launch).and_then(|()| {
+        // Inherited by the init, which sets the same again: from within its user namespace it could neither raise itself
+        // above other processes nor its limits above these.
+        limits::give(&launch.process, limits::OWN)?;
         // This process need not come back.
         early::join(launch, &Namespace::Host)?;
         launch::fork_with(launch::namespaces(launch) | sys::CLONE_PARENT, cgroup)

@@ -198,10 +198,16 @@ pub fn setgroups(groups: &[u32]) -> Result {
     syscall!(SETGROUPS, groups.len(), groups.as_ptr()).map(drop)
 }
 
-/// Of this process.
-pub fn setrlimit(resource: u32, soft: u64, hard: u64) -> Result {
+/// Soft and hard, of a process, 0 for this one.
+pub fn setrlimit(pid: i32, resource: u32, (soft, hard): (u64, u64)) -> Result {
     let limit = [soft, hard];
-    syscall!(PRLIMIT64, 0, resource, limit.as_ptr(), null::<u8>()).map(drop)
+    syscall!(PRLIMIT64, pid, resource, limit.as_ptr(), null::<u8>()).map(drop)
+}
+
+/// The same as they are.
+pub fn rlimit(pid: i32, resource: u32) -> Result<(u64, u64)> {
+    let mut limit = [0u64; 2];
+    syscall!(PRLIMIT64, pid, resource, null::<u8>(), limit.as_mut_ptr()).map(|_| (limit[0], limit[1]))
 }
 
 pub fn sethostname(name: &[u8]) -> Result {

@@ -3,6 +3,7 @@
 //! The host spawns nothing by itself: the shim is executed from a sealed memfd by a grandchild that shares
 //! the host's memory for microseconds, so the host sees no SIGCHLD and its size costs nothing.
 
+mod bounds;
 pub mod bundle;
 mod control;
 mod early;

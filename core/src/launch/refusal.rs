@@ -107,7 +107,7 @@ fn forbidden(error: Error, errno: i32, read: &dyn Fn(&str) -> Option<i64>) -> Er
     error.because(because).hint(hint)
 }
 
-fn number(path: &str) -> Option<i64> {
+pub(super) fn number(path: &str) -> Option<i64> {
     let text = fs::read_bounded(&Path::new("/proc/sys").join(path), 64).ok()?;
     String::from_utf8_lossy(&text).trim().parse().ok()
 }

@@ -1,6 +1,6 @@
 //! A failed step as one sentence with its kind and cure.
 
-use super::refusal;
+use super::{bounds, refusal};
 use crate::error::{Error, Kind};
 use crate::wire::{Step, is_no_command};
 
@@ -39,6 +39,8 @@ pub(super) fn of(step: u32, errno: i32, detail: &[u8]) -> Error {
         Step::Sysctl => refusal::explain(plain(step, errno, &detail.replace('/', ".")), errno),
         Step::AppArmor => apparmor(errno, &detail),
         Step::SeLinux => selinux(errno, &detail),
+        Step::Rlimit => bounds::limit(refusal::explain(plain(step, errno, ""), errno), errno, &detail),
+        Step::OomScore => bounds::score(refusal::explain(plain(step, errno, ""), errno), errno, &detail),
         Step::Overlay => refusal::overlay(plain(step, errno, &detail), errno, &detail),
         Step::MountSource if errno == libc::ENOENT => {
             plain(step, errno, &detail).hint("make it on this machine, or check the path")

@@ -106,6 +106,15 @@ pub fn capabilities(add: &[String], drop: &[String], privileged: bool) -> Result
     })
 }
 
+/// The name of a resource limit by its number.
+pub fn rlimit_name(number: u64) -> &'static str {
+    usize::try_from(number)
+        .ok()
+        .and_then(|number| RLIMITS.get(number))
+        .copied()
+        .unwrap_or("of a kernel that is newer than this version")
+}
+
 /// The number of a resource limit: `nofile` or `RLIMIT_NOFILE`.
 pub fn rlimit(text: &str) -> Result<u32> {
     let lower = text.to_ascii_lowercase();

@@ -289,6 +289,48 @@ fn what_does_not_go_together_is_refused() {
     assert_eq!(host.left(), Vec::<String>::new());
 }
 
+/// Whether this process may go beyond its own limits, as a machine's root may.
+fn has_resources() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:")).unwrap();
+    u64::from_str_radix(effective.trim(), 16).unwrap() & (1 << 24) != 0
+}
+
+/// All that the host's root may, it may in a container of its own ids' too; what it may not names its bound.
+#[test]
+fn scores_and_limits_are_those_of_whoever_starts_it() {
+    if !is_root() {
+        return;
+    }
+    let host = Host::new();
+    let look = "cat /proc/self/oom_score_adj; ulimit -Sn; ulimit -Hn";
+    let limit = |name: &str, soft, hard| vec![sampan::Ulimit { name: name.into(), soft, hard }];
+    let given =
+        |score, ulimits| RunOptions { oom_score_adj: Some(score), ulimits, ..sh(&format!("{look}; exec sleep 1000")) };
+    let container = host.spawn(given(300, limit("nofile", 100, 200))).unwrap();
+    until("what it has", || log(&container) == "300\n100\n200\n");
+    assert_eq!(exec(&container, look), "300\n100\n200\n");
+    remove(&container);
+    let (_, hard) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_MSGQUEUE).unwrap();
+    let more = i64::try_from(hard).unwrap() + 1;
+    let beyond = [
+        (given(-100, Vec::new()), "-100".to_owned(), "score"),
+        (given(0, limit("msgqueue", 100, more)), format!("msgqueue={more}"), "limit"),
+    ];
+    for (options, asked, what) in beyond {
+        match has_resources() {
+            true => remove(&host.spawn(options).unwrap()),
+            false => {
+                let error = host.spawn(options).unwrap_err();
+                let said = error.to_string();
+                assert!(error.kind() == Kind::PermissionDenied && said.contains(&asked), "{said}");
+                assert!(said.contains(what) && said.contains("CAP_SYS_RESOURCE"), "{said}");
+            }
+        }
+    }
+    assert_eq!(host.left(), Vec::<String>::new());
+}
+
 /// Of whose directories the container's root is neither owner nor group.
 #[test]
 fn its_limits_are_to_be_read_inside() {

@@ -60,6 +60,55 @@ test_ids_of_its_own() {
   same "" "$(left $groups)"
 }
 
+# Both are the host's root's to give, in a user namespace too.
+test_scores_and_limits_beyond_the_hosts_with_ids_of_its_own() {
+  printf 'sampan:2000000:65536\n' | tee -a /etc/subuid >>/etc/subgid
+  ulimit -n 512
+  look='cat /proc/self/oom_score_adj; ulimit -Sn; ulimit -Hn'
+  for userns in host auto; do
+    id=$(sampan run -d --userns $userns --oom-score-adj -500 --ulimit nofile=600:700 $image sh -c "$look; exec sleep 1000")
+    same "-500 600 700" "$(echo $(sampan logs $id))"
+    same "-500 600 700" "$(echo $(sampan exec $id sh -c "$look"))"
+    same "-500" "$(cat /proc/$(field '{{.pid}}' $id)/oom_score_adj)"
+    # A restart is by the same shim, which has kept its own.
+    same "0 512" "$(cd /proc/$(field '{{.shim_pid}}' $id) && echo $(cat oom_score_adj; sed -n 's/^Max open files *\([0-9]*\) .*/\1/p' limits))"
+    sampan rm -f $id
+  done
+  sed -i '/^sampan:2000000:/d' /etc/subuid /etc/subgid
+  same "" "$(left $groups)"
+}
+
+# beyond_in_users NAMESPACE MAPS: a bundle in that one, or a new one with these maps, with the score and the limits that are beyond the host's.
+beyond_in_users() {
+  bundle
+  chmod 755 $bundle
+  chmod 777 $bundle/rootfs
+  process='"oomScoreAdj":-500' linux=$2 args sh -c "$look; exec sleep 1000"
+  sed -i "s|\"namespaces\": *\[|\"namespaces\":[{\"type\":\"user\"$1},|; s|\"hard\": *1024|\"hard\":700|; s|\"soft\": *1024|\"soft\":600|" $bundle/config.json
+}
+
+test_scores_and_limits_beyond_the_hosts_of_oci_containers() {
+  ulimit -n 512
+  look='cat /proc/self/oom_score_adj; ulimit -Sn; ulimit -Hn'
+  ids='{"containerID":0,"hostID":100000,"size":65536}'
+  beyond_in_users "" "\"uidMappings\":[$ids],\"gidMappings\":[$ids]"
+  # A hook outside is whoever made it, and no more.
+  hook="cat /proc/self/oom_score_adj >/run/hook; ulimit -n >>/run/hook"
+  sed -i "s|^{|{\"hooks\":{\"createRuntime\":[{\"path\":\"/bin/sh\",\"args\":[\"sh\",\"-c\",\"$hook\"]}]},|" $bundle/config.json
+  sampan oci run --detach --bundle $bundle one </dev/null >/run/one 2>&1
+  same "0 512" "$(echo $(cat /run/hook))"
+  beyond_in_users ",\"path\":\"/proc/$(pid one)/ns/user\"" '"cgroupsPath":"/two"'
+  sampan oci run --detach --bundle $bundle two </dev/null >/run/two 2>&1
+  for name in one two; do
+    eventually sh -c "[ \$(wc -l </run/$name) -ge 3 ]"
+    same "-500 600 700" "$(echo $(cat /run/$name))"
+    same "-500" "$(cat /proc/$(pid $name)/oom_score_adj)"
+    same "-500 600 700" "$(echo $(sampan oci exec $name sh -c "$look"))"
+    sampan oci delete --force $name
+  done
+  same "" "$(ls /run/sampan/oci)$(left $groups)"
+}
+
 test_a_disk_that_is_none_or_a_part_is_told() {
   has "$(fails 125 sampan run --rm --device-read-bps /dev/null:1mb $image true)" "/dev/null" "no block device"
   has "$(fails 125 sampan run --rm --device-read-bps /dev/none:1mb $image true)" "/dev/none"

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use nix::libc;
 use serde_json::json;
 
+use super::mounts::{in_a_user_namespace, open_to_all};
 use super::{Bundle, is_root};
 use crate::host::{Ended, finish};
 
@@ -184,4 +185,54 @@ fn memory_comes_from_the_nodes_of_the_policy() {
     bundle.change(|config| config["linux"]["memoryPolicy"] = json!({"mode": "MPOL_BIND", "nodes": "1000"}));
     assert!(bundle.create().stdout.contains("set the memory policy"), "{}", bundle.output());
     assert_eq!(bundle.left(), Vec::<std::path::PathBuf>::new());
+}
+
+fn may_go_beyond() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:")).unwrap();
+    u64::from_str_radix(effective.trim(), 16).unwrap() & (1 << 24) != 0
+}
+
+/// In a user namespace too, where the container's own root may not give them any more.
+#[test]
+fn scores_and_limits_are_those_of_whoever_makes_it() {
+    let look = "cat /proc/self/oom_score_adj; ulimit -Sn; ulimit -Hn";
+    let bundle = Bundle::new(&["sh", "-c", &format!("{look}; exec sleep 1000")], in_a_user_namespace);
+    open_to_all(&bundle);
+    bundle.change(|config| {
+        config["process"]["oomScoreAdj"] = json!(300);
+        config["process"]["rlimits"] = json!([{"type": "RLIMIT_NOFILE", "soft": 100, "hard": 200}]);
+    });
+    assert_eq!(bundle.create().code, 0, "{}", bundle.output());
+    bundle.ok(&["start", &bundle.id()]);
+    crate::common::until("what it has", || bundle.output() == "300\n100\n200\n");
+    assert_eq!(bundle.ok(&["exec", &bundle.id(), "sh", "-c", look]), "300\n100\n200\n");
+}
+
+#[test]
+fn a_score_and_a_limit_that_are_not_to_be_had_name_their_bounds() {
+    let (_, hard) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_MSGQUEUE).unwrap();
+    let limit = json!([{"type": "RLIMIT_MSGQUEUE", "soft": 1, "hard": hard + 1}]);
+    let beyond = [
+        ("oomScoreAdj", json!(-100), "score -100: ".to_owned()),
+        ("rlimits", limit, format!("limit msgqueue={}: {hard} is", hard + 1)),
+    ];
+    for ((field, value, said), in_users) in beyond.iter().flat_map(|one| [(one, false), (one, true)]) {
+        let bundle = Bundle::new(&["true"], |config| {
+            config["process"][field] = value.clone();
+            if in_users {
+                in_a_user_namespace(config);
+            }
+        });
+        open_to_all(&bundle);
+        let ended = bundle.oci(&["run", "--bundle", &bundle.path(""), &bundle.id()]);
+        match may_go_beyond() {
+            true => assert_eq!(ended.code, 0, "{ended:?}"),
+            false => assert!(
+                ended.code != 0 && ended.stderr.contains(said) && ended.stderr.contains("only CAP_SYS_RESOURCE"),
+                "{ended:?}"
+            ),
+        }
+        assert_eq!(bundle.left(), Vec::<std::path::PathBuf>::new());
+    }
 }
