@@ -1,53 +1,17 @@
-//! Copying what an image has at a mount point into a new volume: modes, owners, times, extended
-//! attributes; hard links become files of their own.
+//! Copying single files for a new volume: content, modes, owners, times, extended attributes; hard links become files of their
+//! own. How they are met is in `fill.rs`.
 
 use core::ffi::CStr;
 
-use crate::dirs::Entries;
-use crate::sys::{self, AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, Errno, Fd, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, Stat};
+use crate::sys::{self, AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, Errno, Fd, O_NOFOLLOW, O_RDONLY, Stat};
 
-/// Two descriptors a level must fit into the usual limit of 1024.
-const DEPTH_MAX: u32 = 256;
-
-/// Copies all that is in the directory `from` into the directory `to`, and its own attributes, when `to` is
-/// empty. Both may have been opened as mere paths.
-pub fn fill(to: Fd, from: Fd) -> sys::Result {
-    let flags = O_RDONLY | O_DIRECTORY;
-    with(sys::openat(from, c".", flags, 0)?, |from| {
-        with(sys::openat(to, c".", flags, 0)?, |to| match Entries::new().next(to)? {
-            None => copy_dir(from, to, DEPTH_MAX),
-            Some(_) => Ok(()),
-        })
-    })
-}
-
-fn copy_dir(from: Fd, to: Fd, depth: u32) -> sys::Result {
-    let stat = sys::fstat(from)?;
-    let mut entries = Entries::new();
-    while let Some(entry) = entries.next(from)? {
-        copy_entry(from, to, entry.name, depth)?;
-    }
-    // At the end: what is written into a directory changes its time, and it may be read-only.
-    dress(from, to, &stat)
-}
-
-fn copy_entry(from: Fd, to: Fd, name: &CStr, depth: u32) -> sys::Result {
-    let stat = sys::statx(from, name, AT_SYMLINK_NOFOLLOW)?;
+/// Copies what is no directory.
+pub fn entry(from: Fd, to: Fd, name: &CStr, stat: &Stat) -> sys::Result {
     match stat.kind() {
-        sys::S_IFDIR => copy_child(from, to, name, depth),
-        sys::S_IFREG => copy_file(from, to, name, &stat),
-        sys::S_IFLNK => copy_link(from, to, name, &stat),
-        _ => copy_node(to, name, &stat),
+        sys::S_IFREG => copy_file(from, to, name, stat),
+        sys::S_IFLNK => copy_link(from, to, name, stat),
+        _ => copy_node(to, name, stat),
     }
-}
-
-fn copy_child(from: Fd, to: Fd, name: &CStr, depth: u32) -> sys::Result {
-    let deeper = depth.checked_sub(1).ok_or(Errno::ELOOP)?;
-    sys::mkdirat(to, name, 0o700)?;
-    let flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
-    with(sys::openat(from, name, flags, 0)?, |source| {
-        with(sys::openat(to, name, flags, 0)?, |target| copy_dir(source, target, deeper))
-    })
 }
 
 fn copy_file(from: Fd, to: Fd, name: &CStr, stat: &Stat) -> sys::Result {
@@ -129,7 +93,7 @@ fn copy_node(to: Fd, name: &CStr, stat: &Stat) -> sys::Result {
 }
 
 /// Owner first, since a change of owner takes set-user-id bits and file capabilities away; times last.
-fn dress(from: Fd, to: Fd, stat: &Stat) -> sys::Result {
+pub fn dress(from: Fd, to: Fd, stat: &Stat) -> sys::Result {
     sys::fchownat(to, c"", stat.uid, stat.gid, AT_EMPTY_PATH)?;
     sys::fchmod(to, stat.mode & 0o7777)?;
     copy_attributes(from, to)?;
@@ -164,7 +128,7 @@ fn copy_attribute(from: Fd, to: Fd, name: &CStr) -> sys::Result {
 }
 
 /// Closes what it was given after the work.
-fn with<T>(fd: Fd, work: impl FnOnce(Fd) -> sys::Result<T>) -> sys::Result<T> {
+pub fn with<T>(fd: Fd, work: impl FnOnce(Fd) -> sys::Result<T>) -> sys::Result<T> {
     let done = work(fd);
     let _ = sys::close(fd);
     done

@@ -39,6 +39,7 @@ mod exec;
 mod fail;
 mod files;
 mod files_enter;
+mod fill;
 mod freezer;
 mod hooks;
 mod idmap;

@@ -4,6 +4,7 @@ use core::ffi::CStr;
 
 use crate::copy;
 use crate::fail::{At, Fail, Outcome};
+use crate::fill;
 use crate::near::Near;
 use crate::other;
 use crate::scratch::Scratch;
@@ -141,7 +142,7 @@ fn set_below(tree: Fd, mount: &Mount<'static>) -> Outcome {
 fn attach_made(root: Fd, mount: &Mount<'static>, (tree, writable): (Fd, Option<Fd>), near: &mut Near) -> Outcome {
     let target = find_target(root, mount, tree, near)?;
     if mount.copy_up {
-        copy::fill(writable.unwrap_or(tree), target).at(Step::CopyUp, mount.target)?;
+        fill::volume(writable.unwrap_or(tree), target).at(Step::CopyUp, mount.target)?;
     }
     writable.into_iter().for_each(|fd| drop(sys::close(fd)));
     let recursive = matches!(mount.source, MountSource::Bind(_, true));
@@ -198,7 +199,7 @@ fn is_directory(mount: &Mount<'static>, tree: Fd) -> Outcome<bool> {
 /// What the image has at the target goes into an empty volume or a new file system.
 fn copy_up(mount: &Mount<'static>, tree: Fd, target: Fd) -> Outcome {
     match mount.source {
-        MountSource::Bind(path, _) => fill(path, target).at(Step::CopyUp, path),
+        MountSource::Bind(path, _) => fill_volume(path, target).at(Step::CopyUp, path),
         MountSource::Fs(_, options) => {
             let has_mode = options.iter().any(|(key, _)| key == c"mode");
             fill_new(mount.attributes, tree, target, has_mode).at(Step::CopyUp, mount.target)
@@ -210,7 +211,7 @@ fn copy_up(mount: &Mount<'static>, tree: Fd, target: Fd) -> Outcome {
 /// Its own permissions are the image's, unless they were asked for.
 fn fill_new(attributes: u64, tree: Fd, target: Fd, has_mode: bool) -> sys::Result {
     let asked = sys::fstat(tree)?.mode & 0o7777;
-    copy::fill(tree, target)?;
+    fill::fresh(tree, target)?;
     if has_mode {
         sys::fchmodat(tree, c".", asked)?;
     }
@@ -219,9 +220,9 @@ fn fill_new(attributes: u64, tree: Fd, target: Fd, has_mode: bool) -> sys::Resul
 }
 
 /// By the volume's own path: the mount may be read-only already.
-fn fill(volume: &CStr, target: Fd) -> sys::Result {
+fn fill_volume(volume: &CStr, target: Fd) -> sys::Result {
     let to = sys::openat(AT_FDCWD, volume, sys::O_RDONLY | sys::O_DIRECTORY, 0)?;
-    let filled = copy::fill(to, target);
+    let filled = fill::volume(to, target);
     let _ = sys::close(to);
     filled
 }

@@ -89,6 +89,8 @@ fn ask(plan: &LaunchPlan, fds: LaunchFds<'_>, shim: Early) -> Result<Shim> {
 #[cfg(test)]
 mod cgroup_tests;
 #[cfg(test)]
+mod fill_tests;
+#[cfg(test)]
 mod log_tests;
 #[cfg(test)]
 mod moves_tests;

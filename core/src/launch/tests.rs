@@ -27,7 +27,7 @@ fn the_hosts_files_are_not_entered_for_a_container_s() {
     assert_eq!(entered.err().and_then(|e| e.errno()), Some(libc::EAGAIN));
 }
 
-struct Box_ {
+pub(super) struct Box_ {
     dir: TempDir,
 }
 
@@ -39,7 +39,7 @@ impl Drop for Box_ {
 }
 
 impl Box_ {
-    fn new() -> Box_ {
+    pub(super) fn new() -> Box_ {
         let dir = TempDir::new().unwrap();
         for sub in ["rootfs/bin", "rootfs/etc", "rootfs/proc", "rootfs/dev", "rootfs/sys", "c/upper", "c/work", "state"]
         {
@@ -62,7 +62,7 @@ impl Box_ {
         Box_ { dir }
     }
 
-    fn path(&self, sub: &str) -> String {
+    pub(super) fn path(&self, sub: &str) -> String {
         self.dir.path().join(sub).to_str().unwrap().to_owned()
     }
 
@@ -139,14 +139,14 @@ impl Box_ {
         Ok((exit.status(), text))
     }
 
-    fn sh(&self, script: &str, change: impl FnOnce(&mut LaunchPlan)) -> (i32, String) {
+    pub(super) fn sh(&self, script: &str, change: impl FnOnce(&mut LaunchPlan)) -> (i32, String) {
         // In one stream: the order between two pipes is nobody's promise.
         let mut plan = self.plan(&["sh", "-c", &format!("exec 2>&1; {script}")]);
         change(&mut plan);
         self.run(&plan).unwrap()
     }
 
-    fn fails(&self, args: &[&str], change: impl FnOnce(&mut LaunchPlan)) -> Error {
+    pub(super) fn fails(&self, args: &[&str], change: impl FnOnce(&mut LaunchPlan)) -> Error {
         let mut plan = self.plan(args);
         change(&mut plan);
         self.run(&plan).unwrap_err()
@@ -162,7 +162,7 @@ fn mount_fs(fstype: &str, target: &str, options: &[(&str, &str)]) -> MountStep {
     step(MountSource::Fs { fstype: fstype.into(), options }, target, 14)
 }
 
-fn bind(path: impl Into<String>, target: &str, attributes: u64) -> MountStep {
+pub(super) fn bind(path: impl Into<String>, target: &str, attributes: u64) -> MountStep {
     step(MountSource::Bind { path: path.into(), recursive: false }, target, attributes)
 }
 

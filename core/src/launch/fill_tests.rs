@@ -1,0 +1,129 @@
+//! New volumes get what the image has at their place: all of it or nothing, whoever starts beside and whatever fails.
+
+#![allow(clippy::disallowed_methods)]
+
+use std::fs::{self, File};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+
+use nix::fcntl::{AtFlags, OFlag, openat};
+use nix::sys::stat::{Mode, UtimensatFlags, fstatat, mkdirat, utimensat};
+use nix::sys::time::TimeSpec;
+
+use super::tests::{Box_, bind};
+use crate::error::Kind;
+use crate::plan::launch::{LaunchPlan, MountStep};
+use crate::store::tests::disk::{on_tmpfs, resize};
+
+const LEVELS: u32 = 1000;
+/// At each level: what is read before and behind the directory that leads on, in whatever order a file system has.
+const NAMES: [&str; 4] = ["a", "d", "y", "z"];
+
+fn below(dir: &OwnedFd) -> OwnedFd {
+    openat(dir, "d", OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()).unwrap()
+}
+
+fn opened(dir: &Path) -> OwnedFd {
+    File::open(dir).unwrap().into()
+}
+
+/// Modes and times of a directory's entries, in order of their names.
+fn seen(dir: &OwnedFd) -> Vec<(u32, i64)> {
+    let stat = |name| fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW).unwrap();
+    NAMES.into_iter().map(stat).map(|stat| (stat.st_mode, stat.st_mtime)).collect()
+}
+
+fn volume_at(volume: String) -> impl Fn(&mut LaunchPlan) {
+    move |plan| plan.mounts.push(MountStep { copy_up: true, ..bind(volume.clone(), "/data", 0) })
+}
+
+fn listed(dir: &Path) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// A box whose image has files in `/data`, and an empty volume.
+fn with_data(files: &[(&str, usize)]) -> Box_ {
+    let b = Box_::new();
+    fs::create_dir(b.path("volume")).unwrap();
+    fs::create_dir_all(b.path("rootfs/data/sub")).unwrap();
+    for (name, size) in files {
+        fs::write(b.path(&format!("rootfs/data/{name}")), vec![b'x'; *size]).unwrap();
+    }
+    fs::set_permissions(b.path("rootfs/data"), fs::Permissions::from_mode(0o751)).unwrap();
+    b
+}
+
+#[test]
+fn a_deep_tree_comes_whole() {
+    let b = with_data(&[]);
+    let mut dir = opened(Path::new(&b.path("rootfs/data")));
+    for level in 0..LEVELS {
+        NAMES.iter().for_each(|name| mkdirat(&dir, *name, Mode::from_bits_truncate(0o711)).unwrap());
+        let (upper, time) = (dir, TimeSpec::new(1_000_000 + i64::from(level), 0));
+        dir = below(&upper);
+        utimensat(&upper, "z", &time, &time, UtimensatFlags::NoFollowSymlink).unwrap();
+    }
+    let (status, _) = b.sh("exit 3", volume_at(b.path("volume")));
+    assert_eq!(status, 3);
+    let (mut from, mut to) = (opened(Path::new(&b.path("rootfs/data"))), opened(Path::new(&b.path("volume"))));
+    for level in 0..LEVELS {
+        assert_eq!(seen(&to), seen(&from), "level {level}");
+        (from, to) = (below(&from), below(&to));
+    }
+}
+
+#[test]
+fn what_was_filled_in_part_is_filled_anew() {
+    let b = with_data(&[("one", 5), ("two", 5)]);
+    let volume = Path::new(&b.path("volume")).to_owned();
+    fs::write(volume.join(".sampan-filling"), "").unwrap();
+    fs::create_dir_all(volume.join("sub/of a killed one")).unwrap();
+    fs::write(volume.join("one"), "x").unwrap();
+    let start = || b.sh("cat /data/one", volume_at(b.path("volume")));
+    assert_eq!(start(), (0, "xxxxx".into()));
+    assert_eq!(listed(&volume), ["one", "sub", "two"]);
+    assert_eq!(listed(&volume.join("sub")), Vec::<String>::new());
+    let (meta, image) = (fs::metadata(&volume).unwrap(), fs::metadata(b.path("rootfs/data")).unwrap());
+    assert_eq!((meta.mode(), meta.mtime()), (image.mode(), image.mtime()));
+    // What is in one that is whole stays.
+    fs::write(volume.join("one"), "own").unwrap();
+    fs::remove_file(volume.join("two")).unwrap();
+    assert_eq!(start(), (0, "own".into()));
+    assert_eq!(listed(&volume), ["one", "sub"]);
+}
+
+#[test]
+fn all_that_start_at_once_see_all_of_it() {
+    let files: Vec<_> = (0..400).map(|n| format!("f{n}")).collect();
+    let boxes: Vec<_> = (0..8).map(|_| with_data(&files.iter().map(|f| (f.as_str(), 9)).collect::<Vec<_>>())).collect();
+    let volume = boxes[0].path("volume");
+    std::thread::scope(|scope| {
+        let start = |b: &Box_| b.sh("set -- /data/f*; echo $#; cat /data/f* | wc -c", volume_at(volume.clone()));
+        let all: Vec<_> = boxes.iter().map(|b| scope.spawn(move || start(b))).collect();
+        for one in all {
+            assert_eq!(one.join().unwrap(), (0, "400\n3600\n".into()));
+        }
+    });
+    assert_eq!(listed(Path::new(&volume)).len(), 401);
+}
+
+/// Neither bytes nor names that a disk has no room for.
+#[test]
+fn one_that_there_is_no_room_for_stays_empty() {
+    for (tight, roomy) in [("size=64k", "size=4m"), ("nr_inodes=4", "nr_inodes=100")] {
+        on_tmpfs(tight, |disk| {
+            let b = with_data(&[("one", 40_000), ("three", 10), ("two", 40_000), ("zero", 0)]);
+            let text = disk.display().to_string();
+            let volume = volume_at(text.clone());
+            let error = b.fails(&["true"], &volume);
+            assert_eq!((error.kind(), error.exit_code()), (Kind::NoSpace, 125), "{error}");
+            assert!(error.to_string().contains("/data") || error.to_string().contains(&text), "{error}");
+            assert_eq!(listed(disk), Vec::<String>::new(), "{tight}");
+            resize(disk, roomy);
+            assert_eq!(b.sh("ls /data", volume), (0, "one\nsub\nthree\ntwo\nzero\n".into()));
+        });
+    }
+}
