@@ -55,14 +55,19 @@ pub fn inspect(context: &Context, text: &str) -> Result<ImageInfo> {
 
 /// What a container needs to know of its image. Cheap: neither other tags nor sizes are looked up.
 pub(super) fn for_container(context: &Context, text: &str) -> Result<ImageInfo> {
+    let (image, unpacked) = at_hand(context, text)?;
+    unpacked.map(|()| image)
+}
+
+/// The same, and whether it is unpacked as it is needed here.
+pub(super) fn at_hand(context: &Context, text: &str) -> Result<(ImageInfo, Result<()>)> {
     let direct = parse(text).map(|r| refs::get(&context.paths, &r)).transpose()?.flatten();
     let manifest = match direct {
         Some(found) if !is_full_id(text) => found.manifest,
         _ => find_known(&context.paths, text)?.known.manifest,
     };
     let image = image::load(&context.paths, &manifest)?;
-    check_unpacked(context, text, &image)?;
-    Ok(info(&image))
+    Ok((info(&image), check_unpacked(context, text, &image)))
 }
 
 /// A store whose user has got another id map meanwhile has its images' layers in another form.
@@ -120,7 +125,7 @@ pub fn remove(context: &Context, text: &str, options: &RemoveImageOptions) -> Re
         check_unused(&context.paths, text, &users, options.force)?;
     }
     let mut removed = untag(context, known.id.as_str(), &drop)?;
-    if last && users.is_empty() && collect(context)?.unread.is_empty() {
+    if last && users.is_empty() && collect(context, gc::collect_own)?.unread.is_empty() {
         removed.push(RemovedImage { deleted: Some(known.id.to_string()), ..RemovedImage::default() });
         events::tell_image(context, known.id.as_str(), "delete", text);
     }
@@ -158,13 +163,15 @@ fn check_unused(paths: &Paths, text: &str, users: &[Core], force: bool) -> Resul
 
 /// Removes blobs, layers and leftovers that no image, container or lease uses.
 pub fn gc(context: &Context) -> Result<PruneReport> {
-    let swept = collect(context)?;
+    let swept = collect(context, gc::collect)?;
     let _ = stored::forget_old(&context.paths);
     Ok(PruneReport { removed: swept.removed, bytes: swept.bytes, unread: swept.unread })
 }
 
-fn collect(context: &Context) -> Result<gc::Swept> {
-    gc::collect(&context.paths, &containers::held, &|path| remove::remove_tree(context, path))
+type Collect = fn(&Paths, &dyn Fn(&Paths) -> Result<gc::Used>, gc::Remover<'_>) -> Result<gc::Swept>;
+
+fn collect(context: &Context, how: Collect) -> Result<gc::Swept> {
+    how(&context.paths, &containers::held, &|path| remove::remove_tree(context, path))
 }
 
 /// The containers that were made from an image.

@@ -141,9 +141,19 @@ fn delete(context: &Context, record: &Record, volumes: bool) -> Result<()> {
 pub(super) fn remove_tree(context: &Context, path: &Path) -> Result<()> {
     match fs::remove_tree(path) {
         Err(e) if matches!(e.errno(), Some(libc::EACCES | libc::EPERM)) => match &context.facts()?.id_map {
-            Some(map) => launch::remove_trees(Some(map), &[path.display().to_string()], &context.helper()),
-            None => Err(e),
+            Some(map) => launch::remove_trees(Some(map), &[path.display().to_string()], &context.helper())
+                .map_err(|e| with_cure(e, path)),
+            None => Err(with_cure(e, path)),
         },
         done => done,
+    }
+}
+
+/// Of files with ids that this user doesn't have, or has no more.
+fn with_cure(error: Error, path: &Path) -> Error {
+    match error.errno() {
+        Some(libc::EACCES | libc::EPERM) => error
+            .hint(format!("it has files of ids that this user does not have: have root run rm -rf {}", path.display())),
+        _ => error,
     }
 }

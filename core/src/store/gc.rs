@@ -25,6 +25,8 @@ pub struct Used {
     pub manifests: Vec<Digest>,
     /// Diff ids.
     pub layers: Vec<Digest>,
+    /// What records of a newer version name, of whatever kind.
+    pub named: Vec<Digest>,
     /// Records that may tell of more, but can't be read.
     pub unread: Vec<Error>,
 }
@@ -45,13 +47,31 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Removes what nothing uses. `used` tells what containers use, and is asked under the lock.
 pub fn collect(paths: &Paths, used: &dyn Fn(&Paths) -> Result<Used>, remover: Remover<'_>) -> Result<Swept> {
+    let (mut swept, trash) = sweep(paths, used)?;
+    swept.bytes += delete(trash.into_iter().map(|(path, _)| path), remover)?;
+    crash::point("gc tmp swept");
+    Ok(swept)
+}
+
+/// The same for who removes one thing: what others have left and can't be deleted is not what it failed at.
+pub fn collect_own(paths: &Paths, used: &dyn Fn(&Paths) -> Result<Used>, remover: Remover<'_>) -> Result<Swept> {
+    let (mut swept, trash) = sweep(paths, used)?;
+    let (own, left): (Vec<_>, Vec<_>) = trash.into_iter().partition(|(_, own)| *own);
+    swept.bytes += delete(left.into_iter().map(|(path, _)| path), remover).unwrap_or(0);
+    swept.bytes += delete(own.into_iter().map(|(path, _)| path), remover)?;
+    Ok(swept)
+}
+
+/// Takes what nothing uses out of sight, and returns what is to be deleted; true for what this call has found unused.
+fn sweep(paths: &Paths, used: &dyn Fn(&Paths) -> Result<Used>) -> Result<(Swept, Vec<(PathBuf, bool)>)> {
     let mut swept = Swept::default();
     let guard = Lock::take(&paths.gc_lock(), Mode::Exclusive, Wait { timeout: Some(PATIENCE), cancel: None })?;
     let (live, unread) = mark(paths, used(paths)?)?;
     crash::point("gc marked");
+    let mut own = Vec::new();
     if unread.is_empty() {
         sweep_blobs(paths, &live, &mut swept)?;
-        sweep_layers(paths, &live, &mut swept)?;
+        own = sweep_layers(paths, &live, &mut swept)?;
         refs::refresh_layout(paths)?;
     }
     swept.unread = unread.iter().map(ToString::to_string).collect();
@@ -59,9 +79,8 @@ pub fn collect(paths: &Paths, used: &dyn Fn(&Paths) -> Result<Used>, remover: Re
     sweep_locks(paths)?;
     let leftovers = leftovers(paths)?;
     drop(guard);
-    swept.bytes += delete(leftovers, remover)?;
-    crash::point("gc tmp swept");
-    Ok(swept)
+    let is_own = |path: &PathBuf| own.contains(path);
+    Ok((swept, leftovers.into_iter().map(|path| (path.clone(), is_own(&path))).collect()))
 }
 
 /// Removes what killed processes left in `tmp/`. Cheap when that is nothing, so done in passing.
@@ -75,7 +94,7 @@ pub fn tidy(paths: &Paths, remover: Remover<'_>) -> Result<()> {
     sweep_names(paths)?;
     let leftovers = leftovers(paths)?;
     drop(guard);
-    delete(leftovers, remover).map(drop)
+    delete(leftovers.into_iter(), remover).map(drop)
 }
 
 /// Every digest in use, and the records that may know more. A digest is a digest: blobs and layers need no
@@ -84,8 +103,9 @@ fn mark(paths: &Paths, used: Used) -> Result<(HashSet<Digest>, Vec<Error>)> {
     let mut live = leases::held(paths)?;
     live.extend(used.layers);
     let mut manifests: HashSet<Digest> = used.manifests.into_iter().collect();
-    let (refs, mut unread) = refs::list_for_gc(paths)?;
+    let (refs, named, mut unread) = refs::list_for_gc(paths)?;
     unread.extend(used.unread);
+    live.extend(reached(paths, [used.named, named].concat())?);
     for r in refs {
         live.extend(r.index);
         manifests.insert(r.manifest);
@@ -94,6 +114,17 @@ fn mark(paths: &Paths, used: Used) -> Result<(HashSet<Digest>, Vec<Error>)> {
         mark_image(paths, manifest, &mut live)?;
     }
     Ok((live, unread))
+}
+
+/// All that these lead to: what a record of a newer version names may be for something that we don't know.
+fn reached(paths: &Paths, named: Vec<Digest>) -> Result<HashSet<Digest>> {
+    let (mut all, mut left) = (HashSet::new(), named);
+    while let Some(digest) = left.pop() {
+        if all.insert(digest.clone()) {
+            left.extend(image::named_by(paths, &digest)?);
+        }
+    }
+    Ok(all)
 }
 
 /// What a damaged image names can't be told, nor used: only that much is skipped. A failure to read stops all.
@@ -143,7 +174,8 @@ fn digest_of(name: &std::ffi::OsStr) -> Option<Digest> {
     format!("sha256:{}", name.to_str()?).parse().ok()
 }
 
-fn sweep_layers(paths: &Paths, live: &HashSet<Digest>, swept: &mut Swept) -> Result<()> {
+fn sweep_layers(paths: &Paths, live: &HashSet<Digest>, swept: &mut Swept) -> Result<Vec<PathBuf>> {
+    let mut trash = Vec::new();
     for form in layers::forms(paths)? {
         let dir = paths.layers().join(form.as_str());
         for name in fs::list(&dir)? {
@@ -151,12 +183,12 @@ fn sweep_layers(paths: &Paths, live: &HashSet<Digest>, swept: &mut Swept) -> Res
             if digest.as_ref().is_some_and(|d| live.contains(d)) {
                 continue;
             }
-            tmp::trash(paths, &dir.join(name))?;
+            trash.extend(tmp::trash(paths, &dir.join(name))?);
             crash::point("gc layer unlinked");
             swept.removed.extend(digest.map(String::from));
         }
     }
-    Ok(())
+    Ok(trash)
 }
 
 /// Claims of names whose container is gone. One that is being created shares the collection lock.
@@ -200,7 +232,7 @@ fn leftovers(paths: &Paths) -> Result<Vec<PathBuf>> {
     Ok(idle)
 }
 
-fn delete(leftovers: Vec<PathBuf>, remover: Remover<'_>) -> Result<u64> {
+fn delete(leftovers: impl Iterator<Item = PathBuf>, remover: Remover<'_>) -> Result<u64> {
     let (mut freed, mut failure) = (0, Ok(()));
     for path in leftovers {
         let bytes = fs::tree_size(&path);

@@ -3,8 +3,9 @@
 use oci_spec::image::ImageConfiguration;
 use serde::Deserialize;
 
-use super::blobs;
+use super::{blobs, record};
 use crate::error::{Error, Kind, Result};
+use crate::fs;
 use crate::id::Digest;
 use crate::paths::Paths;
 
@@ -95,6 +96,16 @@ pub fn load(paths: &Paths, manifest: &Digest) -> Result<Image> {
     let extension = extension(&bytes);
     let layers = diff_ids(&id, &config)?;
     Ok(Image { manifest: manifest.clone(), id, layers, config, extension })
+}
+
+/// The digests that a blob of this store names, of whatever kind it is; none for what is no document, or not here.
+pub fn named_by(paths: &Paths, digest: &Digest) -> Result<Vec<Digest>> {
+    let path = paths.blob(digest);
+    if fs::file_size(&path)?.is_none_or(|size| size > MAX_CONFIG) {
+        return Ok(Vec::new());
+    }
+    let bytes = fs::read_if_exists(&path, MAX_CONFIG)?.unwrap_or_default();
+    Ok(serde_json::from_slice(&bytes).map(record::digests_in).unwrap_or_default())
 }
 
 /// Reads a config.

@@ -68,8 +68,12 @@ fn parsed<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
 
 /// All digests that a newer record names, for whatever it needs them.
 pub fn digests(path: &Path) -> Result<Vec<Digest>> {
-    let mut found = Vec::new();
-    let mut left: Vec<Value> = parsed(path)?.into_iter().collect();
+    Ok(parsed(path)?.map(digests_in).unwrap_or_default())
+}
+
+/// All digests that a document names.
+pub fn digests_in(document: Value) -> Vec<Digest> {
+    let (mut found, mut left) = (Vec::new(), vec![document]);
     while let Some(value) = left.pop() {
         match value {
             Value::String(text) => found.extend(text.parse::<Digest>().ok()),
@@ -78,7 +82,7 @@ pub fn digests(path: &Path) -> Result<Vec<Digest>> {
             _ => {}
         }
     }
-    Ok(found)
+    found
 }
 
 /// As [`read`], and `damaged` becomes true where one was passed over.

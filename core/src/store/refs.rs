@@ -67,10 +67,20 @@ pub fn list_own(paths: &Paths) -> Result<Vec<Ref>> {
     Ok(refs)
 }
 
-/// The references of this store alone, and the errors of those that can't be read.
-pub fn list_for_gc(paths: &Paths) -> Result<(Vec<Ref>, Vec<Error>)> {
-    let names = fs::list(&paths.refs())?;
-    Ok(record::sorted_out(names.iter().map(|name| record::read::<Ref>(&paths.refs().join(name)))))
+/// The references of this store alone, what those of a newer version name, and the errors of those that tell nothing.
+pub fn list_for_gc(paths: &Paths) -> Result<(Vec<Ref>, Vec<Digest>, Vec<Error>)> {
+    let (mut refs, mut named, mut unread) = (Vec::new(), Vec::new(), Vec::new());
+    for path in fs::list(&paths.refs())?.iter().map(|name| paths.refs().join(name)) {
+        match record::read::<Ref>(&path) {
+            Ok(found) => refs.extend(found),
+            Err(e) if record::is_newer::<Ref>(&path) => match record::digests(&path)? {
+                none if none.is_empty() => unread.push(e),
+                all => named.extend(all),
+            },
+            Err(e) => unread.push(e),
+        }
+    }
+    Ok((refs, named, unread))
 }
 
 /// Whether a reference is here and damaged: it can be removed, and nothing else.

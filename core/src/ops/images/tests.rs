@@ -259,6 +259,32 @@ fn a_container_of_a_newer_version_hides_no_other_and_keeps_its_image() {
     }
 }
 
+/// What it names is kept, with all that that leads to, and the rest is collected.
+#[test]
+fn a_newer_reference_keeps_what_it_names_and_no_more() {
+    let h = home();
+    let paths = &h.context.paths;
+    h.pull("1", "a:1");
+    h.pull("2", "a:2");
+    let kept = inspect(&h.context, "a:1").unwrap();
+    // By an index, as of an image for several machines.
+    let index = format!(r#"{{"manifests":[{{"digest":"{}"}}]}}"#, kept.digest);
+    let index = crate::store::blobs::put(paths, index.as_bytes()).unwrap();
+    let path = paths.reference("docker.io/library/a:1");
+    crate::fs::remove_file(&path).unwrap();
+    crate::fs::write_new(&path, format!(r#"{{"version":2,"of":["{index}"]}}"#).as_bytes()).unwrap();
+    assert!(h.remove("a:2", true).unwrap().iter().any(|r| r.deleted.is_some()));
+    let report = gc(&h.context).unwrap();
+    assert_eq!((report.removed.len(), report.unread.len()), (0, 0), "{report:?}");
+    for digest in [index.to_string(), kept.digest.clone(), kept.id.clone()] {
+        assert!(paths.blob(&digest.parse().unwrap()).exists(), "{digest}");
+    }
+    assert!(paths.layer(&"root".parse().unwrap(), &kept.layers[0].parse().unwrap()).exists());
+    assert_eq!(crate::fs::list(&paths.layers().join("root")).unwrap().len(), 1);
+    crate::fs::remove_file(&path).unwrap();
+    assert_eq!(gc(&h.context).unwrap().removed.len(), 5);
+}
+
 /// What it points to is not told, so nothing is collected; it hides no other, and is left to who knows it.
 #[test]
 fn a_newer_reference_hides_no_other_and_keeps_what_it_may_use() {

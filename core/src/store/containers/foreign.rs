@@ -98,8 +98,6 @@ fn hold_named(paths: &Paths, id: &ContainerId, unread: Error, used: &mut Used) -
         used.unread.push(unread);
         return Ok(());
     }
-    let named = record::digests(&path)?;
-    used.manifests.extend(named.iter().cloned());
-    used.layers.extend(named);
+    used.named.extend(record::digests(&path)?);
     Ok(())
 }
