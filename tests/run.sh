@@ -204,10 +204,12 @@ lane_conformance() {
 
 lane_rootless() {
   user_tools
+  apt_need python3
   command_tools
   compiler
   registry
   limit 60 bash tests/rootless/run.sh "$registry/busybox:latest"
+  limit 10 bash tests/rootless/owners.sh
   wheel
   limit 15 bash tests/rootless/bindings.sh "$registry/busybox:latest" python "$wheel"
   tarball

@@ -8,15 +8,15 @@ use crate::sys::{self, AT_FDCWD, Errno, Fd, Forked};
 use crate::wire::{ApplyOwners, IdMap, Oom, RemoveTrees, Status, Step};
 use crate::{idmap, moves, tree};
 
-/// Gives each listed file its owner; the paths are resolved within the tree and through no symlink.
+/// Gives each listed file its owner; the paths are resolved within the tree and through no symlink. What is not there is passed
+/// over: who has made the list can't look into every directory.
 #[inline(never)]
 pub fn apply(request: ApplyOwners<'static>) -> Outcome {
     within(request.id_map, || {
         let flags = sys::O_PATH | sys::O_DIRECTORY;
         let root = sys::openat(AT_FDCWD, request.root, flags, 0).at(Step::Owners, request.root)?;
         request.owners.iter().try_for_each(|(path, uid, gid)| {
-            let resolve = sys::RESOLVE_BENEATH | sys::RESOLVE_NO_SYMLINKS;
-            let file = sys::openat2(root, path, sys::O_PATH | sys::O_NOFOLLOW, 0, resolve).at(Step::Owners, path)?;
+            let Some(file) = find(root, path, sys::O_PATH).at(Step::Owners, path)? else { return Ok(()) };
             let given = give(file, uid, gid).at(Step::Owners, path);
             let _ = sys::close(file);
             given
@@ -26,11 +26,22 @@ pub fn apply(request: ApplyOwners<'static>) -> Outcome {
     })
 }
 
+/// `None` where nothing is, or a link or a file where a directory was.
+fn find(root: Fd, path: &CStr, flags: i32) -> sys::Result<Option<Fd>> {
+    let resolve = sys::RESOLVE_BENEATH | sys::RESOLVE_NO_SYMLINKS;
+    match sys::openat2(root, path, flags | sys::O_NOFOLLOW, 0, resolve) {
+        Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => Ok(None),
+        found => found.map(Some),
+    }
+}
+
 /// The kernel notes whose namespace the capabilities hold in (capabilities(7), version 3).
 fn empower(root: Fd, path: &CStr, value: &[u8]) -> sys::Result {
-    let resolve = sys::RESOLVE_BENEATH | sys::RESOLVE_NO_SYMLINKS;
-    let file = sys::openat2(root, path, sys::O_RDONLY | sys::O_NOFOLLOW | sys::O_NONBLOCK, 0, resolve)?;
-    let given = sys::fsetxattr(file, c"security.capability", value);
+    let Some(file) = find(root, path, sys::O_RDONLY | sys::O_NONBLOCK)? else { return Ok(()) };
+    let given = match sys::fstat(file)?.kind() {
+        sys::S_IFREG => sys::fsetxattr(file, c"security.capability", value),
+        _ => Ok(()),
+    };
     let _ = sys::close(file);
     match given {
         // A file system or a kernel without them: as for root, the image does without.
