@@ -346,6 +346,11 @@ pub fn owners_and_mode(dir: &Path) -> Option<(u32, u32, u32)> {
     std::fs::metadata(dir).ok().map(|meta| (meta.uid(), meta.gid(), meta.mode() & 0o7777))
 }
 
+/// A file's owner and group, of a symlink its own; `None` when it can't be looked at.
+pub fn owners(path: &Path) -> Option<(u32, u32)> {
+    std::fs::symlink_metadata(path).ok().map(|meta| (meta.uid(), meta.gid()))
+}
+
 /// Whether every user may read and write it; what is not there is not in the way.
 pub fn is_open_to_all(path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;

@@ -8,6 +8,7 @@ use super::facts;
 use super::leftovers;
 use super::probe::Found;
 use super::shims::Shims;
+use super::subids;
 use crate::api::{EngineOptions, Rung};
 use crate::error::Result;
 use crate::id::Name;
@@ -102,12 +103,11 @@ impl Context {
     /// The form that layers are unpacked in here: one per id map and dialect of overlay marks.
     pub fn form(&self) -> Result<Name> {
         let facts = self.facts()?;
-        match facts.rung {
-            Rung::Root | Rung::Chroot if facts.in_user_namespace => "nested",
-            Rung::Root | Rung::Chroot => "root",
-            Rung::SubIds => "subids",
-            Rung::SingleId => "single",
+        match (facts.rung, &facts.id_map) {
+            (Rung::SubIds, Some(map)) => subids::form(&self.paths, map),
+            (Rung::Root | Rung::Chroot, _) if !facts.in_user_namespace => "root".parse(),
+            (Rung::SingleId, _) => "single".parse(),
+            _ => "nested".parse(),
         }
-        .parse()
     }
 }

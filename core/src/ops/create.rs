@@ -25,7 +25,7 @@ pub fn create(
     progress: &mut dyn Progress,
     cancel: &Cancel,
 ) -> Result<ContainerId> {
-    let image = match at_hand(context, options)? {
+    let image = match at_hand(context, options, progress, cancel)? {
         Some(image) => image,
         None => pulled(context, options, progress, cancel)?,
     };
@@ -46,7 +46,7 @@ pub(super) fn create_held(
     let new_net = sharing::namespaces(options).is_ok_and(|shared| shared.has_own_net());
     let begin = || Early::begin(context.helper(), new_net);
     let early = begin();
-    let (image, shim) = match at_hand(context, options)? {
+    let (image, shim) = match at_hand(context, options, progress, cancel)? {
         Some(image) => (image, early),
         // A pull may take long.
         None => {
@@ -189,16 +189,32 @@ fn name(options: &RunOptions, id: &ContainerId) -> Result<Name> {
 }
 
 /// The image in the store; `None` when it is to be pulled.
-fn at_hand(context: &Context, options: &RunOptions) -> Result<Option<ImageInfo>> {
+fn at_hand(
+    context: &Context,
+    options: &RunOptions,
+    progress: &mut dyn Progress,
+    cancel: &Cancel,
+) -> Result<Option<ImageInfo>> {
     if options.image.is_empty() {
         return Err(Error::new(Kind::InvalidArgument, "read option", "image").because("no image was named"));
     }
     if options.pull == PullPolicy::Always {
         return Ok(None);
     }
-    let found = images::for_container(context, &options.image).and_then(|image| of_platform(image, options));
+    let may_pull = options.pull == PullPolicy::Missing;
+    let mut unpacked = |image: &ImageInfo, unpacked: Result<()>| match unpacked {
+        // As after a change of the user's ids: what it is unpacked from is here.
+        Err(e) if may_pull && e.kind() == Kind::NotFound => {
+            pull::unpack_here(context, options, image, progress, cancel)
+        }
+        unpacked => unpacked,
+    };
+    let found = images::at_hand(context, &options.image).and_then(|(image, how)| {
+        let image = of_platform(image, options)?;
+        unpacked(&image, how).map(|()| image)
+    });
     match found {
-        Err(e) if e.kind() == Kind::NotFound && options.pull == PullPolicy::Missing => Ok(None),
+        Err(e) if e.kind() == Kind::NotFound && may_pull => Ok(None),
         found => found.map(Some),
     }
 }

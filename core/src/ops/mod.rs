@@ -34,6 +34,7 @@ mod shims;
 pub mod start;
 pub mod stats;
 pub mod stop;
+mod subids;
 pub mod top;
 mod tree;
 pub mod update;

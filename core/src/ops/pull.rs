@@ -89,14 +89,19 @@ pub(super) fn unpack_for(
     let owners = Some((userns::id_map(ids, context.facts()?), context.helper()));
     let (form, kept) = (userns::form(ids).parse()?, Some(Kept::of(ids)));
     let pull = Pull { form, owners, kept, ..Pull::new(context, &how, cancel)? };
-    let manifest = image.digest.parse()?;
-    let have = image.layers.iter().map(|id| layers::find(&pull, &id.parse()?)).collect::<Result<Option<Vec<_>>>>()?;
-    match have {
-        Some(_) => Ok(()),
-        None => {
-            pull.anew(&named(context, image)?, manifest, progress).map_err(|e| e.within("unpack image", &options.image))
-        }
-    }
+    pull.unpacked(context, options, image, progress)
+}
+
+/// Unpacks an image that is here once more, since it is not in the form of this rung.
+pub(super) fn unpack_here(
+    context: &Context,
+    options: &RunOptions,
+    image: &ImageInfo,
+    progress: &mut dyn Progress,
+    cancel: &Cancel,
+) -> Result<()> {
+    let how = PullOptions { platform: options.platform.clone(), ..PullOptions::default() };
+    Pull::new(context, &how, cancel)?.unpacked(context, options, image, progress)
 }
 
 /// Where an image comes from, should some of it not be here any more.
@@ -189,6 +194,25 @@ impl<'a> Pull<'a> {
         }
         progress.event(&done_event(reference, &made.manifest));
         Ok(made)
+    }
+
+    /// Has an image that is here unpacked.
+    fn unpacked(
+        &self,
+        context: &Context,
+        options: &RunOptions,
+        image: &ImageInfo,
+        progress: &mut dyn Progress,
+    ) -> Result<()> {
+        let manifest = image.digest.parse()?;
+        let have =
+            image.layers.iter().map(|id| layers::find(self, &id.parse()?)).collect::<Result<Option<Vec<_>>>>()?;
+        match have {
+            Some(_) => Ok(()),
+            None => self
+                .anew(&named(context, image)?, manifest, progress)
+                .map_err(|e| advised(e).within("unpack image", &options.image)),
+        }
     }
 
     /// An image that is here, by its manifest.

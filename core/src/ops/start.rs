@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use super::{Context, disks, events, leftovers, scoped, selinux, tree, userns};
+use super::{Context, disks, events, leftovers, scoped, selinux, subids, tree, userns};
 use crate::api::*;
 use crate::cancel::Cancel;
 use crate::cgroup as groups;
@@ -75,6 +75,7 @@ pub(super) fn launch(
     streams: Streams,
     note: &dyn Fn(Vec<String>) -> Result<()>,
 ) -> Result<Launched> {
+    subids::check(context, record)?;
     userns::ensure(context, record)?;
     tree::prepare(context, record, &Cancel::new())?;
     let (cgroup, mut plan) = plan(context, record)?;

@@ -182,6 +182,13 @@ pub fn form(ids: &Ids) -> String {
     format!("keep-{}-{}-{}-{}", own(&ids.uids), own(&ids.gids), rest(&ids.uids), rest(&ids.gids))
 }
 
+/// The same for the ids of a plain user's rung: his own, and where the others begin.
+pub fn subids_form(map: &IdMap) -> String {
+    let first = |extents: &[Extent], at: usize| extents.get(at).map_or(0, |extent| extent.outside);
+    let [own, rest] = [0, 1].map(|at| format!("{}-{}", first(&map.uids, at), first(&map.gids, at)));
+    format!("subids-{own}-{rest}")
+}
+
 /// Whether the host's root has made it, and maps its mounts.
 pub fn is_roots(spec: &Spec, facts: &Facts) -> bool {
     spec.ids.is_some() && facts.rung == Rung::Root
