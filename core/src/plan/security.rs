@@ -68,7 +68,8 @@ pub fn profile_path(option: &str) -> Option<&str> {
 pub fn filter(spec: &Spec, facts: &Facts) -> Result<Option<Arc<Filter>>> {
     let capabilities = spec.capabilities & facts.capabilities;
     let without_namespaces = facts.rung == Rung::Chroot;
-    let around = Circumstances { arch: Arch::NATIVE, capabilities, kernel: facts.kernel, without_namespaces };
+    let (arch, kernel, read_only) = (Arch::NATIVE, facts.kernel, without_namespaces && spec.read_only);
+    let around = Circumstances { arch, capabilities, kernel, without_namespaces, read_only };
     match &spec.seccomp {
         Seccomp::Unconfined if without_namespaces => seccomp::filter_of(seccomp::UNCONFINED, &around).map(Some),
         Seccomp::Unconfined => Ok(None),
@@ -171,6 +172,9 @@ mod tests {
             let with = filter(&spec, &Facts { rung: Rung::Root, ..facts.clone() }).unwrap();
             let without = filter(&spec, &facts).unwrap();
             assert!(without.is_some() && without != with, "{:?}", spec.seccomp);
+            let read_only = Spec { read_only: true, ..spec };
+            assert_ne!(filter(&read_only, &facts).unwrap(), without);
+            assert_eq!(filter(&read_only, &Facts { rung: Rung::Root, ..facts.clone() }).unwrap(), with);
         }
     }
 }

@@ -287,7 +287,7 @@ mod tests {
     #[test]
     fn nothing_is_made_without_namespaces() {
         let facts = Facts { rung: Rung::Chroot, fresh_proc: false, ..root() };
-        insta::assert_json_snapshot!(as_on_x86_64(planned(RunOptions::default(), &facts), 474));
+        insta::assert_json_snapshot!(as_on_x86_64(planned(RunOptions::default(), &facts), 764));
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub struct Circumstances {
     pub kernel: (u32, u32),
     /// Whether the container has no namespaces, so that the host's processes are in its reach.
     pub without_namespaces: bool,
+    /// Whether such a container's files are to stay as they are, which no mount sees to.
+    pub read_only: bool,
 }
 
 const EPERM: u16 = 1;

@@ -173,7 +173,8 @@ fn filter(spec: &Spec, capabilities: u64, facts: &Facts) -> Result<Option<Arc<Fi
     let text = serde_json::to_string(profile).map_err(|e| invalid("linux.seccomp", e.to_string()))?;
     listener::check(profile)?;
     listener::path(spec)?;
-    let around = Circumstances { arch: Arch::NATIVE, capabilities, kernel: facts.kernel, without_namespaces: false };
+    let (arch, kernel) = (Arch::NATIVE, facts.kernel);
+    let around = Circumstances { arch, capabilities, kernel, without_namespaces: false, read_only: false };
     seccomp::filter_of(&text, &around).map(Some)
 }
 

@@ -1,6 +1,7 @@
 //! Programs are run by a machine of our own and held against the policy's words, and against libseccomp.
 
 mod against_libseccomp;
+mod guard;
 mod machine;
 mod programs;
 mod reading;
@@ -13,7 +14,7 @@ use super::{Action, Arch, Circumstances, Compare, Condition, Policy, Rule};
 use machine::Call;
 
 fn around(arch: Arch, capabilities: u64) -> Circumstances {
-    Circumstances { arch, capabilities, kernel: (6, 1), without_namespaces: false }
+    Circumstances { arch, capabilities, kernel: (6, 1), without_namespaces: false, read_only: false }
 }
 
 /// What a policy says in words about the calls of one architecture, without any cleverness.

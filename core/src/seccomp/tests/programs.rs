@@ -1,4 +1,4 @@
-use super::super::{Circumstances, Condition, UNCONFINED, arch::X32_BIT, compile, default, default_filter, filter_of};
+use super::super::{Condition, arch::X32_BIT, compile, default, default_filter};
 use super::{Action, Arch, Call, Compare, DOCKERS, Policy, Rule, Words, around, machine};
 use crate::capability;
 
@@ -158,28 +158,4 @@ fn calls_of_arm_alone_do_not_make_others_known() {
     assert_eq!(verdict(&policy, Arch::Arm, breakpoint, [0; 6]), Action::Allow.value());
     assert_eq!(verdict(&policy, Arch::Arm, breakpoint - 1, [0; 6]), Action::Errno(38).value());
     assert_eq!(verdict(&policy, Arch::Arm, 600, [0; 6]), Action::Errno(38).value());
-}
-
-/// By every number that the call has, and over a profile that allows it expressly.
-#[test]
-fn without_namespaces_the_limits_of_others_stay() {
-    let expressly = r#"{"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86", "SCMP_ARCH_X32", "SCMP_ARCH_ARM"],
-        "syscalls": [{"names": ["prlimit64"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 2, "value": 0, "op": "SCMP_CMP_NE"}]},
-                     {"names": ["prlimit64"], "action": "SCMP_ACT_ALLOW"}]}"#;
-    let entries =
-        [(Arch::X86_64, 302), (Arch::X32, X32_BIT + 302), (Arch::X86, 340), (Arch::Aarch64, 261), (Arch::Arm, 369)];
-    for (arch, number) in entries {
-        let native = if matches!(arch, Arch::Aarch64 | Arch::Arm) { Arch::Aarch64 } else { Arch::X86_64 };
-        let around = Circumstances { without_namespaces: true, ..around(native, DOCKERS) };
-        let of_profile = |profile| filter_of(profile, &around).unwrap();
-        for program in [default_filter(&around).unwrap(), of_profile(UNCONFINED), of_profile(expressly)] {
-            let came = |args| machine::run(&program, &Call { audit: arch.audit(), number, args });
-            for (pid, new) in [(7, 4096), (7, 1 << 32), (u64::MAX, 1), (1 << 32 | 7, 1)] {
-                assert_eq!(came([pid, 0, new, 0, 0, 0]), Action::Errno(1).value(), "{arch:?} {pid} {new}");
-            }
-            for (pid, new) in [(0, 4096), (7, 0), (0, 0)] {
-                assert_eq!(came([pid, 0, new, 0, 0, 0]), Action::Allow.value(), "{arch:?} {pid} {new}");
-            }
-        }
-    }
 }
