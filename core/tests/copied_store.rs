@@ -86,6 +86,24 @@ fn a_removal_from_a_copy_ends_nothing_of_the_other() {
     end(&host, &one);
 }
 
+/// A payload that looks after cgroups of its own has empty ones among them.
+#[test]
+fn a_removal_from_a_copy_leaves_the_other_its_cgroups() {
+    let host = Host::new();
+    let one = create(&host);
+    let other = copy(&host);
+    start(&one).unwrap();
+    let below: Vec<_> = cgroups(&host, &one).into_iter().map(|dir| dir.join("below")).collect();
+    for dir in &below {
+        std::fs::create_dir(dir).unwrap();
+    }
+    other.container("one").unwrap().remove(&RemoveOptions { force: true, volumes: true }).unwrap();
+    assert!(runs(&one));
+    assert!(below.iter().all(|dir| dir.is_dir()), "{below:?}");
+    end(&host, &one);
+    assert!(below.iter().all(|dir| !dir.exists()), "{below:?}");
+}
+
 /// A store that was renamed is no copy.
 #[test]
 fn what_is_left_in_a_store_that_was_moved_is_ended() {
@@ -108,9 +126,16 @@ fn what_is_left_in_a_store_that_was_moved_is_ended() {
 }
 
 fn has_cgroups(host: &Host, container: &Container) -> bool {
+    !cgroups(host, container).is_empty()
+}
+
+fn cgroups(host: &Host, container: &Container) -> Vec<std::path::PathBuf> {
     let told: serde_json::Value = serde_json::from_slice(&std::fs::read(state(host, container)).unwrap()).unwrap();
-    let cgroups = &told["cgroups"];
-    cgroups["v2"].is_string() || cgroups["v1"].as_object().is_some_and(|v1| !v1.is_empty())
+    let v1 = told["cgroups"]["v1"].as_object().into_iter().flat_map(|v1| v1.values());
+    let mut all: Vec<_> = v1.chain([&told["cgroups"]["v2"]]).filter_map(|dir| Some(dir.as_str()?.into())).collect();
+    all.sort();
+    all.dedup();
+    all
 }
 
 fn state(host: &Host, container: &Container) -> std::path::PathBuf {

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::make::Directory;
+use super::make::{Directory, is_occupied};
 use super::members;
 use crate::fs;
 
@@ -31,9 +31,12 @@ pub fn end_paths<'a>(directories: impl DoubleEndedIterator<Item = &'a Path> + Cl
 /// Removes cgroups in which nobody is any more, with all below. What has been killed is a while in being taken apart: about
 /// half a second is waited for it.
 pub fn remove_paths(directories: &[PathBuf]) {
+    // Those below that nobody is in may be somebody's, too.
     let is_busy = |dir: &PathBuf| {
-        fs::directories_below(dir).iter().for_each(|below| drop(fs::remove_dir(below)));
-        fs::remove_dir(dir).is_err_and(|e| e.errno() == Some(libc::EBUSY))
+        is_occupied(dir) || {
+            fs::directories_below(dir).iter().for_each(|below| drop(fs::remove_dir(below)));
+            fs::remove_dir(dir).is_err_and(|e| e.errno() == Some(libc::EBUSY))
+        }
     };
     for attempt in 0..TRIES - 2 {
         if directories.iter().filter(|dir| is_busy(dir)).count() == 0 {

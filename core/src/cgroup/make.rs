@@ -87,7 +87,8 @@ pub fn is_occupied(dir: &Path) -> bool {
     occupied(dir) || fs::directories_below(dir).iter().any(|below| occupied(below))
 }
 
-fn refuse_occupied(dir: &Path) -> Result<()> {
+/// An error where processes are in a cgroup that a container is about to have for its own.
+pub fn refuse_occupied(dir: &Path) -> Result<()> {
     match is_occupied(dir) {
         false => Ok(()),
         true => Err(Error::new(Kind::Conflict, "make cgroup", dir.display().to_string())

@@ -17,6 +17,7 @@ pub use file::target;
 pub use freeze::Freezer;
 pub use make::{
     Directory, Made, enable, hand_down, inherit_cpuset, is_occupied, limit_all, make, make_or_share, open_to_all,
+    refuse_occupied,
 };
 pub use members::{members, members_below, signal_below};
 pub use usage::{Counters, oom_kills, usage};

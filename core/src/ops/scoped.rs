@@ -6,6 +6,7 @@
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::start::note_unenforced;
 use super::{Context, facts};
@@ -15,11 +16,13 @@ use crate::error::{Error, Kind, Result};
 use crate::fs;
 use crate::id::ContainerId;
 use crate::launch::{self, Early, LaunchFds, Launched};
+use crate::lock;
 use crate::plan::cgroup::CgroupPlan;
 use crate::plan::facts::Cgroups;
 use crate::plan::launch::LaunchPlan;
 use crate::spec::Limits;
 use crate::store::containers::Record;
+use crate::store::liveness;
 use crate::systemd::{self, Manager, Property, Starting, Value, Whose};
 
 /// The manager that this process asks: the machine's as its root, a user's own otherwise, also as the root of a user
@@ -85,7 +88,7 @@ pub(super) fn launch(
     let starting = Starting::new(whose(), &unit(&record.id));
     let made = RefCell::new(groups::Made::default());
     let launched = launch::launch_placed(plan, fds, shim, &|shim| {
-        start_scope(&starting, &properties(record), shim)?;
+        start_scope(&starting, &properties(record), cgroup, shim)?;
         move_aside(cgroup, shim)?;
         *made.borrow_mut() = groups::make(&cgroup.dirs, &cgroup.enable)?;
         note_unenforced(record, cgroup, &made.borrow(), note)
@@ -95,14 +98,28 @@ pub(super) fn launch(
     Ok(launched)
 }
 
-/// Its last one may be on its way out still; the container is held, so that nobody else has one of this name.
-fn start_scope(starting: &Starting, properties: &[Property], shim: i32) -> Result<()> {
+/// Its last one may be on its way out still: nobody is in that any more. With processes in it, it is that of a container which
+/// runs from a store that this one is a copy of, or the other way round.
+fn start_scope(starting: &Starting, properties: &[Property], cgroup: &CgroupPlan, shim: i32) -> Result<()> {
     match starting.start(properties, shim) {
         Err(error) if error.kind() == Kind::AlreadyExists => {
+            cgroup.dirs.first().map_or(Ok(()), |dir| until_left(Path::new(&dir.base)))?;
             starting.stop()?;
             starting.start(properties, shim)
         }
         other => other,
+    }
+}
+
+/// What has ended is a while in being taken apart.
+fn until_left(scope: &Path) -> Result<()> {
+    const PATIENCE: Duration = Duration::from_secs(2);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match groups::refuse_occupied(scope) {
+            Err(_) if Instant::now() < deadline => lock::rest(liveness::LOOK_AGAIN, None),
+            done => return done,
+        }
     }
 }
 

@@ -132,6 +132,36 @@ test_a_plain_user_has_limits_by_her_manager() {
   eventually test -z "$(ls -d $own/user.slice/sampan-* 2>/dev/null)"
 }
 
+# alice_copies: her store, as it is while a container runs from it, but for what overlayfs has closed.
+alice_copies() { alice cp -a /home/alice/.local/share/sampan /home/alice/copy 2>/dev/null || test -d /home/alice/copy/containers; }
+
+test_a_copy_of_the_store_leaves_the_scope_alone() {
+  local id scope copied="alice sampan --root /home/alice/copy --cgroup-manager systemd"
+  id=$(alice sampan --cgroup-manager systemd create --name web $image sleep 1000)
+  scope=$own/user.slice/sampan-$id.scope
+  # Copied before it runs, and while it does.
+  alice_copies
+  alice sampan --cgroup-manager systemd start web
+  for moment in before while; do
+    has "$(fails 1 $copied start web)" "same id"
+    same active "$(show user sampan-$id.scope ActiveState)"
+    $copied rm -f web
+    $copied system prune -f
+    same inside "$(alice sampan exec web echo inside)"
+    alice rm -rf /home/alice/copy
+    alice_copies
+  done
+  alice sampan restart -t 0 web
+  alice sampan rm -f web
+  eventually gone user sampan-$id.scope $scope
+  # Nobody is in the scope any more: the copy is a container like others.
+  $copied start web
+  same active "$(show user sampan-$id.scope ActiveState)"
+  $copied rm -f web
+  eventually gone user sampan-$id.scope $scope
+  alice rm -rf /home/alice/copy
+}
+
 test_a_plain_users_container_lives_in_its_scope() {
   id=$(alice sampan --cgroup-manager systemd run -d --name web -m 64m $image sleep 1000)
   scope=$own/user.slice/sampan-$id.scope
