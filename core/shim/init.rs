@@ -249,19 +249,41 @@ pub fn enter_directory(process: &Process<'static>) -> Outcome {
     }
 }
 
-/// Standard streams in place; pipes and terminal belong to the user, who may want to open /dev/stdout anew.
+/// Standard streams in place, none of them the host's `/dev/null`; pipes and terminal belong to the user, who may want to open /dev/stdout anew.
 pub fn connect(streams: [Fd; 3], slave: Option<Fd>, uid: u32) -> Outcome {
     if let Some(slave) = slave {
         terminal::control(slave)?;
     }
     for (to, from) in (fd::STDIN..).zip(slave.map_or(streams, |slave| [slave; 3])) {
         sys::dup_to(from, to).step(Step::Streams)?;
-        let kind = sys::fstat(to).step(Step::Streams)?.kind();
+        let stat = sys::fstat(to).step(Step::Streams)?;
+        if is_null(&stat) {
+            reopen_null(to).at(Step::Streams, NULL)?;
+        }
+        let kind = stat.kind();
         if uid != 0 && (kind == sys::S_IFIFO || slave.is_some()) {
             let _ = sys::fchownat(to, c"", uid, u32::MAX, sys::AT_EMPTY_PATH);
         }
     }
     Ok(())
+}
+
+const NULL: &CStr = c"/dev/null";
+
+fn is_null(stat: &sys::Stat) -> bool {
+    stat.kind() == sys::S_IFCHR && stat.rdev == (1, 3)
+}
+
+/// The host's would be the container's root's to change, its mode and its owner, by the descriptor: so the container's.
+fn reopen_null(stream: Fd) -> sys::Result {
+    let own = sys::openat(AT_FDCWD, NULL, sys::O_RDWR | sys::O_NOCTTY | sys::O_NOFOLLOW, 0)?;
+    // One without namespaces may put something else there at any time.
+    let placed = match is_null(&sys::fstat(own)?) {
+        true => sys::dup_to(own, stream),
+        false => Err(Errno::ENODEV),
+    };
+    let _ = sys::close(own);
+    placed
 }
 
 /// What is of ours closes with the exec, and all is given away that the plan doesn't leave; `mapped` in a user

@@ -153,6 +153,21 @@ fn nothing_that_the_host_has_open_gets_in() {
     gone(&host, &container);
 }
 
+/// Who has no other stream has `/dev/null`. By a descriptor of the host's own its mode would be changed for all.
+#[test]
+fn the_host_s_null_is_nobody_s_to_change() {
+    let host = Host::new();
+    let script = "for n in 0 1 2; do [ -c /proc/self/fd/$n ] && echo $n; chmod 666 /proc/self/fd/$n; done 2>/tmp/said
+        grep -c 'chmod: /proc/self/fd/0: ' /tmp/said; echo >/dev/stdin";
+    let container = host.spawn(sleeper()).unwrap();
+    let inside = [host.sh(script).stdout, container.exec(&exec(&["sh", "-c", script]), &Cancel::new()).unwrap().stdout];
+    gone(&host, &container);
+    // One within a user namespace is refused for another reason.
+    for said in inside.map(|said| text(&said)) {
+        assert_eq!(said, "0\n1\n");
+    }
+}
+
 /// CVE-2020-15257: an abstract socket is there for all who share the network, whoever they are.
 #[test]
 fn no_socket_of_ours_is_abstract() {

@@ -4,6 +4,7 @@
 use std::io::IoSlice;
 use std::os::fd::AsRawFd;
 use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -232,6 +233,40 @@ fn no_filter_is_needed_for_that() {
     let output = exec(&scene.container, sampan::ExecOptions { command, ..Default::default() });
     assert_eq!(text(&output.stdout), format!("{0} {0} {0} 0", libc::EPERM), "{}", text(&output.stderr));
     gone(&scene.host, &scene.container);
+}
+
+/// Who has no other stream has `/dev/null`, and of the host's own a mode and an owner could be changed.
+#[test]
+fn no_stream_is_the_host_s_null() {
+    let wait = "mkfifo /go; read -r x </go; exec perl -e \"$x\"";
+    let waiting = RunOptions { command: ["sh", "-c", wait].map(str::to_owned).into(), ..sleeper() };
+    let Some(scene) = scene(waiting) else { return };
+    let told = |path: &str| std::fs::metadata(path).map(|file| format!("{}:{}\n", file.dev(), file.ino())).unwrap();
+    let null = scene.tree.join("dev/null").display().to_string();
+    assert_ne!(told(&null), told("/dev/null"));
+    let look = "printf qq(%d:%d\\n), (stat STDIN)[0, 1]";
+    let command = ["perl", "-e", look].map(str::to_owned).into();
+    let output = exec(&scene.container, sampan::ExecOptions { command, ..Default::default() });
+    assert_eq!(text(&output.stdout), told(&null), "{output:?}");
+    assert_eq!(exec(&scene.container, sh(&format!("echo '{look}' >/go"))).code, 0);
+    assert_eq!(scene.container.wait(None, &Cancel::new()).unwrap().code, 0);
+    let mut log = scene.container.logs(&Default::default()).unwrap();
+    assert_eq!(text(&log.next(&Cancel::new()).unwrap().unwrap().data), told(&null));
+    gone(&scene.host, &scene.container);
+}
+
+/// One that has put something else there gets no command in that would have the host's.
+#[test]
+fn a_stream_that_can_t_be_had_is_none() {
+    let Some(host) = host() else { return };
+    let container = host.spawn(sleeper()).unwrap();
+    for other in ["ln -s /dev/zero /dev/null", "mkfifo /dev/null", "mkdir /dev/null", "true"] {
+        let command = sh(&format!("rm -r /dev/null; {other}; cat"));
+        assert_eq!(exec(&container, sampan::ExecOptions { stdin: Some(Vec::new()), ..command }).code, 0);
+        let error = container.exec(&sh("true"), &Cancel::new()).unwrap_err();
+        assert!(error.to_string().contains("/dev/null"), "{error}");
+    }
+    gone(&host, &container);
 }
 
 #[test]
