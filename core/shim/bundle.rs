@@ -5,6 +5,7 @@
 //! Nothing of ours stays but the init, which waits on a socket until it is started.
 
 use crate::ahead::Ahead;
+use crate::between::{self, Outside};
 use crate::fail::{At, Fail, Outcome, send};
 use crate::hooks::{self, Stage};
 use crate::launch::{self, word};
@@ -13,7 +14,7 @@ use crate::passed::Passed;
 use crate::place::Place;
 use crate::sys::{self, Errno, Fd, Forked};
 use crate::wire::{Bundle, Header, Status, Step, fd};
-use crate::{binds, bundle_init, idmap, joined, limits, terminal};
+use crate::{binds, bundle_init, idmap, limits, terminal};
 
 /// What the init tells the shim, besides the words of any start.
 pub mod stage {
@@ -33,17 +34,12 @@ pub fn run(header: &Header, bundle: Bundle<'static>) -> Outcome {
     let passed = Passed::receive(&bundle.tuning)?;
     let (ours, theirs) = sys::socketpair().step(Step::Clone)?;
     let cgroup = launch.cgroup.v2.map(launch::open_cgroup).transpose()?;
-    let binds = binds::make_all(launch, launch.id_map.is_some() || bundle.user.is_some())?;
     let place = Place::open(&bundle.mount)?;
-    let forked = match bundle.user {
-        Some(path) => joined::fork(&bundle, path, cgroup),
-        None => launch::fork_in(launch, Ahead::NOTHING, &bundle.time, cgroup),
-    };
-    let (pid, pidfd) = match forked? {
-        (Forked::Child, entered) => {
-            bundle_init::run(&bundle, &passed, (place, binds), theirs, cgroup.filter(|_| !entered))
+    let (pid, pidfd) = match fork(&bundle, cgroup)? {
+        (Forked::Child, entered, outside) => {
+            bundle_init::run(&bundle, &passed, (place, outside), theirs, cgroup.filter(|_| !entered))
         }
-        (Forked::Parent { pid, pidfd }, _) => (pid, pidfd),
+        (Forked::Parent { pid, pidfd }, ..) => (pid, pidfd),
     };
     let _ = sys::close(theirs);
     let mut devices = None;
@@ -57,6 +53,15 @@ pub fn run(header: &Header, bundle: Bundle<'static>) -> Outcome {
             abandon(pidfd, pid, failed.err().flatten())
         }
     }
+}
+
+fn fork(bundle: &Bundle<'static>, cgroup: Option<Fd>) -> Outcome<(Forked, bool, Outside)> {
+    if bundle.launch.id_map.is_some() || bundle.user.is_some() {
+        return between::fork(bundle, cgroup);
+    }
+    // Those with id maps.
+    let outside = Outside::Binds(binds::make_all(&bundle.launch, false)?);
+    launch::fork(&bundle.launch, Ahead::NOTHING, cgroup).map(|(forked, entered)| (forked, entered, outside))
 }
 
 /// The caller says so once it can find the container again; one that was killed says nothing.

@@ -1,6 +1,7 @@
 //! The first process of a container by the OCI's rules, from the clone to the exec.
 
 use crate::ahead::Ahead;
+use crate::between::Outside;
 use crate::bundle::stage;
 use crate::doors::Doors;
 use crate::fail::{At, Fail, Outcome};
@@ -16,8 +17,8 @@ use crate::user::User;
 use crate::wire::{Bundle, Namespace, Step, fd};
 use crate::{credentials, device, early, exec, init, limits, mounts, rootfs, terminal, tuning, user};
 
-/// What was opened outside: where its root is to be at last, and binds.
-pub type Opened<'a> = (Place, &'a [usize]);
+/// What was made outside: where its root is to be at last, and mounts.
+pub type Opened = (Place, Outside);
 
 /// Everything between the clone and the exec. `cgroup` is a v2 directory that the kernel did not put it into.
 pub fn run(bundle: &Bundle<'static>, passed: &Passed, opened: Opened, sync: Fd, cgroup: Option<Fd>) -> ! {
@@ -151,14 +152,15 @@ fn await_start(doors: &Doors) -> Outcome {
 }
 
 /// Builds the container's tree and enters it; returns the terminal's slave, and this process's number outside.
-fn make_root(bundle: &Bundle<'static>, (place, binds): Opened, sync: Fd) -> Outcome<(Option<Fd>, i32)> {
+fn make_root(bundle: &Bundle<'static>, (place, outside): Opened, sync: Fd) -> Outcome<(Option<Fd>, i32)> {
     let launch = &bundle.launch;
     place.copy()?;
     rootfs::detach_from_host()?;
-    let root = rootfs::make(&launch.rootfs, launch.mount_label)?;
+    let made = outside.take(launch)?;
+    let root = made.root.map_or_else(|| rootfs::make(&launch.rootfs, launch.mount_label), Ok)?;
     let mut scratch = Scratch::new(launch)?;
     rootfs::attach(root, &launch.rootfs)?;
-    mounts::apply_all(root, launch, &mut scratch, binds)?;
+    mounts::apply_all(root, launch, &mut scratch, made.trees)?;
     bundle.devices.iter().try_for_each(|device| device::make(root, &device))?;
     mounts::symlinks(root, &launch.symlinks)?;
     let slave = if launch.process.tty { Some(terminal::make(root, sync)?) } else { None };

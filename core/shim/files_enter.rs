@@ -7,10 +7,10 @@
 use crate::fail::{At, Outcome, send};
 use crate::files::Server;
 use crate::scratch::Scratch;
-use crate::shifted::{self, Made};
+use crate::shelf::Made;
 use crate::sys::{self, AT_FDCWD, Errno, Fd};
 use crate::wire::{Files, Launch, Status, Step, fd};
-use crate::{chroot, init, mounts, owners, rootfs};
+use crate::{chroot, init, mounts, owners, rootfs, shifted};
 
 /// Enters, tells so, and serves until the host has no more to ask.
 #[inline(never)]

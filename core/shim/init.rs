@@ -9,11 +9,12 @@ use crate::launch::word;
 use crate::listener::Listener;
 use crate::passed::Passed;
 use crate::scratch::Scratch;
+use crate::shelf::{self, Made};
 use crate::sys::{self, AT_FDCWD, Errno, Fd};
 use crate::target::{self, Missing};
 use crate::text::Text;
 use crate::wire::{Launch, Namespace, Process, Step, fd};
-use crate::{chroot, credentials, early, exec, label, limits, mounts, reaper, rootfs, shifted, terminal, user};
+use crate::{chroot, credentials, early, exec, label, limits, mounts, reaper, rootfs, terminal, user};
 
 /// Everything between the clone and the exec. `cgroup` is a v2 directory that the kernel did not put it into.
 pub fn run(launch: &Launch<'static>, ahead: Ahead, streams: [Fd; 3], sync: Fd, cgroup: Option<Fd>) -> ! {
@@ -183,7 +184,7 @@ fn make_root(launch: &Launch<'static>, sync: Fd) -> Outcome<Option<Fd>> {
         return chroot::make(launch, tree, sync);
     }
     rootfs::detach_from_host()?;
-    let made = shifted::take(launch)?;
+    let made = if launch.rootfs.shifted { shelf::take(launch)? } else { Made { root: None, trees: &[] } };
     // Made before anything is attached there: the place to attach at may be the parent of its directories.
     let root = made.root.map_or_else(|| rootfs::make(&launch.rootfs, launch.mount_label), Ok)?;
     let mut scratch = Scratch::new(launch)?;

@@ -207,20 +207,10 @@ pub fn open_cgroup(dir: &'static CStr) -> Outcome<Fd> {
 
 /// The init, and whether it was born in its v2 cgroup.
 pub fn fork(launch: &Launch<'static>, ahead: Ahead, cgroup: Option<Fd>) -> Outcome<(Forked, bool)> {
-    fork_in(launch, ahead, &Namespace::Host, cgroup)
-}
-
-/// The same, with a time namespace that may be joined.
-pub fn fork_in(
-    launch: &Launch<'static>,
-    ahead: Ahead,
-    time: &Namespace<'static>,
-    cgroup: Option<Fd>,
-) -> Outcome<(Forked, bool)> {
     if !launch.namespaces.user {
         return fork_with_pids(launch, ahead, cgroup);
     }
-    let left = early::join(launch, time)?;
+    let left = early::join(launch, &Namespace::Host)?;
     let forked = fork_with_pids(launch, ahead, cgroup);
     match forked {
         Ok((Forked::Child, _)) => forked,

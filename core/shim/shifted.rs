@@ -6,40 +6,20 @@
 //! go where the host's can (`binds.rs`).
 //!
 //! What runs a payload must not get detached mounts: the kernel would take them for the container's own, whose root could
-//! take away what covers something of the host's below a bind, or make one writable that the host has read-only. It locks
-//! what it copies into the mount namespace of another user namespace (mount_namespaces(7), "Restrictions on mount
-//! namespaces"), and clones of that keep its locks. So the child attaches all of it, read-only as it is to be, and the
-//! container's first process is born out of its mount namespace: [`fork`] and [`take`].
+//! take away what covers something of the host's below a bind, or make one writable that the host has read-only. So the
+//! child attaches all of it, read-only as it is to be (`shelf.rs`), and the container's first process is born out of its
+//! mount namespace.
 
 use core::ffi::CStr;
 use core::marker::PhantomData;
 
 use crate::fail::{At, Fail, Outcome, keep};
 use crate::launch::{self, word};
+use crate::shelf::{self, Made};
 use crate::sys::{self, AT_EMPTY_PATH, AT_FDCWD, Errno, Fd, Forked, MountAttr};
 use crate::text::Text;
-use crate::wire::{Launch, List, Mount, MountIdMap, MountSource, Namespace, RootfsKind, Step};
-use crate::{binds, early, idmap, limits, memory, mounts, rootfs, scratch};
-
-/// Trees that were made outside of the container; none for one that makes its own.
-#[derive(Clone, Copy)]
-pub struct Made {
-    /// Its root.
-    pub root: Option<Fd>,
-    /// Binds, by their mounts' places in the plan; 0 for others. Behind them those through which read-only ones are filled.
-    pub trees: &'static [usize],
-}
-
-/// The container's root on the shelf; binds have the numbers of their places in [`Made::trees`].
-const ROOT: &CStr = c"root";
-
-impl Made {
-    /// Lets go of what the container has by now.
-    pub fn close(&self) {
-        let trees = self.trees.iter().map(|tree| *tree as Fd).filter(|tree| *tree > 0);
-        self.root.into_iter().chain(trees).for_each(|fd| drop(sys::close(fd)));
-    }
-}
+use crate::wire::{Launch, List, MountIdMap, Namespace, RootfsKind, Step};
+use crate::{binds, early, idmap, limits, memory, rootfs, scratch};
 
 /// The init, born where all that its root may not make is attached. Returns in it and in the caller.
 pub fn fork(launch: &Launch<'static>, cgroup: Option<Fd>) -> Outcome<(Forked, bool)> {
@@ -89,43 +69,7 @@ fn prepare(launch: &Launch<'static>) -> Outcome {
     // All are opened before anything covers the place that they may lie below.
     let trees = binds::make_all(launch, true)?;
     let root = build(launch)?;
-    let shelf = scratch::attach(launch.rootfs.attach_at, None).step(Step::Overlay)?;
-    put(shelf, ROOT, root).step(Step::AttachRoot)?;
-    for (at, (tree, mount)) in trees.iter().zip(launch.mounts.iter()).enumerate().filter(|(_, (tree, _))| **tree > 0) {
-        shelve_bind(shelf, (at, trees.len()), *tree as Fd, &mount)?;
-    }
-    Ok(())
-}
-
-/// With its attributes: what the container's root would set, it could take back.
-fn shelve_bind(shelf: Fd, (at, count): (usize, usize), tree: Fd, mount: &Mount<'static>) -> Outcome {
-    let recursive = matches!(mount.source, MountSource::Bind(_, true));
-    if !mount.copy_up || mount.attributes & sys::MOUNT_ATTR_RDONLY == 0 {
-        mounts::set_attributes(tree, mount, recursive)?;
-        return put(shelf, number(at).c(), tree).at(Step::MountAttach, mount.target);
-    }
-    put(shelf, number(count + at).c(), tree).at(Step::MountAttach, mount.target)?;
-    let readonly = sys::open_tree_clone(shelf, number(count + at).c(), recursive, 0);
-    shelve_bind(shelf, (at, count), readonly.at(Step::MountSource, mount.target)?, &Mount { copy_up: false, ..*mount })
-}
-
-/// In the init: what it was born with.
-pub fn take(launch: &Launch<'static>) -> Outcome<Made> {
-    if !launch.rootfs.shifted {
-        return Ok(Made { root: None, trees: &[] });
-    }
-    let shelf =
-        sys::openat(AT_FDCWD, launch.rootfs.attach_at, sys::O_PATH | sys::O_DIRECTORY, 0).step(Step::AttachRoot)?;
-    let trees = memory::words(2 * launch.mounts.len()).step(Step::MapMount)?;
-    for (at, tree) in trees.iter_mut().enumerate() {
-        match sys::open_tree_clone(shelf, number(at).c(), true, 0) {
-            Err(Errno::ENOENT) => {}
-            taken => *tree = taken.step(Step::MountSource)? as usize,
-        }
-    }
-    let root = sys::open_tree_clone(shelf, ROOT, true, 0).step(Step::AttachRoot)?;
-    let _ = sys::close(shelf);
-    Ok(Made { root: Some(root), trees })
+    shelf::fill(launch, root, trees)
 }
 
 /// Makes what the container's root may not, for one of ours that runs nothing of the container's.
@@ -242,7 +186,7 @@ fn build(launch: &Launch<'static>) -> Outcome<Fd> {
     let at = launch.rootfs.attach_at;
     let shelf = scratch::attach(at, None).step(Step::Overlay)?;
     for (at, layer) in layers.iter().enumerate() {
-        put(shelf, number(at).c(), *layer as Fd).step(Step::Overlay)?;
+        shelf::put(shelf, shelf::number(at).c(), *layer as Fd).step(Step::Overlay)?;
     }
     let flags = if launch.rootfs.nodev { sys::MS_NODEV } else { 0 };
     let options = options(layers, upper, work, launch.mount_label).step(Step::Overlay)?;
@@ -263,25 +207,6 @@ fn mapped(launch: &Launch<'static>, lower: &List<'static, &'static CStr>) -> Out
         *layer = tree as usize;
     }
     Ok(layers)
-}
-
-/// Attaches a mount on the shelf, which has nothing of that name.
-fn put(shelf: Fd, name: &CStr, mount: Fd) -> sys::Result {
-    let place = match sys::fstat(mount)?.is_dir() {
-        true => {
-            sys::mkdirat(shelf, name, 0o700)?;
-            sys::openat(shelf, name, sys::O_PATH | sys::O_DIRECTORY, 0)?
-        }
-        false => sys::openat(shelf, name, sys::O_CREAT | sys::O_EXCL | sys::O_WRONLY, 0o600)?,
-    };
-    sys::move_mount_onto(mount, place)?;
-    sys::close(place)
-}
-
-fn number(n: usize) -> Text<24> {
-    let mut name = Text::new();
-    name.dec(n as u64);
-    name
 }
 
 /// All options share one page: directories are named by short links to descriptors.

@@ -3,11 +3,13 @@
 
 use std::fs;
 use std::io::Read;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use nix::mount::MsFlags;
+use serde_json::{Value, json};
 
+use super::mounts::{in_a_user_namespace, open_to_all};
 use super::{Bundle, is_root};
 
 /// Without its own file system on /dev: the bundle's own directory is there.
@@ -241,4 +243,95 @@ fn nothing_is_found_above_the_runtime_s_root() {
     let mut names = String::new();
     fs::File::open("/proc/self/cgroup").unwrap().read_to_string(&mut names).unwrap();
     assert!(!Path::new(&bundle.path("x")).exists() && !names.contains("up"));
+}
+
+/// Mounts of this machine, until the end of a test.
+struct Mounted(Vec<PathBuf>);
+
+impl Mounted {
+    fn add(&mut self, source: &Path, target: &Path, kind: Option<&str>, flags: MsFlags) {
+        nix::mount::mount(Some(source), target, kind, flags, None::<&str>).unwrap();
+        if !flags.contains(MsFlags::MS_REMOUNT) {
+            self.0.push(target.into());
+        }
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        self.0.iter().rev().for_each(|path| nix::mount::umount2(path, nix::mount::MntFlags::MNT_DETACH).unwrap());
+    }
+}
+
+/// A directory that something is mounted in, one that is mounted read-only, and one that is neither.
+fn host_s_mounts(bundle: &Bundle) -> Mounted {
+    let path = |name: &str| PathBuf::from(bundle.path(name));
+    for name in ["h", "h/secret", "closed", "open"] {
+        fs::create_dir(path(name)).unwrap();
+        fs::set_permissions(path(name), fs::Permissions::from_mode(0o777)).unwrap();
+    }
+    fs::write(path("h/secret/s"), "hidden").unwrap();
+    let mut mounted = Mounted(Vec::new());
+    mounted.add(Path::new("none"), &path("h/secret"), Some("tmpfs"), MsFlags::empty());
+    mounted.add(&path("closed"), &path("closed"), None, MsFlags::MS_BIND);
+    let closed = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
+    mounted.add(Path::new("none"), &path("closed"), None, closed);
+    mounted
+}
+
+/// What is mounted for a container in a user namespace stays as it is, whatever it may there; as the other way round would
+/// be seen: what it has mounted itself it takes away.
+#[test]
+fn the_host_s_mounts_are_not_a_container_s_to_undo() {
+    if !is_root() {
+        return;
+    }
+    let attack = "umount /h/secret; umount -l /h/secret; cat /h/secret/s && echo uncovered
+        mount -t tmpfs none /m && umount /m && echo own
+        mount -o bind /h /m; cat /m/secret/s && echo uncovered elsewhere; umount /m
+        for d in closed open; do
+            mount -o remount,bind,rw /$d; mount -o remount,rw /$d; echo >/$d/f && echo written $d
+            mount -o bind /$d /m; mount -o remount,bind,rw /m; echo >/m/f && echo written elsewhere $d; umount /m
+        done
+        mount -o remount,bind,ro,suid,dev /open && echo changed; echo done";
+    let script = format!(
+        "exec 2>/dev/null; mount() {{ busybox mount \"$@\"; }}; umount() {{ busybox umount \"$@\"; }}; {attack}"
+    );
+    let all = ["CAP_SYS_ADMIN", "CAP_DAC_OVERRIDE", "CAP_SYS_CHROOT", "CAP_SETUID", "CAP_SETGID"];
+    let bundle = Bundle::new(&["sh", "-c", &format!("{script}; exec busybox sleep 1000")], in_a_user_namespace);
+    let mounted = host_s_mounts(&bundle);
+    let mighty = |config: &mut Value| {
+        for kind in ["bounding", "effective", "permitted"] {
+            config["process"]["capabilities"][kind] = json!(all);
+        }
+        for (name, options) in
+            [("h", &["rbind"][..]), ("closed", &["rbind"]), ("open", &["bind", "ro", "nosuid", "nodev"])]
+        {
+            let mount = json!({"destination": format!("/{name}"), "source": bundle.path(name), "options": options});
+            config["mounts"].as_array_mut().unwrap().push(mount);
+        }
+    };
+    bundle.change(mighty);
+    fs::create_dir(bundle.path("rootfs/m")).unwrap();
+    open_to_all(&bundle);
+    assert_eq!(bundle.create().code, 0, "{}", bundle.output());
+    bundle.ok(&["start", &bundle.id()]);
+    crate::common::until("its end", || bundle.output().contains("done"));
+    assert_eq!(bundle.output(), "own\ndone\n");
+    // In the namespace that it has made, too.
+    let pid = bundle.state()["pid"].as_i64().unwrap();
+    let second = Bundle::new(&["sh", "-c", &script], |config| {
+        let user = json!({"type": "user", "path": format!("/proc/{pid}/ns/user")});
+        config["linux"]["namespaces"].as_array_mut().unwrap().push(user);
+        mighty(config);
+    });
+    fs::create_dir(second.path("rootfs/m")).unwrap();
+    open_to_all(&second);
+    let ended = second.oci(&["run", "--bundle", &second.path(""), &second.id()]);
+    assert_eq!(ended.stdout, "own\ndone\n", "{ended:?}");
+    bundle.ok(&["delete", "--force", &bundle.id()]);
+    for name in ["closed", "open"] {
+        assert_eq!(fs::read_dir(bundle.path(name)).unwrap().count(), 0, "{name}");
+    }
+    drop(mounted);
 }
