@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -40,12 +41,20 @@ pub fn until_end<T: Send + 'static>(
     };
     let waiter = std::thread::Builder::new().spawn(work).map_err(Fail::thread)?;
     match Relay::new(streams)?.run(&ended).map_err(broken)? {
-        true => Ok(Ending::Detached),
-        false => match waiter.join() {
+        Some(0) => Ok(Ending::Detached),
+        Some(left) => Err(Fail::new(1, untaken(left))),
+        None => match waiter.join() {
             Ok(result) => Ok(Ending::Ended(result)),
             Err(panic) => std::panic::resume_unwind(panic),
         },
     }
+}
+
+fn untaken(bytes: usize) -> String {
+    format!(
+        "detach: {bytes} bytes of what was typed before the keys are lost: what runs there has read nothing for {} s",
+        PATIENCE.as_secs()
+    )
 }
 
 /// What is in the foreground has written what nobody reads any more: it goes on without us.
@@ -55,6 +64,11 @@ fn broken(error: io::Error) -> Fail {
         _ => error.into(),
     }
 }
+
+/// So much is read of what is typed before it is taken, to meet the keys in it.
+const AHEAD: usize = 64 << 10;
+/// Who types the keys is not kept by what reads nothing for so long.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 struct Relay {
     /// Ours, until its end.
@@ -79,25 +93,46 @@ impl Relay {
         Ok(Relay { input, to, pending: Vec::new(), out, err, keys })
     }
 
-    /// True when the user detached.
-    fn run(mut self, ended: &OwnedFd) -> io::Result<bool> {
+    /// `None` at the end of what runs. When the user detached, how much of what he typed before that was not taken.
+    fn run(mut self, ended: &OwnedFd) -> io::Result<Option<usize>> {
         loop {
             let [input, to, out, err, end] = self.ready(ended.as_fd(), PollTimeout::NONE)?;
             if out || err {
-                copy(&mut self.out, io::stdout(), out)?;
-                copy(&mut self.err, io::stderr(), err)?;
+                self.show(out, err)?;
             } else if end {
-                return self.drain(ended.as_fd()).map(|()| false);
+                return self.drain(ended.as_fd()).map(|()| None);
             }
             if input && self.fill()? {
-                // What was typed in front of the keys came with them.
-                self.feed();
-                return Ok(true);
+                return self.part(ended.as_fd()).map(Some);
             }
             if to {
                 self.feed();
             }
         }
+    }
+
+    fn show(&mut self, out: bool, err: bool) -> io::Result<()> {
+        copy(&mut self.out, io::stdout(), out)?;
+        copy(&mut self.err, io::stderr(), err)
+    }
+
+    /// After the keys: what was typed before them is taken first. It may be waited for by who writes meanwhile.
+    fn part(&mut self, ended: BorrowedFd<'_>) -> io::Result<usize> {
+        self.input = None;
+        let mut last = Instant::now();
+        while !self.pending.is_empty() && last.elapsed() < PATIENCE {
+            let left = PollTimeout::try_from(PATIENCE - last.elapsed().min(PATIENCE)).unwrap_or(PollTimeout::ZERO);
+            let [_, to, out, err, end] = self.ready(ended, left)?;
+            self.show(out, err)?;
+            if end {
+                return Ok(0);
+            }
+            if to {
+                self.feed();
+                last = Instant::now();
+            }
+        }
+        Ok(self.pending.len())
     }
 
     /// What others hold the pipes open for is not waited for.
@@ -107,14 +142,14 @@ impl Relay {
             if !out && !err {
                 return Ok(());
             }
-            copy(&mut self.out, io::stdout(), out)?;
-            copy(&mut self.err, io::stderr(), err)?;
+            self.show(out, err)?;
         }
     }
 
     fn ready(&self, ended: BorrowedFd<'_>, timeout: PollTimeout) -> io::Result<[bool; 5]> {
         let waits = !self.pending.is_empty();
-        let input = self.input.as_ref().filter(|_| !waits);
+        let room = if self.keys.is_some() { AHEAD } else { 1 };
+        let input = self.input.as_ref().filter(|_| self.pending.len() < room);
         let to = self.to.as_ref().filter(|_| waits);
         let wanted = [
             (input.map(AsFd::as_fd), PollFlags::POLLIN),
@@ -137,7 +172,12 @@ impl Relay {
     fn fill(&mut self) -> io::Result<bool> {
         let mut buffer = [0; 16 << 10];
         let Some(input) = &mut self.input else { return Ok(false) };
-        let n = input.read(&mut buffer)?;
+        let n = match input.read(&mut buffer) {
+            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => return Ok(false),
+            // A terminal that is gone.
+            Err(e) if e.raw_os_error() == Some(nix::libc::EIO) => 0,
+            read => read?,
+        };
         if n == 0 {
             self.input = None;
             // A pipe's end is the end of its input; a terminal has none to give.
@@ -148,7 +188,7 @@ impl Relay {
             Some(keys) => keys.filter(&buffer[..n]),
             None => (buffer[..n].to_vec(), false),
         };
-        self.pending = passed;
+        self.pending.extend(passed);
         Ok(detach)
     }
 

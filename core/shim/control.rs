@@ -78,6 +78,8 @@ enum Stage {
     Running,
     /// It has joined the container's streams.
     Attached,
+    /// It had, and is gone; the container has not taken yet all that it wrote.
+    Gone,
 }
 
 #[derive(Clone, Copy)]
@@ -97,6 +99,8 @@ struct Client {
     terminal: bool,
     /// The client gets no streams.
     detached: bool,
+    /// Bytes of its input still to be taken when it is gone.
+    left: usize,
     /// Which of its outputs nobody reads, by their places in `streams`.
     unread: [bool; 3],
     /// What the out-of-memory killer had killed before the command.
@@ -114,6 +118,7 @@ const NOBODY: Client = Client {
     streams: [-1; 3],
     terminal: false,
     detached: false,
+    left: 0,
     unread: [false; 3],
     killed: 0,
     id: [0; EXEC_ID],
@@ -151,22 +156,26 @@ impl Control {
         let ready = |poll: &Poll| poll.revents != 0;
         for (owner, (client, polls)) in self.clients.iter_mut().zip(polls[1..].chunks_exact(3)).enumerate() {
             let joined = client.stage == Stage::Attached;
-            if joined && client.streams[0] >= 0 && !streams.input.is_open() {
+            let writes = joined || client.stage == Stage::Gone;
+            if writes && client.streams[0] >= 0 && !streams.input.is_open() {
                 // Its writer is to hear that nobody reads.
                 close(&mut client.streams[0]);
             }
             match client.stage {
                 Stage::Starting if ready(&polls[1]) => client.hear_command(),
                 Stage::Running => client.drain(ready(&polls[1]), ready(&polls[2])),
-                Stage::Attached if ready(&polls[1]) => client.feed(streams),
+                Stage::Attached | Stage::Gone if ready(&polls[1]) => client.feed(streams),
                 _ => {}
             }
             if ready(&polls[0]) {
                 client.hear(container, streams, owner);
             }
             client.tick();
-            if joined && client.stage == Stage::Free {
+            if joined && client.stage != Stage::Attached {
                 streams.leave(owner);
+            }
+            if client.stage == Stage::Gone && client.streams[0] < 0 {
+                client.free();
             }
         }
         if ready(&polls[0]) {
@@ -202,7 +211,10 @@ impl Control {
         if self.clients.is_empty() {
             self.clients = memory::slots(MOST, || NOBODY).unwrap_or_default();
         }
-        self.clients.iter_mut().find(|c| c.stage == Stage::Free)
+        let of = |stage| self.clients.iter().position(|c| c.stage == stage);
+        let at = of(Stage::Free).or_else(|| of(Stage::Gone))?;
+        self.clients[at].free();
+        Some(&mut self.clients[at])
     }
 
     /// A child has ended: tells its client, if it was a command.
@@ -234,7 +246,7 @@ impl Control {
 impl Control {
     /// Those who joined have had all output that there was: tells them how the container has ended.
     pub fn part(&mut self, init: &Ended, oom: Oom, launch: &Launch<'static>) {
-        for client in self.clients.iter_mut().filter(|c| c.stage == Stage::Attached) {
+        for client in self.clients.iter_mut().filter(|c| matches!(c.stage, Stage::Attached | Stage::Gone)) {
             client.ended(init, oom, launch);
         }
     }
@@ -255,7 +267,7 @@ impl Client {
             Stage::Silent => [self.socket, -1, -1],
             Stage::Starting => [self.socket, self.sync, -1],
             Stage::Running => [self.socket, self.unread(1), self.unread(2)],
-            Stage::Attached => [self.socket, if room { self.streams[0] } else { -1 }, -1],
+            Stage::Attached | Stage::Gone => [self.socket, if room { self.streams[0] } else { -1 }, -1],
         }
     }
 
@@ -363,6 +375,7 @@ impl Client {
             streams: started.streams,
             terminal: head.tty,
             detached: head.detach,
+            left: 0,
             unread: [head.detach; 3],
             killed,
             // As long as that, or it is told nothing of.
@@ -384,7 +397,12 @@ impl Client {
 
     /// What it writes is the container's input.
     fn feed(&mut self, streams: &mut Streams) {
-        if streams.input.has_room() && !streams.input.take(self.streams[0]) {
+        if !streams.input.has_room() {
+            return;
+        }
+        let taken = streams.input.take(self.streams[0]);
+        self.left = self.left.saturating_sub(taken.unwrap_or(0));
+        if taken.is_none() || (self.stage == Stage::Gone && self.left == 0) {
             close(&mut self.streams[0]);
         }
     }
@@ -420,8 +438,17 @@ impl Client {
     fn leave(&mut self) {
         match self.stage {
             Stage::Starting | Stage::Running => close(&mut self.socket),
+            // No more than that: who has a copy of its end might write for ever.
+            Stage::Attached if self.unread_input() > 0 => {
+                close(&mut self.socket);
+                (self.stage, self.left) = (Stage::Gone, self.unread_input());
+            }
             _ => self.free(),
         }
+    }
+
+    fn unread_input(&self) -> usize {
+        if self.streams[0] < 0 { 0 } else { sys::pipe_content(self.streams[0]).unwrap_or(0) }
     }
 
     /// What nobody reads any more is thrown away, or the command would stop at a full pipe.

@@ -344,16 +344,16 @@ impl Input {
         self.is_open() && self.sent == self.end
     }
 
-    /// Takes what comes from one who joined; false at the end of that, which is no end of the input.
-    pub fn take(&mut self, from: Fd) -> bool {
+    /// Takes what comes from one who joined, and says how much; none at the end of that, which is no end of the input.
+    pub fn take(&mut self, from: Fd) -> Option<usize> {
         match sys::read(from, self.buffer) {
             Ok(n @ 1..) => {
                 (self.sent, self.end) = (0, n);
                 self.send();
-                true
+                Some(n)
             }
-            Err(Errno::EAGAIN) => true,
-            _ => false,
+            Err(Errno::EAGAIN) => Some(0),
+            _ => None,
         }
     }
 

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 
 use common::{Host, command, text};
-use sampan::{Attachment, Cancel, Container, Kind, LogOptions, RemoveOptions, RunOptions};
+use sampan::{Attachment, Cancel, Container, ExecOptions, Kind, LogOptions, RemoveOptions, RunOptions};
 
 fn attach(container: &Container) -> Attachment {
     container.attach(true, &Cancel::new()).unwrap()
@@ -75,6 +75,28 @@ fn who_does_not_read_is_let_go() {
     let dropped = idle.wait(&Cancel::new()).unwrap_err();
     assert_eq!(dropped.kind(), Kind::Conflict, "{dropped}");
     assert!(log(&container).len() >= 1_000_000);
+    gone(&host, &container);
+}
+
+/// Who writes and goes has written: it is not lost with him what the container has not come to read yet.
+#[test]
+fn what_one_who_has_gone_has_written_is_read_later() {
+    let host = Host::new();
+    let script = "until [ -e /go ]; do sleep 0.05; done; head -c $0 >/got; touch /done; exec sleep 1000";
+    // More than the container's pipe takes: the rest lies where it was written to.
+    let written: String = (0..15_000).map(|line| format!("{line:07}\n")).collect();
+    let size = written.len().to_string();
+    let container = host.spawn(interactive(&["sh", "-c", script, &size])).unwrap();
+    let mut joined = attach(&container);
+    File::from(joined.take_stdin().unwrap()).write_all(written.as_bytes()).unwrap();
+    drop(joined);
+    let inside = |args: &[&str]| {
+        let command = args.iter().map(|arg| (*arg).to_owned()).collect();
+        container.exec(&ExecOptions { command, ..ExecOptions::default() }, &Cancel::new()).unwrap()
+    };
+    inside(&["touch", "/go"]);
+    common::until("what was written was lost", || inside(&["test", "-e", "/done"]).code == 0);
+    assert!(inside(&["cat", "/got"]).stdout == written.as_bytes(), "it came in another order");
     gone(&host, &container);
 }
 

@@ -199,6 +199,50 @@ fn keys_leave_a_container_running_and_what_is_typed_later_reaches_it() {
     }
 }
 
+/// Lines without a Ctrl-P or Ctrl-Q in them, of this length in all.
+fn much(length: usize) -> Vec<u8> {
+    let mut lines: Vec<u8> = (0..length / 8 + 1).flat_map(|line| format!("{line:07}\n").into_bytes()).collect();
+    lines.truncate(length);
+    lines
+}
+
+/// However much there is of it and however late the container reads it.
+#[test]
+fn what_is_typed_in_front_of_the_keys_is_not_lost() {
+    let host = Host::new();
+    let script =
+        "stty raw -echo; echo ready; until [ -e /go ]; do sleep 0.05; done; head -c $0 | md5sum; exec sleep 1000";
+    for length in [100_000, 1 << 20] {
+        let input = much(length);
+        let sum = host.feed(&["run", "--rm", "-i", "box", "md5sum"], &input);
+        let mut seat =
+            Seat::take(&host, &["run", "-it", "--name", "c", "box", "sh", "-c", script, &length.to_string()]);
+        seat.until("ready");
+        let mut keys = seat.keys.try_clone().unwrap();
+        let typing = std::thread::spawn(move || keys.write_all(&[&input[..], b"\x10\x11"].concat()).unwrap());
+        host.ok(&["exec", "c", "touch", "/go"]);
+        typing.join().unwrap();
+        assert_eq!(seat.code(), 0);
+        until("what was typed was lost", || host.ok(&["logs", "c"]).contains(sum.stdout.trim_end()));
+        host.ok(&["rm", "-f", "c"]);
+    }
+}
+
+/// The keys are heard, and what is lost is said.
+#[test]
+fn a_container_that_reads_nothing_does_not_keep_who_types_the_keys() {
+    let host = Host::new();
+    let script = "stty raw -echo; echo ready; exec sleep 1000";
+    let mut seat = Seat::take(&host, &["run", "-it", "--name", "c", "box", "sh", "-c", script]);
+    seat.until("ready");
+    // More than there is room for on the way.
+    seat.type_in(&String::from_utf8([&much(110_000)[..], b"\x10\x11"].concat()).unwrap());
+    seat.until(" bytes of what was typed before the keys");
+    assert_eq!(seat.code(), 1);
+    assert!(!seat.is_raw(), "the terminal is left as it was");
+    assert_eq!(host.ok(&["inspect", "-f", "{{.status}}", "c"]), "running");
+}
+
 #[test]
 fn other_keys_and_none() {
     let host = Host::new();

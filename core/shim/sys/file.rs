@@ -351,6 +351,13 @@ pub fn pipe_size(fd: Fd) -> Result<u64> {
     syscall!(FCNTL, fd, F_GETPIPE_SZ, 0).map(|n| n as u64)
 }
 
+/// Bytes that lie in a pipe.
+pub fn pipe_content(fd: Fd) -> Result<usize> {
+    const FIONREAD: usize = 0x541b;
+    let mut count = 0i32;
+    ioctl_with(fd, FIONREAD, &mut count).map(|_| count.max(0) as usize)
+}
+
 /// Read end, write end. `flags`: `O_NONBLOCK`; both close on exec.
 pub fn pipe(flags: i32) -> Result<(Fd, Fd)> {
     let mut fds = [0i32; 2];
