@@ -6,10 +6,10 @@ use core::ffi::CStr;
 
 use crate::fail::{At, Outcome};
 use crate::sys::{self, AT_FDCWD, Errno, Fd};
-use crate::target::{self, Missing};
+use crate::target;
 use crate::text::Text;
 use crate::wire::{Launch, MountSource, Step};
-use crate::{init, landlock, terminal};
+use crate::{init, landlock, terminal, tree};
 
 /// Enters it and makes what a container finds there at each start; returns the terminal's slave, if it has one.
 pub fn make(launch: &Launch<'static>, tree: &'static CStr, sync: Fd) -> Outcome<Option<Fd>> {
@@ -17,7 +17,8 @@ pub fn make(launch: &Launch<'static>, tree: &'static CStr, sync: Fd) -> Outcome<
     enter(tree)?;
     let root = sys::openat(AT_FDCWD, c"/", sys::O_PATH | sys::O_DIRECTORY, 0).at(Step::Tree, tree)?;
     make_devices()?;
-    make_shared_memory(root)?;
+    // In place of a memory file system, which would have to be mounted.
+    make_directory(c"/dev/shm", 0o1777).at(Step::Tree, c"/dev/shm")?;
     launch.mounts.iter().try_for_each(|mount| match mount.source {
         MountSource::File(content, mode) => write(root, mount.target, content, mode).at(Step::Tree, mount.target),
         _ => Ok(()),
@@ -53,6 +54,7 @@ const DEVICES: [(&CStr, (u32, u32)); 6] = [
 
 /// Nodes of its own: nothing can be bound here. The container can make none.
 fn make_devices() -> Outcome {
+    make_directory(c"/dev", 0o755).at(Step::Device, c"/dev")?;
     let mask = sys::umask(0);
     DEVICES.iter().try_for_each(|(path, number)| make_device(path, *number).at(Step::Device, path))?;
     sys::umask(mask);
@@ -65,17 +67,24 @@ fn make_devices() -> Outcome {
 fn make_device(path: &CStr, number: (u32, u32)) -> sys::Result {
     let make = || sys::mknodat(AT_FDCWD, path, sys::S_IFCHR | 0o666, sys::makedev(number));
     match make() {
-        // That of the start before, or what the container has put there.
-        Err(Errno::EEXIST) => sys::unlinkat(AT_FDCWD, path, 0).and_then(|()| make()),
+        // That of the start before, or whatever the container has put there.
+        Err(Errno::EEXIST) => tree::remove(AT_FDCWD, path).and_then(|()| make()),
         made => made,
     }
 }
 
-/// In place of a memory file system, which would have to be mounted.
-fn make_shared_memory(root: Fd) -> Outcome {
-    let memory = target::require(root, c"/dev/shm", Missing::Directory, Step::Tree)?;
-    let _ = sys::close(memory);
-    sys::fchmodat(root, c"dev/shm", 0o1777).at(Step::Tree, c"/dev/shm")
+/// A directory with this mode, in the place of what is none.
+fn make_directory(path: &CStr, mode: u32) -> sys::Result {
+    let open = || sys::openat(AT_FDCWD, path, sys::O_RDONLY | sys::O_DIRECTORY | sys::O_NOFOLLOW, 0);
+    let make = || sys::mkdirat(AT_FDCWD, path, mode).and_then(|()| open());
+    let dir = match open() {
+        Err(Errno::ENOENT) => make(),
+        Err(Errno::ENOTDIR | Errno::ELOOP) => tree::remove(AT_FDCWD, path).and_then(|()| make()),
+        there => there,
+    }?;
+    let changed = sys::fchmod(dir, mode);
+    let _ = sys::close(dir);
+    changed
 }
 
 /// Writes a file anew, over whatever has its name.
@@ -89,10 +98,7 @@ fn write(root: Fd, path: &'static CStr, content: &[u8], mode: u32) -> sys::Resul
 }
 
 fn write_in(parent: Fd, name: &CStr, content: &[u8], mode: u32) -> sys::Result {
-    match sys::unlinkat(parent, name, 0) {
-        Err(Errno::ENOENT) => {}
-        gone => gone?,
-    }
+    tree::remove(parent, name)?;
     let file = sys::openat(parent, name, sys::O_CREAT | sys::O_EXCL | sys::O_WRONLY, mode)?;
     let written = sys::write_all(file, content).and_then(|()| sys::fchmod(file, mode));
     let _ = sys::close(file);

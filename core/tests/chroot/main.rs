@@ -187,6 +187,33 @@ fn a_read_only_one_keeps_modes_owners_times_and_attributes() {
     }
 }
 
+/// What a container, or a copy into it, has put in the places of what a start makes there.
+#[test]
+fn a_start_makes_anew_what_is_not_there_any_more() {
+    let Some(host) = host() else { return };
+    let container = host.spawn(sleeper()).unwrap();
+    let spoilt = [
+        "rm /dev/null /dev/zero /etc/hosts; mkdir -p /dev/null/x/y /etc/hosts/x; ln -s /etc/passwd /dev/zero",
+        "rm -r /dev/shm; ln -s /etc /dev/shm; mkfifo /dev/full.new; mv /dev/full.new /dev/full; chmod 700 /dev",
+        "rm -r /dev; ln -s /etc /dev; rm /etc/hosts; ln -s /etc/passwd /etc/hosts",
+        "rm -r /dev; echo x >/dev",
+    ];
+    let names = "ls /etc; cat /etc/passwd";
+    let before = text(&exec(&container, sh(names)).stdout);
+    for script in spoilt {
+        exec(&container, ExecOptions { stdin: Some(Vec::new()), ..sh(script) });
+        container.stop(&StopOptions::default(), &Cancel::new()).unwrap();
+        container.start(&Default::default(), &Cancel::new()).unwrap();
+        let look = "cd /dev; stat -c '%F %a %t:%T' . shm full null zero; stat -c %F /etc/hosts; echo x >/dev/null";
+        let found = text(&exec(&container, sh(look)).stdout);
+        let device = |minor| format!("character special file 666 1:{minor}\n");
+        let devices = [7, 3, 5].map(device).concat();
+        assert_eq!(found, format!("directory 755 0:0\ndirectory 1777 0:0\n{devices}regular file\n"), "{script}");
+        assert_eq!(text(&exec(&container, sh(names)).stdout), before, "{script}");
+    }
+    gone(&host, &container);
+}
+
 #[test]
 fn a_terminal_is_one() {
     let Some(host) = host() else { return };
