@@ -71,6 +71,7 @@ impl Server {
             FileStep::Attribute => sys::fgetxattr(first, order.text, text).map(Found::text),
             FileStep::SetAttribute => sys::fsetxattr(first, order.text, order.value).map(|()| Found::NOTHING),
             FileStep::Link => at.link(first, second, order.path),
+            FileStep::Undo => undo(first, second, order.path),
         }
     }
 
@@ -217,6 +218,15 @@ fn clear(dir: Fd, name: &CStr) -> sys::Result {
         Err(Errno::EPERM) if sys::statx(dir, name, AT_SYMLINK_NOFOLLOW).is_ok_and(|s| s.is_dir()) => Err(Errno::EISDIR),
         other => other,
     }
+}
+
+/// The container may have given the name to another file meanwhile.
+fn undo(dir: Fd, file: Fd, name: &CStr) -> sys::Result<Found> {
+    let (is, was) = (sys::statx(dir, name, AT_SYMLINK_NOFOLLOW)?, sys::fstat(file)?);
+    if (is.dev, is.ino) == (was.dev, was.ino) {
+        sys::unlinkat(dir, name, 0)?;
+    }
+    Ok(Found::NOTHING)
 }
 
 fn make(dir: Fd, order: &FileOrder) -> sys::Result<Found> {

@@ -39,13 +39,16 @@ pub enum FileStep {
     SetAttribute = 7,
     /// Makes `path`, one name, in the directory: another name of the opened file that comes second.
     Link = 8,
+    /// Takes `path`, one name, out of the directory, if it is still that of the opened file that comes second.
+    Undo = 9,
 }
 
 impl FileStep {
     /// The step with this number.
     pub fn from_number(n: u32) -> Option<FileStep> {
-        use FileStep::{Attribute, Finish, Link, ListAttributes, Look, Make, Open, SetAttribute};
-        [Look, Open, Make, Finish, ListAttributes, Attribute, SetAttribute, Link].into_iter().find(|s| *s as u32 == n)
+        use FileStep::{Attribute, Finish, Link, ListAttributes, Look, Make, Open, SetAttribute, Undo};
+        let all = [Look, Open, Make, Finish, ListAttributes, Attribute, SetAttribute, Link, Undo];
+        all.into_iter().find(|s| *s as u32 == n)
     }
 }
 

@@ -115,8 +115,16 @@ fn where_there_is_no_room_it_says_so() {
     let full = File::options().write(true).open("/dev/full").unwrap();
     let error = container.get_archive("/bin", full.as_fd(), &CopyOptions::default(), &Cancel::new()).unwrap_err();
     assert_eq!(error.kind(), Kind::NoSpace, "{error}");
-    // What is in the way can be removed, and then there is room.
-    assert_eq!(sh(&container, "rm /full/large; echo fits >/full/small; cat /full/small"), "fits\n");
+    // What was cut short is gone, and so there is room.
+    assert_eq!(sh(&container, "ls /full; echo fits >/full/small; cat /full/small"), "fits\n");
+    // The same out here, by the host's way to the same small disk.
+    let disk = format!("/proc/{}/root/full", container.inspect().unwrap().pid.unwrap());
+    if std::fs::write(format!("{disk}/probe"), "").is_ok() {
+        sh(&container, "dd if=/dev/zero of=/large bs=1M count=1 2>/dev/null");
+        let error = out(&container, "/large", &disk).unwrap_err();
+        assert_eq!(error.kind(), Kind::NoSpace, "{error}");
+        assert_eq!(sh(&container, "ls /full"), "probe\nsmall\n");
+    }
     gone(&host, &container);
 }
 

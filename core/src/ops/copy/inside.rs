@@ -146,6 +146,12 @@ impl Inside {
         self.ask(FileStep::Finish, &question, &[file]).map(drop)
     }
 
+    /// Takes away a file that was cut short: there is no saying what whoever finds it makes of it.
+    pub fn undo(&self, dir: BorrowedFd<'_>, name: &[u8], file: BorrowedFd<'_>) {
+        let question = Question { path: name, ..Question::default() };
+        let _ = self.ask(FileStep::Undo, &question, &[dir, file]);
+    }
+
     /// Gives the file at `first` below `root`, a path through no link, another name.
     pub fn link(&self, root: BorrowedFd<'_>, first: &[u8], dir: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
         let question = Question { path: first, ..Question::default() };
@@ -233,8 +239,9 @@ impl Sink for InsideSink<'_> {
         let item = self.owned(item);
         let made = self.inside.make(self.here(), name, &item)?.ok_or_else(|| self.inside.missing())?;
         copy_data(data, made.as_fd(), item.size, self.cancel)
-            .map_err(|e| e.within(COPY, String::from_utf8_lossy(name)))?;
-        self.inside.dress(made.as_fd(), name, &item)
+            .map_err(|e| e.within(COPY, String::from_utf8_lossy(name)))
+            .and_then(|()| self.inside.dress(made.as_fd(), name, &item))
+            .inspect_err(|_| self.inside.undo(self.here(), name, made.as_fd()))
     }
 
     fn again(&mut self, name: &[u8], _: &Item, first: &[u8]) -> Result<()> {

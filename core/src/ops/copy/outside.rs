@@ -231,8 +231,12 @@ impl Sink for OutsideSink<'_> {
         let made = self.anew(name, |dir| openat(dir, name, flags, Mode::S_IRUSR | Mode::S_IWUSR))?;
         let file = File::from(made);
         copy_data(data, file.as_fd(), item.size, self.cancel)
-            .map_err(|e| e.within(COPY, String::from_utf8_lossy(name)))?;
-        self.dress(file.as_fd(), item).map_err(|e| failed(e, name))
+            .map_err(|e| e.within(COPY, String::from_utf8_lossy(name)))
+            .and_then(|()| self.dress(file.as_fd(), item).map_err(|e| failed(e, name)))
+            // One that was cut short is worse than none.
+            .inspect_err(|_| {
+                let _ = unlinkat(self.here(), name, UnlinkatFlags::NoRemoveDir);
+            })
     }
 
     fn again(&mut self, name: &[u8], _: &Item, first: &[u8]) -> Result<()> {

@@ -115,6 +115,12 @@ impl Unpacker<'_> {
 
     fn file(&self, dir: OwnedFd, name: &[u8], item: &Item, entry: &Entry, reader: &mut TarReader) -> Result<()> {
         let Some(file) = self.inside.make(dir.as_fd(), name, item)? else { return Ok(()) };
+        self.write(file.as_fd(), name, entry, reader)
+            .and_then(|()| self.inside.dress(file.as_fd(), name, item))
+            .inspect_err(|_| self.inside.undo(dir.as_fd(), name, file.as_fd()))
+    }
+
+    fn write(&self, file: BorrowedFd<'_>, name: &[u8], entry: &Entry, reader: &mut TarReader) -> Result<()> {
         let whole = [(0, entry.stored)];
         let map = entry.sparse.as_ref().map_or(&whole[..], |sparse| &sparse.map);
         for (mut at, mut left) in map.iter().copied() {
@@ -122,15 +128,15 @@ impl Unpacker<'_> {
                 self.cancel.check(COPY, "")?;
                 let data = reader.data()?;
                 let n = data.len().min(usize::try_from(left).unwrap_or(data.len()));
-                let written = pwrite(&file, &data[..n], at as i64).context(COPY, String::from_utf8_lossy(name))?;
+                let written = pwrite(file, &data[..n], at as i64).context(COPY, String::from_utf8_lossy(name))?;
                 reader.consume(written);
                 (at, left) = (at + written as u64, left - written as u64);
             }
         }
         if let Some(sparse) = &entry.sparse {
-            ftruncate(&file, sparse.size as i64).context(COPY, String::from_utf8_lossy(name))?;
+            ftruncate(file, sparse.size as i64).context(COPY, String::from_utf8_lossy(name))?;
         }
-        self.inside.dress(file.as_fd(), name, item)
+        Ok(())
     }
 
     /// A directory below the root, links followed within the container; made when it is missing.
