@@ -401,3 +401,29 @@ fn a_shim_is_as_small_as_before_when_its_commands_have_ended() {
     until("what they took is given back", || kib() <= 200);
     gone(&host, &container);
 }
+
+/// Whatever the shim is just at.
+#[test]
+fn who_comes_too_late_is_told_that_it_has_ended() {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    let host = Host::new();
+    for _ in 0..20 {
+        let (container, begun) = (sleeper(&host), AtomicU32::new(0));
+        let until_it_fails = || loop {
+            begun.fetch_add(1, Ordering::Relaxed);
+            if let Err(error) = run(&container, &options(&["true"])) {
+                return error;
+            }
+        };
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(until_it_fails)).collect();
+            until("some commands", || begun.load(Ordering::Relaxed) > 8);
+            container.kill("KILL").unwrap();
+            for error in threads.into_iter().map(|thread| thread.join().unwrap()) {
+                assert_eq!(error.kind(), Kind::Conflict, "{error}");
+            }
+        });
+        container.wait(None, &Cancel::new()).unwrap();
+        gone(&host, &container);
+    }
+}

@@ -81,7 +81,7 @@ pub fn exec(dir: &Path, plan: &ExecPlan, cancel: &Cancel) -> Result<Command> {
         Ok((Said::Ready(pid), fds)) => (command.pid, command.streams) = (pid, fds),
         // On its way there: the shim has killed it.
         Ok((Said::TimedOut, _)) => return Err(ran_out()),
-        Ok(_) => return Err(out_of_turn()),
+        Ok((other, _)) => return Err(unexpected(&other)),
         Err(error) => {
             if error.kind() == Kind::Cancelled {
                 command.abandon_start();
@@ -107,7 +107,10 @@ pub fn attach(dir: &Path, stdin: bool, cancel: &Cancel) -> Result<Attachment> {
     let socket = reach(dir)?;
     let wanted: Vec<u8> = [stdin, true, true].into_iter().flat_map(|yes| u32::from(yes).to_ne_bytes()).collect();
     request(&socket, wire::Kind::Attach, &wanted, 0, &[])?;
-    let (Said::Attached(which), fds) = next(&socket, cancel, None)? else { return Err(out_of_turn()) };
+    let (which, fds) = match next(&socket, cancel, None)? {
+        (Said::Attached(which), fds) => (which, fds),
+        (other, _) => return Err(unexpected(&other)),
+    };
     let mut fds = fds.into_iter();
     let streams = [1, 2, 4].map(|bit| if which & bit != 0 { fds.next() } else { None });
     let command = Command { name: String::new(), pid: 0, streams: Vec::new(), socket, heard: Mutex::default() };
@@ -133,7 +136,7 @@ pub fn resize(dir: &Path, rows: u16, columns: u16) -> Result<()> {
     request(&socket, wire::Kind::Resize, &size, 0, &[])?;
     match next(&socket, &Cancel::new(), None)?.0 {
         Said::Done => Ok(()),
-        _ => Err(out_of_turn()),
+        other => Err(unexpected(&other)),
     }
 }
 
@@ -146,7 +149,7 @@ pub fn set_restart(dir: &Path, rule: wire::Restart, cancel: &Cancel, deadline: O
     request(&socket, wire::Kind::Restart, &body.finish()?, 0, &[])?;
     match next(&socket, cancel, deadline)?.0 {
         Said::Done => Ok(()),
-        _ => Err(out_of_turn()),
+        other => Err(unexpected(&other)),
     }
 }
 
@@ -335,6 +338,14 @@ fn wait(socket: &OwnedFd, cancel: &Cancel, deadline: Option<Instant>) -> Result<
 
 fn ran_out() -> Error {
     Error::new(Kind::Timeout, "run command", "").because("its time ran out, and it was killed")
+}
+
+/// What is not asked for: the end of a container, which its shim tells all who want something of it.
+fn unexpected(said: &Said) -> Error {
+    match said {
+        Said::Exited(_) => Error::new(Kind::Conflict, "reach container", "").because("it has just ended"),
+        _ => out_of_turn(),
+    }
 }
 
 fn out_of_turn() -> Error {

@@ -25,8 +25,12 @@ pub(super) fn of(step: u32, errno: i32, detail: &[u8]) -> Error {
             .hint("install the helper of this version, or leave the option out"),
         Step::Died => Error::new(Kind::Launch, "start container", "")
             .because("its first process was killed before the command ran")
-            .hint("a memory limit of a few hundred KiB kills it; raise the limit"),
+            .hint("raise its memory limit, if that is a few hundred KiB; else somebody has killed or removed it meanwhile"),
+        // Whoever was to get it has been killed.
+        Step::IdMap if errno == libc::EPIPE => of(Step::Died as u32, 0, b""),
         Step::Ids if errno == libc::EINVAL => unmapped(&detail),
+        Step::Join if errno == libc::ESRCH => Error::new(Kind::Conflict, step.words(), "")
+            .because("it has no process: it has just ended, or waits to be started again"),
         Step::Keyring if errno == libc::EDQUOT => keys(step),
         Step::Listener if errno == libc::EAGAIN => one_more(step),
         Step::Attach if errno == libc::EINVAL => {

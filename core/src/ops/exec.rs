@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -14,8 +15,8 @@ use crate::error::{Context as _, Error, Kind, Result};
 use crate::id::ContainerId;
 use crate::launch::{self, Command, Exit};
 use crate::plan::{exec, names};
-use crate::store::containers::Record;
-use crate::sys;
+use crate::store::containers::{Container, Record};
+use crate::sys::{self, PidFd};
 use crate::wire::EXEC_ID;
 
 /// Starts a command; returns once it has been executed.
@@ -48,10 +49,26 @@ fn begin(context: &Context, id: &ContainerId, options: &ExecOptions, cancel: &Ca
     let told = Told { context, record: &container.record, options };
     plan.id = told.begun()?;
     let started = launch::exec(context.paths.container(id).dir(), &plan, cancel);
-    let mut command =
-        started.inspect_err(|e| told.failed(&plan.id, e)).map_err(|e| e.within("run command in container", name))?;
+    let mut command = started
+        .map_err(|e| if has_ended(&container, &e) { ended(e) } else { e })
+        .inspect_err(|e| told.failed(&plan.id, e))
+        .map_err(|e| e.within("run command in container", name))?;
     command.name = format!("the command in container {name}");
     Ok(command)
+}
+
+/// Whether what it says is how the end of the container was met: no memory in its namespaces, no cgroup, no answer.
+fn has_ended(container: &Container, error: &Error) -> bool {
+    let met = matches!(error.kind(), Kind::System | Kind::Launch | Kind::Conflict | Kind::NotFound);
+    let gone = |first: &PidFd| first.wait(Some(Duration::ZERO), &Cancel::new()).unwrap_or(false);
+    met && ends::process(container).is_ok_and(|first| first.is_none_or(|first| gone(&first)))
+}
+
+fn ended(error: Error) -> Error {
+    Error::new(Kind::Conflict, "", "")
+        .because("it has just ended")
+        .hint("start it, unless its restart policy does")
+        .caused_by(error)
 }
 
 /// What events tell of a command, but for its end, which the shim does.

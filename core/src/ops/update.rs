@@ -33,9 +33,13 @@ pub fn update(context: &Context, id: &ContainerId, options: &UpdateOptions) -> R
 
 /// Tells the shim, where there is one, what follows the container's end.
 fn tell(context: &Context, id: &ContainerId, restart: Restart) -> Result<()> {
-    match list::load(context, id)?.is_alive() {
-        true => launch::set_restart(context.paths.container(id).dir(), life::rule(restart), &Cancel::new(), None),
-        false => Ok(()),
+    if !list::load(context, id)?.is_alive() {
+        return Ok(());
+    }
+    match launch::set_restart(context.paths.container(id).dir(), life::rule(restart), &Cancel::new(), None) {
+        // It has ended meanwhile, and its record tells the next start.
+        Err(e) if e.kind() == Kind::Conflict && !list::load(context, id)?.is_alive() => Ok(()),
+        told => told,
     }
 }
 
