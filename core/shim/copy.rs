@@ -77,8 +77,7 @@ fn copy_link(from: Fd, to: Fd, name: &CStr, stat: &Stat) -> sys::Result {
     target[n] = 0;
     let target = CStr::from_bytes_until_nul(&target).map_err(|_| Errno::EINVAL)?;
     sys::symlinkat(target, to, name)?;
-    sys::fchownat(to, name, stat.uid, stat.gid, AT_SYMLINK_NOFOLLOW)?;
-    sys::utimensat(to, name, [stat.atime, stat.mtime], AT_SYMLINK_NOFOLLOW)
+    made(to, name, stat, |_| Ok(()))
 }
 
 /// A fifo, socket or device. A user namespace may not make devices; a volume does without them.
@@ -87,9 +86,21 @@ fn copy_node(to: Fd, name: &CStr, stat: &Stat) -> sys::Result {
         Err(Errno::EPERM) if matches!(stat.kind(), sys::S_IFCHR | sys::S_IFBLK) => return Ok(()),
         other => other?,
     }
-    sys::fchownat(to, name, stat.uid, stat.gid, AT_SYMLINK_NOFOLLOW)?;
-    sys::fchmodat(to, name, stat.mode & 0o7777)?;
-    sys::utimensat(to, name, [stat.atime, stat.mtime], AT_SYMLINK_NOFOLLOW)
+    made(to, name, stat, |node| sys::chmod_opened(node, stat.mode & 0o7777))
+}
+
+/// Owner, mode and times of what was made, by a descriptor: who shares the volume may have put a link of its own in its place,
+/// which would lead through the host's root.
+fn made(to: Fd, name: &CStr, stat: &Stat, set_mode: impl FnOnce(Fd) -> sys::Result) -> sys::Result {
+    with(sys::openat(to, name, sys::O_PATH | O_NOFOLLOW, 0)?, |node| {
+        let there = sys::fstat(node)?;
+        if (there.kind(), there.rdev) != (stat.kind(), stat.rdev) {
+            return Err(Errno::EBUSY);
+        }
+        sys::fchownat(node, c"", stat.uid, stat.gid, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW)?;
+        set_mode(node)?;
+        sys::utimensat(node, c"", [stat.atime, stat.mtime], AT_EMPTY_PATH)
+    })
 }
 
 /// Owner first, since a change of owner takes set-user-id bits and file capabilities away; times last.

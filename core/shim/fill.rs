@@ -36,9 +36,14 @@ pub fn volume(to: Fd, from: Fd) -> sys::Result {
             return copy_all(from, to).map(drop);
         }
         while is_empty(to)? || is_marked(to) {
-            let flags = sys::O_RDWR | sys::O_CREAT | O_NOFOLLOW | sys::O_NONBLOCK;
-            if with(sys::openat(to, FILLING, flags, 0o600)?, |mark| try_fill(mark, to, from))? {
-                break;
+            match mark(to) {
+                // Somebody else has just finished.
+                Err(Errno::ENOENT) => {}
+                mark => {
+                    if with(mark?, |mark| try_fill(mark, to, from))? {
+                        break;
+                    }
+                }
             }
         }
         Ok(())
@@ -63,6 +68,19 @@ fn is_marked(dir: Fd) -> bool {
     sys::statx(dir, FILLING, AT_SYMLINK_NOFOLLOW).is_ok()
 }
 
+/// The mark, made or opened. What has its name may be a device that somebody who shares the volume has put there: opening one
+/// can do something already.
+fn mark(dir: Fd) -> sys::Result<Fd> {
+    match sys::openat(dir, FILLING, sys::O_RDWR | sys::O_CREAT | sys::O_EXCL | O_NOFOLLOW, 0o600) {
+        Err(Errno::EEXIST) => {}
+        made => return made,
+    }
+    with(sys::openat(dir, FILLING, sys::O_PATH | O_NOFOLLOW, 0)?, |there| match sys::fstat(there)?.kind() {
+        sys::S_IFREG => sys::reopen(there, sys::O_RDWR),
+        _ => Err(Errno::EEXIST),
+    })
+}
+
 /// False when somebody else has filled it meanwhile.
 fn try_fill(mark: Fd, to: Fd, from: Fd) -> sys::Result<bool> {
     const LOCK_EX: i32 = 2;
@@ -74,11 +92,7 @@ fn try_fill(mark: Fd, to: Fd, from: Fd) -> sys::Result<bool> {
             Err(e) => return Err(e),
         }
     }
-    let stat = sys::fstat(mark)?;
-    if stat.kind() != sys::S_IFREG {
-        return Err(Errno::EEXIST);
-    }
-    if stat.nlink == 0 {
+    if sys::fstat(mark)?.nlink == 0 {
         return Ok(false);
     }
     let filled = clear(to, true).and_then(|()| fill(to, from));

@@ -142,6 +142,13 @@ pub fn chmod_opened(file: Fd, mode: u32) -> Result {
     fchmodat(super::AT_FDCWD, path.c(), mode)
 }
 
+/// Exactly the file that was opened as a path, opened for work. By the host's /proc, so not inside.
+pub fn reopen(file: Fd, flags: i32) -> Result<Fd> {
+    let mut path = crate::text::Text::<32>::new();
+    path.push(b"/proc/self/fd/").signed(file.into());
+    openat(super::AT_FDCWD, path.c(), flags, 0)
+}
+
 pub fn openat(dir: Fd, path: &CStr, flags: i32, mode: u32) -> Result<Fd> {
     syscall!(OPENAT, dir, path.as_ptr(), flags | O_CLOEXEC, mode).map(|fd| fd as Fd)
 }

@@ -4,11 +4,12 @@
 
 use std::fs::{self, File};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::fcntl::{AtFlags, OFlag, openat};
-use nix::sys::stat::{Mode, UtimensatFlags, fstatat, mkdirat, utimensat};
+use nix::sys::stat::{Mode, SFlag, UtimensatFlags, fstatat, mkdirat, utimensat};
 use nix::sys::time::TimeSpec;
 
 use super::tests::{Box_, bind};
@@ -126,4 +127,62 @@ fn one_that_there_is_no_room_for_stays_empty() {
             assert_eq!(b.sh("ls /data", volume), (0, "one\nsub\nthree\ntwo\nzero\n".into()));
         });
     }
+}
+
+/// In the place of each node that is made a link, as soon as it is there, as another container of the volume would.
+fn put_links(volume: &Path, links: &Path, names: &[String], done: &AtomicBool) {
+    for name in names {
+        let (node, link) = (volume.join(name), links.join(name));
+        while fs::symlink_metadata(&node).is_err() {
+            if done.load(Ordering::Relaxed) {
+                return;
+            }
+        }
+        fs::rename(link, node).unwrap();
+    }
+}
+
+#[test]
+fn a_node_that_becomes_a_link_meanwhile_leads_no_mode_out() {
+    let b = with_data(&[]);
+    let data = Path::new(&b.path("rootfs/data")).to_owned();
+    for n in 0..400 {
+        let fifo = data.join(format!("n{n}"));
+        nix::unistd::mkfifo(&fifo, Mode::empty()).unwrap();
+        fs::set_permissions(fifo, fs::Permissions::from_mode(0o4777)).unwrap();
+    }
+    // In the order in which they are met.
+    let names = fs::read_dir(&data).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+    let names: Vec<_> = names.filter(|name| name.starts_with('n')).collect();
+    let victim = b.path("victim");
+    fs::write(&victim, "").unwrap();
+    fs::set_permissions(&victim, fs::Permissions::from_mode(0o600)).unwrap();
+    for round in 0..20 {
+        let (volume, links) = (b.path(&format!("volume{round}")), b.path(&format!("links{round}")));
+        [&volume, &links].into_iter().for_each(|dir| fs::create_dir(dir).unwrap());
+        names.iter().for_each(|name| symlink(&victim, Path::new(&links).join(name)).unwrap());
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| put_links(Path::new(&volume), Path::new(&links), &names, &done));
+            let ended = b.try_sh("true", volume_at(volume.clone()));
+            done.store(true, Ordering::Relaxed);
+            if let Err(error) = ended {
+                assert_eq!(error.exit_code(), 125, "{error}");
+            }
+        });
+        assert_eq!(fs::metadata(&victim).unwrap().mode() & 0o7777, 0o600, "round {round}");
+    }
+}
+
+#[test]
+fn what_has_the_mark_s_name_is_not_opened() {
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let b = with_data(&[("one", 1)]);
+    // A device without a driver: opened, it would say ENXIO.
+    let mark = Path::new(&b.path("volume")).join(".sampan-filling");
+    nix::sys::stat::mknod(&mark, SFlag::S_IFCHR, Mode::S_IRWXU, nix::sys::stat::makedev(240, 77)).unwrap();
+    let error = b.fails(&["true"], volume_at(b.path("volume")));
+    assert_eq!((error.errno(), error.exit_code()), (Some(libc::EEXIST), 125), "{error}");
 }

@@ -52,6 +52,9 @@ pub(super) fn of(step: u32, errno: i32, detail: &[u8]) -> Error {
         Step::CopyUp if errno == libc::ELOOP => plain(step, errno, &detail)
             .because("the image's directories there lie more than 4096 deep, or somebody moved their copies meanwhile")
             .hint("mount the volume with nocopy, and fill it from inside"),
+        Step::CopyUp if errno == libc::EBUSY => plain(step, errno, &detail)
+            .because("somebody else who has the volume put something in the place of what was copied")
+            .hint("start it again when nobody writes to the volume"),
         Step::MountFs => refusal::explain(file_system(errno, &detail), errno),
         Step::Device if matches!(errno, libc::EPERM | libc::EACCES) => plain(step, errno, &detail)
             .hint("give this process CAP_MKNOD, and the store a file system whose devices work (not mounted nodev)"),

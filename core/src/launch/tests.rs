@@ -140,10 +140,14 @@ impl Box_ {
     }
 
     pub(super) fn sh(&self, script: &str, change: impl FnOnce(&mut LaunchPlan)) -> (i32, String) {
+        self.try_sh(script, change).unwrap()
+    }
+
+    pub(super) fn try_sh(&self, script: &str, change: impl FnOnce(&mut LaunchPlan)) -> Result<(i32, String), Error> {
         // In one stream: the order between two pipes is nobody's promise.
         let mut plan = self.plan(&["sh", "-c", &format!("exec 2>&1; {script}")]);
         change(&mut plan);
-        self.run(&plan).unwrap()
+        self.run(&plan)
     }
 
     pub(super) fn fails(&self, args: &[&str], change: impl FnOnce(&mut LaunchPlan)) -> Error {
