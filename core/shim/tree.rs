@@ -199,13 +199,15 @@ fn is_dir(dir: Fd, name: &CStr) -> bool {
     sys::statx(dir, name, sys::AT_SYMLINK_NOFOLLOW).is_ok_and(|s| s.is_dir())
 }
 
-/// Opens a directory; one that its own owner may not read is made readable first.
+/// Opens a directory; one that its own owner may not read is made readable first, by a descriptor: its name may be a link by
+/// the next call.
 fn open_child(dir: Fd, name: &CStr) -> sys::Result<Fd> {
     match sys::openat(dir, name, DIR_FLAGS, 0) {
-        Err(Errno::EACCES) if is_dir(dir, name) => {
-            sys::fchmodat(dir, name, 0o700)?;
-            sys::openat(dir, name, DIR_FLAGS, 0)
-        }
-        other => other,
+        Err(Errno::EACCES) => {}
+        other => return other,
     }
+    let seen = sys::openat(dir, name, DIR_FLAGS | sys::O_PATH, 0)?;
+    let opened = sys::chmod_opened(seen, 0o700).and_then(|()| sys::openat(seen, c".", DIR_FLAGS, 0));
+    let _ = sys::close(seen);
+    opened
 }

@@ -20,7 +20,7 @@ mod remove;
 
 pub use durable::{owner_and_mode, remove_durably, replace_durably};
 pub use relabel::{label, relabel};
-pub use remove::{remove_tree, tree_size};
+pub use remove::{empty, remove_at, remove_tree, tree_size};
 pub use std::fs::File;
 
 /// Makes a directory and its missing parents, mode 0700. One that exists is fine.

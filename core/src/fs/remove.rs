@@ -1,22 +1,25 @@
 //! Removes trees: never through a symlink, at any depth, also where directories are read-only.
 
 use std::ffi::{CStr, CString};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, openat};
-use nix::sys::stat::{FchmodatFlags, Mode, SFlag, fchmodat, fstatat};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat};
+use nix::sys::stat::{FchmodatFlags, Mode, SFlag, fchmod, fchmodat, fstat, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use crate::error::{Context, Result};
 
 const DIRECTORY: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
 
-/// Directories held open on the way down. Deeper ones are moved up and removed afterwards, so a tree of
+/// Directories held open on the way down, two descriptors each. Deeper ones are moved up and removed afterwards, so a tree of
 /// any depth takes a bounded number of descriptors and a bounded stack.
-const MAX_DEPTH: usize = 128;
+const MAX_DEPTH: usize = 32;
+
+/// Directories that [`tree_size`] goes down.
+const SIZED_DEPTH: usize = 128;
 
 /// Removes a file or a whole tree; what is gone already is fine, also when another process removes it too.
 pub fn remove_tree(path: &Path) -> Result<()> {
@@ -29,6 +32,23 @@ pub fn remove_tree(path: &Path) -> Result<()> {
     };
     let name = CString::new(name.as_encoded_bytes()).map_err(|_| Errno::EINVAL).context("remove", path.display())?;
     Removal { top, left: vec![name] }.run().context("remove", path.display())
+}
+
+/// As [`remove_tree`], of a name in an open directory.
+pub fn remove_at(dir: BorrowedFd<'_>, name: &[u8]) -> nix::Result<()> {
+    let name = CString::new(name).map_err(|_| Errno::EINVAL)?;
+    Removal { top: step(dir, c".")?, left: vec![name] }.run()
+}
+
+/// Removes all that is in a directory.
+pub fn empty(dir: OwnedFd) -> nix::Result<()> {
+    let mut removal = Removal { top: step(dir.as_fd(), c".")?, left: Vec::new() };
+    removal.remove_children(&dir, 0)?;
+    removal.run()
+}
+
+fn step(dir: BorrowedFd<'_>, name: &CStr) -> nix::Result<OwnedFd> {
+    openat(dir, name, DIRECTORY, Mode::empty())
 }
 
 /// What is left to remove, all of it directly in `top`.
@@ -90,21 +110,26 @@ impl Removal {
 
 /// Opens a directory that we may have to make readable and writable first: we own it, or the remover does.
 fn open_writable(dir: BorrowedFd<'_>, name: &CStr) -> nix::Result<Option<OwnedFd>> {
-    let mode = match fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
-        Ok(stat) if SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) == SFlag::S_IFDIR => stat.st_mode,
-        Ok(_) => return Err(Errno::ENOTDIR),
-        Err(Errno::ENOENT) => return Ok(None),
-        Err(e) => return Err(e),
+    let opened = match step(dir, name) {
+        Err(Errno::EACCES) => open_closed(dir, name),
+        opened => opened,
     };
-    if mode & 0o700 != 0o700 {
-        // Follows no symlink that matters: the kernel refuses NOFOLLOW here, and the tree is ours alone.
-        let _ = fchmodat(dir, name, Mode::S_IRWXU, FchmodatFlags::FollowSymlink);
+    let opened = match opened {
+        Err(Errno::ENOENT) => return Ok(None),
+        opened => opened?,
+    };
+    if fstat(&opened)?.st_mode & 0o700 != 0o700 {
+        let _ = fchmod(&opened, Mode::S_IRWXU);
     }
-    match openat(dir, name, DIRECTORY, Mode::empty()) {
-        Ok(fd) => Ok(Some(fd)),
-        Err(Errno::ENOENT) => Ok(None),
-        Err(e) => Err(e),
-    }
+    Ok(Some(opened))
+}
+
+/// One that may not be read, by a descriptor: its name may be a link by the next call.
+fn open_closed(dir: BorrowedFd<'_>, name: &CStr) -> nix::Result<OwnedFd> {
+    let seen = openat(dir, name, DIRECTORY | OFlag::O_PATH, Mode::empty())?;
+    let path = format!("/proc/self/fd/{}", seen.as_raw_fd());
+    fchmodat(AT_FDCWD, path.as_str(), Mode::S_IRWXU, FchmodatFlags::FollowSymlink).map_err(|_| Errno::EACCES)?;
+    step(seen.as_fd(), c".")
 }
 
 fn gone_is_fine(done: nix::Result<()>) -> nix::Result<()> {
@@ -135,7 +160,7 @@ fn size_of(dir: OwnedFd, depth: usize) -> u64 {
         let Ok(stat) = fstatat(&at, name, AtFlags::AT_SYMLINK_NOFOLLOW) else { continue };
         match SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) {
             SFlag::S_IFREG => total += stat.st_size as u64,
-            SFlag::S_IFDIR if depth < MAX_DEPTH => {
+            SFlag::S_IFDIR if depth < SIZED_DEPTH => {
                 total += openat(&at, name, DIRECTORY, Mode::empty()).map_or(0, |d| size_of(d, depth + 1));
             }
             _ => {}

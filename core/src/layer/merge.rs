@@ -24,6 +24,7 @@ use super::tree::{self, Tree, WORKING_MODE, is_a, is_whiteout};
 use super::{FILES, SIDECAR, entry, name};
 use crate::cancel::Cancel;
 use crate::error::{Context, Error, Result};
+use crate::fs;
 use crate::sys;
 
 /// What an image has there is hidden in every container.
@@ -74,7 +75,7 @@ fn hide(layer: &Path, to: &Tree) -> nix::Result<()> {
 
 fn remove(to: &Tree, path: &[u8]) -> nix::Result<()> {
     let (parent, last) = name::split(path);
-    match to.reopen(parent).and_then(|dir| tree::remove(dir.as_fd(), last)) {
+    match to.reopen(parent).and_then(|dir| fs::remove_at(dir.as_fd(), last)) {
         Err(errno) if absent(errno) => Ok(()),
         done => done,
     }
@@ -83,7 +84,7 @@ fn remove(to: &Tree, path: &[u8]) -> nix::Result<()> {
 fn empty(to: &Tree, path: &[u8]) -> nix::Result<()> {
     match to.reopen(path) {
         Err(errno) if absent(errno) => Ok(()),
-        dir => tree::empty(dir?),
+        dir => fs::empty(dir?),
     }
 }
 
@@ -192,7 +193,7 @@ impl Merge<'_> {
 impl Place<'_> {
     /// What a lower layer has under this name.
     fn clear(&self) -> nix::Result<()> {
-        match tree::remove(self.to, self.name) {
+        match fs::remove_at(self.to, self.name) {
             Err(Errno::ENOENT) => Ok(()),
             done => done,
         }

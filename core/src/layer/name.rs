@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 /// Longest file name of every file system that a store may be on.
-const NAME_MAX: usize = 255;
+pub const NAME_MAX: usize = 255;
 /// Longest path that a system call takes, its NUL aside.
 const PATH_MAX: usize = 4095;
 
@@ -30,6 +30,14 @@ pub fn clean(raw: &[u8], clean: &mut Vec<u8>) -> Result<(), Refusal> {
     }
     match clean.len() > PATH_MAX {
         true => Err("the name is longer than 4095 bytes"),
+        false => Ok(()),
+    }
+}
+
+/// Refuses a place that no system call could name: symlinks of the layer can lead to far deeper ones than names do.
+pub fn fits(place: &[u8]) -> Result<(), Refusal> {
+    match place.len() > PATH_MAX {
+        true => Err("through the layer's symlinks it lies at a path of more than 4095 bytes"),
         false => Ok(()),
     }
 }

@@ -7,7 +7,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::rc::Rc;
 
-use nix::dir::Dir as Listing;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstatat, mkdirat};
@@ -20,6 +19,8 @@ use crate::sys;
 const KEPT: usize = 16;
 /// Symlinks followed in one name, as in the kernel.
 const MOST_LINKS: u32 = 40;
+/// Directories made for one name: more than a path can name, of which the symlinks that it goes through may each add some.
+const MOST_IMPLIED: usize = 4096;
 
 /// Mode of a directory until the end, when all its files are in it: no group, and the owner can write.
 pub const WORKING_MODE: Mode = Mode::S_IRWXU;
@@ -176,11 +177,13 @@ impl<'a> Walk<'a> {
         Ok(Dir { fd: self.at, path: self.real })
     }
 
-    /// `..` in a symlink's target; at the root it stays there.
+    /// `..` in a symlink's target; at the root it stays there. Nothing in the tree is ever moved, so it leads to what `real` says.
     fn up(&mut self) -> Result<(), Failure> {
-        let parent = name::split(&self.real).0.len();
-        self.real.truncate(parent);
-        self.at = descend(self.root.fd.as_fd(), &self.real, OFlag::O_PATH)?;
+        if !self.real.is_empty() {
+            let parent = name::split(&self.real).0.len();
+            self.real.truncate(parent);
+            self.at = step(self.at.as_fd(), b"..", OFlag::O_PATH)?;
+        }
         Ok(())
     }
 
@@ -227,8 +230,13 @@ impl<'a> Walk<'a> {
     }
 
     fn make(&mut self, part: &[u8], opaque: bool) -> Result<OwnedFd, Failure> {
+        let path = name::join(&self.real, part);
+        name::fits(&path).map_err(Failure::Refused)?;
+        if self.implied.len() >= MOST_IMPLIED {
+            return Err(Failure::Refused("the path goes through more than 4096 missing directories"));
+        }
         mkdirat(&self.at, part, WORKING_MODE)?;
-        self.implied.push(Implied { path: name::join(&self.real, part), opaque });
+        self.implied.push(Implied { path, opaque });
         Ok(step(self.at.as_fd(), part, OFlag::O_PATH)?)
     }
 }
@@ -265,27 +273,4 @@ pub fn is_marked(file: BorrowedFd<'_>) -> bool {
 /// Whether an attribute of this name is overlayfs's own.
 pub fn is_overlays(name: &[u8]) -> bool {
     name.starts_with(b"trusted.overlay.") || name.starts_with(b"user.overlay.")
-}
-
-/// Removes a file, or a directory with all that is in it.
-pub fn remove(dir: BorrowedFd<'_>, name: &[u8]) -> nix::Result<()> {
-    match is_a(&stat(dir, name)?, SFlag::S_IFDIR) {
-        false => unlinkat(dir, name, UnlinkatFlags::NoRemoveDir),
-        true => {
-            empty(step(dir, name, OFlag::O_RDONLY)?)?;
-            unlinkat(dir, name, UnlinkatFlags::RemoveDir)
-        }
-    }
-}
-
-/// Removes all that is in a directory.
-pub fn empty(dir: OwnedFd) -> nix::Result<()> {
-    let mut listing = Listing::from_fd(dir.try_clone().map_err(|_| Errno::last())?)?;
-    let names = listing.iter().map(|entry| entry.map(|e| e.file_name().to_owned())).collect::<nix::Result<Vec<_>>>()?;
-    drop(listing);
-    names
-        .iter()
-        .map(|name| name.to_bytes())
-        .filter(|name| !matches!(*name, b"." | b".."))
-        .try_for_each(|name| remove(dir.as_fd(), name))
 }

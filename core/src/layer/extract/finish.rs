@@ -7,6 +7,7 @@ use nix::sys::stat::{Mode, fchmod, futimens};
 use nix::unistd::{Gid, Uid, fchown};
 
 use super::{Extractor, Outcome, chown_failed, failed, timespec};
+use crate::cancel::Cancel;
 use crate::error::{Context, Result};
 use crate::layer::dirs::Final;
 use crate::layer::entry::Meta;
@@ -14,9 +15,10 @@ use crate::layer::{Whiteouts, xattr};
 
 impl Extractor {
     /// Finishes directories and sidecar.
-    pub fn finish(mut self) -> Result<Outcome> {
+    pub fn finish(mut self, cancel: &Cancel) -> Result<Outcome> {
         let mut finals = self.notes.finals().context("unpack layer", "")?;
         while let Some(dir) = finals.next().context("unpack layer", "")? {
+            cancel.check("unpack layer", "")?;
             self.finish_directory(&dir)?;
         }
         self.sidecar.finish().context("unpack layer", "")?;

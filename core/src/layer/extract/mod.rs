@@ -19,7 +19,8 @@ use nix::sys::stat::{
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, fchown, fchownat, getegid, geteuid, linkat, symlinkat};
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Kind, Result};
+use crate::fs;
 use crate::layer::dirs::{Note, Notes};
 use crate::layer::entry::{Entry, EntryKind, Meta, invalid, shown};
 use crate::layer::name::{self, Meaning};
@@ -45,12 +46,16 @@ pub struct Extractor {
     /// Something was replaced, so every owner must be told: an earlier record may name the path.
     replaced: bool,
     sparse_left: u64,
+    /// Entries, and directories that they imply, that there may still be.
+    entries_left: u64,
     outcome: Outcome,
 }
 
 /// What there is to tell besides the files.
 #[derive(Clone, Copy, Debug)]
 pub struct Outcome {
+    /// Directories that no entry had told of.
+    pub implied: u64,
     /// Estimate of the bytes on disk.
     pub size_on_disk: u64,
     /// How whiteouts were made.
@@ -65,7 +70,15 @@ struct Place<'a> {
     name: &'a [u8],
 }
 
-impl Place<'_> {
+impl<'a> Place<'a> {
+    fn new(dir: &'a Dir, name: &'a [u8]) -> Result<Self> {
+        let place = Place { dir, name };
+        match dir.path.len() + name.len() < name::NAME_MAX {
+            true => Ok(place),
+            false => name::fits(&place.path()).map_err(|why| invalid(&place.path(), why)).map(|()| place),
+        }
+    }
+
     fn path(&self) -> Vec<u8> {
         name::join(&self.dir.path, self.name)
     }
@@ -80,6 +93,12 @@ fn failed(path: &[u8], errno: Errno) -> Error {
         Errno::ENAMETOOLONG => invalid(path, "the name is too long for the file system"),
         errno => Error::errno_in(errno as i32, "unpack layer", shown(path)),
     }
+}
+
+fn too_many() -> Error {
+    Error::new(Kind::LimitExceeded, "unpack layer", "")
+        .because("the layer has more entries, and directories that their paths imply, than allowed")
+        .hint("raise max_entries if the image is trusted")
 }
 
 fn refused(path: &[u8], failure: Failure) -> Error {
@@ -105,12 +124,14 @@ impl Extractor {
             exact_modes,
             replaced: false,
             sparse_left: options.max_bytes,
-            outcome: Outcome { size_on_disk: DISK_BLOCK, whiteouts: Whiteouts::Absent, opaque_root: false },
+            entries_left: options.max_entries,
+            outcome: Outcome { implied: 0, size_on_disk: DISK_BLOCK, whiteouts: Whiteouts::Absent, opaque_root: false },
         })
     }
 
     /// Makes one entry; `clean` is a buffer for its name.
     pub fn extract(&mut self, entry: &Entry, reader: &mut TarReader, clean: &mut Vec<u8>) -> Result<()> {
+        self.count(1)?;
         name::clean(&entry.name, clean).map_err(|why| invalid(&entry.name, why))?;
         let (parent, last) = name::split(clean);
         match name::meaning(clean).map_err(|why| invalid(&entry.name, why))? {
@@ -118,19 +139,26 @@ impl Extractor {
             Meaning::Opaque => self.opaque(parent),
             Meaning::Whiteout(hidden) => {
                 let dir = self.parent(parent)?;
-                self.whiteout(&Place { dir: &dir, name: &clean[hidden] })
+                self.whiteout(&Place::new(&dir, &clean[hidden])?)
             }
             Meaning::File if clean.is_empty() => self.root(entry),
             Meaning::File => {
                 let dir = self.parent(parent)?;
-                self.file(&Place { dir: &dir, name: last }, entry, reader)
+                self.file(&Place::new(&dir, last)?, entry, reader)
             }
         }
+    }
+
+    fn count(&mut self, n: u64) -> Result<()> {
+        self.entries_left = self.entries_left.checked_sub(n).ok_or_else(too_many)?;
+        Ok(())
     }
 
     fn parent(&mut self, path: &[u8]) -> Result<Rc<Dir>> {
         let mut implied: Vec<Implied> = Vec::new();
         let dir = self.tree.dir(path, Missing::Make, &mut implied).map_err(|e| refused(path, e))?;
+        self.count(implied.len() as u64)?;
+        self.outcome.implied += implied.len() as u64;
         for new in implied {
             self.made_directory(&new.path, Note::Implied)?;
             if new.opaque {
@@ -178,7 +206,7 @@ impl Extractor {
     }
 
     fn clear(&mut self, at: &Place<'_>) -> Result<()> {
-        tree::remove(at.dir.fd.as_fd(), at.name).map_err(|e| at.failed(e))?;
+        fs::remove_at(at.dir.fd.as_fd(), at.name).map_err(|e| at.failed(e))?;
         self.tree.forget();
         self.replaced = true;
         Ok(())

@@ -9,7 +9,7 @@ use tar::EntryType;
 use super::archive::*;
 use super::faithful::xattr;
 use crate::error::Kind;
-use crate::layer::Form;
+use crate::layer::{Compression, Form, UnpackOptions};
 
 fn invalid(archive: Archive, words: &str) {
     let error = archive.refused();
@@ -312,6 +312,49 @@ fn deep_trees() {
         .file("x", b"")
         .unpack(Form::User);
     assert!(out.done().size_on_disk >= 2000 * 4096);
+}
+
+#[test]
+fn no_links_lead_deeper_than_a_path_can_name() {
+    let (down, long) = ("x/".repeat(2000), format!("{}f", "y/".repeat(60)));
+    let begun = || Archive::new().symlink("a", "x").pax(&[("linkpath", down.as_bytes())]).symlink("b", "x");
+    let below = |path: &str| format!("b/{path}");
+    invalid(begun().file(&below(&long), b""), "4095 bytes");
+    invalid(begun().dir(&below(&"d".repeat(98))), "4095 bytes");
+    invalid(begun().pax(&[("path", format!("b/{down}").as_bytes())]).dir("x"), "4095 bytes");
+    // A chain of links, each of which leads on from where the one before led to.
+    let chain = begun().pax(&[("linkpath", format!("b/{}", "x/".repeat(1000)).as_bytes())]).symlink("c", "x");
+    invalid(chain.file("c/f", b""), "4095 bytes");
+    // What goes down and up again makes as many as it likes of one name.
+    let turning = |links: usize| {
+        (0..links).fold(Archive::new(), |archive, n| {
+            let turns = (0..500).map(|turn| format!("{turn:x}/../")).collect::<String>();
+            let on = if n > 0 { format!("../l{}", n - 1) } else { String::new() };
+            let target = format!("d{n}/{turns}{on}");
+            archive.pax(&[("linkpath", target.as_bytes())]).symlink(&format!("l{n}"), "x")
+        })
+    };
+    invalid(turning(20).file("l19/f", b""), "4096 missing");
+}
+
+#[test]
+fn directories_that_are_implied_count() {
+    let unpack = |max_entries| {
+        let archive = Archive::new().file(&format!("{}f", "d/".repeat(40)), b"").end();
+        unpack_reader(&archive[..], Compression::None, UnpackOptions { max_entries, ..OPTIONS })
+    };
+    assert_eq!(unpack(40).error().kind(), Kind::LimitExceeded);
+    let out = unpack(41);
+    assert_eq!((out.done().entries, out.done().implied), (1, 40));
+}
+
+#[test]
+fn a_deep_tree_that_is_replaced_takes_few_descriptors() {
+    let deep = "d/".repeat(2000);
+    for form in forms() {
+        let begun = Archive::new().pax(&[("path", format!("{deep}f").as_bytes())]).file("x", b"");
+        assert_eq!(begun.file("d", b"new").unpack(*form).read("d"), "new");
+    }
 }
 
 #[test]

@@ -259,7 +259,7 @@ impl Team<'_> {
         let spent = |from: &AtomicU64, n: u64| {
             from.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(n)).is_ok()
         };
-        if spent(&self.bytes, unpacked.bytes) && spent(&self.entries, unpacked.entries) {
+        if spent(&self.bytes, unpacked.bytes) && spent(&self.entries, unpacked.entries + unpacked.implied) {
             return Ok(());
         }
         Err(Error::new(Kind::LimitExceeded, "unpack layers", "")
