@@ -14,7 +14,7 @@ use crate::sys::{self, AT_FDCWD, Errno, Fd};
 use crate::target::{self, Missing};
 use crate::text::Text;
 use crate::wire::{Launch, Namespace, Process, Step, fd};
-use crate::{chroot, credentials, early, exec, label, limits, mounts, reaper, rootfs, terminal, user};
+use crate::{accounts, chroot, credentials, early, exec, label, limits, mounts, reaper, rootfs, terminal, user};
 
 /// Everything between the clone and the exec. `cgroup` is a v2 directory that the kernel did not put it into.
 pub fn run(launch: &Launch<'static>, ahead: Ahead, streams: [Fd; 3], sync: Fd, cgroup: Option<Fd>) -> ! {
@@ -191,6 +191,7 @@ fn make_root(launch: &Launch<'static>, sync: Fd) -> Outcome<Option<Fd>> {
     rootfs::attach(root, &launch.rootfs)?;
     mounts::apply_all(root, launch, &mut scratch, made.trees)?;
     mounts::symlinks(root, &launch.symlinks)?;
+    accounts::add_all(root, launch)?;
     let slave = if launch.process.tty { Some(terminal::make(root, sync)?) } else { None };
     set_sysctls(launch)?;
     for path in launch.readonly_paths.iter() {

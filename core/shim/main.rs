@@ -15,6 +15,7 @@
 #[path = "../src/wire/mod.rs"]
 mod wire;
 
+mod accounts;
 mod again;
 mod ahead;
 mod arch;

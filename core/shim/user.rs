@@ -83,7 +83,8 @@ fn unknown(step: Step, detail: &'static [u8]) -> Fail {
     Fail { step, errno: Errno::ENOENT, detail }
 }
 
-fn id(text: &[u8]) -> Option<u32> {
+/// A user's or a group's number.
+pub fn id(text: &[u8]) -> Option<u32> {
     parse_dec(text).filter(|n| *n <= MOST_ID).map(|n| n as u32)
 }
 
@@ -161,7 +162,8 @@ fn read(path: &CStr) -> sys::Result<&'static [u8]> {
     content
 }
 
-fn read_open(fd: sys::Fd) -> sys::Result<&'static [u8]> {
+/// The same of one that is open.
+pub fn read_open(fd: sys::Fd) -> sys::Result<&'static [u8]> {
     let stat = sys::fstat(fd)?;
     // A masked file is /dev/null.
     if stat.kind() != sys::S_IFREG {

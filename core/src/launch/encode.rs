@@ -114,6 +114,7 @@ pub(super) fn launch_into(w: &mut Writer, p: &LaunchPlan) {
     });
     w.option(&p.hostname, |w, s| w.text(s));
     w.option(&p.domainname, |w, s| w.text(s));
+    w.pairs(&p.accounts);
     w.option(&p.mount_label, |w, label| w.text(label));
     process(w, &p.process);
     supervise(w, &p.supervise);

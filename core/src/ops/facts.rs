@@ -73,7 +73,8 @@ fn facts((rung, id_map): (Rung, Option<IdMap>), fresh_proc: bool) -> Result<Fact
 
 const NO_LABELS: &str = "on the rung `chroot` they stay what starts them is";
 
-fn text(path: &str) -> String {
+/// A file of the host's, as far as it can be read.
+pub(super) fn text(path: &str) -> String {
     fs::read_following(Path::new(path), MOST).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default()
 }
 

@@ -223,6 +223,7 @@ fn places(context: &Context, record: &Record) -> Result<Places> {
         events: text(context.events.clone()),
         event_subject: stored::of_container(record),
         joined: super::joined::paths(context, record)?,
+        account: userns::account(record),
     })
 }
 

@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Context, pull};
+use super::{Context, facts, pull};
 use crate::api::{ImageInfo, RunOptions, Rung};
 use crate::cancel::Cancel;
 use crate::error::{Error, Kind, Result};
@@ -14,6 +14,7 @@ use crate::id::Name;
 use crate::launch;
 use crate::lock::{Lock, Wait};
 use crate::paths::{self, Paths};
+use crate::plan::accounts::{self, Account};
 use crate::plan::userns::{self, Wanted};
 use crate::progress::Progress;
 use crate::setup::{self, ids::Known};
@@ -110,6 +111,13 @@ pub(super) fn unpack(
         Wanted::KeepId => pull::unpack_for(context, options, image, &kept(context)?, progress, cancel),
         Wanted::Shared | Wanted::Auto(_) => Ok(()),
     }
+}
+
+/// Who starts a container in which he has his own id, as he is called now.
+pub(super) fn account(record: &Record) -> Option<Account> {
+    record.spec.ids.as_ref().filter(|_| record.rung != Rung::Root)?;
+    let ids = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
+    accounts::find(&facts::text("/etc/passwd"), &facts::text("/etc/group"), ids)
 }
 
 /// The form of the layers that a container stands on.

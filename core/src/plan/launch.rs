@@ -37,6 +37,10 @@ pub struct LaunchPlan {
     pub hostname: Option<String>,
     /// NIS domain name, likewise.
     pub domainname: Option<String>,
+    /// File in the container, a line that it gets unless it has the name or the number of that; where it is missing, a link
+    /// or mounted, it stays so.
+    #[serde(skip_serializing_if = "is_default")]
+    pub accounts: Vec<(String, String)>,
     /// SELinux label of what is on file systems of the container's own: its overlay, what hides paths, and those mounts that
     /// name it.
     #[serde(skip_serializing_if = "is_default")]

@@ -1,5 +1,6 @@
 //! Pure planning: options and facts in, a full plan out. No system call is made here.
 
+pub mod accounts;
 pub mod borrowed;
 pub mod cgroup;
 pub mod chroot;

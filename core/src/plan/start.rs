@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::accounts::{self, Account};
 use super::cgroup::CgroupPlan;
 use super::facts::Facts;
 use super::launch::*;
@@ -36,6 +37,8 @@ pub struct Places {
     pub event_subject: String,
     /// The namespaces of other containers that it joins: kind to path.
     pub joined: BTreeMap<String, String>,
+    /// Who starts it, for one that has his id.
+    pub account: Option<Account>,
 }
 
 /// Plans one start.
@@ -51,6 +54,7 @@ pub fn plan(spec: &Spec, facts: &Facts, cgroup: &CgroupPlan, places: &Places) ->
         rootfs: Rootfs { nodev: !devices, ..rootfs(spec, facts, places) },
         mounts: with_label(mounts::plan(spec, facts, &groups.v1, places, devices)?, label.as_deref()),
         symlinks: mounts::symlinks(),
+        accounts: accounts::lines(spec, facts, places.account.as_ref()),
         masked_paths: list(spec, &mounts::MASKED),
         readonly_paths: list(spec, &mounts::READONLY),
         sysctls: spec.sysctls.clone().into_iter().collect(),
@@ -212,6 +216,7 @@ mod tests {
             events: "/store/events/machine".into(),
             event_subject: "\"kind\":\"container\"".into(),
             joined: BTreeMap::new(),
+            account: None,
         }
     }
 

@@ -46,6 +46,8 @@ record! {
         hostname: Option<&'a CStr>,
         /// NIS domain name.
         domainname: Option<&'a CStr>,
+        /// File in the container, a line that it gets.
+        accounts: List<'a, (&'a CStr, &'a CStr)>,
         /// SELinux label of what is on file systems of the container's own.
         mount_label: Option<&'a CStr>,
         /// The process.

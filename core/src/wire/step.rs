@@ -78,6 +78,7 @@ steps! {
     Slow = 53 "read the container's output",
     Tree = 54 "enter the container's tree",
     Landlock = 55 "confine the container by Landlock",
+    Account = 56 "give the user a name in",
     Hook = 64 "run the hook",
     Device = 65 "make the device",
     DomainName = 66 "set the domain name",

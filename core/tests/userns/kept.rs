@@ -152,3 +152,91 @@ fn a_new_volume_is_the_users() {
     }
     remove(&container);
 }
+
+/// Who has his own id has his name, as in Podman: a line in the container's files, unless the image has it.
+#[test]
+fn a_user_is_called_as_he_is() {
+    let host = Host::new();
+    if !has_subids(&host) {
+        return;
+    }
+    let own = nix::unistd::User::from_uid(nix::unistd::geteuid()).unwrap().unwrap();
+    let group = nix::unistd::Group::from_gid(own.gid).unwrap().unwrap().name;
+    let (name, uid, gid) = (&own.name, own.uid, own.gid);
+    let look = "id -un; id -gn; echo $HOME ~; tail -n 1 /etc/passwd | cut -d: -f 1,3,4,6-; tail -n 1 /etc/group";
+    let expected = |home: &str| {
+        format!("{name}\n{group}\n{home} {home}\n{name}:{uid}:{gid}:{home}:/bin/sh\n{group}:x:{gid}:{name}\n")
+    };
+    assert_eq!(said(&host, keeping(&["sh", "-c", look])), expected("/"));
+    let closed = RunOptions { read_only: true, workdir: Some("/tmp".into()), ..keeping(&["sh", "-c", look]) };
+    assert_eq!(said(&host, closed), expected("/tmp"));
+    let home = own.dir.display().to_string();
+    let volume = Mount { kind: MountKind::Volume, source: "home".into(), target: home.clone(), ..Mount::default() };
+    let at_home = RunOptions { mounts: vec![volume], user: Some(name.clone()), ..keeping(&["sh", "-c", look]) };
+    assert_eq!(said(&host, at_home), expected(&home));
+    // Once, however often it is started; and the files are as any, to be put in the place of each other.
+    let change = format!("{look}; sed -i s/{name}/{name}/ /etc/passwd; grep -c ^{name}: /etc/passwd");
+    let container = create(&host, &RunOptions { user: Some("0".into()), ..keeping(&["sh", "-c", &change]) });
+    for _ in 0..2 {
+        container.start(&Stdio::default(), &Cancel::new()).unwrap();
+        assert_eq!(container.wait(None, &Cancel::new()).unwrap().code, 0);
+    }
+    assert_eq!(log(&container).matches("\n1\n").count(), 2, "{}", log(&container));
+    remove(&container);
+    // The image is as it was.
+    assert_eq!(said(&host, command(&["grep", "-c", name, "/etc/passwd"])), "0\n");
+}
+
+/// What stands in the place of the files is written to by nobody: links, pipes, and what is mounted there.
+#[test]
+fn a_name_goes_into_no_file_of_others() {
+    let host = Host::new();
+    if !has_subids(&host) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+    let shared = dir.path().join("passwd");
+    std::fs::write(&shared, "other:x:7:7::/:/bin/sh\n").unwrap();
+    std::fs::set_permissions(&shared, std::fs::Permissions::from_mode(0o666)).unwrap();
+    let before = std::fs::read(&shared).unwrap();
+    let mount = |target: &str, source: &Path| Mount {
+        source: source.display().to_string(),
+        target: target.into(),
+        ..Mount::default()
+    };
+    let look = "id -u; echo $HOME";
+    let expected = format!("{}\n/\n", nix::unistd::geteuid());
+    let over = RunOptions { mounts: vec![mount("/etc/passwd", &shared)], ..keeping(&["sh", "-c", look]) };
+    assert_eq!(said(&host, over), expected);
+    let over = RunOptions { mounts: vec![mount("/etc", dir.path())], ..keeping(&["sh", "-c", look]) };
+    assert_eq!(said(&host, over), expected);
+    for put in [
+        "ln -s /host/passwd /etc/passwd",
+        "ln -s ../../host/passwd /etc/passwd",
+        "mkfifo /etc/passwd",
+        "mkdir /etc/passwd",
+        "mv /etc /own; ln -s /host /etc",
+        "ln -s /dev/full /etc/passwd",
+        "true",
+    ] {
+        let script =
+            format!("[ -e /once ] && exec grep . /once; {look} >/once; chmod 666 /once; rm /etc/passwd; {put}");
+        let options = RunOptions {
+            mounts: vec![mount("/host", dir.path())],
+            user: Some("0".into()),
+            ..keeping(&["sh", "-c", &script])
+        };
+        let container = create(&host, &options);
+        for _ in 0..2 {
+            container.start(&Stdio::default(), &Cancel::new()).unwrap();
+            assert_eq!(container.wait(None, &Cancel::new()).unwrap().code, 0, "{put}: {}", log(&container));
+        }
+        remove(&container);
+        assert_eq!(std::fs::read(&shared).unwrap(), before, "{put}");
+        assert_eq!(
+            std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).filter(|n| n == "group").count(),
+            0
+        );
+    }
+}
