@@ -11,6 +11,7 @@ import { Exec } from './exec.js'
 import { entries, Lines, type LogInput } from './logs.js'
 import { streamFields, updateFields, type Streams, type UpdateInput } from './options.js'
 import { ExitError, outputOf, type BytesOutput, type Output } from './output.js'
+import { oneOf, Pulled } from './pulled.js'
 import type {
   ContainerInfo,
   ContainerStats,
@@ -193,13 +194,9 @@ export class Container {
   }
 
   /** What it uses now, and then again every `interval` seconds until it has ended. */
-  async *statsStream({ interval = 1, signal }: { interval?: number } & Abortable = {}): AsyncGenerator<ContainerStats, void, void> {
-    const { stats } = await brief((done) => this.#native.statsStream(interval, done))
-    for (;;) {
-      const reply = await long((cancel, done) => stats!.next(cancel, done), { signal })
-      if (reply.value === null || reply.value === undefined) return
-      yield fromFields('ContainerStats', reply.value)
-    }
+  statsStream({ interval = 1, signal }: { interval?: number } & Abortable = {}): AsyncGenerator<ContainerStats, void, void> {
+    const open = async () => (await brief((done) => this.#native.statsStream(interval, done))).stats!
+    return new Pulled(open, (reply) => oneOf<ContainerStats>('ContainerStats', reply), { signal })
   }
 
   /** Changes its limits and its restart policy, now and for later starts; what is not named stays. */

@@ -1,9 +1,10 @@
 /** What happens in a store as an asynchronous iterable. */
 
 import native = require('../native.cjs')
-import { brief, long, type Abortable } from './call.js'
-import { fromFields, toFields } from './convert.js'
+import { brief, type Abortable } from './call.js'
+import { toFields } from './convert.js'
 import { moment } from './logs.js'
+import { oneOf, Pulled } from './pulled.js'
 import type { EngineEvent } from './types.js'
 
 /** Which events to read. */
@@ -18,20 +19,11 @@ export interface EventInput extends Abortable {
 
 /** @internal The events of an engine, from this call on, however late the first of them is asked for. */
 export function eventsOf(engine: native.Engine, options: EventInput): AsyncGenerator<EngineEvent, void, void> {
-  return read(engine, { ...options, since: options.since ?? native.now() })
-}
-
-async function* read(engine: native.Engine, options: EventInput): AsyncGenerator<EngineEvent, void, void> {
-  const { since, until, filters } = options
-  const fields = toFields('EventOptions', { since: moment(since), until: moment(until), filters })
-  const { events } = await brief((done) => engine.events(fields, done))
-  try {
-    for (;;) {
-      const reply = await long((cancel, done) => events!.next(cancel, done), options)
-      if (reply.value === null || reply.value === undefined) return
-      yield fromFields('EngineEvent', reply.value)
-    }
-  } finally {
-    events!.close()
+  const { until, filters } = options
+  const since = options.since ?? native.now()
+  const open = async () => {
+    const fields = toFields('EventOptions', { since: moment(since), until: moment(until), filters })
+    return (await brief((done) => engine.events(fields, done))).events!
   }
+  return new Pulled(open, (reply) => oneOf<EngineEvent>('EngineEvent', reply), options)
 }

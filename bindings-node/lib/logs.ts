@@ -3,8 +3,9 @@
 import { Readable } from 'node:stream'
 import { StringDecoder } from 'node:string_decoder'
 import type * as native from '../native.cjs'
-import { brief, long, type Abortable } from './call.js'
+import { brief, type Abortable } from './call.js'
 import { toFields } from './convert.js'
+import { mapped, Pulled } from './pulled.js'
 import type { LogEntry, Stream } from './types.js'
 
 /** Which part of a log to read. */
@@ -24,18 +25,14 @@ export interface LogInput extends Abortable {
 }
 
 /** The entries of a log, in order. */
-export async function* entries(container: native.Container, options: LogInput): AsyncGenerator<LogEntry, void, void> {
-  const { log } = await brief((done) => container.logs(fields(options), done))
-  try {
-    for (;;) {
-      const reply = await long((cancel, done) => log!.next(cancel, done), options)
-      const heads = reply.value as { time: string; stream: Stream }[]
-      if (heads.length === 0) return
-      for (const [index, head] of heads.entries()) yield { ...head, data: reply.bytes![index]! }
-    }
-  } finally {
-    log!.close()
-  }
+export function entries(container: native.Container, options: LogInput): AsyncGenerator<LogEntry, void, void> {
+  const open = async () => (await brief((done) => container.logs(fields(options), done))).log!
+  return new Pulled(open, batch, options)
+}
+
+function batch(reply: native.Reply): LogEntry[] {
+  const heads = reply.value as { time: string; stream: Stream }[]
+  return heads.map((head, index) => ({ ...head, data: reply.bytes![index]! }))
 }
 
 function fields(options: LogInput): Record<string, unknown> {
@@ -72,8 +69,8 @@ export class Lines<T extends string | Buffer> implements AsyncIterable<T> {
     return new Lines(log, (entry) => decoders[entry.stream].write(entry.data as Buffer))
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<T, void, void> {
-    for await (const entry of this.log) yield this.convert(entry)
+  [Symbol.asyncIterator](): AsyncGenerator<T, void, void> {
+    return mapped(this.log, this.convert)
   }
 
   /** All that is left. */
@@ -84,7 +81,7 @@ export class Lines<T extends string | Buffer> implements AsyncIterable<T> {
     return (bytes ? Buffer.concat(parts as Buffer[]) : parts.join('')) as T
   }
 
-  /** As a stream of Node's. */
+  /** As a stream of Node's; destroying it ends the log at once. */
   toReadable(): Readable {
     return Readable.from(this)
   }
