@@ -31,6 +31,7 @@ export type Fields = Record<string, unknown>
 
 export function version(): string
 export function now(): string
+export function nearest(word: string, known: string[]): string | null
 
 export class Cancel {
   cancel(): void

@@ -9,7 +9,7 @@ import { archiveOf, ContainerFile, feed, type ArchiveOutput, type CopyInput } fr
 import { SampanError } from './errors.js'
 import { Exec } from './exec.js'
 import { entries, Lines, type LogInput } from './logs.js'
-import { streamFields, updateFields, type Streams, type UpdateInput } from './options.js'
+import { execFields, streamFields, updateFields, type Environment, type Streams, type UpdateInput } from './options.js'
 import { ExitError, outputOf, type BytesOutput, type Output } from './output.js'
 import { oneOf, Pulled } from './pulled.js'
 import type {
@@ -26,8 +26,12 @@ import type {
 
 /** What `exec` takes: the words of `docker exec`, and a few that are only ours. An aborted command is killed. */
 export interface ExecInput
-  extends Pick<ExecOptions, 'env' | 'workdir' | 'user' | 'privileged' | 'tty' | 'rows' | 'columns' | 'timeout'>,
+  extends Pick<ExecOptions, 'workdir' | 'privileged' | 'tty' | 'rows' | 'columns' | 'timeout'>,
     Abortable {
+  /** Environment on top of the container's: `{ KEY: 'value' }`, or `['KEY=value', 'OURS']` where a bare name takes our own value. */
+  env?: Environment | undefined
+  /** `user[:group]` by name or number; the container's by default. */
+  user?: string | number | null | undefined
   /** For its standard input, which is then closed; empty by default. */
   input?: string | Uint8Array | undefined
   /** Reject with `ExitError` when the exit code is not 0. */
@@ -40,7 +44,12 @@ export interface ExecInput
 type Follow = Pick<CopyInput, 'followLink'> & Abortable
 
 /** What `execStart` takes. */
-export interface ExecStartInput extends Omit<ExecOptions, 'command' | 'stdin'>, Abortable {}
+export interface ExecStartInput extends Omit<ExecOptions, 'command' | 'stdin' | 'env' | 'user'>, Abortable {
+  /** Environment on top of the container's: `{ KEY: 'value' }`, or `['KEY=value', 'OURS']` where a bare name takes our own value. */
+  env?: Environment | undefined
+  /** `user[:group]` by name or number; the container's by default. */
+  user?: string | number | null | undefined
+}
 
 /** A container of an engine's store; any process of the same user may hold one. */
 export class Container {
@@ -131,7 +140,8 @@ export class Container {
     const limit = deadline(signal, timeout)
     try {
       for await (const line of this.logs({ follow: true, signal: limit.signal })) {
-        if (typeof log === 'string' ? line.includes(log) : log.test(line)) return line
+        // A search begins anew, where a test of a pattern with /g goes on.
+        if (typeof log === 'string' ? line.includes(log) : line.search(log) >= 0) return line
       }
     } catch (error) {
       throw limit.late() ? this.#notReady('timeout', `no line with ${String(log)} in ${timeout} s`) : error
@@ -151,7 +161,7 @@ export class Container {
   exec(command: readonly string[], options?: ExecInput): Promise<Output>
   async exec(command: readonly string[], options: ExecInput = {}): Promise<Output | BytesOutput> {
     const { input, check, text, signal, ...rest } = options
-    const fields = toFields('ExecOptions', { ...rest, command })
+    const fields = execFields(command, rest)
     const bytes = typeof input === 'string' ? Buffer.from(input) : (input ?? null)
     const start = (cancel: native.Cancel, done: native.Callback) => this.#native.exec(fields, bytes, cancel, done)
     const output = outputOf(await long(start, { signal }), text)
@@ -162,7 +172,7 @@ export class Container {
   /** Starts a command in it, and resolves while it runs, with its streams. */
   async execStart(command: readonly string[], options: ExecStartInput = {}): Promise<Exec> {
     const { signal, ...rest } = options
-    const fields = toFields('ExecOptions', { ...rest, command })
+    const fields = execFields(command, rest)
     const { exec } = await long((cancel, done) => this.#native.execStart(fields, cancel, done), { signal })
     return new Exec(exec!, rest.tty ?? false)
   }

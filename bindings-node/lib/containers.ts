@@ -6,7 +6,7 @@ import { Container } from './container.js'
 import { fromFields, toFields } from './convert.js'
 import { SampanError } from './errors.js'
 import type { Image } from './images.js'
-import { runFields, streamFields, type RunInput, type Streams } from './options.js'
+import { runFields, streamFields, words, type RunInput, type Streams } from './options.js'
 import { ExitError, outputOf, type BytesOutput, type Output } from './output.js'
 import type { ContainerInfo, ListOptions } from './types.js'
 
@@ -23,12 +23,15 @@ export interface RunToEnd extends RunInput {
 }
 
 type Command = readonly string[]
-type ImageName = string | Image
+/** An image by reference or id, or itself. */
+export type ImageName = string | Image
 
-const nameOf = (image: ImageName) => (typeof image === 'string' ? image : image.id)
+/** @internal */
+export const nameOf = (image: ImageName) => (typeof image === 'string' ? image : image.id)
 
 /** `(image, command, options)` and `(image, options)` are both good. */
 export function gather<T extends { command?: readonly string[] | undefined }>(command: Command | T | undefined, options: T | undefined): T {
+  if (typeof command === 'string') words(command)
   if (Array.isArray(command)) return { ...(options ?? ({} as T)), command }
   return { ...((command as T | undefined) ?? ({} as T)), ...options }
 }

@@ -1,5 +1,7 @@
 /** Records with the keys of their interfaces to records with the library's own keys, and back. */
 
+import native = require('../native.cjs')
+import { SampanError } from './errors.js'
 import { shapes, type RecordName } from './shapes.js'
 
 type Fields = Record<string, unknown>
@@ -19,27 +21,47 @@ function table(pair: (library: string, ours: string) => [string, string]): Table
   return new Map(Object.entries(shapes).map(([name, shape]) => [name as RecordName, new Map(keys(shape))]))
 }
 
-/** A record for the native side. What is absent stays absent; a key that is not known is refused there. */
+/** A record for the native side. What is absent stays absent; a key that is not known is refused. */
 export function toFields(record: RecordName, options: object): Fields {
-  const given = (value: unknown) => value !== undefined && value !== null
-  return convert(record, options, inward, given) as Fields
+  return convert(record, options, { table: inward, wanted: isGiven, unknown: refuse }) as Fields
+}
+
+const isGiven = (value: unknown) => value !== undefined && value !== null
+
+/** Words that `lib/options.ts` converts before they come here. */
+const CONVERTED: Partial<Record<RecordName, string[]>> = { RunOptions: ['volumes', 'tmpfs', 'ports'] }
+
+function refuse(record: RecordName, key: string): never {
+  const known = [...inward.get(record)!.keys(), ...(CONVERTED[record] ?? [])]
+  const near = native.nearest(key, known)
+  const hint = near === null ? null : `did you mean \`${near}\`?`
+  const [operation, subject] = ['read options of', record.replace(/Options$/, '').toLowerCase()]
+  const text = `${operation} ${subject}: unknown option \`${key}\`${hint ? `; ${hint}` : ''}`
+  throw new SampanError(text, { code: 'invalid_argument', operation, subject, hint })
 }
 
 /** A record, or a list of them, from the native side. */
 export function fromFields<T>(record: RecordName, fields: unknown): T {
-  return convert(record, fields, outward, () => true) as T
+  return convert(record, fields, { table: outward, wanted: () => true, unknown: () => {} }) as T
+}
+
+interface Direction {
+  table: Table
+  wanted: (value: unknown) => boolean
+  unknown: (record: RecordName, key: string) => void
 }
 
 // Only what is a record itself is gone into: the keys of a map are the user's own words.
-function convert(record: RecordName, value: unknown, table: Table, wanted: (value: unknown) => boolean): unknown {
-  if (Array.isArray(value)) return value.map((item) => convert(record, item, table, wanted))
+function convert(record: RecordName, value: unknown, direction: Direction): unknown {
+  if (Array.isArray(value)) return value.map((item) => convert(record, item, direction))
   if (typeof value !== 'object' || value === null) return value
-  const keys = table.get(record)!
-  const entries = Object.entries(value).filter(([, item]) => wanted(item))
+  const keys = direction.table.get(record)!
+  const entries = Object.entries(value).filter(([, item]) => direction.wanted(item))
   return Object.fromEntries(
     entries.map(([key, item]) => {
+      if (!keys.has(key)) direction.unknown(record, key)
       const [name, behind] = keys.get(key) ?? [key, undefined]
-      return [name, behind === undefined ? item : convert(behind, item, table, wanted)]
+      return [name, behind === undefined ? item : convert(behind, item, direction)]
     }),
   )
 }

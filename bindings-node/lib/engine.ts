@@ -3,7 +3,7 @@
 import native = require('../native.cjs')
 import { brief } from './call.js'
 import type { Container } from './container.js'
-import { Containers, gather } from './containers.js'
+import { Containers, gather, nameOf, type ImageName } from './containers.js'
 import { fromFields, toFields } from './convert.js'
 import { eventsOf, type EventInput } from './events.js'
 import { Images } from './images.js'
@@ -55,14 +55,14 @@ export class Engine {
   }
 
   /** What a run would do, without doing it. */
-  async plan(image: string, command?: readonly string[] | RunInput, more?: RunInput): Promise<unknown> {
-    const fields = runFields(image, { ...gather(command, more) })
+  async plan(image: ImageName, command?: readonly string[] | RunInput, more?: RunInput): Promise<unknown> {
+    const fields = runFields(nameOf(image), { ...gather(command, more) })
     return JSON.parse((await brief((done) => this.native.plan(fields, done))).value as string)
   }
 
   /** Starts a container that goes when this process goes, and at the end of an `await using`. */
-  container(
-    image: string,
+  async container(
+    image: ImageName,
     command?: readonly string[] | (RunInput & Streams),
     more?: RunInput & Streams,
   ): Promise<Container> {

@@ -21,7 +21,7 @@ export type { EventInput } from './events.js'
 export { Exec } from './exec.js'
 export { Image, Images } from './images.js'
 export type { Lines, LogInput } from './logs.js'
-export type { Descriptor, RunInput, Streams, UpdateInput } from './options.js'
+export type { Descriptor, Environment, RunInput, Streams, UpdateInput } from './options.js'
 export { BytesOutput, ExitError, Output } from './output.js'
 export * from './types.js'
 
@@ -58,7 +58,7 @@ export async function run(
 
 /** Starts a container that goes when this process goes, and at the end of an `await using`. */
 export async function container(
-  image: string,
+  image: string | Image,
   command?: readonly string[] | (RunInput & Streams),
   options?: RunInput & Streams,
 ): Promise<Container> {

@@ -9,12 +9,19 @@ import type { Mount, RunOptions, UpdateOptions } from './types.js'
 
 type Sizes = 'memory' | 'memorySwap' | 'memoryReservation' | 'shmSize'
 
+/** Variables by name, or as `'KEY=value'`; what is undefined or null is left out. */
+export type Environment = Record<string, string | number | boolean | null | undefined> | readonly string[] | string
+
 /** What `docker run` takes, and a few words that are only ours. */
-export interface RunInput extends Omit<RunOptions, 'image' | 'command' | 'stdin' | 'env' | Sizes>, Watched {
+export interface RunInput extends Omit<RunOptions, 'image' | 'command' | 'stdin' | 'env' | 'labels' | 'user' | Sizes>, Watched {
   /** The command; the image's by default. */
   command?: readonly string[] | undefined
-  /** Environment on top of the image's. */
-  env?: Record<string, string | number | boolean> | undefined
+  /** Environment on top of the image's: `{ KEY: 'value' }`, or `['KEY=value', 'OURS']` where a bare name takes our own value. */
+  env?: Environment | undefined
+  /** Labels: `{ key: 'value' }` or `['key=value', 'key']`. */
+  labels?: Record<string, string> | readonly string[] | undefined
+  /** `user[:group]` by name or number; the image's by default. */
+  user?: string | number | null | undefined
   /** Memory limit: bytes, or `'512m'`. */
   memory?: number | string | undefined
   /** Memory and swap together: bytes, or `'1g'`; -1 for no limit. */
@@ -23,10 +30,13 @@ export interface RunInput extends Omit<RunOptions, 'image' | 'command' | 'stdin'
   memoryReservation?: number | string | undefined
   /** Size of `/dev/shm`. */
   shmSize?: number | string | undefined
-  /** `{ '/host': '/container' }`, `{ '/host': '/container:ro' }` or `['source:target:ro']`; a bare word names a volume. */
-  volumes?: Record<string, string> | readonly string[] | undefined
-  /** `['/tmp']` or `{ '/tmp': 'size=64m' }`. */
-  tmpfs?: Record<string, string> | readonly string[] | undefined
+  /**
+   * `{ '/host': '/container' }`, `{ '/host': '/container:ro' }`, `{ '/host': { bind: '/container', mode: 'ro' } }`,
+   * `['source:target:ro']` or one such text; a bare word names a volume.
+   */
+  volumes?: Record<string, string | { bind: string; mode?: string }> | readonly string[] | string | undefined
+  /** `['/tmp']`, `'/tmp'` or `{ '/tmp': 'size=64m' }`. */
+  tmpfs?: Record<string, string> | readonly string[] | string | undefined
   /** Refused: the networks of this version are none and host. */
   ports?: unknown
 }
@@ -61,7 +71,23 @@ export function runFields(image: string, input: RunInput & Streams & Record<stri
   const { signal, onProgress, ports, volumes, tmpfs, stdin, stdout, stderr, ...rest } = input
   if (ports !== undefined && ports !== null) throw unsupportedPorts()
   const mounts = [...(rest.mounts ?? []), ...volumeMounts(volumes), ...tmpfsMounts(tmpfs)]
-  return toFields('RunOptions', { ...rest, ...sizes(rest), ...env(rest.env), image, mounts })
+  const { env, labels, user } = rest
+  const converted = { env: envFields(env), labels: labelFields(labels), user: userField(user) }
+  return toFields('RunOptions', { ...rest, ...sizes(rest), ...converted, command: words(rest.command), image, mounts })
+}
+
+/** @internal A command as the words that it is. */
+export function words(command: readonly string[] | undefined): readonly string[] | undefined {
+  if (typeof command !== 'string') return command
+  throw invalid('command', 'it is one text', "write its words, ['echo', 'hi'], or give it to a shell: ['sh', '-c', 'echo hi']")
+}
+
+/** The record of a command in a running container. */
+export function execFields(
+  command: readonly string[],
+  { env, user, ...rest }: { env?: Environment | undefined; user?: string | number | null | undefined },
+): Record<string, unknown> {
+  return toFields('ExecOptions', { ...rest, env: envFields(env), user: userField(user), command: words(command) })
 }
 
 /** The record of limits to change. */
@@ -96,18 +122,44 @@ function sizes(input: Pick<RunInput, Sizes>): Record<string, number> {
   return Object.fromEntries(given.map((name) => [name, size(name, input[name]!)]))
 }
 
-function env(given: RunInput['env']): { env?: Record<string, string> } {
-  if (!given) return {}
-  return { env: Object.fromEntries(Object.entries(given).map(([key, value]) => [key, String(value)])) }
+function envFields(given: Environment | undefined): Record<string, string> | undefined {
+  if (given === undefined || given === null) return undefined
+  // As on Docker's command line, a bare name takes our own value, and is left out where there is none.
+  const entries = isListed(given) ? texts('env', given).map((text) => entry(text, process.env[text])) : Object.entries(given)
+  const set = entries.filter(([, value]) => value !== undefined && value !== null)
+  return Object.fromEntries(set.map(([key, value]) => [key, String(value)]))
+}
+
+function userField(user: string | number | null | undefined): string | undefined {
+  return user?.toString()
+}
+
+function labelFields(given: RunInput['labels']): Record<string, string> | undefined {
+  if (given === undefined || given === null || !isListed(given)) return given
+  return Object.fromEntries(texts('labels', given).map((text) => entry(text, '')))
+}
+
+/** `KEY=value` taken apart; `bare` is the value of a key alone. */
+function entry<T>(text: string, bare: T): [string, string | T] {
+  const end = text.indexOf('=')
+  return end < 0 ? [text, bare] : [text.slice(0, end), text.slice(end + 1)]
 }
 
 function volumeMounts(volumes: RunInput['volumes']): Mount[] {
   if (!volumes) return []
-  if (isList(volumes)) return volumes.map(volumeFromText)
-  return Object.entries(volumes).map(([source, target]) => {
-    const [path = '', mode = ''] = target.split(':')
-    return volume(source, path, mode)
-  })
+  if (isListed(volumes)) return texts('volumes', volumes).map(volumeFromText)
+  return Object.entries(volumes).map(([source, target]) => volumeOf(source, target))
+}
+
+function volumeOf(source: string, target: string | { bind: string; mode?: string }): Mount {
+  if (typeof target === 'string') {
+    const [path, mode = '', ...more] = target.split(':')
+    if (path && more.length === 0) return volume(source, path, mode)
+  } else if (typeof target?.bind === 'string' && Object.keys(target).every((key) => key === 'bind' || key === 'mode')) {
+    return volume(source, target.bind, target.mode ?? '')
+  }
+  const hint = "write { source: '/target:ro' } or { source: { bind: '/target', mode: 'ro' } }"
+  throw invalid('volumes', `${JSON.stringify(target)} is no place for '${source}'`, hint)
 }
 
 function volumeFromText(text: string): Mount {
@@ -120,24 +172,33 @@ function volumeFromText(text: string): Mount {
 function volume(source: string, target: string, mode: string): Mount {
   // A bare word names a volume, whatever lies in the working directory.
   const bind = /^[./~]/.test(source)
-  const words = mode.split(',')
+  const options = mode.split(',')
   return {
     kind: bind ? 'bind' : 'volume',
     source: bind ? resolve(source.replace(/^~(?=\/|$)/, homedir())) : source,
     target,
-    readOnly: words.includes('ro'),
-    options: words.filter((word) => word && word !== 'ro' && word !== 'rw'),
+    readOnly: options.includes('ro'),
+    options: options.filter((word) => word && word !== 'ro' && word !== 'rw'),
   }
 }
 
 function tmpfsMounts(tmpfs: RunInput['tmpfs']): Mount[] {
   if (!tmpfs) return []
-  const pairs: [string, string][] = isList(tmpfs) ? tmpfs.map((target) => [target, '']) : Object.entries(tmpfs)
-  return pairs.map(([target, options]) => ({ kind: 'tmpfs', target, options: options.split(',').filter(Boolean) }))
+  const listed = isListed(tmpfs)
+  const pairs: [string, string | null][] = listed ? texts('tmpfs', tmpfs).map((target) => [target, '']) : Object.entries(tmpfs)
+  return pairs.map(([target, options]) => ({ kind: 'tmpfs', target, options: (options ?? '').split(',').filter(Boolean) }))
 }
 
-function isList(value: Record<string, string> | readonly string[]): value is readonly string[] {
-  return Array.isArray(value)
+/** A list, or one text in place of it. */
+function isListed<T>(value: T | readonly string[] | string): value is readonly string[] | string {
+  return typeof value === 'string' || Array.isArray(value)
+}
+
+function texts(name: string, listed: readonly string[] | string): readonly string[] {
+  const all = typeof listed === 'string' ? [listed] : listed
+  const other = all.find((text) => typeof text !== 'string')
+  if (other !== undefined) throw invalid(name, `${JSON.stringify(other)} is no text`)
+  return all
 }
 
 function unsupportedPorts(): SampanError {

@@ -124,8 +124,22 @@ fn failure(error: Error) -> Reply {
 
 /// A record from the fields that were given.
 pub fn record<T: DeserializeOwned>(what: &'static str, options: Value) -> sampan::Result<T> {
-    serde_json::from_value(options)
-        .map_err(|e| Error::new(Kind::InvalidArgument, "read options of", what).because(e.to_string()))
+    sampan::given::read(what, &[], options, camel)
+}
+
+/// A place in a record as JavaScript writes it: `mounts[0].read_only` is `mounts[0].readOnly`. The keys of a map are the
+/// user's own.
+fn camel(path: &str) -> String {
+    let own = path.split_once('.').filter(|(head, _)| !head.ends_with(']'));
+    let (ours, rest) = own.map_or((path, String::new()), |(head, rest)| (head, format!(".{rest}")));
+    let mut words = ours.split('_');
+    let first = words.next().unwrap_or_default().to_owned();
+    words.fold(first, |all, word| all + &capitalised(word)) + &rest
+}
+
+fn capitalised(word: &str) -> String {
+    let mut letters = word.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// A reply with a record in it.

@@ -28,3 +28,10 @@ pub fn now() -> String {
 pub fn version() -> &'static str {
     sampan::Engine::version()
 }
+
+/// The option of `known` that an unknown one is taken for.
+#[napi]
+pub fn nearest(word: String, known: Vec<String>) -> Option<String> {
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    sampan::given::nearest(&word, &known).map(str::to_owned)
+}

@@ -45,6 +45,39 @@ test('volumes', () => {
   assert.throws(() => mounts(['a:b:c:d']), SampanError)
 })
 
+test('one text is a list of itself', () => {
+  const mounts = (options) => runFields('i', options).mounts
+  assert.deepEqual(mounts({ volumes: '/etc:/x:ro' }), mounts({ volumes: ['/etc:/x:ro'] }))
+  assert.deepEqual(mounts({ volumes: { '/etc': { bind: '/x', mode: 'ro' } } }), mounts({ volumes: ['/etc:/x:ro'] }))
+  assert.deepEqual(mounts({ tmpfs: '/x' }), mounts({ tmpfs: { '/x': '' } }))
+  const labels = (labels) => runFields('i', { labels }).labels
+  assert.deepEqual([labels('a=b'), labels(['a=b']), labels(['a'])], [{ a: 'b' }, { a: 'b' }, { a: '' }])
+})
+
+test('a volume that is none', () => {
+  for (const volumes of [
+    { '/etc': '/d:ro:x' },
+    { '/etc': '' },
+    { '/etc': null },
+    { '/etc': 5 },
+    { '/etc': { mode: 'ro' } },
+    { '/etc': { bind: '/d', propagation: 'shared' } },
+    [5],
+  ]) {
+    assert.throws(() => runFields('i', { volumes }), { code: 'invalid_argument', message: /^read option volumes: / })
+  }
+})
+
+test('what has no value is left out of the environment', () => {
+  const env = (env) => runFields('i', { env }).env
+  assert.deepEqual(env({ A: undefined, B: null, C: '', D: 0 }), { C: '', D: '0' })
+  delete process.env.NOTSET
+  assert.deepEqual(env(['NOTSET', 'B=1=2', 'C=']), { B: '1=2', C: '' })
+  process.env.NOTSET = 'set'
+  assert.deepEqual([env(['NOTSET']), env('NOTSET'), env('A=1')], [{ NOTSET: 'set' }, { NOTSET: 'set' }, { A: '1' }])
+  delete process.env.NOTSET
+})
+
 test('ports are refused', () => {
   assert.throws(() => runFields('i', { ports: { 80: 8080 } }), { code: 'unsupported' })
 })
@@ -87,6 +120,50 @@ test('an option that does not exist, and one of the wrong kind', async () => {
     return true
   })
   await assert.rejects(engine.run('i', { tie: 'sometimes' }), { code: 'invalid_argument' })
+})
+
+test('a word of another tool, or in another manner', async () => {
+  const engine = await Engine.open({ root: join(directory, 'root'), run: join(directory, 'run') })
+  for (const [word, meant] of [
+    ['environment', 'env'],
+    ['Env', 'env'],
+    ['Binds', 'volumes'],
+    ['WorkingDir', 'workdir'],
+    ['AutoRemove', 'autoRemove'],
+    ['cap_add', 'capAdd'],
+    ['memorry', 'memory'],
+  ]) {
+    const message = `read options of run: unknown option \`${word}\`; did you mean \`${meant}\`?`
+    await assert.rejects(engine.run('i', { [word]: 1 }), { code: 'invalid_argument', message })
+  }
+  const message = 'read options of run: unknown option `colour`'
+  await assert.rejects(engine.containers.create('i', { colour: 1 }), { message })
+  await assert.rejects(engine.run('i', { mounts: [{ read_only: true }] }), { message: /`read_only`; did you mean `readOnly`/ })
+})
+
+test('a wrong value is told with its name', async () => {
+  const engine = await Engine.open({ root: join(directory, 'root'), run: join(directory, 'run') })
+  for (const [options, told] of [
+    [{ hostname: 5 }, 'hostname: invalid type: integer `5`, expected a string'],
+    [{ capAdd: 'NET_ADMIN' }, 'capAdd: invalid type: string "NET_ADMIN", expected a list'],
+    [{ logOpt: { max_size: 1 } }, 'logOpt.max_size: invalid type: integer `1`, expected a string'],
+    [{ mounts: [{ readOnly: 'yes' }] }, 'mounts[0].readOnly: invalid type: string "yes", expected a boolean'],
+  ]) {
+    await assert.rejects(engine.run('i', options), { code: 'invalid_argument', message: `read option ${told}` })
+  }
+})
+
+test('a command is words', async () => {
+  const engine = await Engine.open({ root: join(directory, 'root'), run: join(directory, 'run') })
+  const refused = { code: 'invalid_argument', message: /^read option command: it is one text; write its words/ }
+  for (const start of ['run', 'plan', 'container']) {
+    await assert.rejects(engine[start]('i', 'echo hi'), refused)
+    await assert.rejects(engine[start]('i', { command: 'echo hi' }), refused)
+  }
+})
+
+test('a user may be a number', () => {
+  assert.equal(runFields('i', { user: 1000 }).user, '1000')
 })
 
 test('a signal that fired before', async () => {

@@ -107,6 +107,24 @@ test('logs', async () => {
   await c.close()
 })
 
+test('a pattern is looked for from the beginning of each line', async () => {
+  const c = await engine.container(image, ['sh', '-c', 'echo ready; exec sleep 60'])
+  const log = /ready/g
+  for (let times = 0; times < 3; times++) assert.equal(await c.waitReady({ log, timeout: 10 }), 'ready\n')
+  await c.close()
+})
+
+test('an image is named by itself, and a user by a number', async () => {
+  const found = await engine.images.get(image)
+  const c = await engine.container(found, ['sleep', '60'], { user: 1000, env: ['A=1'] })
+  const { stdout } = await c.exec(['sh', '-c', 'echo $(id -u) $A $B'], { user: 0, env: { B: 2, C: undefined } })
+  assert.equal(stdout, '0 1 2\n')
+  assert.equal((await c.inspect()).options.user, '1000')
+  await assert.rejects(c.exec('ls'), { code: 'invalid_argument', message: /^read option command: it is one text/ })
+  await engine.plan(found)
+  await c.close()
+})
+
 test('what is at hand of a followed log comes at once', async () => {
   const c = await engine.container(image, ['sh', '-c', 'seq 1000; echo ready; exec sleep 60'])
   await c.waitReady({ log: 'ready', timeout: 10 })

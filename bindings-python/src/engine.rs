@@ -7,16 +7,19 @@ use sampan::{Progress, RemoveOptions, RunOptions, Stdio};
 use crate::blocking::{Call, Cancel, brief};
 use crate::container::Container;
 use crate::events::EventStream;
-use crate::value::{record, to_python};
+use crate::value::{record, record_with, to_python};
 
 /// An open store.
 #[pyclass(frozen, module = "sampan._sampan")]
 pub struct Engine(sampan::Engine);
 
+/// Keywords of a run that the package turns into mounts, or refuses, before they come here.
+const CONVERTED: &[&str] = &["volumes", "tmpfs", "ports"];
+
 /// Run options from a dict; the bytes of `stdin` are moved by hand.
 fn run_options(options: &Bound<'_, PyDict>) -> PyResult<RunOptions> {
     let (options, stdin) = without_stdin(options)?;
-    let mut record: RunOptions = record("run", &options)?;
+    let mut record: RunOptions = record_with("run", CONVERTED, &options)?;
     record.stdin = stdin;
     Ok(record)
 }

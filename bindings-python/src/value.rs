@@ -6,7 +6,6 @@ use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyMapping, PySequence, PyString, PyTuple};
-use sampan::{Error, Kind};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Number, Value};
@@ -18,11 +17,13 @@ const MAX_DEPTH: usize = 16;
 
 /// A record from a dict of its fields. `None` is as good as absent.
 pub fn record<T: DeserializeOwned>(what: &'static str, options: &Bound<'_, PyDict>) -> PyResult<T> {
+    record_with(what, &[], options)
+}
+
+/// The same, where the package takes the names `also` too and converts them.
+pub fn record_with<T: DeserializeOwned>(what: &'static str, also: &[&str], options: &Bound<'_, PyDict>) -> PyResult<T> {
     let value = from_dict(options, MAX_DEPTH)?;
-    serde_json::from_value(value).map_err(|e| {
-        let error = Error::new(Kind::InvalidArgument, "read options of", what).because(e.to_string());
-        raise(options.py(), error)
-    })
+    sampan::given::read(what, also, value, str::to_owned).map_err(|e| raise(options.py(), e))
 }
 
 /// A record as a dict.

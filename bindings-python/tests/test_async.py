@@ -72,6 +72,31 @@ def test_a_log_is_opened_outside_of_the_loops_thread(
     run(main())
 
 
+def test_a_detached_run_is_a_container_of_the_loop(make: sampan.AsyncEngine, image: str) -> None:
+    async def main() -> None:
+        async with await make.containers.run(image, "sleep 60", detach=True) as c:
+            assert isinstance(c, sampan.AsyncContainer) and await c.status() == "running"
+        assert (await make.run(image, ["printf", r"\377"], text=False)).stdout == b"\xff"
+
+    run(main())
+
+
+def test_a_detached_run_whose_task_is_cancelled_leaves_nothing(make: sampan.AsyncEngine, image: str) -> None:
+    async def main() -> None:
+        containers = (await make.open()).containers
+        before = {c.id for c in containers.list(all=True)}
+        for turns in range(8):
+            task = asyncio.ensure_future(make.run(image, "sleep 60", detach=True))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        assert {c.id for c in containers.list(all=True)} == before
+
+    run(main())
+
+
 def test_more_waits_than_asyncio_has_threads(make: sampan.AsyncEngine, image: str) -> None:
     async def main() -> list[int]:
         many = (os.cpu_count() or 1) + 8

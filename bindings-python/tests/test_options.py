@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import inspect
 import os
@@ -59,6 +60,48 @@ def test_env(monkeypatch: pytest.MonkeyPatch) -> None:
     assert _options.run_options("i", None, {"env": {"A": 1}})["env"] == {"A": "1"}
 
 
+def test_what_has_no_value_is_left_out_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NOTSET", raising=False)
+
+    def env(given: Any) -> Any:
+        command = _options.exec_options(None, given, None, None, None, False, False, None)
+        assert command["env"] == _options.run_options("i", None, {"env": given})["env"]
+        return command["env"]
+
+    assert env({"A": None, "B": ""}) == {"B": ""}
+    assert env(["NOTSET", "B="]) == {"B": ""}
+    monkeypatch.setenv("NOTSET", "set")
+    assert env(["NOTSET"]) == env("NOTSET") == {"NOTSET": "set"}
+    assert env("A=1") == {"A": "1"}
+
+
+def test_one_text_is_a_list_of_itself(tmp_path: pathlib.Path) -> None:
+    def mounts(**options: Any) -> Any:
+        return _options.run_options("i", None, options)["mounts"]
+
+    assert mounts(volumes="/etc:/x:ro") == mounts(volumes=["/etc:/x:ro"])
+    assert mounts(tmpfs="/x") == mounts(tmpfs=["/x"]) == mounts(tmpfs={"/x": None})
+    assert mounts(tmpfs=pathlib.PurePosixPath("/x")) == mounts(tmpfs=["/x"])
+    labels = [_options.run_options("i", None, {"labels": given})["labels"] for given in ("a=b", ["a=b"], ["a"])]
+    assert labels == [{"a": "b"}, {"a": "b"}, {"a": ""}]
+
+
+@pytest.mark.parametrize(
+    "volumes",
+    [
+        5,
+        {"/etc": "/d:ro:x"},
+        {"/etc": None},
+        {"/etc": ""},
+        {"/etc": {"mode": "ro"}},
+        {"/etc": {"bind": "/d", "propagation": "shared"}},
+    ],
+)
+def test_a_volume_that_is_none(volumes: Any) -> None:
+    with pytest.raises(sampan.InvalidArgumentError, match="^read option volumes: "):
+        _options.run_options("i", None, {"volumes": volumes})
+
+
 def test_ports_are_refused() -> None:
     with pytest.raises(sampan.UnsupportedError, match="none and host") as caught:
         _options.run_options("i", None, {"ports": {80: 8080}})
@@ -76,13 +119,71 @@ def test_moments() -> None:
 
 
 def test_keywords_are_those_of_the_facade(empty: sampan.Engine) -> None:
-    """The native side names every field it knows when it refuses one."""
+    """The native side refuses what it knows for its value alone."""
+    converted = {"volumes", "tmpfs", "ports", "env", "labels", "entrypoint", "mounts"}
+    sizes = {"memory", "memory_swap", "memory_reservation", "shm_size"}
+    for name in set(get_type_hints(_keywords.RunKeywords)) - converted - sizes:
+        wrong: Any = {name: [[1]]}
+        with pytest.raises(sampan.InvalidArgumentError, match=rf"^read option {name}(\[0\])*: invalid type"):
+            empty.containers.run("image", **wrong)
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("environment", "env"),
+        ("mem_limit", "memory"),
+        ("working_dir", "workdir"),
+        ("remove", "auto_remove"),
+        ("nano_cpus", "cpus"),
+        ("network_mode", "network"),
+        ("volume", "volumes"),
+        ("cap_ad", "cap_add"),
+        ("readOnly", "read_only"),
+    ],
+)
+def test_a_word_of_another_tool(empty: sampan.Engine, word: str, meant: str) -> None:
+    given: Any = {word: 1}
     with pytest.raises(sampan.InvalidArgumentError) as caught:
-        empty.containers.run("image", no_such_option=1)  # type: ignore
-    told = str(caught.value)
-    keywords = set(get_type_hints(_keywords.RunKeywords)) - {"volumes", "tmpfs", "ports"}
-    missing = {name for name in keywords if f"`{name}`" not in told}
-    assert not missing
+        empty.containers.run("image", **given)
+    assert str(caught.value) == f"read options of run: unknown option `{word}`; did you mean `{meant}`?"
+
+
+def test_an_option_like_none(empty: sampan.Engine) -> None:
+    given: Any = {"no_such_option": 1}
+    with pytest.raises(sampan.InvalidArgumentError) as caught:
+        empty.containers.create("image", **given)
+    assert str(caught.value) == "read options of run: unknown option `no_such_option`"
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"hostname": 5}, "hostname: invalid type: integer `5`, expected a string"),
+        ({"cap_add": "NET_ADMIN"}, 'cap_add: invalid type: string "NET_ADMIN", expected a list'),
+        ({"user": 1.5}, "user: invalid type: floating point `1.5`, expected a string"),
+        ({"labels": {"a": 1}}, "labels.a: invalid type: integer `1`, expected a string"),
+        ({"ulimits": [{"name": 1}]}, "ulimits[0].name: invalid type: integer `1`, expected a string"),
+    ],
+)
+def test_a_wrong_value_is_told_with_its_name(empty: sampan.Engine, options: dict[str, Any], told: str) -> None:
+    with pytest.raises(sampan.InvalidArgumentError) as caught:
+        empty.containers.run("image", **options)
+    assert str(caught.value) == f"read option {told}"
+
+
+def test_a_user_may_be_a_number() -> None:
+    assert _options.run_options("i", None, {"user": 1000})["user"] == "1000"
+
+
+@pytest.mark.parametrize("word", [{"input": b""}, {"timeout": 1.0}, {"check": True}, {"text": False}])
+def test_words_that_a_detached_run_has_no_use_for(empty: sampan.Engine, word: dict[str, Any]) -> None:
+    asynchronous = sampan.AsyncEngine(empty.info()["root"])
+    with pytest.raises(sampan.InvalidArgumentError, match=f"^read option {next(iter(word))}: ") as caught:
+        empty.containers.run("image", detach=True, **word)
+    assert caught.value.hint
+    with pytest.raises(sampan.InvalidArgumentError, match=f"^read option {next(iter(word))}: "):
+        asyncio.run(asynchronous.containers.run("image", detach=True, **word))
 
 
 def test_an_update_has_all_that_the_facade_changes() -> None:
@@ -122,6 +223,12 @@ def test_exceptions_pickle_and_are_builtins_too() -> None:
 def test_an_engine_pickles(empty: sampan.Engine) -> None:
     copy = pickle.loads(pickle.dumps(empty))
     assert copy.info()["root"] == empty.info()["root"]
+
+
+def test_an_asynchronous_engine_pickles(empty: sampan.Engine) -> None:
+    engine = sampan.AsyncEngine(empty.info()["root"], rung="chroot")
+    copy = pickle.loads(pickle.dumps(engine))
+    assert copy._arguments == engine._arguments and copy.run == copy.containers.run
 
 
 def test_import_is_light() -> None:

@@ -6,6 +6,8 @@ pub mod ahead;
 pub mod api;
 pub mod cancel;
 pub mod error;
+#[doc(hidden)]
+pub mod given;
 pub mod id;
 pub mod oci;
 pub mod progress;

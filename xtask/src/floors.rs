@@ -20,6 +20,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("spec", 0),
     ("paths", 1),
     ("fs", 1),
+    ("given", 1),
     ("lock", 1),
     ("sys", 1),
     ("wire", 1),

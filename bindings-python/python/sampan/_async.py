@@ -15,6 +15,7 @@ from ._container import Container
 from ._engine import Engine
 from ._images import Image
 from ._logs import Entries, TextLines, log_options
+from ._options import refuse_to_wait
 from ._results import BytesOutput, ExitStatus, LogEntry, Output
 from ._sampan import Cancel
 
@@ -426,33 +427,67 @@ class AsyncContainers:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
+    @overload
     async def run(
         self,
         image: object,
         command: Command = None,
         *,
+        detach: Literal[False] = False,
+        text: Literal[True] = True,
         input: str | bytes | None = None,
         check: bool = False,
         timeout: float | None = None,
         progress: Progress = None,
         **options: Unpack[RunKeywords],
-    ) -> Output:
+    ) -> Output: ...
+    @overload
+    async def run(
+        self,
+        image: object,
+        command: Command = None,
+        *,
+        detach: Literal[False] = False,
+        text: Literal[False],
+        input: str | bytes | None = None,
+        check: bool = False,
+        timeout: float | None = None,
+        progress: Progress = None,
+        **options: Unpack[RunKeywords],
+    ) -> BytesOutput: ...
+    @overload
+    async def run(
+        self,
+        image: object,
+        command: Command = None,
+        *,
+        detach: Literal[True],
+        progress: Progress = None,
+        **options: Unpack[RunKeywords],
+    ) -> AsyncContainer: ...
+    async def run(
+        self,
+        image: object,
+        command: Command = None,
+        *,
+        detach: bool = False,
+        text: bool = True,
+        input: str | bytes | None = None,
+        check: bool = False,
+        timeout: float | None = None,
+        progress: Progress = None,
+        **options: Any,
+    ) -> Union[Output, BytesOutput, AsyncContainer]:
         """Runs a container to its end, removes it, and returns what it wrote and how it ended.
 
-        Takes what `Engine.containers.run` takes; `stdout_bytes` of the result has the bytes.
+        Takes what `Engine.containers.run` takes; with `detach` it returns an `AsyncContainer` while that runs.
         """
+        if detach:
+            refuse_to_wait(text, input, check, timeout)
+            return await self.spawn(image, command, progress=progress, **options)
         containers, cancel, tell = (await self._engine.open()).containers, Cancel(), _in_loop(progress)
-        work = lambda: containers.run(  # noqa: E731
-            _image(image),
-            command,
-            input=input,
-            check=check,
-            timeout=timeout,
-            progress=tell,
-            cancel=cancel,
-            **options,
-        )
-        return await _call(work, cancel)
+        run: Any = partial(containers.run, text=text, input=input, check=check, timeout=timeout)
+        return await _call(lambda: run(_image(image), command, progress=tell, cancel=cancel, **options), cancel)
 
     async def spawn(
         self,
@@ -508,7 +543,7 @@ class AsyncEngine:
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        self._make: Callable[[], Engine] = lambda: Engine(*args, **options)
+        self._arguments = args, options
         self._sync: Optional[Engine] = None
         self.containers = AsyncContainers(self)
         """Its containers."""
@@ -522,8 +557,16 @@ class AsyncEngine:
     async def open(self) -> Engine:
         """The same engine for code that may block; opened by the first call."""
         if self._sync is None:
-            self._sync = await _call(self._make)
+            args, options = self._arguments
+            self._sync = await _call(lambda: Engine(*args, **options))
         return self._sync
+
+    def __getstate__(self) -> Any:
+        return self._arguments
+
+    def __setstate__(self, arguments: Any) -> None:
+        args, options = arguments
+        self.__init__(*args, **options)  # type: ignore[misc]
 
     async def info(self) -> EngineInfo:
         """Where this engine stands."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from . import _html
 from ._container import _HEAD, Container, _row
 from ._exceptions import NotFoundError
-from ._options import run_options, streams
+from ._options import refuse_to_wait, run_options, streams
 from ._progress import choose
 from ._results import BytesOutput, Output, check
 
@@ -105,7 +105,7 @@ class Containers:
         Args:
             image: Reference, id, or an `Image`. Pulled when it is missing.
             command: Words, or a string that is split into words; the image's own by default.
-            detach: Return a `Container` while it runs, as `spawn`.
+            detach: Return a `Container` while it runs, as `spawn`; `text`, `input`, `check` and `timeout` are then refused.
             text: Output as `str`; `False` for `bytes`.
             input: For its standard input.
             check: Raise `ExitError` when the exit code is not 0.
@@ -115,6 +115,7 @@ class Containers:
             **options: The words of `docker run`: `env`, `volumes`, `workdir`, `user`, `memory`, ….
         """
         if detach:
+            refuse_to_wait(text, input, check, timeout)
             return self.spawn(image, command, progress=progress, cancel=cancel, **options)
         fields = run_options(image, command, options)
         if input is not None:

@@ -18,8 +18,8 @@ class RunKeywords(_types.RunKeywords, total=False):
 
     Attributes:
         volumes: `{"/host": "/container"}`, `{"/host": "/container:ro"}` or `["source:target:ro"]`;
-            a bare word names a volume of the store.
-        tmpfs: `["/tmp"]` or `{"/tmp": "size=64m"}`.
+            a bare word names a volume of the store. One text or path is a list of itself.
+        tmpfs: `["/tmp"]`, `"/tmp"` or `{"/tmp": "size=64m"}`.
         ports: Refused: the networks of this version are none and host.
     """
 

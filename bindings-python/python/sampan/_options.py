@@ -38,8 +38,10 @@ def run_options(image: object, command: Command, options: Mapping[str, Any]) -> 
         fields["env"] = _env(fields["env"])
     if "entrypoint" in fields:
         fields["entrypoint"] = words(fields["entrypoint"])
-    if isinstance(fields.get("labels"), (list, tuple)):
-        fields["labels"] = dict.fromkeys(fields["labels"], "")
+    if "labels" in fields:
+        fields["labels"] = _labels(fields["labels"])
+    if "user" in fields:
+        fields["user"] = _user(fields["user"])
     fields.update(image=_image(image), command=words(command), mounts=mounts)
     return fields
 
@@ -58,13 +60,26 @@ def exec_options(
     return {
         "command": words(command),
         "env": None if env is None else _env(env),
-        "user": None if user is None else str(user),
+        "user": _user(user),
         "workdir": None if workdir is None else os.fspath(workdir),
         "stdin": stdin.encode() if isinstance(stdin, str) else stdin,
         "tty": tty,
         "privileged": privileged,
         "timeout": timeout,
     }
+
+
+def refuse_to_wait(text: bool, input: object, check: bool, timeout: float | None) -> None:
+    """Words for a run that is waited for, given with `detach`, which waits for none."""
+    asked = {
+        "input": (input is not None, "use spawn(stdin=...) with a file"),
+        "timeout": (timeout is not None, "use the container's wait(timeout=...)"),
+        "check": (check, "look at the code of the container's wait()"),
+        "text": (not text, "use the container's logs(text=False)"),
+    }
+    for name, (given, cure) in asked.items():
+        if given:
+            raise invalid(name, "it is for a run that is waited for, and with detach=True none is", cure)
 
 
 def update_options(sizes: Mapping[str, Size | None], rest: Mapping[str, Any]) -> dict[str, Any]:
@@ -133,25 +148,65 @@ def _refuse_ports(ports: object) -> None:
         raise UnsupportedError(text, operation="publish ports", subject="ports", hint=hint)
 
 
+def _user(user: object) -> Any:
+    # A number is a user too; what is neither is refused, by its name, where the record is read.
+    return str(user) if isinstance(user, int) and not isinstance(user, bool) else user
+
+
+def _each(name: str, given: Any) -> list[Any]:
+    """The items of a list; one text or path is a list of itself."""
+    if isinstance(given, (str, os.PathLike)):
+        return [given]
+    try:
+        return list(given)
+    except TypeError:
+        raise invalid(name, f"a list or a dict is wanted, not {given!r}") from None
+
+
+def _texts(name: str, given: Any) -> list[str]:
+    texts = _each(name, given)
+    for text in texts:
+        if not isinstance(text, str):
+            raise invalid(name, f"{text!r} is no text")
+    return texts
+
+
 def _env(env: Any) -> dict[str, str]:
     if hasattr(env, "items"):
-        return {key: str(value) for key, value in env.items()}
-    pairs = (item.partition("=") for item in env)
-    # As on Docker's command line, a bare name takes our own value.
-    return {key: value if found else os.environ.get(key, "") for key, found, value in pairs}
+        return {key: str(value) for key, value in env.items() if value is not None}
+    pairs = (item.partition("=") for item in _texts("env", env))
+    # As on Docker's command line, a bare name takes our own value, and is left out where there is none.
+    given = {key: value if found else os.environ.get(key) for key, found, value in pairs}
+    return {key: value for key, value in given.items() if value is not None}
+
+
+def _labels(labels: Any) -> Any:
+    if hasattr(labels, "items"):
+        return labels
+    pairs = (item.partition("=") for item in _texts("labels", labels))
+    return {key: value for key, _, value in pairs}
 
 
 def _volumes(volumes: Any) -> list[dict[str, Any]]:
     if hasattr(volumes, "items"):
         return [_volume_of(source, target) for source, target in volumes.items()]
-    return [_volume_from_text(str(text)) for text in volumes]
+    return [_volume_from_text(str(text)) for text in _each("volumes", volumes)]
 
 
 def _volume_of(source: Path, target: Any) -> dict[str, Any]:
-    if not hasattr(target, "items"):
-        path, _, mode = str(target).partition(":")
-        return _volume(source, path, mode)
-    return _volume(source, target["bind"], target.get("mode", ""))
+    if hasattr(target, "items"):
+        return _volume_from_words(source, target)
+    path, *mode = str(target).split(":")
+    if target is None or not path or len(mode) > 1:
+        raise invalid("volumes", f"{target!r} is no place for {source!r}", "write {source: '/target'} or '/target:ro'")
+    return _volume(source, path, "".join(mode))
+
+
+def _volume_from_words(source: Path, words: Mapping[str, Any]) -> dict[str, Any]:
+    if not words.get("bind") or words.keys() - {"bind", "mode"}:
+        hint = "write {source: {'bind': '/target', 'mode': 'ro'}}"
+        raise invalid("volumes", f"{dict(words)!r} of {source!r} is no volume", hint)
+    return _volume(source, words["bind"], str(words.get("mode") or ""))
 
 
 def _volume_from_text(text: str) -> dict[str, Any]:
@@ -178,8 +233,8 @@ def _volume(source: Path, target: Path, mode: str) -> dict[str, Any]:
 
 
 def _tmpfs(tmpfs: Any) -> list[dict[str, Any]]:
-    pairs = tmpfs.items() if hasattr(tmpfs, "items") else ((target, "") for target in tmpfs)
+    pairs = tmpfs.items() if hasattr(tmpfs, "items") else ((target, "") for target in _each("tmpfs", tmpfs))
     return [
-        {"kind": "tmpfs", "target": os.fspath(target), "options": [o for o in options.split(",") if o]}
+        {"kind": "tmpfs", "target": os.fspath(target), "options": [o for o in (options or "").split(",") if o]}
         for target, options in pairs
     ]

@@ -41,6 +41,8 @@ const POSITIONAL: &[&str] = &["image", "command", "stdin"];
 /// Keywords that the package takes in more kinds than the facade does, and converts.
 const WIDER: &[(&str, &str)] = &[
     ("env", "Union[Mapping[str, object], Sequence[str]]"),
+    ("labels", "Union[Mapping[str, str], Sequence[str]]"),
+    ("user", "Union[str, int, None]"),
     ("memory", "Union[int, str, None]"),
     ("memory_swap", "Union[int, str, None]"),
     ("memory_reservation", "Union[int, str, None]"),
