@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import multiprocessing
 import os
 import pathlib
+import pickle
 import signal
 import subprocess
 import sys
@@ -302,6 +304,37 @@ def test_multiprocessing(engine: sampan.Engine, image: str, method: str) -> None
     with multiprocessing.get_context(method).Pool(2) as pool:
         words = pool.starmap(_echo, [(engine, image, word) for word in "abcd"])
     assert words == ["a\n", "b\n", "c\n", "d\n"]
+
+
+def _told(container: sampan.Container) -> tuple[str, str]:
+    with container:
+        return container.id, container.exec(["echo", "from within"]).stdout
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_a_container_in_another_process(engine: sampan.Engine, image: str, method: str) -> None:
+    with engine.container(image, "sleep 60") as c:
+        with multiprocessing.get_context(method).Pool(1) as pool:
+            assert pool.apply(_told, (c,)) == (c.id, "from within\n")
+        # It is ours: the end of a block elsewhere is not its end.
+        assert c.status == "running"
+        copy = pickle.loads(pickle.dumps(c))
+        assert copy == c and copy.name == c.name
+    with pytest.raises(sampan.NotFoundError):
+        copy.inspect()
+
+
+def test_an_asynchronous_container_in_another_process(engine: sampan.Engine, image: str) -> None:
+    async def main() -> None:
+        async with sampan.AsyncEngine(**_own(engine)).container(image, "sleep 60") as c:
+            copy = pickle.loads(pickle.dumps(c))
+            assert (await copy.inspect())["id"] == c.id
+
+    asyncio.run(main())
+
+
+def _own(engine: sampan.Engine) -> Any:
+    return {"root": engine.info()["root"], "run_dir": engine.info()["run"]}
 
 
 def test_the_default_engine_after_a_fork(engine: sampan.Engine, image: str) -> None:

@@ -35,11 +35,12 @@ class Container:
     """A container of an engine's store; any process of the same user may hold one.
 
     In a `with` it is removed at the end, running or not. Without one, dropping it does nothing to the container.
+    It pickles: in another process it is the same container, to be removed by `remove`; `close` there does nothing.
     """
 
     def __init__(self, engine: Engine, native: _sampan.Container) -> None:
         self._engine = engine
-        self._handle = native
+        self._handle: _sampan.Container | None = native
         self._pid = os.getpid()
         self._owner = self._pid
         self._closed = False
@@ -48,11 +49,14 @@ class Container:
 
     @property
     def _native(self) -> _sampan.Container:
-        # A forked child looks it up anew: the handle belongs to its parent's engine.
-        if self._pid != os.getpid():
+        # A forked child looks it up anew: the handle belongs to its parent's engine. One that was pickled has none.
+        if self._handle is None or self._pid != os.getpid():
             self._handle = self._engine._native.container(self.id)
             self._pid = os.getpid()
         return self._handle
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_handle": None}
 
     @property
     def short_id(self) -> str:
