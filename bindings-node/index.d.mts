@@ -1,1 +1,3 @@
+import sampan from './dist/index.js'
+export default sampan
 export * from './dist/index.js'

@@ -166,8 +166,8 @@ lane_python() {
   "$scratch/py/bin/pip" install --quiet mypy pytest ipykernel typing_extensions "$wheel"
   # From elsewhere, so that the installed package is tested and not the sources.
   (cd "$scratch" && SAMPAN_TEST_IMAGE="$registry/busybox:latest" limit 15 "$scratch/py/bin/pytest" -q "$top/bindings-python/tests")
-  # What a user's checker sees of it: the package itself, and a program that uses it.
-  (cd bindings-python && for what in "-p sampan" "$top/examples/python/quickstart.py"; do
+  # What a user's checker sees of it: the package itself, and programs that use it.
+  (cd bindings-python && for what in "-p sampan" "$top/examples/python/quickstart.py" tests/typed.py; do
     "$scratch/py/bin/mypy" --no-error-summary --cache-dir "$scratch/mypy" $what
   done)
 }
@@ -178,6 +178,9 @@ lane_node() {
   (cd "$scratch/node" && npm install --silent --no-audit --no-fund "$tarball")
   cp -r bindings-node/tests "$scratch/node/tests"
   (cd "$scratch/node" && SAMPAN_TEST_IMAGE="$registry/busybox:latest" limit 15 node --test tests/*.test.mjs)
+  # What a user's compiler sees of it.
+  (cd "$scratch/node" && node "$top/bindings-node/node_modules/typescript/bin/tsc" --noEmit --strict --target es2022 \
+    --lib es2023,esnext.disposable --module node16 --types node --typeRoots "$top/bindings-node/node_modules/@types" tests/types.mts)
 }
 
 lane_package() {
