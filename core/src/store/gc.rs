@@ -48,8 +48,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Removes what nothing uses. `used` tells what containers use, and is asked under the lock.
 pub fn collect(paths: &Paths, used: &dyn Fn(&Paths) -> Result<Used>, remover: Remover<'_>) -> Result<Swept> {
     let (mut swept, trash) = sweep(paths, used)?;
-    swept.bytes += delete(trash.into_iter().map(|(path, _)| path), remover)?;
+    let deleted = delete(trash.into_iter().map(|(path, _)| path), remover);
     crash::point("gc tmp swept");
+    refresh_layout(paths, &swept)?;
+    swept.bytes += deleted?;
     Ok(swept)
 }
 
@@ -58,8 +60,19 @@ pub fn collect_own(paths: &Paths, used: &dyn Fn(&Paths) -> Result<Used>, remover
     let (mut swept, trash) = sweep(paths, used)?;
     let (own, left): (Vec<_>, Vec<_>) = trash.into_iter().partition(|(_, own)| *own);
     swept.bytes += delete(left.into_iter().map(|(path, _)| path), remover).unwrap_or(0);
-    swept.bytes += delete(own.into_iter().map(|(path, _)| path), remover)?;
+    let deleted = delete(own.into_iter().map(|(path, _)| path), remover);
+    match refresh_layout(paths, &swept) {
+        // What was to be removed is, and the next collection makes up for it.
+        Err(e) if e.kind() == Kind::NoSpace => {}
+        done => done?,
+    }
+    swept.bytes += deleted?;
     Ok(swept)
+}
+
+/// At the end: before anything is deleted, a full disk has no room for it.
+fn refresh_layout(paths: &Paths, swept: &Swept) -> Result<()> {
+    if swept.unread.is_empty() { refs::refresh_layout(paths) } else { Ok(()) }
 }
 
 /// Takes what nothing uses out of sight, and returns what is to be deleted; true for what this call has found unused.
@@ -72,7 +85,6 @@ fn sweep(paths: &Paths, used: &dyn Fn(&Paths) -> Result<Used>) -> Result<(Swept,
     if unread.is_empty() {
         sweep_blobs(paths, &live, &mut swept)?;
         own = sweep_layers(paths, &live, &mut swept)?;
-        refs::refresh_layout(paths)?;
     }
     swept.unread = unread.iter().map(ToString::to_string).collect();
     sweep_names(paths)?;

@@ -10,6 +10,8 @@ use crate::store::tmp;
 
 /// Takes a name: the symlink is made exclusively, and whole from the first instant.
 pub(super) fn claim(paths: &Paths, name: &Name, id: &ContainerId) -> Result<()> {
+    // The lock is needed to give the name up, and then there may be no room for it.
+    fs::open_or_create(&paths.names_lock())?;
     if fs::symlink_new(id.as_str(), &paths.name(name))? {
         return Ok(());
     }
