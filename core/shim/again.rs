@@ -67,7 +67,8 @@ impl Watch {
         let _ = records::write_state(self.dir, self.launch.supervise.state_prefix, &state);
         self.health.forget(self.dir);
         end.note(self.dir);
-        records::reserve_exit(self.dir);
+        // It has run: another run is not kept from beginning for it.
+        let _ = records::reserve_exit(self.dir);
         ending::tell(end);
         self.leave_host();
         self.control.part(&end.init, end.oom, self.launch);

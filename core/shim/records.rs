@@ -74,12 +74,13 @@ pub fn forget(dir: Fd) {
     }
 }
 
-/// Takes the room for the exit record, so that it can be written when the disk has become full.
-pub fn reserve_exit(dir: Fd) {
-    if let Ok(file) = sys::openat(dir, EXIT_NEW, sys::O_WRONLY | sys::O_CREAT | sys::O_TRUNC, 0o600) {
-        let _ = sys::write_all(file, &[b' '; RESERVED]);
-        let _ = sys::close(file);
-    }
+/// Takes the room for the exit record, so that it can be written when the disk has become full; leaves nothing where there
+/// is none.
+pub fn reserve_exit(dir: Fd) -> sys::Result {
+    let file = sys::openat(dir, EXIT_NEW, sys::O_WRONLY | sys::O_CREAT | sys::O_TRUNC, 0o600)?;
+    let taken = sys::write_all(file, &[b' '; RESERVED]);
+    let _ = sys::close(file);
+    taken.or_else(|errno| sys::unlinkat(dir, EXIT_NEW, 0).and(Err(errno)))
 }
 
 /// How a container ended.

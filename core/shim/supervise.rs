@@ -117,7 +117,12 @@ pub fn record(launch: &Launch<'static>, init: i32, restarts: u32) -> Outcome<Mom
     let path = launch.supervise.dir;
     let dir = records::open_dir(path).at(Step::Record, path)?;
     let state = State { init, started_at, restarts, restarting: false };
-    let written = records::write_state(dir, launch.supervise.state_prefix, &state);
+    // An end that can't be noted would be read as one of a shim that was killed.
+    let reserved = if restarts == 0 { records::reserve_exit(dir) } else { Ok(()) };
+    let written = reserved.and_then(|()| records::write_state(dir, launch.supervise.state_prefix, &state));
+    if written.is_err() {
+        records::forget(dir);
+    }
     let _ = sys::close(dir);
     written.at(Step::Record, path).map(|()| started_at)
 }
@@ -197,7 +202,6 @@ impl Watch {
         let restart = if running.listener < 0 { Restart::No } else { supervise.restart };
         let source = stream(fd::STDIN);
         let dir = records::open_dir(supervise.dir).unwrap_or(-1);
-        records::reserve_exit(dir);
         const SIGCHLD_BIT: u64 = 1 << (sys::SIGCHLD - 1);
         Ok(Watch {
             pid: running.init.pid,

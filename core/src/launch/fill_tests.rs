@@ -186,3 +186,25 @@ fn what_has_the_mark_s_name_is_not_opened() {
     let error = b.fails(&["true"], volume_at(b.path("volume")));
     assert_eq!((error.errno(), error.exit_code()), (Some(libc::EEXIST), 125), "{error}");
 }
+
+/// What could not be noted at its end would be told as the end of a container that was killed.
+#[test]
+fn none_is_started_whose_end_there_is_no_room_to_note() {
+    on_tmpfs("size=16k", |disk| {
+        let (b, dir) = (Box_::new(), disk.display().to_string());
+        let with_room = |pages: usize| {
+            let _ = fs::remove_file(disk.join("exit.json"));
+            fs::write(disk.join("filler"), vec![b'x'; (4 - pages) * 4096]).unwrap();
+            |plan: &mut LaunchPlan| plan.supervise.dir = dir.clone()
+        };
+        for pages in [0, 1] {
+            let error = b.fails(&["true"], with_room(pages));
+            assert_eq!(error.kind(), Kind::NoSpace, "{error}");
+            assert_eq!(listed(disk), ["filler"]);
+        }
+        let (status, _) = b.sh("exit 3", with_room(2));
+        assert_eq!(status, 3);
+        let exit: serde_json::Value = serde_json::from_slice(&fs::read(disk.join("exit.json")).unwrap()).unwrap();
+        assert_eq!(exit["code"], 3);
+    });
+}
