@@ -53,6 +53,7 @@ impl Place {
         let mut plan = LaunchPlan::default();
         plan.rootfs.kind = RootfsKind::Directory { path: self.text("root") };
         plan.rootfs.attach_at = self.text("root");
+        plan.mounts.push(super::tests::bind("/dev/null", "/dev/null", 10));
         plan.namespaces.pid = Namespace::New;
         plan.process.args = [BUSYBOX, "sh", "-c", script].map(String::from).to_vec();
         plan.process.cwd = "/".into();
@@ -120,7 +121,7 @@ fn end(launched: &Launched) -> super::Exit {
 }
 
 /// Waits for something that no descriptor tells of.
-fn until(what: &str, mut done: impl FnMut() -> bool) {
+pub(super) fn until(what: &str, mut done: impl FnMut() -> bool) {
     let deadline = soon().unwrap();
     while !done() {
         assert!(Instant::now() < deadline, "{what} never happened");
