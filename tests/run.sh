@@ -184,7 +184,7 @@ lane_node() {
 }
 
 lane_package() {
-  apt_need binutils
+  apt_need binutils mold
   registry
   wheel
   tarball

@@ -47,6 +47,27 @@ command_runs() {
   "$command" --root "$scratch/store" rmi "$image" >/dev/null
 }
 
+# build_script FLAG SETTING...: what the command's build script asks of the compiler, with a flag of the compiler.
+build_script() {
+  local flag=$1 target
+  shift
+  target=$(uname -m)-unknown-linux-musl
+  env CARGO_CFG_TARGET_ENV=musl CARGO_CFG_TARGET_OS=linux CARGO_CFG_TARGET_ARCH="$(uname -m)" PROFILE=release \
+    OUT_DIR="$scratch" RUSTC=rustc TARGET="$target" CARGO_ENCODED_RUSTFLAGS="$flag" "$@" "$scratch/build-script"
+}
+
+# A start has its functions together in the file, where the linker can have it so.
+order_of_functions() {
+  readelf -SW "$command" | grep -qF .text.first || fail "$command has its functions in no order"
+  CARGO_MANIFEST_DIR=$PWD/cli rustc --edition 2024 -o "$scratch/build-script" cli/build.rs
+  local ordered='cargo::rustc-link-arg-bins=-T'
+  build_script '' env | grep -qF "$ordered" || fail "the usual linker is given no order"
+  ! build_script '' SAMPAN_ORDER=0 | grep -F "$ordered" || fail "SAMPAN_ORDER=0 leaves the order in"
+  ! build_script '' CARGO_CFG_TARGET_ENV=gnu | grep -F "$ordered" || fail "a command that is loaded is given an order"
+  # This one knows no scripts.
+  ! build_script -Clink-arg=-fuse-ld=mold env | grep -F "$ordered" || fail "mold is given an order, which it refuses"
+}
+
 wheel_s_name() {
   case $(basename "$wheel") in
     "sampan-$version-cp39-abi3-manylinux_2_28_$(uname -m).whl") ;;
@@ -104,6 +125,7 @@ tarball_s_files() {
 sizes
 command_is_static
 command_runs
+order_of_functions
 wheel_s_name
 wheel_runs_everywhere
 tarball_s_files
