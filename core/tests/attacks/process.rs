@@ -216,3 +216,14 @@ fn nothing_of_the_image_is_loaded_by_the_shim() {
     assert_eq!(strangers, Vec::<&&str>::new());
     gone(&host, &container);
 }
+
+/// By its name a copy knows an init that no plain user may enter.
+#[test]
+fn nobody_gives_the_init_another_name() {
+    let host = Host::new();
+    let script = "(printf other >/proc/1/comm) 2>/dev/null; cat /proc/1/comm";
+    for privileged in [false, true] {
+        let options = RunOptions { init: true, privileged, ..command(&["sh", "-c", script]) };
+        assert_eq!(text(&host.run(options).unwrap().stdout), "sampan-init\n");
+    }
+}

@@ -194,7 +194,14 @@ fn try_enter(context: &Context, container: &Container, cancel: &Cancel) -> Resul
         let mapped = record.spec.ids.is_some() || context.facts()?.id_map.is_some();
         match files::enter(process.as_fd(), mapped, &context.helper(), cancel) {
             Err(_) if process.wait(Some(Duration::ZERO), cancel)? => {}
-            Err(e) if e.errno() == Some(libc::EPERM) && is_closed(record, first) => return Err(closed(e)),
+            // What still runs has had its number all along.
+            Err(e)
+                if e.errno() == Some(libc::EPERM)
+                    && is_closed(record, first)
+                    && !process.wait(Some(Duration::ZERO), cancel)? =>
+            {
+                return Err(closed(e));
+            }
             // It is on its way from the host's files to its own, and into it no plain user may look then.
             Err(e) if matches!(e.errno(), Some(libc::EAGAIN | libc::EPERM)) => return Ok(Err(e)),
             entered => return entered.map(Ok),
@@ -208,7 +215,8 @@ fn try_enter(context: &Context, container: &Container, cancel: &Cancel) -> Resul
 }
 
 /// Whether the first process is an init that its user can't enter, ever: one from a file that the container may write to.
-/// Its name alone says nothing, which any process may take.
+/// The first process of a container with `init` is ours to its end, and none but itself may give it another name: this one
+/// tells that it is past what it does as the shim's child. Of any other the name says nothing.
 fn is_closed(record: &Record, first: Option<i32>) -> bool {
     let comm = first.filter(|_| record.spec.init).map(|pid| format!("/proc/{pid}/comm"));
     comm.is_some_and(|comm| fs::read_bounded(Path::new(&comm), 64).is_ok_and(|name| name == b"sampan-init\n"))
