@@ -25,6 +25,9 @@ pub struct Directory {
     pub if_possible: Vec<(String, String)>,
     /// v2: which devices may be used; v1 has files for that.
     pub devices: Vec<DeviceRule>,
+    /// What can't be held to them runs all the same.
+    #[serde(skip)]
+    pub devices_may_lack: bool,
     /// What this kernel lacks of `writes` is left out and told, and no error.
     #[serde(skip)]
     pub may_lack: bool,
@@ -202,7 +205,10 @@ fn limit(directory: &Directory, lacking: &mut Vec<(String, String)>) -> Result<(
     }
     match directory.devices.is_empty() {
         true => Ok(()),
-        false => devices::attach(dir, &directory.devices),
+        false => match devices::attach(dir, &directory.devices) {
+            Err(_) if directory.devices_may_lack => Ok(()),
+            attached => attached,
+        },
     }
 }
 

@@ -58,22 +58,27 @@ impl CgroupPlan {
         self
     }
 
-    /// Rules on devices, from the first to the last; false where there is no cgroup that could hold anybody to them.
+    /// Rules on devices, from the first to the last; false where there is no cgroup that could hold anybody to them. Those
+    /// that are not `needed` are left where the kernel refuses them.
     pub(super) fn rule_devices(
         &mut self,
-        rules: Vec<DeviceRule>,
+        (rules, needed): (Vec<DeviceRule>, bool),
         limits: &Limits,
         id: &ContainerId,
         facts: &Cgroups,
     ) -> bool {
         match (&facts.v2, facts.v1.get(DEVICES)) {
-            (Some(_), _) => self.dirs.last_mut().map(|dir| dir.devices = rules).is_some(),
+            (Some(_), _) => {
+                let dir = self.dirs.last_mut();
+                dir.map(|dir| (dir.devices, dir.devices_may_lack) = (rules, !needed)).is_some()
+            }
             (None, Some(base)) => {
                 let path = below(base, limits, id);
                 self.placement.v1.push(path.clone());
                 let dir = add_dir(self, base, path);
                 let write = |rule: &DeviceRule| devices::v1_write(rule);
-                dir.writes = rules.iter().map(write).map(|(file, value)| (file.to_owned(), value)).collect();
+                let writes = rules.iter().map(write).map(|(file, value)| (file.to_owned(), value)).collect();
+                *if needed { &mut dir.writes } else { &mut dir.if_possible } = writes;
                 true
             }
             (None, None) => false,

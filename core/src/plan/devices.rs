@@ -14,7 +14,7 @@ use crate::capability;
 use crate::cgroup::devices::{DeviceRule, MKNOD, READ, WRITE};
 use crate::error::{Error, Kind, Result};
 use crate::id::ContainerId;
-use crate::spec::Spec;
+use crate::spec::{Seccomp, Spec};
 
 /// Reading, writing and making.
 pub const ALL: u32 = MKNOD | READ | WRITE;
@@ -144,6 +144,11 @@ pub struct Node {
 
 /// Whether a device cgroup is wanted. A privileged container may use everything, whatever was asked for, as in Docker.
 pub fn are_ruled(spec: &Spec, facts: &Facts) -> bool {
+    are_needed(spec, facts) || (!spec.privileged && could_be_opened(spec, facts))
+}
+
+/// And whether nothing is started without.
+fn are_needed(spec: &Spec, facts: &Facts) -> bool {
     !spec.privileged && (are_asked(spec) || could_open(spec, facts))
 }
 
@@ -157,6 +162,12 @@ fn are_asked(spec: &Spec) -> bool {
 fn could_open(spec: &Spec, facts: &Facts) -> bool {
     let mounts = capability::bit("SYS_ADMIN").unwrap_or(0);
     (spec.capabilities & mounts != 0 || spec.ids.is_some()) && is_hosts_root(facts)
+}
+
+/// What it runs itself may not mount; a command of `exec --privileged` may, unless the built-in filter is around it. It is
+/// held where that can be had, as in Docker.
+fn could_be_opened(spec: &Spec, facts: &Facts) -> bool {
+    spec.seccomp != Seccomp::Default && is_hosts_root(facts)
 }
 
 fn is_hosts_root(facts: &Facts) -> bool {
@@ -185,9 +196,10 @@ pub fn hold(plan: &mut CgroupPlan, spec: &Spec, nodes: &[Node], id: &ContainerId
     if !are_ruled(spec, facts) {
         return Ok(());
     }
-    let rules = rules(spec, nodes)?;
-    match is_hosts_root(facts) && plan.rule_devices(rules, &spec.limits, id, &facts.cgroups) {
+    let (rules, needed) = (rules(spec, nodes)?, are_needed(spec, facts));
+    match is_hosts_root(facts) && plan.rule_devices((rules, needed), &spec.limits, id, &facts.cgroups) {
         true => Ok(()),
+        false if !needed => Ok(()),
         false if spec.ids.is_some() && !are_asked(spec) => Err(Error::new(Kind::Unsupported, "rule devices", "userns")
             .because("a container with ids of its own is held to its devices by a device cgroup, and there is none to be had")
             .hint("mount the controller `devices`, or give --userns host")),
@@ -285,6 +297,11 @@ mod tests {
         assert!(held(&own, &facts).unwrap().rules_devices());
         let refused = held(&own, &Facts::default()).unwrap_err();
         assert!(refused.kind() == Kind::Unsupported && refused.to_string().contains("userns"), "{refused}");
+        // Another's command could: it is held to them where that can be had.
+        let unfiltered = Spec { seccomp: Seccomp::Unconfined, ..Spec::default() };
+        let rules = held(&unfiltered, &facts).unwrap().dirs.pop().unwrap();
+        assert!(rules.writes.is_empty() && rules.if_possible.len() > 9, "{rules:?}");
+        assert!(held(&unfiltered, &Facts::default()).unwrap().dirs.is_empty());
         // Its namespace can't.
         let inside = Facts { rung: Rung::SubIds, ..Facts::default() };
         assert!(held(&mounts, &inside).is_ok());
