@@ -92,6 +92,11 @@ pub fn identity(dir: &Path) -> Result<String> {
     Ok(format!("{}:{}", meta.dev(), meta.ino()))
 }
 
+/// The same of where a symlink leads; none for who can't look.
+pub fn identity_followed(link: &Path) -> Option<String> {
+    std::fs::metadata(link).ok().map(|meta| format!("{}:{}", meta.dev(), meta.ino()))
+}
+
 /// A word that changes with a file's content, where a symlink leads; empty when there is none.
 pub fn version(path: &Path) -> String {
     let word = |meta: std::fs::Metadata| format!("{}-{}.{}", meta.ino(), meta.mtime(), meta.mtime_nsec());

@@ -199,6 +199,7 @@ fn kill_by_root(of: &ContainerPaths, place: Option<&str>, name: &str) -> Result<
 fn processes_on(of: &ContainerPaths, place: Option<&str>) -> Result<Vec<PidFd>> {
     const MOST: u64 = 8 << 20;
     let mark = format!("upperdir={},", of.upper().display());
+    let tree = fs::identity(&of.tree()).ok();
     let mut found = Vec::new();
     for pid in fs::list(Path::new("/proc"))?.iter().filter_map(|n| n.to_str()?.parse::<i32>().ok()) {
         let Some(process) = PidFd::open(pid)? else { continue };
@@ -206,7 +207,7 @@ fn processes_on(of: &ContainerPaths, place: Option<&str>) -> Result<Vec<PidFd>> 
         let mounts = fs::read_bounded(&Path::new("/proc").join(pid.to_string()).join("mountinfo"), MOST);
         let root = |line: &str| line.split(' ').nth(4) == Some("/") && line.contains(&mark);
         let on_overlay = mounts.is_ok_and(|text| String::from_utf8_lossy(&text).lines().any(root));
-        if on_overlay || is_in(&of.tree(), pid) || place.is_some_and(|place| is_below(place, pid)) {
+        if on_overlay || is_in(tree.as_deref(), pid) || place.is_some_and(|place| is_below(place, pid)) {
             found.push(process);
         }
     }
@@ -215,12 +216,27 @@ fn processes_on(of: &ContainerPaths, place: Option<&str>) -> Result<Vec<PidFd>> 
 
 /// Whether a process has a directory as its root that is in the one of this identity, which may have been removed.
 fn is_below(place: &str, pid: i32) -> bool {
-    fs::identity(&Path::new("/proc").join(pid.to_string()).join("root/..")).is_ok_and(|above| above == place)
+    as_it_would(pid, |process| fs::identity(&process.join("root/..")).is_ok_and(|above| above == place))
 }
 
-/// Whether a process has this directory as its root.
-pub(super) fn is_in(tree: &Path, pid: i32) -> bool {
-    fs::is_same(&Path::new("/proc").join(pid.to_string()).join("root"), tree).unwrap_or(false)
+/// Whether a process has the directory of this identity as its root.
+pub(super) fn is_in(tree: Option<&str>, pid: i32) -> bool {
+    tree.is_some_and(|tree| {
+        as_it_would(pid, |process| fs::identity_followed(&process.join("root")) == Some(tree.into()))
+    })
+}
+
+/// What is asked of a process's `/proc`, and once more as the process's own user: root without CAP_SYS_PTRACE, as in a pod,
+/// is told nothing of other users' processes.
+fn as_it_would(pid: i32, ask: impl Fn(&Path) -> bool) -> bool {
+    const SYS_PTRACE: u32 = 19;
+    let process = Path::new("/proc").join(pid.to_string());
+    let by_us = ask(&process);
+    if by_us || !nix::unistd::geteuid().is_root() || sys::has_capability(SYS_PTRACE) {
+        return by_us;
+    }
+    let owner = fs::owners(&process).filter(|(uid, _)| *uid != 0);
+    owner.is_some_and(|(uid, gid)| sys::as_user(uid, gid, || ask(&process)))
 }
 
 /// Removes the containers that a killed process should have removed.

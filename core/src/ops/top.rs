@@ -41,8 +41,8 @@ fn pids(context: &Context, container: &Container, init: i32) -> Result<Vec<i32>>
         return Ok(all()?.into_iter().filter(|pid| namespace(*pid) == theirs).collect());
     }
     if container.record.rung == Rung::Chroot {
-        let tree = context.paths.container(&container.record.id).tree();
-        return Ok(all()?.into_iter().filter(|pid| leftovers::is_in(&tree, *pid)).collect());
+        let tree = fs::identity(&context.paths.container(&container.record.id).tree()).ok();
+        return Ok(all()?.into_iter().filter(|pid| leftovers::is_in(tree.as_deref(), *pid)).collect());
     }
     match placed::directories(&placed::of(context, container)?).first() {
         Some(dir) => Ok(crate::cgroup::members(dir)),

@@ -30,6 +30,22 @@ pub fn has_capability(number: u32) -> bool {
     done == 0 && data[if number < 32 { 0 } else { 3 }] & (1 << (number % 32)) != 0
 }
 
+/// What this thread sees of files, and of what `/proc` tells of processes, as a user and a group; its own again behind it.
+/// Root alone can be another, and whoever else looks remains who it is.
+pub fn as_user<T>(uid: u32, gid: u32, look: impl FnOnce() -> T) -> T {
+    use nix::unistd::{Gid, Uid, setfsgid, setfsuid};
+    struct Back(Uid, Gid);
+    impl Drop for Back {
+        fn drop(&mut self) {
+            setfsuid(self.0);
+            setfsgid(self.1);
+        }
+    }
+    let group = setfsgid(Gid::from_raw(gid));
+    let _back = Back(setfsuid(Uid::from_raw(uid)), group);
+    look()
+}
+
 /// This process's limit of file sizes: a write beyond it is answered by a signal that ends the process.
 pub fn most_bytes_of_a_file() -> u64 {
     use nix::sys::resource::{Resource, getrlimit};
