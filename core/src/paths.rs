@@ -46,6 +46,11 @@ impl ContainerPaths {
         self.0.join("exit.json")
     }
 
+    /// The same before the end: the shim takes the room for it when it starts a container, and renames it.
+    pub fn exit_to_come(&self) -> PathBuf {
+        self.0.join("exit.json.new")
+    }
+
     /// There once somebody has told of the end of a run whose shim was killed, and could not.
     pub fn lost(&self) -> PathBuf {
         self.0.join("lost")

@@ -10,7 +10,7 @@ use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 
-use common::{Host, cgroups, command, image, text};
+use common::{Host, cgroups, command, image, text, until};
 use sampan::{
     Cancel, Container, ExecOptions, Kind, ListOptions, LogOptions, Mount, MountKind, Quiet, RemoveOptions, RunOptions,
     Status, Stdio, StopOptions, Stream, Tie, Ulimit,
@@ -440,6 +440,60 @@ fn out_of_memory_without_swap_is_blamed_on_the_limit() {
             assert!(out.exit.error.as_ref().is_some_and(|e| e.contains("its limit is 16 MiB")), "{:?}", out.exit)
         }
         Err(e) => refused(&e),
+    }
+}
+
+/// An engine of another process, as far as a store can tell.
+fn other(host: &Host) -> sampan::Engine {
+    sampan::Engine::open(&Host::options(&host.dir)).unwrap()
+}
+
+/// Somebody in this process waits: he has the file open that the end will be written to.
+fn until_awaited(id: &str) {
+    let link = |entry: std::io::Result<std::fs::DirEntry>| std::fs::read_link(entry.ok()?.path()).ok();
+    until("the waiter", || {
+        let mut open = std::fs::read_dir("/proc/self/fd").unwrap().filter_map(link);
+        open.any(|file| file.ends_with("exit.json.new") && file.to_string_lossy().contains(id))
+    });
+}
+
+#[test]
+fn whoever_waits_for_one_that_removes_itself_is_told_how_it_ended() {
+    let host = Host::new();
+    let other = other(&host);
+    for code in [0, 3] {
+        let script = format!("read line; exit {code}");
+        let (theirs, ours) = std::io::pipe().unwrap();
+        let options = RunOptions { auto_remove: true, ..command(&["sh", "-c", &script]) };
+        let stdio = Stdio { stdin: Some(theirs.as_raw_fd()), ..Stdio::default() };
+        let container = host.engine.spawn(&options, &stdio, &mut Quiet, &Cancel::new()).unwrap();
+        let seen = other.container(container.id()).unwrap();
+        std::thread::scope(|scope| {
+            let waits = scope.spawn(|| seen.wait(None, &Cancel::new()));
+            until_awaited(container.id());
+            drop(ours);
+            let exit = waits.join().unwrap().unwrap();
+            assert_eq!((exit.code, exit.signal, exit.finished_at.is_empty()), (code, None, false));
+        });
+        assert_eq!(seen.wait(None, &Cancel::new()).unwrap_err().kind(), Kind::NotFound);
+        assert_eq!(host.left(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn whoever_waits_for_one_that_is_removed_is_told_how_it_ended() {
+    let host = Host::new();
+    let other = other(&host);
+    for restart in [None, Some("always".to_owned())] {
+        let container = host.spawn(RunOptions { restart, ..command(&["sleep", "1000"]) }).unwrap();
+        let seen = other.container(container.id()).unwrap();
+        std::thread::scope(|scope| {
+            let waits = scope.spawn(|| seen.wait(None, &Cancel::new()));
+            until_awaited(container.id());
+            container.remove(&RemoveOptions { force: true, volumes: true }).unwrap();
+            assert_eq!(waits.join().unwrap().unwrap().code, 137);
+        });
+        assert_eq!(host.left(), Vec::<String>::new());
     }
 }
 

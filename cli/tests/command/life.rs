@@ -38,6 +38,25 @@ fn a_deaf_container_is_killed_after_the_timeout() {
 }
 
 #[test]
+fn the_end_of_one_that_removes_itself_is_told_to_who_waits() {
+    let host = Host::new();
+    let script = "echo up; read line; exit 3";
+    let mut runs = host.start_with_input(&["run", "-i", "--rm", "--name", "g", "box", "sh", "-c", script]);
+    assert_eq!(runs.line(), "up");
+    let waits = host.start(&["wait", "g"]);
+    let opened = |file: std::io::Result<std::fs::DirEntry>| std::fs::read_link(file.ok()?.path()).ok();
+    crate::common::until("the waiter", || {
+        let mut open =
+            std::fs::read_dir(format!("/proc/{}/fd", waits.child.id())).into_iter().flatten().filter_map(opened);
+        open.any(|file| file.ends_with("exit.json.new"))
+    });
+    drop(runs.child.stdin.take());
+    assert_eq!(runs.end().code, 3);
+    let ended = waits.end();
+    assert_eq!((ended.code, ended.stdout.as_str()), (0, "3\n"), "{}", ended.stderr);
+}
+
+#[test]
 fn an_attached_start_has_the_streams_and_the_code() {
     let host = Host::new();
     host.ok(&["create", "-i", "--name", "c", "box", "sh", "-c", "cat; echo err >&2; exit 4"]);

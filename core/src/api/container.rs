@@ -64,8 +64,8 @@ impl Container {
     /// With a restart policy: until its next end, whether or not another start follows. The first wait by the engine that
     /// started it with streams tells how the run ended that they belonged to, also when that is over by then.
     ///
-    /// One with `auto_remove` takes its records along: how it ended can then be told only by the engine that
-    /// started it; for any other it is not found.
+    /// One with `auto_remove` takes its records along: who waits by then is told how it ended, in whatever process, and later
+    /// only who asks the engine that started it; for any other it is not found.
     pub fn wait(&self, timeout: Option<f64>, cancel: &Cancel) -> Result<ExitStatus> {
         ops::wait::wait(self.context(), &self.id, timeout, cancel)
     }

@@ -87,18 +87,20 @@ pub fn list(context: &Context, options: &ListOptions) -> Result<Vec<ContainerInf
 /// How a container ended; `None` when it never ran or runs.
 pub(super) fn exit_of(container: &Container) -> Option<ExitStatus> {
     if let Some(exit) = container.ended() {
-        return Some(noted(container, exit));
+        return Some(noted(container.record.name.as_str(), exit));
     }
     // A shim takes its container with it, so the process was killed; nobody was left to note when.
-    (container.status() == Status::Dead).then(|| ExitStatus {
-        code: 137,
-        signal: Some(libc::SIGKILL),
-        error: Some(match container.damaged {
-            true => "its records of the run are damaged, as by a crash of the machine".into(),
-            false => "the shim was killed, or the machine went down".into(),
-        }),
-        ..ExitStatus::default()
+    (container.status() == Status::Dead).then(|| {
+        killed(match container.damaged {
+            true => "its records of the run are damaged, as by a crash of the machine",
+            false => "the shim was killed, or the machine went down",
+        })
     })
+}
+
+/// The end of one that nobody was left to note.
+pub(super) fn killed(why: &str) -> ExitStatus {
+    ExitStatus { code: 137, signal: Some(libc::SIGKILL), error: Some(why.into()), ..ExitStatus::default() }
 }
 
 /// The same with all there is to say of it.
@@ -116,21 +118,21 @@ pub(super) fn with_log(context: &Context, container: &Container, exit: ExitStatu
 }
 
 /// An end as it was noted.
-pub(super) fn noted(container: &Container, exit: &Exit) -> ExitStatus {
+pub(super) fn noted(name: &str, exit: &Exit) -> ExitStatus {
     ExitStatus {
         code: exit.code,
         signal: exit.signal,
         oom_killed: exit.oom_killed,
         finished_at: exit.finished_at.clone(),
-        error: told_of(container, exit),
+        error: told_of(name, exit),
     }
 }
 
-fn told_of(container: &Container, exit: &Exit) -> Option<String> {
-    let what = format!("container {}", container.record.name);
+fn told_of(name: &str, exit: &Exit) -> Option<String> {
+    let what = format!("container {name}");
     let failed = exit.failed_step.map(|step| {
         let failed = launch::failure(step, exit.failed_errno.unwrap_or(0), exit.failed_on.as_bytes());
-        failed.within("start container again", container.record.name.as_str()).to_string()
+        failed.within("start container again", name).to_string()
     });
     let killed = oom::sentence(&what, exit.code, &exit.oom.unwrap_or_default());
     let log = exit.log_error.map(|n| format!("the log is incomplete: {}", std::io::Error::from_raw_os_error(n)));

@@ -40,5 +40,6 @@ mod tree;
 pub mod update;
 mod userns;
 pub mod wait;
+mod witness;
 
 pub use context::Context;

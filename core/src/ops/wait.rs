@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::follow::Follow;
+use super::witness::Witness;
 use super::{Context, leftovers, list, oom};
 use crate::api::*;
 use crate::cancel::Cancel;
@@ -26,15 +27,17 @@ pub fn wait(context: &Context, id: &ContainerId, timeout: Option<f64>, cancel: &
         Error::new(Kind::Timeout, "wait for container", id.short())
             .because(format!("it still runs after {} s", timeout.unwrap_or_default()))
     };
-    // One that removes itself takes its records along; then only who started it knows.
+    // One that removes itself, or is removed, takes its records along.
+    let mut witness = Witness::new(context, id);
     match context.shims.wait(id, deadline, cancel) {
         Ok(Some(exit)) => return Ok(exit),
         Ok(None) => {}
         Err(e) if e.kind() == Kind::Timeout => return Err(still_runs()),
         Err(e) => return Err(e),
     }
-    match end(context, id, deadline, cancel) {
+    match end(context, id, &mut witness, deadline, cancel) {
         Ok(Some(exit)) => Ok(exit),
+        Err(e) if e.kind() == Kind::NotFound => witness.told().ok_or(e),
         Ok(None) => Err(still_runs()),
         Err(e) if e.kind() == Kind::Timeout => Err(still_runs()),
         Err(e) => Err(e),
@@ -42,11 +45,17 @@ pub fn wait(context: &Context, id: &ContainerId, timeout: Option<f64>, cancel: &
 }
 
 /// By its records; `None` when the deadline came first.
-fn end(context: &Context, id: &ContainerId, deadline: Option<Instant>, cancel: &Cancel) -> Result<Option<ExitStatus>> {
+fn end(
+    context: &Context,
+    id: &ContainerId,
+    witness: &mut Witness,
+    deadline: Option<Instant>,
+    cancel: &Cancel,
+) -> Result<Option<ExitStatus>> {
     let restarts = containers::load(&context.paths, id).is_ok_and(|c| c.is_some_and(|c| restarts(&c)));
     if restarts {
         let first = context.shims.first_end(id, deadline, cancel)?;
-        let next = if first.is_some() { first } else { next_end(context, id, deadline, cancel)? };
+        let next = if first.is_some() { first } else { next_end(context, id, witness, deadline, cancel)? };
         if next.is_none() || !is_last(context, id)? {
             return Ok(next);
         }
@@ -70,23 +79,27 @@ fn is_last(context: &Context, id: &ContainerId) -> Result<bool> {
 fn next_end(
     context: &Context,
     id: &ContainerId,
+    witness: &mut Witness,
     deadline: Option<Instant>,
     cancel: &Cancel,
 ) -> Result<Option<ExitStatus>> {
     let mut seen: Option<Seen> = None;
     loop {
         cancel.check("wait for container", id.short())?;
+        witness.look();
         let container = list::load(context, id)?;
         let (Some(state), true) = (&container.state, container.held) else { break };
         // Another shim has taken over: somebody has stopped and started the container.
         seen.take_if(|seen| !seen.is_by(state));
         let Some(seen) = &seen else {
             // Then it is looked at once more, for what happened before it was watched.
-            seen = Some(Seen::new(context, id, state)?);
+            let new = Seen::new(context, id, state)?;
+            witness.first_run = new.run;
+            seen = Some(new);
             continue;
         };
         if let Some(exit) = container.exit.as_ref().filter(|exit| exit.restart_count >= seen.run) {
-            return Ok(Some(list::with_log(context, &container, list::noted(&container, exit))));
+            return Ok(Some(list::with_log(context, &container, list::noted(container.record.name.as_str(), exit))));
         }
         let left = deadline.map(|d| d.saturating_duration_since(Instant::now()));
         if left.is_some_and(|l| l.is_zero()) {
