@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use super::{Context, disks, events, images, list, pull, scoped, tree, userns};
+use super::{Context, disks, events, images, leftovers, list, pull, scoped, tree, userns};
 use crate::api::*;
 use crate::cancel::Cancel;
 use crate::error::{Error, Kind, Result};
@@ -73,6 +73,7 @@ fn create_of<T>(
     cancel.check("create container", &options.image)?;
     let mut record = record(context, options, image)?;
     adjust(&mut record.spec);
+    leftovers::see_off(context, &record.name, cancel)?;
     let claimed = userns::claim(context, &mut record, cancel)?;
     // Until the record names the layers, nothing else keeps garbage collection from them.
     let _guard = lock::shared(&context.paths.gc_lock())?;

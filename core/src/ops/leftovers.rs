@@ -2,17 +2,17 @@
 //! remove themselves, and containers that were never made to the end.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::{Context, events, pause, placed, remove};
-use crate::api::Status;
+use super::{Context, events, pause, placed, remove, wait};
+use crate::api::{Status, Tie};
 use crate::cancel::Cancel;
 use crate::cgroup as groups;
 use crate::error::{Error, Kind, Result};
 use crate::fs;
-use crate::id::ContainerId;
+use crate::id::{ContainerId, Name};
 use crate::paths::ContainerPaths;
-use crate::store::containers::{self, Cgroups, Container, State, Whose};
+use crate::store::containers::{self, Cgroups, Container, Record, State, Whose};
 use crate::store::liveness::{self, Marks};
 use crate::sys::{self, PidFd};
 
@@ -239,7 +239,7 @@ fn as_it_would(pid: i32, ask: impl Fn(&Path) -> bool) -> bool {
     owner.is_some_and(|(uid, gid)| sys::as_user(uid, gid, || ask(&process)))
 }
 
-/// Removes the containers that a killed process should have removed.
+/// Removes the containers that a killed process should have removed, and those whose owner is gone.
 pub(super) fn sweep(context: &Context) -> Result<()> {
     for id in containers::ids(&context.paths)? {
         // A damaged one, or one that can't be removed, hides no other.
@@ -254,7 +254,29 @@ pub(super) fn sweep(context: &Context) -> Result<()> {
 fn may_be_left(context: &Context, id: &ContainerId) -> Result<bool> {
     let lock = context.paths.container(id).lock();
     let marks = Marks::read(&lock)?;
-    Ok((marks.half_made || marks.auto_remove) && !liveness::is_held(&lock)?)
+    Ok((marks.half_made || marks.auto_remove || marks.tied) && !liveness::is_held(&lock)?)
+}
+
+/// Makes room for another of a container's name, where its owner is gone: its shim has been told of that, and is waited for.
+pub(super) fn see_off(context: &Context, name: &Name, cancel: &Cancel) -> Result<()> {
+    let Some(id) = containers::owner_of(&context.paths, name)? else { return Ok(()) };
+    // What is damaged stays, and the name with it.
+    if let Ok(Some(container)) = containers::load(&context.paths, &id)
+        && container.state.as_ref().is_some_and(State::is_orphaned)
+    {
+        let patience = PATIENCE + Duration::from_millis(patience_of(&container));
+        wait::until_released(context, &id, Instant::now().checked_add(patience), cancel)?;
+    }
+    if may_be_left(context, &id)? {
+        // One that can't be removed keeps the name, which is told then.
+        let _ = remove_left(context, &id);
+    }
+    Ok(())
+}
+
+fn patience_of(container: &Container) -> u64 {
+    let Record { options, spec, .. } = &container.record;
+    options.stop_timeout.map_or(0, |_| spec.stop_timeout_ms)
 }
 
 fn remove_left(context: &Context, id: &ContainerId) -> Result<()> {
@@ -274,7 +296,11 @@ fn is_left(context: &Context, id: &ContainerId) -> Result<bool> {
         return Ok(false);
     }
     match container.status() {
-        Status::Dead | Status::Exited => Ok(container.record.spec.auto_remove),
+        Status::Dead | Status::Exited => {
+            let spec = &container.record.spec;
+            let orphaned = || container.state.as_ref().is_some_and(State::is_orphaned);
+            Ok(spec.auto_remove || spec.tie == Tie::Host && orphaned())
+        }
         Status::Created => Ok(Marks::read(&context.paths.container(id).lock())?.half_made),
         _ => Ok(false),
     }

@@ -18,7 +18,7 @@ use crate::plan::facts::Facts;
 use crate::plan::launch::LaunchPlan;
 use crate::plan::start::{self, Places};
 use crate::spec::Spec;
-use crate::store::containers::{self, Record};
+use crate::store::containers::{self, Owner, Record};
 use crate::store::{events as stored, layers, liveness};
 
 /// Starts a container.
@@ -224,7 +224,13 @@ fn places(context: &Context, record: &Record) -> Result<Places> {
         event_subject: stored::of_container(record),
         joined: super::joined::paths(context, record)?,
         account: userns::account(record),
+        owner: (record.spec.tie == Tie::Host).then(owner).flatten(),
+        patient: record.options.stop_timeout.is_some(),
     })
+}
+
+fn owner() -> Option<String> {
+    Owner::own().map(|owner| serde_json::json!(owner).to_string())
 }
 
 /// Where the root is attached first: where the container's own root can go.

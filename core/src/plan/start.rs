@@ -39,6 +39,10 @@ pub struct Places {
     pub joined: BTreeMap<String, String>,
     /// Who starts it, for one that has his id.
     pub account: Option<Account>,
+    /// Who starts it, in JSON, when it is tied to that.
+    pub owner: Option<String>,
+    /// Its user has said how long a stop may take.
+    pub patient: bool,
 }
 
 /// Plans one start.
@@ -158,20 +162,26 @@ fn with_hostname(spec: &Spec) -> Vec<String> {
     env
 }
 
+/// What the host knows of the state that the shim writes.
+fn state(facts: &Facts, places: &Places, groups: &Cgroups) -> String {
+    let known = format!(
+        "\"version\":1,\"boot_id\":\"{}\",\"machine_id\":\"{}\",\"place\":\"{}\",\"dir\":{},\"cgroups\":{}",
+        facts.boot_id,
+        facts.machine_id,
+        places.place,
+        serde_json::json!(places.dir),
+        serde_json::json!(groups)
+    );
+    places.owner.iter().fold(known, |known, owner| format!("{known},\"owner\":{owner}"))
+}
+
 fn supervise(spec: &Spec, facts: &Facts, places: &Places, groups: &Cgroups) -> Supervise {
     let volumes = spec.mounts.iter().filter(|m| m.anonymous);
     let volumes = volumes.map(|m| format!("{}/{}", places.volumes, m.mount.source));
     let claims = std::iter::once(&places.name_claim).chain(&places.ids_claim);
     Supervise {
         dir: places.dir.clone(),
-        state_prefix: format!(
-            "\"version\":1,\"boot_id\":\"{}\",\"machine_id\":\"{}\",\"place\":\"{}\",\"dir\":{},\"cgroups\":{}",
-            facts.boot_id,
-            facts.machine_id,
-            places.place,
-            serde_json::json!(places.dir),
-            serde_json::json!(groups)
-        ),
+        state_prefix: state(facts, places, groups),
         log: if spec.log { format!("{}/log", places.dir) } else { String::new() },
         log_json: spec.log_json,
         log_max_size: spec.log_max_size,
@@ -181,7 +191,8 @@ fn supervise(spec: &Spec, facts: &Facts, places: &Places, groups: &Cgroups) -> S
         trash: places.trash.clone(),
         remove_also: claims.cloned().chain(volumes).collect(),
         stop_signal: spec.stop_signal,
-        stop_timeout_ms: spec.stop_timeout_ms,
+        // Nobody is left who would wait for it, and another may want its name.
+        stop_timeout_ms: if places.patient { spec.stop_timeout_ms } else { 0 },
         keep_stdin: spec.interactive,
         direct: false,
         events: places.events.clone(),
@@ -217,6 +228,8 @@ mod tests {
             event_subject: "\"kind\":\"container\"".into(),
             joined: BTreeMap::new(),
             account: None,
+            owner: None,
+            patient: true,
         }
     }
 

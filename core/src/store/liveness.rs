@@ -74,10 +74,27 @@ fn hold_range(path: &Path, subject: &str, range: Range) -> Result<OwnedFd> {
 const HALF_MADE: &[u8] = b"half-made";
 const MADE: &[u8] = b"made     ";
 const AUTO_REMOVE: &[u8] = b" auto-remove";
+const TIED: &[u8] = b" tied";
+
+/// What takes a container away that has run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Goes {
+    /// Somebody who removes it.
+    Never,
+    /// The end of the process that it is tied to.
+    WithItsOwner,
+    /// Its own end.
+    ByItself,
+}
 
 /// What a container's lock file says at first.
-pub fn text(auto_remove: bool) -> Vec<u8> {
-    [MADE, if auto_remove { AUTO_REMOVE } else { b"" }].concat()
+pub fn text(goes: Goes) -> Vec<u8> {
+    let word = match goes {
+        Goes::Never => b"",
+        Goes::WithItsOwner => TIED,
+        Goes::ByItself => AUTO_REMOVE,
+    };
+    [MADE, word].concat()
 }
 
 /// As [`hold`], for a container that is started by the call that creates it: one whose maker dies in between
@@ -107,16 +124,19 @@ pub struct Marks {
     /// Once it has run, it is to go. Also where the file doesn't tell, as one of an older library or one that a
     /// crash emptied: then the record does.
     pub auto_remove: bool,
+    /// Once it has run, it goes with its owner.
+    pub tied: bool,
 }
 
 impl Marks {
     /// Reads them; none when the file is gone.
     pub fn read(path: &Path) -> Result<Marks> {
         let Some(text) = fs::read_if_exists(path, 64)? else {
-            return Ok(Marks { half_made: false, auto_remove: false });
+            return Ok(Marks { half_made: false, auto_remove: false, tied: false });
         };
         let (made, half_made) = (text.starts_with(MADE), text.starts_with(HALF_MADE));
-        Ok(Marks { half_made, auto_remove: !(made || half_made) || text.ends_with(AUTO_REMOVE) })
+        let auto_remove = !(made || half_made) || text.ends_with(AUTO_REMOVE);
+        Ok(Marks { half_made, auto_remove, tied: text.ends_with(TIED) })
     }
 }
 
@@ -178,16 +198,17 @@ mod tests {
     fn marks_change_without_harm_to_each_other() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
-        let marks = || Marks::read(&path).map(|m| (m.half_made, m.auto_remove)).unwrap();
-        assert_eq!(marks(), (false, false));
-        for auto_remove in [false, true] {
+        let marks = || Marks::read(&path).map(|m| (m.half_made, m.auto_remove, m.tied)).unwrap();
+        assert_eq!(marks(), (false, false, false));
+        for goes in [Goes::Never, Goes::WithItsOwner, Goes::ByItself] {
+            let (auto_remove, tied) = (goes == Goes::ByItself, goes == Goes::WithItsOwner);
             let _ = fs::remove_file(&path);
-            fs::write_new(&path, &text(auto_remove)).unwrap();
-            assert_eq!(marks(), (false, auto_remove));
+            fs::write_new(&path, &text(goes)).unwrap();
+            assert_eq!(marks(), (false, auto_remove, tied));
             let lock = hold_half_made(&path, "c").unwrap();
-            assert_eq!(marks(), (true, auto_remove));
+            assert_eq!(marks(), (true, auto_remove, tied));
             settle(&lock).unwrap();
-            assert_eq!(marks(), (false, auto_remove));
+            assert_eq!(marks(), (false, auto_remove, tied));
         }
     }
 
@@ -199,7 +220,7 @@ mod tests {
             let _ = fs::remove_file(&path);
             fs::write_new(&path, torn).unwrap();
             settle(&hold(&path, "c").unwrap()).unwrap();
-            assert_eq!(Marks::read(&path).unwrap(), Marks { half_made: false, auto_remove: true });
+            assert_eq!(Marks::read(&path).unwrap(), Marks { half_made: false, auto_remove: true, tied: false });
         }
     }
 }

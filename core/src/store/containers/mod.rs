@@ -6,6 +6,7 @@
 
 mod foreign;
 mod names;
+mod owner;
 mod place;
 mod run;
 
@@ -18,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use self::names::{claim, release, release_name};
 use super::tmp::{self, Temp};
 use super::{crash, events, liveness, record};
-use crate::api::{RunOptions, Rung};
+use crate::api::{RunOptions, Rung, Tie};
 use crate::error::{Error, Kind, Result};
 use crate::fs;
 use crate::id::{ContainerId, Digest, Name};
@@ -28,6 +29,7 @@ use crate::spec::Spec;
 
 pub use self::foreign::{Core, Unusable, core, cores, held, is_damaged, unusable};
 pub use self::names::{claimed_name, owner_of};
+pub use self::owner::Owner;
 pub use self::place::Whose;
 pub use self::run::{Cgroups, Container, Exit, Oom, State};
 
@@ -109,8 +111,17 @@ fn fill(staged: &ContainerPaths, record: &Record) -> Result<()> {
     // Its mode is the mode of the container's root: closed, it would keep out every user but root.
     fs::open_to_all(&staged.upper())?;
     fs::make_dirs(&staged.work())?;
-    fs::write_new(&staged.lock(), &liveness::text(record.spec.auto_remove))?;
+    fs::write_new(&staged.lock(), &liveness::text(goes(&record.spec)))?;
     fs::write_new(&staged.record(), &record::encode(&staged.record(), record)?)
+}
+
+/// What takes a container away once it has run.
+fn goes(spec: &Spec) -> liveness::Goes {
+    match spec.tie {
+        _ if spec.auto_remove => liveness::Goes::ByItself,
+        Tie::Host => liveness::Goes::WithItsOwner,
+        _ => liveness::Goes::Never,
+    }
 }
 
 /// Changes a container's record. Nobody else does between the reading and the writing: what they had changed would

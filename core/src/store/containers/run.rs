@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::Record;
+use super::{Owner, Record};
 use crate::api::Status;
 use crate::error::Result;
 use crate::fs;
@@ -47,6 +47,9 @@ pub struct State {
     /// Its process has ended, and the shim waits to start it again.
     #[serde(default)]
     pub restarting: bool,
+    /// The process that it is tied to.
+    #[serde(default)]
+    pub owner: Option<Owner>,
 }
 
 impl State {
