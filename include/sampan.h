@@ -308,11 +308,11 @@ typedef struct sampan_log_options {
      */
     bool follow;
     /**
-     * Only entries at or after this: RFC 3339, Unix seconds, or a span back from now (`10m`).
+     * Only lines that were begun at or after this: RFC 3339, Unix seconds, or a span back from now (`10m`).
      */
     const char *since;
     /**
-     * Only entries before this.
+     * Only lines that were begun before this.
      */
     const char *until;
     /**
@@ -327,6 +327,10 @@ typedef struct sampan_log_options {
      * Leave standard error out.
      */
     bool no_stderr;
+    /**
+     * Each entry is a whole line, which is waited for, or as much of one as fits into a mebibyte. Without it a line that was written with a pause comes in parts, each as soon as it is there.
+     */
+    bool whole_lines;
 } sampan_log_options;
 
 /**
@@ -605,7 +609,7 @@ typedef struct sampan_run_options {
      */
     const char *stop_signal;
     /**
-     * Seconds from the stop signal to SIGKILL; 10 by default.
+     * Seconds from the stop signal to SIGKILL; 10 by default. What is tied to a process and loses that has as long only when this is given, and else no time at all.
      */
     const double *stop_timeout;
     /**
@@ -2914,7 +2918,7 @@ void sampan_string_free(char *string);
 
 /** A `sampan_log_options` in which nothing is asked for. */
 #define SAMPAN_LOG_OPTIONS_INIT \
-    { sizeof(sampan_log_options), false, NULL, NULL, NULL, false, false }
+    { sizeof(sampan_log_options), false, NULL, NULL, NULL, false, false, false }
 
 /** A `sampan_event_options` in which nothing is asked for. */
 #define SAMPAN_EVENT_OPTIONS_INIT \

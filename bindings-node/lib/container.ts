@@ -8,7 +8,7 @@ import { fromFields, toFields } from './convert.js'
 import { archiveOf, ContainerFile, feed, type ArchiveOutput, type CopyInput } from './copy.js'
 import { SampanError } from './errors.js'
 import { Exec } from './exec.js'
-import { entries, Lines, type LogInput } from './logs.js'
+import { entries, growing, Lines, type LogEntriesInput, type LogInput } from './logs.js'
 import { execFields, streamFields, updateFields, type Environment, type Streams, type UpdateInput } from './options.js'
 import { ExitError, outputOf, type BytesOutput, type Output } from './output.js'
 import { oneOf, Pulled } from './pulled.js'
@@ -122,24 +122,30 @@ export class Container {
     await long(start, options)
   }
 
-  /** Its log, line by line: `for await (const line of c.logs({ follow: true }))`. */
+  /** Its log, line by line, each once it is whole: `for await (const line of c.logs({ follow: true }))`. */
   logs(options?: LogInput & { text?: true }): Lines<string>
   logs(options: LogInput & { text: false }): Lines<Buffer>
   logs(options: LogInput & { text?: boolean } = {}): Lines<string> | Lines<Buffer> {
-    const log = entries(this.#native, options)
+    const log = entries(this.#native, { ...options, wholeLines: true })
     return options.text === false ? Lines.ofBytes(log) : Lines.ofText(log)
   }
 
-  /** Its log as entries: time, stream and bytes. */
-  logEntries(options: LogInput = {}): AsyncGenerator<LogEntry, void, void> {
+  /**
+   * Its log as entries: time, stream and bytes. A line that was written with a pause has several, each as soon as it is
+   * there, or one with `wholeLines`.
+   */
+  logEntries(options: LogEntriesInput = {}): AsyncGenerator<LogEntry, void, void> {
     return entries(this.#native, options)
   }
 
-  /** Waits until a line of its log contains or matches `log`, at most `timeout` seconds; resolves with the line. */
+  /**
+   * Waits until a line of its log contains or matches `log`, at most `timeout` seconds; resolves with the line, or as much of
+   * it as was there by then.
+   */
   async waitReady({ log, timeout = 60, signal }: { log: string | RegExp; timeout?: number } & Abortable): Promise<string> {
     const limit = deadline(signal, timeout)
     try {
-      for await (const line of this.logs({ follow: true, signal: limit.signal })) {
+      for await (const line of growing(this.logEntries({ follow: true, signal: limit.signal }))) {
         // A search begins anew, where a test of a pattern with /g goes on.
         if (typeof log === 'string' ? line.includes(log) : line.search(log) >= 0) return line
       }

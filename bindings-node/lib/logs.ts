@@ -24,8 +24,14 @@ export interface LogInput extends Abortable {
   tail?: number | undefined
 }
 
+/** The same, entry by entry. */
+export interface LogEntriesInput extends LogInput {
+  /** Each entry is a whole line, which is waited for. */
+  wholeLines?: boolean | undefined
+}
+
 /** The entries of a log, in order. */
-export function entries(container: native.Container, options: LogInput): AsyncGenerator<LogEntry, void, void> {
+export function entries(container: native.Container, options: LogEntriesInput): AsyncGenerator<LogEntry, void, void> {
   const open = async () => (await brief((done) => container.logs(fields(options), done))).log!
   return new Pulled(open, batch, options)
 }
@@ -35,8 +41,8 @@ function batch(reply: native.Reply): LogEntry[] {
   return heads.map((head, index) => ({ ...head, data: reply.bytes![index]! }))
 }
 
-function fields(options: LogInput): Record<string, unknown> {
-  const { follow, stdout = true, stderr = true, since, until, tail } = options
+function fields(options: LogEntriesInput): Record<string, unknown> {
+  const { follow, stdout = true, stderr = true, since, until, tail, wholeLines = false } = options
   return toFields('LogOptions', {
     follow: follow ?? false,
     noStdout: !stdout,
@@ -44,12 +50,24 @@ function fields(options: LogInput): Record<string, unknown> {
     since: moment(since),
     until: moment(until),
     tail,
+    wholeLines,
   })
 }
 
 /** @internal A point in time as the library reads it. */
 export function moment(when: Date | number | string | undefined): string | undefined {
   return when instanceof Date ? when.toISOString() : when?.toString()
+}
+
+/** @internal The lines of a log as they grow: a program may pause within one, or wait there for an answer. */
+export function growing(log: AsyncGenerator<LogEntry, void, void>): AsyncGenerator<string, void, void> {
+  const begun: Record<Stream, Buffer> = { stdout: Buffer.alloc(0), stderr: Buffer.alloc(0) }
+  return mapped(log, ({ stream, data }) => {
+    const line = Buffer.concat([begun[stream], data])
+    // Of a line without end so much is kept for what comes behind it.
+    begun[stream] = line.at(-1) === 10 ? Buffer.alloc(0) : line.subarray(-65536)
+    return line.toString('utf8')
+  })
 }
 
 /** The lines of a log, each with its end: an async iterable that is read once. */

@@ -166,6 +166,7 @@ export const shapes = {
     tail: ['tail'],
     no_stdout: ['noStdout'],
     no_stderr: ['noStderr'],
+    whole_lines: ['wholeLines'],
   },
   EventOptions: {
     since: ['since'],

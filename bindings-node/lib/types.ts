@@ -171,7 +171,7 @@ export interface RunOptions {
   stdin?: Uint8Array | null | undefined
   /** Signal that asks it to stop: `SIGTERM`, `TERM` or `15`. */
   stopSignal?: string | null | undefined
-  /** Seconds from the stop signal to SIGKILL; 10 by default. */
+  /** Seconds from the stop signal to SIGKILL; 10 by default. What is tied to a process and loses that has as long only when this is given, and else no time at all. */
   stopTimeout?: number | null | undefined
   /** Remove it, and its anonymous volumes, when it has ended. */
   autoRemove?: boolean | undefined
@@ -345,9 +345,9 @@ export interface RemoveImageOptions {
 export interface LogOptions {
   /** Go on until the container ends. */
   follow?: boolean | undefined
-  /** Only entries at or after this: RFC 3339, Unix seconds, or a span back from now (`10m`). */
+  /** Only lines that were begun at or after this: RFC 3339, Unix seconds, or a span back from now (`10m`). */
   since?: string | null | undefined
-  /** Only entries before this. */
+  /** Only lines that were begun before this. */
   until?: string | null | undefined
   /** Only the last so many lines. */
   tail?: number | null | undefined
@@ -355,6 +355,8 @@ export interface LogOptions {
   noStdout?: boolean | undefined
   /** Leave standard error out. */
   noStderr?: boolean | undefined
+  /** Each entry is a whole line, which is waited for, or as much of one as fits into a mebibyte. Without it a line that was written with a pause comes in parts, each as soon as it is there. */
+  wholeLines?: boolean | undefined
 }
 
 /** Which events to read. */

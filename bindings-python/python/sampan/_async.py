@@ -171,18 +171,20 @@ class AsyncContainer:
         tail: int | str | None = None,
     ) -> Union[AsyncLines[str], AsyncLines[bytes]]:
         """Its log, for `async for`; `await ….read()` gives all of it."""
-        options = log_options(follow, stdout, stderr, since, until, tail)
+        options = log_options(follow, stdout, stderr, since, until, tail, whole_lines=True)
         log = lambda: self.sync._entries(options)  # noqa: E731
         if text:
             return AsyncLines(log, lambda entries: TextLines(entries, False).decode)
         return AsyncLines(log, lambda _: lambda entry: entry.data)
 
     async def wait_ready(self, *, log: str | re.Pattern[str], timeout: float = 60.0) -> str:
-        """Waits until a line of its log matches, and returns that line."""
-        from ._ready import ended, late, matches
+        """Waits until a line of its log matches, and returns that line, or as much of it as was there by then."""
+        from ._ready import Growing, ended, late, matches
+
+        entries = lambda: self.sync.log_entries(follow=True)  # noqa: E731
 
         async def look() -> str:
-            async with self.logs(follow=True) as lines:
+            async with AsyncLines(entries, lambda _: Growing().add) as lines:
                 async for line in lines:
                     if matches(log, line):
                         return line

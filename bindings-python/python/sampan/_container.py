@@ -165,7 +165,7 @@ class Container:
         tail: int | str | None = None,
         timestamps: bool = False,
     ) -> Union[TextLines, BytesLines]:
-        """Its log, an iterator of lines; `.read()` gives all of it.
+        """Its log, an iterator of lines, each once it is whole; `.read()` gives all of it.
 
         Args:
             follow: Go on until the container ends.
@@ -178,7 +178,8 @@ class Container:
             timestamps: Each line begins with its time.
         """
         kind = TextLines if text else BytesLines
-        return kind(self._entries(log_options(follow, stdout, stderr, since, until, tail)), timestamps)
+        options = log_options(follow, stdout, stderr, since, until, tail, whole_lines=True)
+        return kind(self._entries(options), timestamps)
 
     def log_entries(
         self,
@@ -189,15 +190,19 @@ class Container:
         since: Moment = None,
         until: Moment = None,
         tail: int | str | None = None,
+        whole_lines: bool = False,
     ) -> Entries:
-        """Its log as entries: time, stream and bytes."""
-        return self._entries(log_options(follow, stdout, stderr, since, until, tail))
+        """Its log as entries: time, stream and bytes.
+
+        A line that was written with a pause has several, each as soon as it is there, or one with `whole_lines`.
+        """
+        return self._entries(log_options(follow, stdout, stderr, since, until, tail, whole_lines))
 
     def _entries(self, options: dict[str, Any]) -> Entries:
         return Entries(self._native.logs(options))
 
     def wait_ready(self, *, log: str | re.Pattern[str], timeout: float = 60.0) -> str:
-        """Waits until a line of its log matches, and returns that line.
+        """Waits until a line of its log matches, and returns that line, or as much of it as was there by then.
 
         Args:
             log: A text that the line contains, or a pattern that is found in it.

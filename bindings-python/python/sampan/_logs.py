@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 
 
 def log_options(
-    follow: bool, stdout: bool, stderr: bool, since: Moment, until: Moment, tail: int | str | None
+    follow: bool,
+    stdout: bool,
+    stderr: bool,
+    since: Moment,
+    until: Moment,
+    tail: int | str | None,
+    whole_lines: bool = False,
 ) -> dict[str, Any]:
     """The record of what to read."""
     if tail == "all":
@@ -30,6 +36,7 @@ def log_options(
         "since": moment(since),
         "until": moment(until),
         "tail": None if tail is None else int(tail),
+        "whole_lines": whole_lines,
     }
 
 

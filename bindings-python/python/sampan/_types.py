@@ -199,7 +199,7 @@ class RunOptions(TypedDict, total=False):
         interactive: Keep standard input open when no descriptor is given for it; else it ends with the descriptor's.
         stdin: Bytes for standard input, which is then closed; for `run` only.
         stop_signal: Signal that asks it to stop: `SIGTERM`, `TERM` or `15`.
-        stop_timeout: Seconds from the stop signal to SIGKILL; 10 by default.
+        stop_timeout: Seconds from the stop signal to SIGKILL; 10 by default. What is tied to a process and loses that has as long only when this is given, and else no time at all.
         auto_remove: Remove it, and its anonymous volumes, when it has ended.
         tie: What ends the container besides itself.
         pull: When to pull the image.
@@ -434,11 +434,12 @@ class LogOptions(TypedDict, total=False):
 
     Attributes:
         follow: Go on until the container ends.
-        since: Only entries at or after this: RFC 3339, Unix seconds, or a span back from now (`10m`).
-        until: Only entries before this.
+        since: Only lines that were begun at or after this: RFC 3339, Unix seconds, or a span back from now (`10m`).
+        until: Only lines that were begun before this.
         tail: Only the last so many lines.
         no_stdout: Leave standard output out.
         no_stderr: Leave standard error out.
+        whole_lines: Each entry is a whole line, which is waited for, or as much of one as fits into a mebibyte. Without it a line that was written with a pause comes in parts, each as soon as it is there.
     """
 
     follow: bool
@@ -447,6 +448,7 @@ class LogOptions(TypedDict, total=False):
     tail: Optional[int]
     no_stdout: bool
     no_stderr: bool
+    whole_lines: bool
 
 
 class EventOptions(TypedDict, total=False):
@@ -1033,7 +1035,7 @@ class RunKeywords(TypedDict, total=False):
         tty: Give the process a terminal.
         interactive: Keep standard input open when no descriptor is given for it; else it ends with the descriptor's.
         stop_signal: Signal that asks it to stop: `SIGTERM`, `TERM` or `15`.
-        stop_timeout: Seconds from the stop signal to SIGKILL; 10 by default.
+        stop_timeout: Seconds from the stop signal to SIGKILL; 10 by default. What is tied to a process and loses that has as long only when this is given, and else no time at all.
         auto_remove: Remove it, and its anonymous volumes, when it has ended.
         tie: What ends the container besides itself.
         pull: When to pull the image.

@@ -25,17 +25,19 @@ pub fn logs(engine: &Engine, args: &LogsArgs) -> Outcome {
 
 fn show(log: &mut LogStream, timestamps: bool, cancel: &Cancel) -> Outcome {
     let (mut stdout, mut stderr) = (io::stdout().lock(), io::stderr().lock());
+    let mut begun = [false; 2];
     while let Some(entry) = log.next(cancel)? {
+        let begins = !std::mem::replace(&mut begun[entry.stream as usize], !entry.data.ends_with(b"\n"));
         match entry.stream {
-            Stream::Stdout => print(&mut stdout, &entry, timestamps)?,
-            Stream::Stderr => print(&mut stderr, &entry, timestamps)?,
+            Stream::Stdout => print(&mut stdout, &entry, timestamps && begins)?,
+            Stream::Stderr => print(&mut stderr, &entry, timestamps && begins)?,
         }
     }
     Ok(0)
 }
 
-fn print(out: &mut impl Write, entry: &LogEntry, timestamps: bool) -> io::Result<()> {
-    if timestamps {
+fn print(out: &mut impl Write, entry: &LogEntry, with_time: bool) -> io::Result<()> {
+    if with_time {
         write!(out, "{} ", entry.time)?;
     }
     out.write_all(&entry.data)?;

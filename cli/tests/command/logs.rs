@@ -47,6 +47,28 @@ fn times_are_shown_and_chosen_by() {
     assert!(ended.code != 0 && ended.stderr.contains("yesterday"), "{ended:?}");
 }
 
+/// A program that pauses within a line: what it has written by then is noted by itself.
+#[test]
+fn a_line_in_parts_has_one_time_and_counts_once() {
+    let host = Host::new();
+    host.ok(&[
+        "run",
+        "--name",
+        "c",
+        "box",
+        "sh",
+        "-c",
+        "printf Rea; sleep 0.3; echo dy; printf 'no '; sleep 0.3; printf end",
+    ]);
+    let stamped = host.ok(&["logs", "-t", "c"]);
+    let texts: Vec<&str> = stamped.lines().map(|line| line.split_once(' ').unwrap().1).collect();
+    assert_eq!(texts, ["Ready", "no end"]);
+    assert_eq!(host.ok(&["logs", "--tail", "1", "c"]), "no end");
+    let second = stamped.lines().last().unwrap().split_once(' ').unwrap().0;
+    assert_eq!(host.ok(&["logs", "--since", second, "c"]), "no end");
+    assert_eq!(host.ok(&["logs", "--until", second, "c"]), "Ready");
+}
+
 #[test]
 fn following_shows_what_comes_and_ends_with_the_container() {
     let host = Host::new();

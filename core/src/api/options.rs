@@ -203,7 +203,8 @@ options! {
         pub stdin: Option<Vec<u8>>,
         /// Signal that asks it to stop: `SIGTERM`, `TERM` or `15`.
         pub stop_signal: Option<String>,
-        /// Seconds from the stop signal to SIGKILL; 10 by default.
+        /// Seconds from the stop signal to SIGKILL; 10 by default. What is tied to a process and loses that has as long only
+        /// when this is given, and else no time at all.
         pub stop_timeout: Option<f64>,
         /// Remove it, and its anonymous volumes, when it has ended.
         pub auto_remove: bool,
@@ -384,9 +385,9 @@ options! {
     pub struct LogOptions {
         /// Go on until the container ends.
         pub follow: bool,
-        /// Only entries at or after this: RFC 3339, Unix seconds, or a span back from now (`10m`).
+        /// Only lines that were begun at or after this: RFC 3339, Unix seconds, or a span back from now (`10m`).
         pub since: Option<String>,
-        /// Only entries before this.
+        /// Only lines that were begun before this.
         pub until: Option<String>,
         /// Only the last so many lines.
         pub tail: Option<u64>,
@@ -394,6 +395,9 @@ options! {
         pub no_stdout: bool,
         /// Leave standard error out.
         pub no_stderr: bool,
+        /// Each entry is a whole line, which is waited for, or as much of one as fits into a mebibyte. Without it a line that
+        /// was written with a pause comes in parts, each as soon as it is there.
+        pub whole_lines: bool,
     }
 
     /// Which events to read.

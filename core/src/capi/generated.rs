@@ -564,7 +564,7 @@ pub struct sampan_run_options {
     pub stdin_len: usize,
     /// Signal that asks it to stop: `SIGTERM`, `TERM` or `15`.
     pub stop_signal: *const c_char,
-    /// Seconds from the stop signal to SIGKILL; 10 by default.
+    /// Seconds from the stop signal to SIGKILL; 10 by default. What is tied to a process and loses that has as long only when this is given, and else no time at all.
     pub stop_timeout: *const f64,
     /// Remove it, and its anonymous volumes, when it has ended.
     pub auto_remove: sampan_bool,
@@ -1195,9 +1195,9 @@ pub struct sampan_log_options {
     pub size: usize,
     /// Go on until the container ends.
     pub follow: sampan_bool,
-    /// Only entries at or after this: RFC 3339, Unix seconds, or a span back from now (`10m`).
+    /// Only lines that were begun at or after this: RFC 3339, Unix seconds, or a span back from now (`10m`).
     pub since: *const c_char,
-    /// Only entries before this.
+    /// Only lines that were begun before this.
     pub until: *const c_char,
     /// Only the last so many lines.
     pub tail: *const u64,
@@ -1205,6 +1205,8 @@ pub struct sampan_log_options {
     pub no_stdout: sampan_bool,
     /// Leave standard error out.
     pub no_stderr: sampan_bool,
+    /// Each entry is a whole line, which is waited for, or as much of one as fits into a mebibyte. Without it a line that was written with a pause comes in parts, each as soon as it is there.
+    pub whole_lines: sampan_bool,
 }
 
 // SAFETY: a size, then numbers and pointers.
@@ -1221,6 +1223,7 @@ impl Record for api::LogOptions {
             tail: self.tail.keep(arena),
             no_stdout: self.no_stdout.keep(arena),
             no_stderr: self.no_stderr.keep(arena),
+            whole_lines: self.whole_lines.keep(arena),
         }
     }
 }
@@ -1236,6 +1239,7 @@ impl Given for api::LogOptions {
                 tail: Read::read(c.tail, "tail")?,
                 no_stdout: Read::read(c.no_stdout, "no_stdout")?,
                 no_stderr: Read::read(c.no_stderr, "no_stderr")?,
+                whole_lines: Read::read(c.whole_lines, "whole_lines")?,
             }
         })
     }

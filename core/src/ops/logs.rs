@@ -2,6 +2,7 @@
 
 pub(super) mod chain;
 mod entry;
+mod lines;
 
 use std::collections::VecDeque;
 use std::io::{Read, Seek, SeekFrom};
@@ -9,6 +10,7 @@ use std::path::Path;
 
 use self::chain::Chain;
 use self::entry::parse;
+use self::lines::{Lines, Parts, Wanted};
 use super::follow::Follow;
 use super::{Context, list, wait};
 use crate::api::*;
@@ -24,19 +26,10 @@ pub struct Reader {
     files: Chain,
     /// What was read and is not given out yet.
     buffer: VecDeque<u8>,
-    wanted: Wanted,
-    /// An entry was met that is later than the last one wanted.
-    past: bool,
+    lines: Lines,
+    /// Where parts are put together, when whole lines are wanted.
+    parts: Option<Parts>,
     follow: Option<Follow>,
-}
-
-/// Which entries are given out. Times compare as text: RFC 3339 in UTC with nine digits sorts by time.
-#[derive(Debug, Default)]
-struct Wanted {
-    since: Option<String>,
-    until: Option<String>,
-    no_stdout: bool,
-    no_stderr: bool,
 }
 
 /// Opens a container's log.
@@ -53,10 +46,12 @@ pub fn open(context: &Context, id: &ContainerId, options: &LogOptions) -> Result
         until: options.until.as_deref().map(|s| time("until", s)).transpose()?,
         no_stdout: options.no_stdout,
         no_stderr: options.no_stderr,
+        started_at: container.state.map(|state| state.started_at),
     };
     // Empty when it was not started yet.
     let files = Chain::open(&paths.log(), container.record.spec.log_max_files)?;
-    let mut reader = Reader { files, buffer: VecDeque::new(), wanted, past: false, follow };
+    let parts = options.whole_lines.then(Parts::default);
+    let mut reader = Reader { files, buffer: VecDeque::new(), lines: Lines::new(wanted), parts, follow };
     if let Some(lines) = options.tail {
         reader.seek_to_last(lines)?;
     }
@@ -109,7 +104,8 @@ impl Reader {
         loop {
             cancel.check("read log", "")?;
             match self.at_hand() {
-                None if !self.past => {}
+                None if !self.lines.are_over() => {}
+                None => return Ok(self.unfinished()),
                 found => return Ok(found),
             }
             // Asked before the read: what an ended container wrote is all there by then.
@@ -119,8 +115,9 @@ impl Reader {
             }
             match &self.follow {
                 Some(_) if self.files.extend()? => {}
-                Some(follow) if !ended => follow.wait(None, cancel)?,
-                _ => return Ok(None),
+                // The rest of the last line may never come.
+                Some(follow) if !ended && !self.lines.past => follow.wait(None, cancel)?,
+                _ => return Ok(self.unfinished()),
             }
         }
     }
@@ -139,16 +136,27 @@ impl Reader {
 
     /// The next entry that was read already.
     fn at_hand(&mut self) -> Option<LogEntry> {
-        while !self.past
+        while !self.lines.are_over()
             && let Some(line) = self.take_line()
         {
-            match parse(&line) {
-                Some(entry) if self.wanted.is_past(&entry) => self.past = true,
-                Some(entry) if self.wanted.takes(&entry) => return Some(entry),
-                _ => {}
+            let entry = parse(&line).filter(|entry| self.lines.takes(entry));
+            if let Some(entry) = entry.and_then(|entry| self.join(entry)) {
+                return Some(entry);
             }
         }
         None
+    }
+
+    fn join(&mut self, entry: LogEntry) -> Option<LogEntry> {
+        match &mut self.parts {
+            Some(parts) => parts.add(entry),
+            None => Some(entry),
+        }
+    }
+
+    /// A line without an end, once there is no more to come.
+    fn unfinished(&mut self) -> Option<LogEntry> {
+        self.parts.as_mut().and_then(Parts::first)
     }
 
     fn take_line(&mut self) -> Option<Vec<u8>> {
@@ -168,23 +176,29 @@ impl Reader {
         let start = self.start_of_last(lines)?;
         self.buffer.clear();
         match start {
-            Some((file, byte)) => self.files.seek(file, byte),
-            None => Ok(()),
+            Some(((file, byte), begun)) => {
+                self.lines.go_on(begun);
+                self.files.seek(file, byte)
+            }
+            None => {
+                self.lines.go_on(self.lines.begun);
+                Ok(())
+            }
         }
     }
 
-    /// Which file, and where in it; `None` for the end of all.
-    fn start_of_last(&mut self, lines: u64) -> Result<Option<(usize, u64)>> {
-        let (mut starts, mut fresh) = (VecDeque::new(), true);
+    /// Which file, where in it, and which lines were begun there; `None` for the end of all.
+    fn start_of_last(&mut self, lines: u64) -> Result<Option<((usize, u64), lines::Begun)>> {
+        let mut starts = VecDeque::new();
         let mut at = (self.files.current(), 0);
         loop {
             while let Some(line) = self.take_line() {
-                let entry = parse(&line).filter(|e| self.wanted.takes(e));
-                if let Some(entry) = entry {
-                    if fresh {
-                        starts.push_back(at);
-                    }
-                    fresh = entry.data.ends_with(b"\n");
+                let begun = self.lines.begun;
+                if let Some(entry) = parse(&line)
+                    && self.lines.takes(&entry)
+                    && begun[entry.stream as usize].is_none()
+                {
+                    starts.push_back((at, begun));
                 }
                 at.1 += line.len() as u64;
                 if starts.len() as u64 > lines {
@@ -192,27 +206,13 @@ impl Reader {
                 }
             }
             if !self.fill()? {
-                return Ok(starts.front().copied());
+                return Ok(starts.pop_front());
             }
-            // Lines don't reach over the end of a file.
+            // What is noted at once doesn't reach over the end of a file.
             if self.files.current() != at.0 {
                 at = (self.files.current(), 0);
             }
         }
-    }
-}
-
-impl Wanted {
-    fn takes(&self, entry: &LogEntry) -> bool {
-        let stream = match entry.stream {
-            Stream::Stdout => !self.no_stdout,
-            Stream::Stderr => !self.no_stderr,
-        };
-        stream && self.since.as_ref().is_none_or(|since| entry.time >= *since)
-    }
-
-    fn is_past(&self, entry: &LogEntry) -> bool {
-        self.until.as_ref().is_some_and(|until| entry.time >= *until)
     }
 }
 
@@ -230,11 +230,15 @@ mod tests {
 ";
 
     fn reader(wanted: Wanted, tail: Option<u64>) -> Reader {
+        reader_of(LOG, wanted, tail, None)
+    }
+
+    fn reader_of(log: &str, wanted: Wanted, tail: Option<u64>, parts: Option<Parts>) -> Reader {
         let mut file = tempfile::tempfile().unwrap();
-        file.write_all(LOG.as_bytes()).unwrap();
+        file.write_all(log.as_bytes()).unwrap();
         file.rewind().unwrap();
-        let files = Chain::of(vec![file]);
-        let mut reader = Reader { files, buffer: VecDeque::new(), wanted, past: false, follow: None };
+        let (files, lines) = (Chain::of(vec![file]), Lines::new(wanted));
+        let mut reader = Reader { files, buffer: VecDeque::new(), lines, parts, follow: None };
         if let Some(lines) = tail {
             reader.seek_to_last(lines).unwrap();
         }
@@ -276,6 +280,60 @@ mod tests {
         let until = Some(time("until", "2024-05-01T00:00:02Z").unwrap());
         let wanted = Wanted { since, until, ..Wanted::default() };
         assert_eq!(text(reader(wanted, None)), "oops\n");
+    }
+
+    /// Two lines of two streams, each in parts.
+    const PARTS: &str = "\
+2024-05-01T00:00:00.000000000Z stdout P Rea
+2024-05-01T00:00:01.000000000Z stderr P o
+2024-05-01T00:00:02.000000000Z stdout F dy
+2024-05-01T00:00:03.000000000Z stderr F ops
+2024-05-01T00:00:04.000000000Z stdout P no
+2024-05-01T00:00:05.000000000Z stdout P  end
+";
+
+    fn lines_of(wanted: Wanted, tail: Option<u64>) -> Vec<String> {
+        let mut reader = reader_of(PARTS, wanted, tail, Some(Parts::default()));
+        let next = || reader.next(&Cancel::new()).unwrap();
+        let line = |entry: LogEntry| format!("{} {}", &entry.time[17..19], String::from_utf8(entry.data).unwrap());
+        std::iter::from_fn(next).map(line).collect()
+    }
+
+    #[test]
+    fn parts_come_together_to_lines_with_the_time_of_their_beginning() {
+        assert_eq!(lines_of(Wanted::default(), None), ["00 Ready\n", "01 oops\n", "04 no end"]);
+        assert_eq!(text(reader_of(PARTS, Wanted::default(), None, None)), "Reaody\nops\nno end");
+    }
+
+    #[test]
+    fn lines_are_counted_and_not_parts() {
+        assert_eq!(lines_of(Wanted::default(), Some(1)), ["04 no end"]);
+        assert_eq!(lines_of(Wanted::default(), Some(2)), ["01 oops\n", "04 no end"]);
+        assert_eq!(lines_of(Wanted { no_stderr: true, ..Wanted::default() }, Some(2)), ["00 Ready\n", "04 no end"]);
+        let at = |seconds: &str| Some(time("since", &format!("2024-05-01T00:00:{seconds}Z")).unwrap());
+        assert_eq!(lines_of(Wanted { since: at("01"), ..Wanted::default() }, None), ["01 oops\n", "04 no end"]);
+        let until = || Wanted { until: at("00.5"), ..Wanted::default() };
+        assert_eq!(
+            (lines_of(until(), None), lines_of(until(), Some(1))),
+            (vec!["00 Ready\n".into()], vec!["00 Ready\n".into()])
+        );
+    }
+
+    #[test]
+    fn what_a_later_run_writes_is_not_the_rest_of_a_line() {
+        let since = Some(time("since", "2024-05-01T00:00:02Z").unwrap());
+        let wanted = || Wanted { since: since.clone(), ..Wanted::default() };
+        assert_eq!(lines_of(wanted(), None), ["04 no end"]);
+        let started_at = Some("2024-05-01T00:00:01.500000000Z".to_owned());
+        assert_eq!(lines_of(Wanted { started_at, ..wanted() }, None), ["02 dy\n", "03 ops\n", "04 no end"]);
+    }
+
+    #[test]
+    fn a_line_without_end_comes_in_pieces_of_a_bounded_size() {
+        let part = format!("2024-05-01T00:00:00.000000000Z stdout P {}\n", "x".repeat(16 << 10));
+        let mut reader = reader_of(&part.repeat(100), Wanted::default(), None, Some(Parts::default()));
+        let sizes = std::iter::from_fn(|| reader.next(&Cancel::new()).unwrap()).map(|entry| entry.data.len());
+        assert_eq!(sizes.collect::<Vec<_>>(), [1 << 20, (100 << 14) - (1 << 20)]);
     }
 
     #[test]

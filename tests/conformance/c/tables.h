@@ -252,6 +252,7 @@ static const struct field log_options_fields[] = {
     {"tail", KIND_U64, true, offsetof(sampan_log_options, tail), 0, NULL, NULL},
     {"no_stdout", KIND_BOOL, false, offsetof(sampan_log_options, no_stdout), 0, NULL, NULL},
     {"no_stderr", KIND_BOOL, false, offsetof(sampan_log_options, no_stderr), 0, NULL, NULL},
+    {"whole_lines", KIND_BOOL, false, offsetof(sampan_log_options, whole_lines), 0, NULL, NULL},
     {NULL, KIND_BOOL, false, 0, 0, NULL, NULL},
 };
 static const struct record log_options_record = {"log_options", sizeof(sampan_log_options), log_options_fields};
