@@ -248,7 +248,7 @@ typedef struct sampan_exit_status {
      */
     const char *finished_at;
     /**
-     * A sentence on what the code does not tell: that memory ran out and by which limit, that its log is incomplete, that its shim was killed.
+     * A sentence on what the code does not tell: that memory ran out and by which limit, that its log is incomplete, that its output could not be written, that its shim was killed.
      */
     const char *error;
 } sampan_exit_status;

@@ -523,7 +523,7 @@ export interface ExitStatus {
   oomKilled: boolean
   /** When it ended. */
   finishedAt: string
-  /** A sentence on what the code does not tell: that memory ran out and by which limit, that its log is incomplete, that its shim was killed. */
+  /** A sentence on what the code does not tell: that memory ran out and by which limit, that its log is incomplete, that its output could not be written, that its shim was killed. */
   error: string | null
 }
 

@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use sampan::{CgroupManager, EngineOptions, Rung};
 
-use crate::flags::{CreateArgs, ExecArgs, Limits, RunArgs};
+use crate::flags::{CreateArgs, ExecArgs, Limits, RunArgs, patience};
 use crate::late::Late;
 
 const EXAMPLES: &str = "\
@@ -330,7 +330,7 @@ pub struct StopArgs {
     #[arg(short, long)]
     pub signal: Option<String>,
     /// Seconds to wait before SIGKILL
-    #[arg(short = 't', long = "timeout", visible_alias = "time", value_name = "SECONDS")]
+    #[arg(short = 't', long = "timeout", visible_alias = "time", value_name = "SECONDS", allow_hyphen_values = true, value_parser = patience)]
     pub timeout: Option<f64>,
     #[command(flatten)]
     pub names: Names,

@@ -69,6 +69,18 @@ pub fn ended(exit: &ExitStatus) -> u8 {
     exit.code as u8
 }
 
+/// The same for one whose output was ours: where a part of it is lost, that is a failure, as with Docker.
+pub fn attended(exit: &ExitStatus) -> u8 {
+    match &exit.error {
+        // The one of its sentences that tells of us.
+        Some(error) if error.starts_with("write the output of ") => {
+            complain(error);
+            (exit.code as u8).max(1)
+        }
+        _ => ended(exit),
+    }
+}
+
 impl From<sampan::Error> for Fail {
     fn from(error: sampan::Error) -> Self {
         Fail::new(1, error)

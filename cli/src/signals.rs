@@ -22,6 +22,11 @@ const FORWARDED: &[Signal] = &[
     Signal::SIGUSR2,
     Signal::SIGALRM,
     Signal::SIGCONT,
+    Signal::SIGIO,
+    Signal::SIGPROF,
+    Signal::SIGPWR,
+    Signal::SIGVTALRM,
+    Signal::SIGXCPU,
 ];
 
 /// So many requests to end that the container ignores, and the command ends without it.

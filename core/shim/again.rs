@@ -157,6 +157,7 @@ impl Watch {
             ran_ms: 0,
             oom: Oom::default(),
             log_error: None,
+            unwritten: None,
             restarts,
             failed,
         }

@@ -500,7 +500,7 @@ impl Client {
         }
         if self.stage != Stage::Free {
             self.tell_end(launch, ending::status(end));
-            tell(self.socket, &Status::Exited { code: end.code, signal: end.signal, oom }, &[]);
+            tell(self.socket, &Status::Exited { code: end.code, signal: end.signal, unwritten: 0, oom }, &[]);
             self.free();
         }
     }

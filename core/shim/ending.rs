@@ -29,6 +29,8 @@ pub struct End {
     pub oom: Oom,
     /// What kept a part of the log from being written.
     pub log_error: Option<Errno>,
+    /// What kept a part of its output from the host's own.
+    pub unwritten: Option<Errno>,
     /// How often it was started again before.
     pub restarts: u32,
     /// What kept it from being started again.
@@ -38,9 +40,9 @@ pub struct End {
 impl End {
     /// Writes `exit.json`.
     pub fn note(&self, dir: Fd) {
-        let End { started_at, finished_at, oom, log_error, restarts, failed, .. } = *self;
+        let End { started_at, finished_at, oom, log_error, unwritten, restarts, failed, .. } = *self;
         let (code, signal) = (status(&self.init), self.init.signal);
-        let exit = Exit { code, signal, oom, started_at, finished_at, log_error, restarts, failed };
+        let exit = Exit { code, signal, oom, started_at, finished_at, log_error, unwritten, restarts, failed };
         let _ = records::write_exit(dir, &exit);
     }
 }
@@ -62,7 +64,7 @@ pub fn conclude(launch: &Launch<'static>, dir: Fd, end: &End, orphaned: bool, us
 /// Tells the host.
 pub fn tell(end: &End) {
     let Ended { code, signal, .. } = end.init;
-    send(&Status::Exited { code, signal, oom: end.oom });
+    send(&Status::Exited { code, signal, unwritten: end.unwritten.map_or(0, |errno| errno.0), oom: end.oom });
 }
 
 /// Tells whoever follows events.

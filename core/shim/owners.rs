@@ -76,7 +76,7 @@ fn within(map: Option<IdMap<'static>>, work: impl FnOnce() -> Outcome) -> Outcom
         Some(map) => in_namespace(&map, sys::CLONE_NEWUSER, work)?,
         None => work()?,
     }
-    send(&Status::Exited { code: 0, signal: 0, oom: Oom::default() });
+    send(&Status::Exited { code: 0, signal: 0, unwritten: 0, oom: Oom::default() });
     Ok(())
 }
 

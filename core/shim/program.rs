@@ -14,7 +14,7 @@ pub fn run(program: Program<'static>) -> Outcome {
         Forked::Parent { pid, .. } => pid,
     };
     if let Some(end) = sys::wait(child, false).step(Step::Program)? {
-        send(&Status::Exited { code: end.code, signal: end.signal, oom: Oom::default() });
+        send(&Status::Exited { code: end.code, signal: end.signal, unwritten: 0, oom: Oom::default() });
     }
     sys::exit(0)
 }

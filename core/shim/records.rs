@@ -97,6 +97,8 @@ pub struct Exit {
     pub finished_at: Moment,
     /// What kept a part of the log from being written.
     pub log_error: Option<Errno>,
+    /// What kept a part of its output from who started it.
+    pub unwritten: Option<Errno>,
     /// How often it was started again before.
     pub restarts: u32,
     /// What kept it from being started again: it has not run at all.
@@ -124,6 +126,9 @@ fn exit_text(exit: &Exit) -> Text<LONGEST> {
     text.push(b",\"started_at\":\"").push(&exit.started_at);
     text.push(b"\",\"finished_at\":\"").push(&exit.finished_at).push(b"\",\"log_error\":");
     or_null(&mut text, exit.log_error.map_or(0, |e| e.0));
+    if let Some(errno) = exit.unwritten {
+        text.push(b",\"unwritten\":").signed(errno.0.into());
+    }
     text.push(b",\"restart_count\":").dec(exit.restarts.into()).push(b",\"failed_step\":");
     or_null(&mut text, exit.failed.map_or(0, |fail| fail.step as i32));
     text.push(b",\"failed_errno\":");

@@ -80,6 +80,8 @@ pub struct Output {
     name: &'static [u8; 6],
     source: Fd,
     sink: Option<Sink>,
+    /// Why the host took no more, unless nobody is there to read it.
+    pub unwritten: Option<Errno>,
     /// Who joined later.
     pub taps: Taps,
     buffer: &'static mut [u8],
@@ -105,6 +107,7 @@ impl Output {
             name,
             source,
             sink,
+            unwritten: None,
             taps: Taps::new(),
             buffer,
             end: 0,
@@ -191,7 +194,10 @@ impl Output {
             match sink.write(&self.buffer[self.sent..self.end], ready) {
                 Ok(n) if n > 0 => self.sent += n,
                 Err(Errno::EAGAIN) => return,
-                _ => self.drop_sink(),
+                refused => {
+                    self.unwritten = refused.err().filter(|errno| !matches!(*errno, Errno::EPIPE | Errno::EIO));
+                    self.drop_sink();
+                }
             }
             if let Some(Sink { how: How::Shared, .. }) = self.sink {
                 return;
@@ -231,7 +237,7 @@ impl Output {
         self.close_source();
         self.drop_sink();
         (self.source, self.end, self.logged, self.sent) = (source, 0, 0, 0);
-        (self.taken, self.last) = (0, None);
+        (self.taken, self.last, self.unwritten) = (0, None, None);
     }
 
     /// Milliseconds until [`Output::settle`] or [`Output::give_up`] has something to do.

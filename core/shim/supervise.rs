@@ -359,7 +359,8 @@ impl Watch {
         self.outputs.iter_mut().for_each(|output| output.taps.close());
         let oom = oom::look(&self.launch.cgroup).since(self.oom_kills);
         let (started_at, restarts, log_error) = (self.started_at, self.restarts.count, self.log.error);
-        let end = End { init, started_at, finished_at, ran_ms, oom, log_error, restarts, failed: None };
+        let unwritten = self.outputs.iter().find_map(|output| output.unwritten);
+        let end = End { init, started_at, finished_at, ran_ms, oom, log_error, unwritten, restarts, failed: None };
         ending::tell_end(self.launch, &end);
         end
     }

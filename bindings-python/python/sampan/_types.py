@@ -653,7 +653,7 @@ class ExitStatus(TypedDict):
         signal: The signal that ended it.
         oom_killed: The kernel killed it, or a process that it started, for want of memory.
         finished_at: When it ended.
-        error: A sentence on what the code does not tell: that memory ran out and by which limit, that its log is incomplete, that its shim was killed.
+        error: A sentence on what the code does not tell: that memory ran out and by which limit, that its log is incomplete, that its output could not be written, that its shim was killed.
     """
 
     code: int

@@ -48,6 +48,9 @@ pub fn unpause(engine: &Engine, names: &Names) -> Outcome {
 
 pub fn update(engine: &Engine, args: &UpdateArgs) -> Outcome {
     let options = UpdateOptions { restart: args.restart.clone(), ..args.limits.changes() };
+    if options == UpdateOptions::default() {
+        return Err(Fail::new(1, "nothing is to be changed; name what is: `sampan update --help`"));
+    }
     each(&args.names.containers, |name| {
         engine.container(name)?.update(&options)?;
         Ok(Some(name.to_owned()))

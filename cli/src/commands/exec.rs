@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sampan::{Cancel, Engine, ExecOptions, ExitStatus};
 
 use crate::fail::{Fail, Outcome, ended};
-use crate::flags::ExecArgs;
+use crate::flags::{ExecArgs, given};
 use crate::keys::Keys;
 use crate::relay::{self, Ending, Streams};
 use crate::signals::Forwarder;
@@ -61,8 +61,8 @@ fn options(args: &ExecArgs) -> Result<ExecOptions, Fail> {
     Ok(ExecOptions {
         command: args.command().to_vec(),
         env: args.env()?,
-        workdir: args.workdir.clone(),
-        user: args.user.clone(),
+        workdir: given(&args.workdir),
+        user: given(&args.user),
         privileged: args.privileged,
         tty: args.tty,
         rows: size.map(|(rows, _)| rows),

@@ -6,6 +6,7 @@ use serde_json::json;
 use super::{confirmed, each};
 use crate::cli::{ForceArg, ImagesArgs, PullArgs, RmiArgs, TagArgs};
 use crate::fail::{Fail, Outcome};
+use crate::flags::given;
 use crate::output::{self, Column, Row, human};
 use crate::signals::Forwarder;
 use crate::{commands::system, progress};
@@ -110,7 +111,7 @@ fn matches(pattern: &str, text: &str) -> bool {
 }
 
 pub fn pull(engine: &Engine, args: &PullArgs) -> Outcome {
-    let options = PullOptions { platform: args.platform.clone(), ..Default::default() };
+    let options = PullOptions { platform: given(&args.platform), ..Default::default() };
     let forwarder = Forwarder::start(true)?;
     let mut progress = progress::choose(args.quiet);
     let image = engine.pull(&args.image, &options, &mut *progress, &forwarder.cancel);

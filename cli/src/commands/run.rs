@@ -8,7 +8,7 @@ use sampan::{Cancel, Container, Engine, Kind, Progress, RemoveOptions, RunOption
 
 use super::{attach, each};
 use crate::cli::StartArgs;
-use crate::fail::{Fail, Outcome, ended};
+use crate::fail::{Fail, Outcome, attended, ended};
 use crate::flags::{CreateArgs, RunArgs, StdStream};
 use crate::keys::Keys;
 use crate::output;
@@ -24,7 +24,7 @@ pub fn run(engine: &Engine, args: &RunArgs) -> Outcome {
         output::line(engine.plan(&options).map_err(Fail::running)?)?;
         return Ok(0);
     }
-    let cidfile = args.create.cidfile.as_deref().map(CidFile::open).transpose()?;
+    let cidfile = args.create.cidfile.as_deref().filter(|path| !path.is_empty()).map(CidFile::open).transpose()?;
     options.interactive = args.create.interactive();
     match args.detach {
         true => detached(engine, args, &options, cidfile),
@@ -123,7 +123,7 @@ impl Seat {
 fn accompany(container: &Container, stdio: &Stdio, forwarder: &Forwarder) -> Outcome {
     forwarder.aim(Arc::new(container.clone()));
     match container.wait(None, &readers::watch_container(container, stdio)) {
-        Ok(exit) => Ok(ended(&exit)),
+        Ok(exit) => Ok(attended(&exit)),
         Err(error) if error.kind() == Kind::Cancelled => leave(container),
         Err(error) => Err(Fail::running(error)),
     }

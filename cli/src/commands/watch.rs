@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sampan::{Container, ContainerStats, Engine, ListOptions, ProcessInfo};
+use sampan::{Container, ContainerStats, Engine, Kind, ListOptions, ProcessInfo};
 use serde_json::json;
 
 use crate::cli::{ListArgs, StatsArgs, TopArgs};
@@ -80,7 +80,10 @@ pub fn stats(engine: &Engine, args: &StatsArgs) -> Outcome {
         for (container, before) in containers.iter().zip(before) {
             match (before, container.stats()) {
                 (Ok(before), Ok(after)) => rows.push(usage(&before, &after, args.no_trunc)),
-                // One that ends meanwhile is in the way only when it was asked for.
+                (Err(error), _) | (_, Err(error)) if is_idle(&error, args) => {
+                    rows.push(idle(container, args.no_trunc)?);
+                }
+                // One that goes meanwhile is in the way only when it was asked for.
                 (Err(error), _) | (_, Err(error)) if !args.containers.is_empty() => return Err(error.into()),
                 _ => {}
             }
@@ -93,6 +96,30 @@ pub fn stats(engine: &Engine, args: &StatsArgs) -> Outcome {
             return Ok(0);
         }
     }
+}
+
+/// One that was asked for and does not run uses nothing, as with Docker.
+fn is_idle(error: &sampan::Error, args: &StatsArgs) -> bool {
+    error.kind() == Kind::Conflict && !args.containers.is_empty()
+}
+
+fn idle(container: &Container, whole: bool) -> sampan::Result<Row> {
+    let info = container.inspect()?;
+    let none = Some(0);
+    let stats = ContainerStats {
+        id: info.id,
+        name: info.name,
+        memory: none,
+        pids: none,
+        block_read: none,
+        block_written: none,
+        network_received: none,
+        network_sent: none,
+        ..ContainerStats::default()
+    };
+    let mut row = usage(&stats, &stats, whole);
+    row.insert("CPUPerc".to_owned(), json!(percent(Some(0.0))));
+    Ok(row)
 }
 
 fn chosen(engine: &Engine, args: &StatsArgs) -> sampan::Result<Vec<Container>> {

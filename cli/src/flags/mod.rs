@@ -13,7 +13,7 @@ use sampan::{PullPolicy, RunOptions, Tie};
 use crate::fail::Fail;
 pub use exec::ExecArgs;
 pub use limits::Limits;
-pub use words::{StdStream, truth};
+pub use words::{StdStream, given, patience, truth};
 
 const RUN_EXAMPLES: &str = "\
 Examples:
@@ -236,7 +236,7 @@ struct LifeFlags {
     #[arg(long, value_name = "SIGNAL")]
     stop_signal: Option<String>,
     /// Seconds from that signal to SIGKILL
-    #[arg(long, value_name = "SECONDS", allow_hyphen_values = true)]
+    #[arg(long, value_name = "SECONDS", allow_hyphen_values = true, value_parser = words::patience)]
     stop_timeout: Option<f64>,
     /// What becomes of its output: local, json-file or none
     #[arg(long, value_name = "DRIVER")]
@@ -313,8 +313,8 @@ impl LimitFlags {
 impl IsolationFlags {
     fn fill(&self, options: &mut RunOptions) {
         options.network = self.network.clone();
-        options.hostname = self.hostname.clone();
-        options.domainname = self.domainname.clone();
+        options.hostname = words::given(&self.hostname);
+        options.domainname = words::given(&self.domainname);
         options.cap_add = self.cap_add.clone();
         options.cap_drop = self.cap_drop.clone();
         options.privileged = self.privileged;
@@ -343,7 +343,7 @@ impl LifeFlags {
         options.log_driver = self.log_driver.clone();
         options.log_opt = self.log_opt.iter().cloned().collect();
         options.pull = self.pull;
-        options.platform = self.platform.clone();
+        options.platform = words::given(&self.platform);
         Ok(())
     }
 }

@@ -33,7 +33,25 @@ pub fn truth(text: &str) -> Result<bool, String> {
 }
 
 pub fn pull_policy(text: &str) -> Result<PullPolicy, String> {
+    if text.is_empty() {
+        return Ok(PullPolicy::default());
+    }
     text.parse::<PullPolicy>().map_err(|e| e.cause())
+}
+
+/// What a script gives for a variable that it has not set: nothing, and so the default, as with Docker.
+pub fn given(text: &Option<String>) -> Option<String> {
+    text.clone().filter(|text| !text.is_empty())
+}
+
+/// Seconds to wait; for ever with a number below zero, as with Docker.
+pub fn patience(text: &str) -> Result<f64, String> {
+    const EVER: f64 = 1e10;
+    match text.parse::<f64>() {
+        Ok(seconds) if seconds < 0.0 => Ok(EVER),
+        Ok(seconds) => Ok(seconds),
+        Err(_) => Err("expected a number of seconds".to_owned()),
+    }
 }
 
 pub fn tie(text: &str) -> Result<Tie, String> {
@@ -69,6 +87,7 @@ pub fn env(files: &[String], flags: &[String]) -> Result<BTreeMap<String, String
         match word.split_once('=') {
             Some(("", _)) => return Err(Fail::usage(format_args!("the variable {word:?} has no name"))),
             Some((key, value)) => drop(all.insert(key.to_owned(), value.to_owned())),
+            None if word.is_empty() => return Err(Fail::usage("a variable that is to be set has no name")),
             None => drop(std::env::var(word).map(|value| all.insert(word.clone(), value))),
         }
     }
@@ -134,6 +153,14 @@ mod tests {
         assert_eq!((labels["only"].as_str(), labels["A"].as_str()), ("", "file"));
         assert!(super::env(&[], &strings(&["=x"])).is_err());
         assert!(super::env(&strings(&["/nonexistent"]), &[]).is_err());
+    }
+
+    #[test]
+    fn nothing_is_the_default_and_less_than_nothing_is_for_ever() {
+        assert_eq!((given(&Some(String::new())), given(&Some("x".into()))), (None, Some("x".into())));
+        assert_eq!((patience("-1"), patience("0.5")), (Ok(1e10), Ok(0.5)));
+        assert!(patience("soon").is_err() && super::env(&[], &strings(&[""])).is_err());
+        assert_eq!(pull_policy(""), Ok(PullPolicy::Missing));
     }
 
     #[test]

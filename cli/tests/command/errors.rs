@@ -93,3 +93,19 @@ fn a_store_that_can_t_be_made() {
     assert_eq!(said("--root /proc/nothing run x").code, 125);
     assert_eq!(said("--rung moon ps").code, 125);
 }
+
+/// Scripts give what they have not set, and numbers below zero.
+#[test]
+fn empty_values_are_those_of_docker() {
+    let host = Host::new();
+    let empty = ["--hostname", "", "--platform", "", "--pull", "", "--cidfile", "", "--user", "", "--workdir", ""];
+    let run = [&["run", "-d", "--name", "c", "--stop-timeout", "-1"], &empty[..], &["box", "sleep", "1000"]].concat();
+    host.ok(&run);
+    assert_eq!(host.ok(&["exec", "-u", "", "-w", "", "c", "sh", "-c", "pwd; id -u"]), "/\n0");
+    let refused = host.run(&["exec", "-e", "", "c", "true"]);
+    assert!(refused.code == 125 && refused.stderr.contains("has no name"), "{refused:?}");
+    let refused = host.run(&["update", "c"]);
+    assert!(refused.code == 1 && refused.stderr.contains("nothing is to be changed"), "{refused:?}");
+    host.ok(&["stop", "-s", "KILL", "-t", "-1", "c"]);
+    assert_eq!(host.ok(&["stats", "--no-stream", "--format", "{{.Name}} {{.CPUPerc}} {{.PIDs}}", "c"]), "c 0.00% 0");
+}

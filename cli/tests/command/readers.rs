@@ -70,3 +70,19 @@ fn a_command_in_a_container_goes_on_without_its_client() {
     host.ok(&["exec", "c", "touch", "/stop"]);
     until("its end", || host.run(&["exec", "c", "test", "-e", "/stopped"]).code == 0);
 }
+
+/// What nobody got is a failure, whatever the container made of it.
+#[test]
+fn output_for_which_there_is_no_room_is_told() {
+    let host = Host::new();
+    host.ok(&["create", "--name", "c", "box", "sh", "-c", "echo out; echo err >&2"]);
+    for args in [&["run", "--rm", "box", "echo", "out"][..], &["start", "-a", "c"]] {
+        let mut command = host.command(args);
+        command.stdout(std::fs::File::create("/dev/full").unwrap());
+        let output = command.stdin(std::process::Stdio::null()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("write the output of") && said.contains("no space left on device"), "{said}");
+    }
+    assert_eq!(host.ok(&["logs", "c"]), "out");
+}

@@ -201,7 +201,7 @@ infos! {
         /// When it ended.
         pub finished_at: String,
         /// A sentence on what the code does not tell: that memory ran out and by which limit, that its log is incomplete, that
-        /// its shim was killed.
+        /// its output could not be written, that its shim was killed.
         pub error: Option<String>,
     }
 

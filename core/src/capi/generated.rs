@@ -1807,7 +1807,7 @@ pub struct sampan_exit_status {
     pub oom_killed: sampan_bool,
     /// When it ended.
     pub finished_at: *const c_char,
-    /// A sentence on what the code does not tell: that memory ran out and by which limit, that its log is incomplete, that its shim was killed.
+    /// A sentence on what the code does not tell: that memory ran out and by which limit, that its log is incomplete, that its output could not be written, that its shim was killed.
     pub error: *const c_char,
 }
 

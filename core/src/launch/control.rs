@@ -316,7 +316,9 @@ pub fn receive(socket: &OwnedFd, packet: &mut [u8]) -> nix::Result<(usize, Vec<O
 fn said(packet: &[u8]) -> Result<Said> {
     match Status::decode(packet) {
         Ok(Status::Ready { init, .. }) => Ok(Said::Ready(init)),
-        Ok(Status::Exited { code, signal, oom }) => Ok(Said::Exited(Exit { code, signal, oom: oom.into() })),
+        Ok(Status::Exited { code, signal, unwritten, oom }) => {
+            Ok(Said::Exited(Exit { code, signal, unwritten, oom: oom.into() }))
+        }
         Ok(Status::TimedOut) => Ok(Said::TimedOut),
         Ok(Status::Done) => Ok(Said::Done),
         Ok(Status::Attached { streams }) => Ok(Said::Attached(streams)),
@@ -381,7 +383,7 @@ mod tests {
                 assert_eq!(command.wait(&Cancel::new(), Some(Instant::now())).unwrap_err().kind(), Kind::Timeout);
             }
             let second = scope.spawn(|| command.wait(&Cancel::new(), None));
-            tell(&shim, Status::Exited { code: 3, signal: 0, oom: wire::Oom::default() }, &[]);
+            tell(&shim, Status::Exited { code: 3, signal: 0, unwritten: 0, oom: wire::Oom::default() }, &[]);
             drop(shim);
             assert_eq!(first.join().unwrap().unwrap().code, 3);
             assert_eq!(second.join().unwrap().unwrap().code, 3);
@@ -394,7 +396,7 @@ mod tests {
         let (socket, shim) = pair();
         let command = Command { name: String::new(), pid: 1, streams: Vec::new(), socket, heard: Mutex::default() };
         command.signal(15).unwrap();
-        tell(&shim, Status::Exited { code: 3, signal: 0, oom: wire::Oom::default() }, &[]);
+        tell(&shim, Status::Exited { code: 3, signal: 0, unwritten: 0, oom: wire::Oom::default() }, &[]);
         drop(shim);
         assert_eq!(command.wait(&Cancel::new(), None).unwrap().code, 3);
     }

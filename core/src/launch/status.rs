@@ -20,6 +20,8 @@ pub struct Exit {
     pub code: i32,
     /// The signal that killed it, or 0.
     pub signal: i32,
+    /// The errno with which the host's own standard output or error took no more of what it wrote, or 0.
+    pub unwritten: i32,
     /// What the out-of-memory killer has killed of it.
     pub oom: Oom,
 }
@@ -219,7 +221,9 @@ fn answer(packet: &[u8]) -> Result<Answer> {
     match Status::decode(packet) {
         Ok(Status::Ready { init, shim }) => Ok(Answer::Ready { init, shim }),
         Ok(Status::Born { pid }) => Ok(Answer::Born(pid)),
-        Ok(Status::Exited { code, signal, oom }) => Ok(Answer::Exited(Exit { code, signal, oom: oom.into() })),
+        Ok(Status::Exited { code, signal, unwritten, oom }) => {
+            Ok(Answer::Exited(Exit { code, signal, unwritten, oom: oom.into() }))
+        }
         Ok(Status::Failed { step, errno, detail }) => Err(sentence::of(step, errno, detail)),
         _ => Err(Error::new(Kind::Launch, "hear from the shim", "").because("it sent what this version doesn't know")),
     }

@@ -1,6 +1,6 @@
 //! `ps` and `inspect`.
 
-use super::{Context, health, leftovers, oom, pause, placed};
+use super::{Context, health, leftovers, oom, pause, placed, wait};
 use crate::api::*;
 use crate::cgroup as groups;
 use crate::error::{Error, Kind, Result};
@@ -136,7 +136,8 @@ fn told_of(name: &str, exit: &Exit) -> Option<String> {
     });
     let killed = oom::sentence(&what, exit.code, &exit.oom.unwrap_or_default());
     let log = exit.log_error.map(|n| format!("the log is incomplete: {}", std::io::Error::from_raw_os_error(n)));
-    let told: Vec<String> = failed.into_iter().chain(log).chain(killed).collect();
+    let unwritten = wait::unwritten(&what, exit.unwritten.unwrap_or(0));
+    let told: Vec<String> = unwritten.into_iter().chain(failed).chain(log).chain(killed).collect();
     (!told.is_empty()).then(|| told.join("; "))
 }
 

@@ -199,9 +199,14 @@ pub(super) fn ended(what: &str, exited: launch::Exit) -> ExitStatus {
         code: exited.status(),
         signal: (exited.signal != 0).then_some(exited.signal),
         oom_killed: exited.oom.kills > 0,
-        error: oom::sentence(what, exited.status(), &exited.oom),
+        error: oom::sentence(what, exited.status(), &exited.oom).or_else(|| unwritten(what, exited.unwritten)),
         ..ExitStatus::default()
     }
+}
+
+/// Why a part of its output did not get to who started it.
+pub(super) fn unwritten(what: &str, errno: i32) -> Option<String> {
+    (errno != 0).then(|| Error::errno_in(errno, "write the output of", what).to_string())
 }
 
 /// The process that a container's record names, when it is that process still.

@@ -49,8 +49,9 @@ pub enum Status<'a> {
     Ready { init: i32, shim: i32 },
     /// Nothing runs: the step that failed, the errno, and the path or text that belongs to it.
     Failed { step: u32, errno: i32, detail: &'a [u8] },
-    /// It ended: exit code, or the signal that killed it; what the out-of-memory killer did meanwhile.
-    Exited { code: i32, signal: i32, oom: Oom },
+    /// It ended: exit code, or the signal that killed it; what the out-of-memory killer did meanwhile. `unwritten`: the errno
+    /// with which the host's standard output or error took no more, or 0.
+    Exited { code: i32, signal: i32, unwritten: i32, oom: Oom },
     /// Client to shim: the new size of the command's terminal.
     Resize { rows: u16, columns: u16 },
     /// Client to shim: a signal for the command.
@@ -79,9 +80,9 @@ impl<'a> Status<'a> {
         let (words, detail) = match *self {
             Status::Ready { init, shim } => ([1, init as u32, shim as u32, 0], none),
             Status::Failed { step, errno, detail } => ([2, step, errno as u32, 0], detail),
-            Status::Exited { code, signal, ref oom } => {
+            Status::Exited { code, signal, unwritten, ref oom } => {
                 killed = oom.encode();
-                ([3, code as u32, signal as u32, 0], &killed[..])
+                ([3, code as u32, signal as u32, unwritten as u32], &killed[..])
             }
             Status::Resize { rows, columns } => ([4, rows as u32, columns as u32, 0], none),
             Status::Signal { number } => ([5, number as u32, 0, 0], none),
@@ -103,11 +104,14 @@ impl<'a> Status<'a> {
     /// Reads a packet.
     pub fn decode(packet: &'a [u8]) -> Result<Status<'a>, Malformed> {
         let r = &mut Reader(packet);
-        let (tag, a, b, _): (u32, u32, u32, u32) = (r.get()?, r.get()?, r.get()?, r.get()?);
+        let (tag, a, b, c): (u32, u32, u32, u32) = (r.get()?, r.get()?, r.get()?, r.get()?);
         match tag {
             1 => Ok(Status::Ready { init: a as i32, shim: b as i32 }),
             2 => Ok(Status::Failed { step: a, errno: b as i32, detail: r.0 }),
-            3 => Ok(Status::Exited { code: a as i32, signal: b as i32, oom: Oom::decode(r)? }),
+            3 => {
+                let (code, signal, unwritten) = (a as i32, b as i32, c as i32);
+                Ok(Status::Exited { code, signal, unwritten, oom: Oom::decode(r)? })
+            }
             4 => Ok(Status::Resize { rows: a as u16, columns: b as u16 }),
             5 => Ok(Status::Signal { number: a as i32 }),
             6 => Ok(Status::TimedOut),

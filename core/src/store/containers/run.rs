@@ -105,6 +105,9 @@ pub struct Exit {
     /// The errno that cut its log short.
     #[serde(default)]
     pub log_error: Option<i32>,
+    /// The errno with which the standard output or error of who started it took no more.
+    #[serde(default)]
+    pub unwritten: Option<i32>,
     /// Which of its shim's runs ended so; see [`State::restart_count`].
     #[serde(default)]
     pub restart_count: u32,
