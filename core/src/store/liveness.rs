@@ -59,10 +59,11 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 pub const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 fn hold_range(path: &Path, subject: &str, range: Range) -> Result<OwnedFd> {
-    let file = fs::open_or_create(path)?;
+    let removed = || Error::new(Kind::NotFound, "find container", subject).because("it was removed meanwhile");
+    let file = fs::open_or_create(path).map_err(|e| if e.errno() == Some(libc::ENOENT) { removed() } else { e })?;
     match fcntl(&file, FcntlArg::F_OFD_SETLK(&exclusive(range))) {
         Ok(_) if lock::is_still(&file, path)? => Ok(file.into()),
-        Ok(_) => Err(Error::new(Kind::NotFound, "find container", subject).because("it was removed meanwhile")),
+        Ok(_) => Err(removed()),
         Err(Errno::EAGAIN | Errno::EACCES) => Err(Error::new(Kind::Conflict, "start container", subject)
             .because("it is running, or is being started, removed or copied by another process")),
         Err(e) => Err(e).context("lock", path.display()),
@@ -168,6 +169,18 @@ mod tests {
         assert!(is_held(&path).unwrap());
         drop(passed_on);
         assert!(!is_held(&path).unwrap());
+    }
+
+    #[test]
+    fn one_that_was_removed_meanwhile_is_not_found() {
+        let dir = tempfile::tempdir().unwrap();
+        for hold in [hold, hold_files] {
+            let error = hold(&dir.path().join("gone/lock"), "c").unwrap_err();
+            assert_eq!(
+                (error.kind(), error.to_string()),
+                (Kind::NotFound, "find container c: it was removed meanwhile".into())
+            );
+        }
     }
 
     #[test]

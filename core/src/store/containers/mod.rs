@@ -90,7 +90,7 @@ fn create_with<T>(paths: &Paths, record: &Record, prepare: impl FnOnce(&Containe
     let at = ContainerPaths::at(staged.path().to_owned());
     let made = fill(&at, record).and_then(|()| prepare(&at)).and_then(|prepared| {
         // The directory is locked by now, which tells others that the claim's owner lives.
-        claim(paths, &record.name, &record.id).map(|()| prepared)
+        claim(paths, "create container", &record.name, &record.id).map(|()| prepared)
     });
     let prepared = made.inspect_err(|_| empty(&at))?;
     crash::point("name claimed");
@@ -176,7 +176,7 @@ pub fn rename(paths: &Paths, id: &ContainerId, name: Name) -> Result<(Record, Na
     if old == record.name {
         return Ok((record, old));
     }
-    claim(paths, &record.name, id)?;
+    claim(paths, "rename container", &record.name, id)?;
     write(paths, &record).inspect_err(|_| release(paths, &record))?;
     tell_shim(paths, &record);
     release_name(paths, &old, id)?;
@@ -283,6 +283,18 @@ pub(crate) mod tests {
         Store { _dir: dir, paths }
     }
 
+    #[test]
+    fn a_name_that_is_taken_is_told_by_what_wanted_it() {
+        let store = store();
+        for (seed, name) in [(1, "one"), (2, "two")] {
+            create(&store.paths, &record(seed, name)).unwrap();
+        }
+        let error = create(&store.paths, &record(3, "one")).unwrap_err().to_string();
+        assert!(error.starts_with("create container one: the name is in use by container 0101"), "{error}");
+        let error = rename(&store.paths, &record(2, "two").id, "one".parse().unwrap()).unwrap_err().to_string();
+        assert!(error.starts_with("rename container one: the name is in use by container 0101"), "{error}");
+    }
+
     pub(crate) fn record(seed: u8, name: &str) -> Record {
         Record {
             version: VERSION,
@@ -373,7 +385,7 @@ pub(crate) mod tests {
         let store = store();
         let making = record(9, "db");
         let staged = Temp::dir_named(&store.paths, making.id.as_str()).unwrap();
-        claim(&store.paths, &making.name, &making.id).unwrap();
+        claim(&store.paths, "create container", &making.name, &making.id).unwrap();
         assert_eq!(create(&store.paths, &record(1, "db")).unwrap_err().kind(), Kind::AlreadyExists);
         std::mem::forget(fs::rename(staged.path(), &store.paths.tmp().join("elsewhere")));
         create(&store.paths, &record(1, "db")).unwrap();

@@ -8,8 +8,8 @@ use crate::lock;
 use crate::paths::Paths;
 use crate::store::tmp;
 
-/// Takes a name: the symlink is made exclusively, and whole from the first instant.
-pub(super) fn claim(paths: &Paths, name: &Name, id: &ContainerId) -> Result<()> {
+/// Takes a name: the symlink is made exclusively, and whole from the first instant. An error says what it was wanted for.
+pub(super) fn claim(paths: &Paths, what_for: &'static str, name: &Name, id: &ContainerId) -> Result<()> {
     // The lock is needed to give the name up, and then there may be no room for it.
     fs::open_or_create(&paths.names_lock())?;
     if fs::symlink_new(id.as_str(), &paths.name(name))? {
@@ -19,7 +19,7 @@ pub(super) fn claim(paths: &Paths, name: &Name, id: &ContainerId) -> Result<()> 
     let _guard = lock::exclusive(&paths.names_lock())?;
     loop {
         if let Some(owner) = owner_of(paths, name)? {
-            return Err(Error::new(Kind::AlreadyExists, "create container", name.as_str())
+            return Err(Error::new(Kind::AlreadyExists, what_for, name.as_str())
                 .because(format!("the name is in use by container {}", owner.short()))
                 .hint("remove or rename that container, or choose another name"));
         }
