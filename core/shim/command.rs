@@ -246,18 +246,23 @@ fn namespaces(launch: &Launch<'static>) -> u64 {
 struct Groups {
     tasks: [Fd; MOST_GROUPS],
     v2: Option<Fd>,
+    /// The file of the v2 cgroup by which a process enters it.
+    procs: Fd,
 }
 
 impl Groups {
     fn open(launch: &Launch<'static>) -> Outcome<Groups> {
-        let mut groups = Groups { tasks: [-1; MOST_GROUPS], v2: None };
+        let mut groups = Groups { tasks: [-1; MOST_GROUPS], v2: None, procs: -1 };
         for (dir, tasks) in launch.cgroup.v1.iter().zip(&mut groups.tasks) {
             let mut path: Text<4096> = Text::of(&[dir.to_bytes(), b"/tasks"]);
             *tasks = sys::openat(AT_FDCWD, path.c(), sys::O_WRONLY, 0).at(Step::CgroupOpen, dir)?;
         }
         if let Some(dir) = launch.cgroup.v2 {
             let flags = sys::O_RDONLY | sys::O_DIRECTORY;
-            groups.v2 = Some(sys::openat(AT_FDCWD, dir, flags, 0).at(Step::CgroupOpen, dir)?);
+            let opened = sys::openat(AT_FDCWD, dir, flags, 0).at(Step::CgroupOpen, dir)?;
+            // While this is who may: inside it is the container's root.
+            groups.procs = sys::openat(opened, c"cgroup.procs", sys::O_WRONLY, 0).at(Step::CgroupOpen, dir)?;
+            groups.v2 = Some(opened);
         }
         Ok(groups)
     }
@@ -283,7 +288,7 @@ impl Groups {
             sys::write_all(*tasks, b"0").step(Step::CgroupEnter)?;
         }
         match self.v2 {
-            Some(dir) if !entered => sys::put(dir, c"cgroup.procs", b"0").step(Step::CgroupEnter),
+            Some(_) if !entered => sys::write_all(self.procs, b"0").step(Step::CgroupEnter),
             _ => Ok(()),
         }
     }
