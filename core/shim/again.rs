@@ -92,7 +92,7 @@ impl Watch {
             (polls[0].fd, polls[1].fd) = (self.tie.host, self.tie.pipe);
             self.control.polls(&mut polls[2..], false);
             let used = 2 + self.control.used();
-            let ready = sys::poll(&mut polls[..used], self.control.wait_ms().into_iter().chain([left]).min());
+            let ready = sys::poll_open(&mut polls[..used], self.control.wait_ms().into_iter().chain([left]).min());
             if left == 0 {
                 // What was said in time is heard, however late it is; those who go on talking are not.
                 late += 1;

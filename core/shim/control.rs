@@ -28,6 +28,8 @@ const MOST: usize = 64;
 pub const POLLS: usize = 1 + 3 * MOST;
 /// A client that has said nothing by then has nothing to say.
 const SILENCE_MS: u64 = 5000;
+/// Who comes when there is no descriptor left for him waits that long until it is tried again.
+const DEAF_MS: u64 = 200;
 
 /// What a client's request is about.
 pub struct Container<'a> {
@@ -62,6 +64,8 @@ fn listen_here() -> sys::Result<Fd> {
 /// All clients.
 pub struct Control {
     listener: Fd,
+    /// Until then nobody is listened to; 0 for never.
+    deaf_until: u64,
     clients: &'static mut [Client],
 }
 
@@ -130,14 +134,14 @@ impl Control {
         if listener >= 0 {
             sys::set_status_flags(listener, sys::O_NONBLOCK)?;
         }
-        Ok(Control { listener, clients: &mut [] })
+        Ok(Control { listener, deaf_until: 0, clients: &mut [] })
     }
 
     /// Fills in what is waited for; the same number for every client, so that the answer can be found again.
     /// `room` tells whether the container's input may be taken from those who joined.
     pub fn polls(&self, into: &mut [Poll], room: bool) {
         let on = |fd| Poll { fd, events: POLLIN, revents: 0 };
-        into[0] = on(self.listener);
+        into[0] = on(if self.deaf_ms() == 0 { self.listener } else { -1 });
         for (client, polls) in self.clients.iter().zip(into[1..].chunks_exact_mut(3)) {
             for (poll, fd) in polls.iter_mut().zip(client.waits_for(room)) {
                 *poll = on(fd);
@@ -186,11 +190,24 @@ impl Control {
     /// Until somebody's time is over.
     pub fn wait_ms(&self) -> Option<u64> {
         let deadlines = self.clients.iter().filter(|c| c.deadline != 0);
-        deadlines.map(|c| c.deadline.saturating_sub(sys::now_ms())).min()
+        let deaf = Some(self.deaf_ms()).filter(|ms| *ms > 0);
+        deadlines.map(|c| c.deadline.saturating_sub(sys::now_ms())).chain(deaf).min()
+    }
+
+    fn deaf_ms(&self) -> u64 {
+        if self.deaf_until == 0 { 0 } else { self.deaf_until.saturating_sub(sys::now_ms()) }
     }
 
     fn accept(&mut self) {
-        let Ok(socket) = sys::accept(self.listener) else { return };
+        let socket = match sys::accept(self.listener) {
+            Ok(socket) => socket,
+            // Asked at once again it would be told so without end.
+            Err(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM) => {
+                self.deaf_until = sys::now_ms() + DEAF_MS;
+                return;
+            }
+            Err(_) => return,
+        };
         if !matches!(sys::peer_uid(socket), Ok(uid) if uid == 0 || uid == sys::getuid()) {
             let _ = sys::close(socket);
             return;
@@ -327,6 +344,8 @@ impl Client {
             Some(Kind::Exec | Kind::Attach) if container.pidfd < 0 => {
                 Err(Fail { step: Step::Join, errno: Errno::ESRCH, detail: b"" })
             }
+            // It was sent, and there was no descriptor for it.
+            Some(Kind::Exec) if blob < 0 => Err(Fail { step: Step::Streams, errno: Errno::EMFILE, detail: b"" }),
             Some(Kind::Exec) => {
                 let head: ExecHead = r.get().map_err(malformed)?;
                 self.start(

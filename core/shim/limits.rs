@@ -4,6 +4,8 @@
 //! user namespace to give (proc_pid_oom_score_adj(5), getrlimit(2)). What has entered a container's has it there alone, and
 //! so finds both given by whoever is outside.
 
+use core::sync::atomic::{AtomicU64, Ordering};
+
 use crate::fail::{At, Fail, Outcome, keep};
 use crate::records;
 use crate::sys::{self, AT_FDCWD, Errno};
@@ -61,8 +63,30 @@ pub fn raise(process: &Process<'static>, pid: i32) -> Outcome {
     })
 }
 
+/// The soft limit of open files that the shim had, which its children are to have; 0 while it has that still.
+static FILES: AtomicU64 = AtomicU64::new(0);
+const NOFILE: u32 = 7;
+
+/// Lets the shim have as many files open as it may: its clients have up to five each, and what cannot be opened, and not even
+/// waited for beyond that number, would make it deaf.
+pub fn raise_files() {
+    let Ok((soft, hard)) = sys::rlimit(OWN, NOFILE) else { return };
+    if soft < hard && sys::setrlimit(OWN, NOFILE, (hard, hard)).is_ok() {
+        FILES.store(soft, Ordering::Relaxed);
+    }
+}
+
+/// What a child of the shim's has of that is not what the container was given.
+fn restore_files() {
+    let soft = FILES.load(Ordering::Relaxed);
+    if let (1.., Ok((_, hard))) = (soft, sys::rlimit(OWN, NOFILE)) {
+        let _ = sys::setrlimit(OWN, NOFILE, (soft.min(hard), hard));
+    }
+}
+
 /// All of this process's.
 pub fn set(process: &Process<'static>) -> Outcome {
+    restore_files();
     process.rlimits.iter().try_for_each(|(resource, soft, hard)| set_one(OWN, resource, (soft, hard)))
 }
 

@@ -8,6 +8,7 @@ use crate::control::{self, Container, Control};
 use crate::ending::{self, End};
 use crate::fail::{At, Outcome};
 use crate::launch::Started;
+use crate::limits;
 use crate::log::Log;
 use crate::memory;
 use crate::oom;
@@ -139,6 +140,7 @@ pub fn forget(launch: &Launch<'static>) {
 #[inline(never)]
 pub fn run(mut running: Running) -> ! {
     memory::shed_stack();
+    limits::raise_files();
     match Watch::new(&mut running) {
         Ok(mut watch) => while watch.turn() {},
         // Without the little memory that this takes nothing can be looked after.
@@ -254,7 +256,7 @@ impl Watch {
             polls[..OWN].copy_from_slice(&self.polls());
             self.control.polls(&mut polls[OWN..], self.input.has_room());
             let used = OWN + self.control.used();
-            let _ = sys::poll(&mut polls[..used], self.wait_ms());
+            let _ = sys::poll_open(&mut polls[..used], self.wait_ms());
             rests = polls[CHILDREN].revents != 0;
             self.handle(&polls);
             self.serve(&polls[OWN..used]);
@@ -398,7 +400,7 @@ impl Watch {
         let patience = (self.status < 0 || self.tie.is_cut()).then_some(PATIENCE_MS);
         let [a, b] = [&self.outputs[0], &self.outputs[1]].map(|output| output.taps_wait_ms());
         let taps = a.into_iter().chain(b).min();
-        let nothing = sys::poll(&mut polls, patience.into_iter().chain(taps).min()) == Ok(0);
+        let nothing = sys::poll_open(&mut polls, patience.into_iter().chain(taps).min()) == Ok(0);
         if nothing && taps.is_none() {
             self.outputs.iter_mut().for_each(Output::drop_sink);
         }

@@ -383,6 +383,55 @@ fn a_command_that_has_no_time_to_begin_is_told_so() {
     assert_eq!(host.left(), Vec::<String>::new());
 }
 
+/// One that may open few files serves as many as it can at one time, rests meanwhile, and serves the others later.
+#[test]
+fn a_shim_without_descriptors_goes_on_listening() {
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    const MOST: u64 = 64;
+    const ALL: usize = 30;
+    let host = Host::new();
+    let container = sleeper(&host);
+    let shim = container.inspect().unwrap().shim_pid.unwrap();
+    let few = libc::rlimit64 { rlim_cur: MOST, rlim_max: MOST };
+    // SAFETY: a number, and a record that is read.
+    assert_eq!(unsafe { libc::prlimit64(shim, libc::RLIMIT_NOFILE, &few, std::ptr::null_mut()) }, 0);
+    let open = || std::fs::read_dir(format!("/proc/{shim}/fd")).unwrap().count();
+    let rests = || std::fs::read_to_string(format!("/proc/{shim}/stat")).unwrap().contains(") S ");
+    let (post, mail) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        for _ in 0..ALL {
+            let (post, container) = (post.clone(), &container);
+            scope.spawn(move || {
+                let begin = || container.exec_start(&options(&["sleep", "1000"]), &Cancel::new());
+                let refused = |begun: &Result<_>| begun.as_ref().is_err_and(|e| e.errno() == Some(libc::EMFILE));
+                let begun = std::iter::repeat_with(begin).find(|begun| !refused(begun));
+                post.send(begun.unwrap().unwrap()).unwrap();
+            });
+        }
+        until("it is full", || open() + 12 > MOST as usize);
+        until("it rests", rests);
+        for command in mail.iter().take(ALL) {
+            command.kill("KILL").unwrap();
+            assert_eq!(command.wait(&Cancel::new()).unwrap().signal, Some(9));
+        }
+    });
+    assert_eq!(lines(&container, &script("echo done")), ["done"]);
+    gone(&host, &container);
+}
+
+/// The shim opens as many files as it may; its commands have the limits that the container has.
+#[test]
+fn a_command_has_the_host_s_limit_of_open_files() {
+    let host = Host::new();
+    let container = sleeper(&host);
+    let own = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).unwrap();
+    let both = lines(&container, &script("ulimit -Sn; ulimit -Hn"));
+    assert_eq!(both, [own.0.to_string(), own.1.to_string()]);
+    gone(&host, &container);
+}
+
 /// What a shim needs for a command, or for another start, it gives back.
 #[test]
 fn a_shim_is_as_small_as_before_when_its_commands_have_ended() {

@@ -422,6 +422,28 @@ pub fn poll(fds: &mut [Poll], timeout_ms: Option<u64>) -> Result<usize> {
     syscall!(PPOLL, fds.as_mut_ptr(), fds.len(), time, null::<u8>(), 8)
 }
 
+/// As [`poll`], of those entries alone that have a descriptor: the kernel refuses more than there may be open files. Should it
+/// refuse all the same, none is ready, and that is told after a pause: whoever asks again is not to do so without end.
+pub fn poll_open(fds: &mut [Poll], timeout_ms: Option<u64>) -> Result<usize> {
+    const MOST: usize = 256;
+    const PAUSE_MS: u64 = 100;
+    let mut open = [Poll { fd: -1, events: 0, revents: 0 }; MOST];
+    let mut used = 0;
+    for (entry, to) in fds.iter().filter(|entry| entry.fd >= 0).zip(&mut open) {
+        *to = *entry;
+        used += 1;
+    }
+    let ready = poll(&mut open[..used], timeout_ms);
+    if ready.is_err_and(|e| e != Errno::EINTR) {
+        let _ = poll(&mut [], Some(timeout_ms.unwrap_or(PAUSE_MS).min(PAUSE_MS)));
+        return ready;
+    }
+    for (entry, told) in fds.iter_mut().filter(|entry| entry.fd >= 0).zip(&open[..used]) {
+        entry.revents = told.revents;
+    }
+    ready
+}
+
 /// Maps a file read-only, for good.
 pub fn map_file(fd: Fd, size: usize) -> Result<&'static [u8]> {
     const PROT_READ: i32 = 1;
