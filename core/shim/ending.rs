@@ -6,6 +6,7 @@ use crate::control;
 use crate::dirs::{DT_DIR, Entries};
 use crate::events::{self, Renamed};
 use crate::fail::{Fail, send};
+use crate::orphans;
 use crate::records::{self, Exit, Moment};
 use crate::sys::{self, AT_FDCWD, Ended, Errno, Fd};
 use crate::text::{Text, parse_dec};
@@ -147,8 +148,8 @@ pub fn user_namespace(launch: &Launch<'static>, init: i32) -> Option<Fd> {
     sys::openat(AT_FDCWD, path.c(), sys::O_RDONLY, 0).ok()
 }
 
-/// Without process ids of its own a container doesn't end with its init: what it started is killed, found
-/// by its cgroups and, since orphans become the shim's children, by descent.
+/// Without process ids of its own a container doesn't end with its init: what it started is killed, found by its cgroups, by
+/// what it stands on and, since orphans become the shim's children unless it has joined another's, by descent.
 pub fn kill_stragglers(launch: &Launch<'static>) {
     if launch.namespaces.pid == Namespace::New {
         return;
@@ -157,6 +158,7 @@ pub fn kill_stragglers(launch: &Launch<'static>) {
         let mut path = Text::<4096>::of(&[cgroup.to_bytes(), b"/cgroup.kill"]);
         let _ = sys::put(AT_FDCWD, path.c(), b"1");
     }
+    orphans::kill(launch, pauses().map(|pause| move || pause.wait()));
     let mut path = Text::<80>::of(&[b"/proc/self/task/"]);
     path.signed(sys::getpid().into()).push(b"/children");
     for pause in pauses() {

@@ -59,6 +59,7 @@ mod moves;
 mod near;
 mod netdev;
 mod oom;
+mod orphans;
 mod other;
 mod owners;
 mod passed;

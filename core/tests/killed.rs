@@ -239,6 +239,51 @@ fn what_shares_the_hosts_process_ids_ends_with_the_next_look() {
     assert_eq!(Listing::of(scene.host.dir.path(), &scene.parent), scene.clean);
 }
 
+/// A change of its user takes the signal away that it would die by with its shim: it runs on, and whoever comes by ends it.
+#[test]
+fn what_has_taken_its_death_signal_back_ends_with_the_next_look() {
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let scene = Scene::new("signal");
+    let looks: [(&str, Look); 4] = [
+        ("wait", |_, container| assert_eq!(container.wait(Some(30.0), &Cancel::new()).unwrap().code, 137)),
+        ("inspect", |_, container| assert_eq!(container.inspect().unwrap().status, Status::Dead)),
+        ("list", |scene, _| assert_eq!(listed(scene), [Status::Dead])),
+        ("stop", |_, container| container.stop(&StopOptions::default(), &Cancel::new()).unwrap()),
+    ];
+    for (how, look) in looks {
+        let (container, first) = outliving(&scene);
+        look(&scene, &container);
+        assert!(!runs(first), "{how}");
+        container.remove(&RemoveOptions::default()).unwrap();
+    }
+    let (container, first) = outliving(&scene);
+    container.start(&Stdio::default(), &Cancel::new()).unwrap();
+    assert!(!runs(first), "start");
+    container.remove(&RemoveOptions { force: true, volumes: false }).unwrap();
+    let (container, first) = outliving(&scene);
+    container.remove(&RemoveOptions { force: true, volumes: false }).unwrap();
+    assert!(!runs(first), "remove");
+    assert_eq!(Listing::of(scene.host.dir.path(), &scene.parent), scene.clean);
+}
+
+/// A container that runs on without its shim, and its first process.
+fn outliving(scene: &Scene) -> (sampan::Container, i32) {
+    const SCRIPT: &str =
+        "echo nobody:x:65534:65534::/:/bin/sh > /etc/passwd; exec su nobody -c 'echo up; exec sleep 1000'";
+    let container = scene.host.spawn(limited(&scene.parent, &["sh", "-c", SCRIPT])).unwrap();
+    assert_eq!(following(&container).next(&Cancel::new()).unwrap().unwrap().data, b"up\n");
+    let first = container.inspect().unwrap().pid.unwrap();
+    kill_shim(&container);
+    assert!(runs(first), "it has ended with its shim");
+    (container, first)
+}
+
+fn runs(pid: i32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/status")).is_ok_and(|status| !status.contains("State:\tZ"))
+}
+
 /// Its end is what the stop waits for, and it doesn't end the rest.
 #[test]
 fn what_shares_the_hosts_process_ids_ends_with_a_stop_whose_shim_is_killed_meanwhile() {

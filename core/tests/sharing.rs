@@ -29,6 +29,49 @@ fn gone(container: &Container) {
     container.remove(&RemoveOptions { force: true, volumes: true }).unwrap();
 }
 
+/// What joined another's process ids leaves its orphans to that one's first process.
+#[test]
+fn orphans_in_another_s_process_ids_end_without_a_cgroup_too() {
+    if !is_root() {
+        return;
+    }
+    // In a process of its own, which has no cgroup to find.
+    if std::env::var_os("SAMPAN_WITHOUT_CGROUPS").is_none() {
+        let test = "orphans_in_another_s_process_ids_end_without_a_cgroup_too";
+        let status = std::process::Command::new("unshare")
+            .args(["-m", "sh", "-c", "umount -l /sys/fs/cgroup && exec \"$@\"", "sh"])
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", test])
+            .env("SAMPAN_WITHOUT_CGROUPS", "1")
+            .status();
+        return assert!(status.unwrap().success());
+    }
+    let host = Host::new();
+    let base = base(&host, waits());
+    let script =
+        "setsid sh -c 'sleep 4242 & exec sleep 4242' >/dev/null 2>&1 & until ps | grep -q 'sleep 424[2]'; do :; done";
+    let joined = || RunOptions { pid: Some("container:base".into()), ..command(&["sh", "-c", script]) };
+    let count = ["sh", "-c", "ps | grep -c 'sleep 424[2]'"].map(String::from).to_vec();
+    let count = ExecOptions { command: count, ..ExecOptions::default() };
+    let others = || text(&base.exec(&count, &Cancel::new()).unwrap().stdout);
+    host.run(joined()).unwrap();
+    assert_eq!(others(), "0\n");
+    // The shim killed, whoever looks ends them.
+    let script = format!("{script}; echo up; exec sleep 1000");
+    let options = RunOptions { command: vec!["sh".into(), "-c".into(), script], name: Some("lost".into()), ..joined() };
+    let lost = host.spawn(options).unwrap();
+    let mut log = lost.logs(&LogOptions { follow: true, ..LogOptions::default() }).unwrap();
+    assert_eq!(log.next(&Cancel::new()).unwrap().unwrap().data, b"up\n");
+    let shim = lost.inspect().unwrap().shim_pid.unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(shim), nix::sys::signal::Signal::SIGKILL).unwrap();
+    let status = format!("/proc/{shim}/status");
+    common::until("its shim's end", || !std::fs::read_to_string(&status).is_ok_and(|s| !s.contains("State:\tZ")));
+    assert_eq!(lost.inspect().unwrap().status, sampan::Status::Dead);
+    assert_eq!(others(), "0\n");
+    gone(&lost);
+    gone(&base);
+}
+
 #[test]
 fn namespaces_of_another_container_are_joined() {
     let host = Host::new();

@@ -115,7 +115,7 @@ fn end_on_root(context: &Context, id: &ContainerId, left: &[PathBuf]) -> Result<
 }
 
 /// Where a shim was killed, its end is told by whoever looks at the container, and what runs on, as it shares the host's
-/// process ids, is ended: nobody else comes by. What can't be done now is left to the next.
+/// process ids or its first process no longer asks to be killed with the shim, is ended: nobody else comes by. What can't be done now is left to the next.
 pub(super) fn end_orphans(context: &Context, container: &Container) {
     let id = &container.record.id;
     if is_untended(context, container).unwrap_or(false)
@@ -139,6 +139,9 @@ fn is_untended(context: &Context, container: &Container) -> Result<bool> {
 }
 
 fn may_have_orphans(context: &Context, container: &Container) -> Result<bool> {
+    if container.state.as_ref().map(State::first_process).transpose()?.flatten().is_some() {
+        return Ok(true);
+    }
     if !shares_pids(context, container)? {
         return Ok(false);
     }
@@ -158,12 +161,15 @@ fn has_processes(context: &Context, container: &Container) -> Result<bool> {
     Ok(!found?.is_empty())
 }
 
+/// The host's process ids, or another container's.
 fn shares_pids(context: &Context, container: &Container) -> Result<bool> {
-    Ok(container.record.spec.namespaces.host_pid || !context.facts()?.fresh_proc)
+    let sharing = &container.record.spec.namespaces;
+    Ok(sharing.host_pid || sharing.joined.contains_key("pid") || !context.facts()?.fresh_proc)
 }
 
-/// The first process was killed with its shim, and with it all others of its PID namespace. Without one of its
-/// own, and without a cgroup to find them by, they are told by the root file system that they stand on.
+/// The first process has asked to be killed with its shim, which it may have taken back, or have lost as it changed its user;
+/// with it end all others of its PID namespace. Without one of its own, and without a cgroup to find them by, they are told by
+/// the root file system that they stand on.
 fn end_processes(context: &Context, container: &Container, no_cgroup: bool) -> Result<()> {
     let Some(state) = &container.state else { return Ok(()) };
     if let Some(process) = state.first_process()? {
