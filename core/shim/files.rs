@@ -35,15 +35,17 @@ impl Found {
 pub struct Server {
     root: Fd,
     own: Fd,
+    /// Whether what is there stays as it is, though no mount sees to it.
+    kept: bool,
     order: &'static mut [u8],
     reply: &'static mut [u8],
 }
 
 impl Server {
     /// Serves below this root.
-    pub fn new(root: Fd, own: Fd) -> sys::Result<Server> {
+    pub fn new(root: Fd, own: Fd, kept: bool) -> sys::Result<Server> {
         let (order, reply) = (sys::map_anonymous(FILES_PACKET)?, sys::map_anonymous(FILES_PACKET)?);
-        Ok(Server { root, own, order, reply })
+        Ok(Server { root, own, kept, order, reply })
     }
 
     /// One order; false when nobody is there to give any.
@@ -65,7 +67,7 @@ impl Server {
         match FileStep::from_number(order.step).ok_or(Errno::EINVAL)? {
             FileStep::Look => at.look(first, &order, text),
             FileStep::Open => at.open(&order),
-            FileStep::Make => make(first, &order),
+            FileStep::Make => make(first, &order, self.kept),
             FileStep::Finish => finish(first, &order),
             FileStep::ListAttributes => sys::flistxattr(first, text).map(Found::text),
             FileStep::Attribute => sys::fgetxattr(first, order.text, text).map(Found::text),
@@ -229,10 +231,10 @@ fn undo(dir: Fd, file: Fd, name: &CStr) -> sys::Result<Found> {
     Ok(Found::NOTHING)
 }
 
-fn make(dir: Fd, order: &FileOrder) -> sys::Result<Found> {
+fn make(dir: Fd, order: &FileOrder, kept: bool) -> sys::Result<Found> {
     let name = order.path;
     let fd = match order.mode & sys::S_IFMT {
-        sys::S_IFDIR => directory(dir, order)?,
+        sys::S_IFDIR => directory(dir, order, kept)?,
         sys::S_IFREG => regular(dir, name)?,
         sys::S_IFLNK => return other(dir, order, || sys::symlinkat(order.text, dir, name)),
         sys::S_IFIFO => return other(dir, order, || sys::mknodat(dir, name, order.mode, 0)),
@@ -244,9 +246,11 @@ fn make(dir: Fd, order: &FileOrder) -> sys::Result<Found> {
     }
 }
 
-fn directory(dir: Fd, order: &FileOrder) -> sys::Result<Fd> {
+/// One that is there already is given another owner, mode and time in the end.
+fn directory(dir: Fd, order: &FileOrder, kept: bool) -> sys::Result<Fd> {
     let (name, keep) = (order.path, order.flags & wire::KEEP != 0);
     match sys::mkdirat(dir, name, 0o700) {
+        Err(Errno::EEXIST) if keep && kept => return Err(Errno::EROFS),
         Err(Errno::EEXIST) if keep => {}
         made => made?,
     }

@@ -22,14 +22,14 @@ pub fn run(files: Files<'static>) -> Outcome {
         // Nobody inside may look into this process, which still knows the host (CVE-2016-9962).
         let _ = sys::prctl(sys::PR_SET_DUMPABLE, 0, 0);
         join(files.mapped)?;
-        return serve(own);
+        return serve(own, false);
     };
     let made = shifted::make(&launch)?;
     let work = || {
         let own = own_descriptors()?;
         let _ = sys::prctl(sys::PR_SET_DUMPABLE, 0, 0);
         make_root(&launch, made)?;
-        serve(own)
+        serve(own, launch.rootfs.tree().is_some() && launch.rootfs.readonly)
     };
     match &launch.id_map {
         _ if launch.rootfs.tree().is_some() => work(),
@@ -84,10 +84,11 @@ fn make_root(launch: &Launch<'static>, made: Made) -> Outcome {
     rootfs::enter(root)
 }
 
-fn serve(own: Fd) -> Outcome {
+/// `kept` where the files are to stay as they are, and no mount holds them.
+fn serve(own: Fd, kept: bool) -> Outcome {
     let root = sys::openat(AT_FDCWD, c"/", sys::O_PATH | sys::O_DIRECTORY, 0).step(Step::Enter)?;
     sys::umask(0);
-    let mut server = Server::new(root, own).step(Step::Enter)?;
+    let mut server = Server::new(root, own, kept).step(Step::Enter)?;
     send(&Status::Ready { init: 0, shim: sys::getpid() });
     while server.turn(fd::STATUS) {}
     Ok(())

@@ -159,6 +159,14 @@ fn a_read_only_one_writes_to_devices_and_memory_alone() {
     fs::write(&mine, "x").unwrap();
     let error = container.copy_to(&mine, "/f", &CopyOptions::default(), &Cancel::new()).unwrap_err();
     assert!(error.to_string().contains("marked read-only"), "{error}");
+    // A directory that is there would be given this one's mode and time.
+    fs::create_dir(host.dir.path().join("etc")).unwrap();
+    let (mine, look) = (host.dir.path().join("etc").display().to_string(), "stat -c '%a %Y' /etc");
+    let before = text(&exec(&container, sh(look)).stdout);
+    let error = container.copy_to(&mine, "/", &CopyOptions::default(), &Cancel::new()).unwrap_err();
+    assert!(error.to_string().contains("marked read-only"), "{error}");
+    assert_eq!(text(&exec(&container, sh(look)).stdout), before);
+    container.copy_to(&mine, "/dev/shm", &CopyOptions::default(), &Cancel::new()).unwrap();
     assert_eq!(exec(&container, sh("touch /made")).code, 1);
     gone(&host, &container);
 }
