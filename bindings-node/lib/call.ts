@@ -2,7 +2,7 @@
 
 import native = require('../native.cjs')
 import { fromFields } from './convert.js'
-import { SampanError } from './errors.js'
+import { invalid, SampanError } from './errors.js'
 import type { Event, ExitStatus } from './types.js'
 
 /** What every call that may take long accepts. */
@@ -90,15 +90,26 @@ export function following(signal: AbortSignal | undefined) {
   return { controller, leave: () => signal?.removeEventListener('abort', follow) }
 }
 
+/** A timer takes no more milliseconds. */
+const LONGEST = 2 ** 31 - 1
+
+/** @internal Seconds of a time limit; none is as good as an endless one. */
+export function limitOf(seconds: number | null | undefined): number | undefined {
+  if (seconds === undefined || seconds === null || seconds === Infinity) return undefined
+  if (typeof seconds === 'number' && seconds >= 0) return seconds
+  throw invalid('timeout', `${String(seconds)} is no time`, 'give seconds as a number')
+}
+
 /** A signal that also fires after so many seconds, and how to let go of its timer. */
-export function deadline(signal: AbortSignal | undefined, seconds: number | undefined) {
+export function deadline(signal: AbortSignal | undefined, timeout: number | undefined) {
+  const seconds = limitOf(timeout)
   if (seconds === undefined) return { signal, late: () => false, done: () => {} }
   const { controller, leave } = following(signal)
   let late = false
   const timer = setTimeout(() => {
     late = true
     controller.abort()
-  }, seconds * 1000)
+  }, Math.min(seconds * 1000, LONGEST))
   const done = () => {
     clearTimeout(timer)
     leave()

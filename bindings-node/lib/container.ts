@@ -3,7 +3,7 @@
 import type { Readable } from 'node:stream'
 import type * as native from '../native.cjs'
 import { Attachment } from './attach.js'
-import { brief, deadline, long, type Abortable } from './call.js'
+import { brief, deadline, limitOf, long, type Abortable } from './call.js'
 import { fromFields, toFields } from './convert.js'
 import { archiveOf, ContainerFile, feed, type ArchiveOutput, type CopyInput } from './copy.js'
 import { SampanError } from './errors.js'
@@ -86,14 +86,14 @@ export class Container {
   }
 
   /** Sends its stop signal, then SIGKILL after the timeout; resolves once it has ended. */
-  async stop({ signal, abort, timeout }: StopOptions & { abort?: AbortSignal } = {}): Promise<void> {
-    const fields = toFields('StopOptions', { signal, timeout })
+  async stop({ abort, ...options }: StopOptions & { abort?: AbortSignal } = {}): Promise<void> {
+    const fields = toFields('StopOptions', options)
     await long((cancel, done) => this.#native.stop(fields, cancel, done), { signal: abort })
   }
 
   /** Stops it when it runs, and starts it again. */
-  async restart({ signal, abort, timeout }: StopOptions & { abort?: AbortSignal } = {}): Promise<void> {
-    const fields = toFields('StopOptions', { signal, timeout })
+  async restart({ abort, ...options }: StopOptions & { abort?: AbortSignal } = {}): Promise<void> {
+    const fields = toFields('StopOptions', options)
     await long((cancel, done) => this.#native.restart(fields, cancel, done), { signal: abort })
   }
 
@@ -108,7 +108,7 @@ export class Container {
    */
   async wait(options: { timeout?: number } & Abortable = {}): Promise<ExitStatus> {
     const start = (cancel: native.Cancel, done: native.Callback) =>
-      this.#native.wait(options.timeout ?? null, cancel, done)
+      this.#native.wait(limitOf(options.timeout) ?? null, cancel, done)
     return fromFields('ExitStatus', (await long(start, options)).value)
   }
 
@@ -118,16 +118,16 @@ export class Container {
    */
   async waitHealthy(options: { timeout?: number } & Abortable = {}): Promise<void> {
     const start = (cancel: native.Cancel, done: native.Callback) =>
-      this.#native.waitHealthy(options.timeout ?? null, cancel, done)
+      this.#native.waitHealthy(limitOf(options.timeout) ?? null, cancel, done)
     await long(start, options)
   }
 
   /** Its log, line by line, each once it is whole: `for await (const line of c.logs({ follow: true }))`. */
   logs(options?: LogInput & { text?: true }): Lines<string>
   logs(options: LogInput & { text: false }): Lines<Buffer>
-  logs(options: LogInput & { text?: boolean } = {}): Lines<string> | Lines<Buffer> {
+  logs({ text, ...options }: LogInput & { text?: boolean } = {}): Lines<string> | Lines<Buffer> {
     const log = entries(this.#native, { ...options, wholeLines: true })
-    return options.text === false ? Lines.ofBytes(log) : Lines.ofText(log)
+    return text === false ? Lines.ofBytes(log) : Lines.ofText(log)
   }
 
   /**

@@ -4,7 +4,7 @@ import type * as native from '../native.cjs'
 import { brief, deadline, long } from './call.js'
 import { Container } from './container.js'
 import { fromFields, toFields } from './convert.js'
-import { SampanError } from './errors.js'
+import { invalid, SampanError } from './errors.js'
 import type { Image } from './images.js'
 import { runFields, streamFields, words, type RunInput, type Streams } from './options.js'
 import { ExitError, outputOf, type BytesOutput, type Output } from './output.js'
@@ -27,7 +27,11 @@ type Command = readonly string[]
 export type ImageName = string | Image
 
 /** @internal */
-export const nameOf = (image: ImageName) => (typeof image === 'string' ? image : image.id)
+export function nameOf(image: ImageName): string {
+  const name = typeof image === 'string' ? image : image?.id
+  if (typeof name === 'string') return name
+  throw invalid('image', `${String(image)} is none`, 'give its reference or id, or an Image')
+}
 
 /** `(image, command, options)` and `(image, options)` are both good. */
 export function gather<T extends { command?: readonly string[] | undefined }>(command: Command | T | undefined, options: T | undefined): T {

@@ -1,7 +1,7 @@
 /** Records with the keys of their interfaces to records with the library's own keys, and back. */
 
 import native = require('../native.cjs')
-import { SampanError } from './errors.js'
+import { invalid, SampanError } from './errors.js'
 import { shapes, type RecordName } from './shapes.js'
 
 type Fields = Record<string, unknown>
@@ -23,13 +23,25 @@ function table(pair: (library: string, ours: string) => [string, string]): Table
 
 /** A record for the native side. What is absent stays absent; a key that is not known is refused. */
 export function toFields(record: RecordName, options: object): Fields {
+  for (const [key, value] of Object.entries(options)) plain(key, value)
   return convert(record, options, { table: inward, wanted: isGiven, unknown: refuse }) as Fields
+}
+
+/** Refuses what no text, number, list or record is made of, and would pass as nothing, or not at all. */
+function plain(key: string, value: unknown): void {
+  if (typeof value === 'number' ? !Number.isFinite(value) : ['bigint', 'function', 'symbol'].includes(typeof value)) {
+    throw invalid(key, `it can't be ${typeof value === 'number' ? value : `a ${typeof value}`}`)
+  }
+  if (typeof value === 'object' && value !== null) for (const item of Object.values(value)) plain(key, item)
 }
 
 const isGiven = (value: unknown) => value !== undefined && value !== null
 
 /** Words that `lib/options.ts` converts before they come here. */
-const CONVERTED: Partial<Record<RecordName, string[]>> = { RunOptions: ['volumes', 'tmpfs', 'ports'] }
+const CONVERTED: Partial<Record<RecordName, string[]>> = {
+  LogOptions: ['stdout', 'stderr'],
+  RunOptions: ['volumes', 'tmpfs', 'ports'],
+}
 
 function refuse(record: RecordName, key: string): never {
   const known = [...inward.get(record)!.keys(), ...(CONVERTED[record] ?? [])]

@@ -19,11 +19,11 @@ export interface EventInput extends Abortable {
 
 /** @internal The events of an engine, from this call on, however late the first of them is asked for. */
 export function eventsOf(engine: native.Engine, options: EventInput): AsyncGenerator<EngineEvent, void, void> {
-  const { until, filters } = options
+  const { signal, until, ...rest } = options
   const since = options.since ?? native.now()
   const open = async () => {
-    const fields = toFields('EventOptions', { since: moment(since), until: moment(until), filters })
+    const fields = toFields('EventOptions', { ...rest, since: moment(since), until: moment(until) })
     return (await brief((done) => engine.events(fields, done))).events!
   }
-  return new Pulled(open, (reply) => oneOf<EngineEvent>('EngineEvent', reply), options)
+  return new Pulled(open, (reply) => oneOf<EngineEvent>('EngineEvent', reply), { signal })
 }

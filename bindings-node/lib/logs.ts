@@ -41,15 +41,15 @@ function batch(reply: native.Reply): LogEntry[] {
   return heads.map((head, index) => ({ ...head, data: reply.bytes![index]! }))
 }
 
-function fields(options: LogEntriesInput): Record<string, unknown> {
-  const { follow, stdout = true, stderr = true, since, until, tail, wholeLines = false } = options
+function fields({ signal: _, ...options }: LogEntriesInput): Record<string, unknown> {
+  const { follow, stdout = true, stderr = true, since, until, wholeLines = false, ...rest } = options
   return toFields('LogOptions', {
+    ...rest,
     follow: follow ?? false,
     noStdout: !stdout,
     noStderr: !stderr,
     since: moment(since),
     until: moment(until),
-    tail,
     wholeLines,
   })
 }

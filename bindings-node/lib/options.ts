@@ -70,7 +70,7 @@ export interface Streams {
 export function runFields(image: string, input: RunInput & Streams & Record<string, unknown>): Record<string, unknown> {
   const { signal, onProgress, ports, volumes, tmpfs, stdin, stdout, stderr, ...rest } = input
   if (ports !== undefined && ports !== null) throw unsupportedPorts()
-  const mounts = [...(rest.mounts ?? []), ...volumeMounts(volumes), ...tmpfsMounts(tmpfs)]
+  const mounts = [...plainMounts(rest.mounts), ...volumeMounts(volumes), ...tmpfsMounts(tmpfs)]
   const { env, labels, user } = rest
   const converted = { env: envFields(env), labels: labelFields(labels), user: userField(user) }
   return toFields('RunOptions', { ...rest, ...sizes(rest), ...converted, command: words(rest.command), image, mounts })
@@ -143,6 +143,14 @@ function labelFields(given: RunInput['labels']): Record<string, string> | undefi
 function entry<T>(text: string, bare: T): [string, string | T] {
   const end = text.indexOf('=')
   return end < 0 ? [text, bare] : [text.slice(0, end), text.slice(end + 1)]
+}
+
+function plainMounts(mounts: Mount[] | undefined): Mount[] {
+  if (mounts === undefined || mounts === null) return []
+  const listed = Array.isArray(mounts) ? mounts : [mounts]
+  const other = listed.find((mount) => typeof mount !== 'object' || mount === null)
+  if (other === undefined) return listed
+  throw invalid('mounts', `${JSON.stringify(other)} is no mount`, "write { kind: 'bind', source: …, target: … }")
 }
 
 function volumeMounts(volumes: RunInput['volumes']): Mount[] {

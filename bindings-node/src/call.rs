@@ -108,18 +108,29 @@ pub fn spawn(
 }
 
 fn failure(error: Error) -> Reply {
+    let (message, subject) = told(&error);
     let error = json!({
-        "message": error.to_string(),
+        "message": message,
         "code": error.kind().word(),
         "errno": error.errno(),
         "operation": error.operation(),
-        "subject": error.subject(),
+        "subject": subject,
         "hint": error.hint_text(),
         "leftovers": error.leftovers(),
         "retryable": error.retryable(),
         "exitCode": error.exit_code(),
     });
     Reply { error: Some(error), ..Reply::default() }
+}
+
+/// What an error says, and on what. An option has its name in JavaScript.
+fn told(error: &Error) -> (String, String) {
+    let (message, name) = (error.to_string(), error.subject());
+    let is_name = name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+    match message.strip_prefix("read option ").and_then(|rest| rest.strip_prefix(name)) {
+        Some(rest) if is_name => (format!("read option {}{rest}", camel(name)), camel(name)),
+        _ => (message, name.to_owned()),
+    }
 }
 
 /// A record from the fields that were given.

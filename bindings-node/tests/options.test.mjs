@@ -144,12 +144,33 @@ test('a word of another tool, or in another manner', async () => {
 test('a wrong value is told with its name', async () => {
   const engine = await Engine.open({ root: join(directory, 'root'), run: join(directory, 'run') })
   for (const [options, told] of [
+    [{ cpuShares: 1.5 }, 'cpuShares: invalid type: floating point `1.5`, expected a whole number from 0 on'],
     [{ hostname: 5 }, 'hostname: invalid type: integer `5`, expected a string'],
     [{ capAdd: 'NET_ADMIN' }, 'capAdd: invalid type: string "NET_ADMIN", expected a list'],
     [{ logOpt: { max_size: 1 } }, 'logOpt.max_size: invalid type: integer `1`, expected a string'],
     [{ mounts: [{ readOnly: 'yes' }] }, 'mounts[0].readOnly: invalid type: string "yes", expected a boolean'],
   ]) {
     await assert.rejects(engine.run('i', options), { code: 'invalid_argument', message: `read option ${told}` })
+  }
+})
+
+test('what is of no use is refused, and not taken for nothing', async () => {
+  const engine = await Engine.open({ root: join(directory, 'root'), run: join(directory, 'run') })
+  for (const [name, value] of [
+    ['memory', NaN],
+    ['cpus', Infinity],
+    ['labels', () => 1],
+    ['mounts', '/x'],
+    ['mounts', [5]],
+    ['timeout', 'soon'],
+    ['timeout', NaN],
+    ['timeout', -1],
+  ]) {
+    const message = new RegExp(`^read option ${name}: `)
+    await assert.rejects(engine.run('i', { [name]: value }), { code: 'invalid_argument', message })
+  }
+  for (const image of [undefined, null, 5]) {
+    await assert.rejects(engine.run(image), { code: 'invalid_argument', message: /^read option image: / })
   }
 })
 

@@ -125,6 +125,24 @@ test('an image is named by itself, and a user by a number', async () => {
   await c.close()
 })
 
+test('a word that a call does not know is not passed over', async () => {
+  const c = await engine.containers.create(image, ['true'])
+  const meant = (name) => ({ code: 'invalid_argument', message: new RegExp(`did you mean \`${name}\``) })
+  await assert.rejects(c.stop({ timout: 1 }), meant('timeout'))
+  await assert.rejects(c.restart({ timout: 1 }), meant('timeout'))
+  await assert.rejects(c.logs({ folow: true }).read(), meant('follow'))
+  await assert.rejects(c.logs({ stdOut: false, text: true }).read(), meant('stdout'))
+  await assert.rejects(engine.events({ filter: [] }).next(), meant('filters'))
+  for (const wait of ['wait', 'waitHealthy']) {
+    await assert.rejects(c[wait]({ timeout: 'soon' }), { code: 'invalid_argument', message: /^read option timeout: / })
+  }
+  await c.remove()
+  const option = { subject: 'memorySwap', message: /^read option memorySwap: it counts memory/ }
+  await assert.rejects(engine.run(image, { memorySwap: '1m' }), option)
+  // More than a timer takes is no moment.
+  for (const timeout of [1e9, Infinity]) assert.equal((await engine.run(image, ['true'], { timeout })).exitCode, 0)
+})
+
 test('what is at hand of a followed log comes at once', async () => {
   const c = await engine.container(image, ['sh', '-c', 'seq 1000; echo ready; exec sleep 60'])
   await c.waitReady({ log: 'ready', timeout: 10 })

@@ -3,7 +3,7 @@
 //! Bytes don't pass here: they would become arrays of numbers. The few fields of bytes are moved by hand.
 
 use pyo3::IntoPyObjectExt;
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyMapping, PySequence, PyString, PyTuple};
 use serde::Serialize;
@@ -45,8 +45,11 @@ fn from_dict(dict: &Bound<'_, PyDict>, depth: usize) -> PyResult<Value> {
 }
 
 fn name_field(key: &str, error: PyErr, py: Python<'_>) -> PyErr {
-    match error.is_instance_of::<PyTypeError>(py) {
-        true => PyTypeError::new_err(format!("{key}: {}", error.value(py))),
+    if error.is_instance_of::<PyTypeError>(py) {
+        return PyTypeError::new_err(format!("{key}: {}", error.value(py)));
+    }
+    match error.is_instance_of::<PyOverflowError>(py) {
+        true => PyOverflowError::new_err(format!("{key}: the number is out of range")),
         false => error,
     }
 }

@@ -84,6 +84,23 @@ def test_one_text_is_a_list_of_itself(tmp_path: pathlib.Path) -> None:
     assert mounts(tmpfs=pathlib.PurePosixPath("/x")) == mounts(tmpfs=["/x"])
     labels = [_options.run_options("i", None, {"labels": given})["labels"] for given in ("a=b", ["a=b"], ["a"])]
     assert labels == [{"a": "b"}, {"a": "b"}, {"a": ""}]
+    mount = {"kind": "tmpfs", "target": "/x"}
+    assert mounts(mounts=mount) == mounts(mounts=[mount])
+    engine = sampan.Engine(tmp_path, additional_stores="/x", insecure_registries="r:1")
+    assert (engine._options["additional_stores"], engine._options["insecure_registries"]) == (["/x"], ["r:1"])
+    assert engine.containers.list(filters="status=exited") == []
+
+
+def test_what_is_neither_an_image_nor_a_mount(empty: sampan.Engine) -> None:
+    for image in (5, None):
+        with pytest.raises(sampan.InvalidArgumentError, match="^read option image: "):
+            empty.containers.run(image)
+    for mounts in (5, "/x", [5]):
+        given: Any = {"mounts": mounts}
+        with pytest.raises(sampan.InvalidArgumentError, match="^read option mounts: "):
+            empty.containers.run("image", **given)
+    with pytest.raises(OverflowError, match="^cpu_shares: "):
+        empty.containers.run("image", cpu_shares=1 << 70)
 
 
 @pytest.mark.parametrize(

@@ -64,8 +64,8 @@ pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     let word = plain(word);
     let meant = ELSEWHERE.iter().find(|(other, _)| *other == word).map_or(word, |(_, ours)| plain(ours));
     let far = |name: &&&str| distance(&plain(name), &meant);
-    let near = known.iter().min_by_key(far).filter(|name| far(name) <= meant.chars().count() / 4);
-    near.copied()
+    let slips = if meant.chars().count() < 3 { 0 } else { (meant.chars().count() / 4).max(1) };
+    known.iter().min_by_key(far).filter(|name| far(name) <= slips).copied()
 }
 
 fn no_such(what: &'static str, word: &str, known: &[&str]) -> Error {
@@ -76,10 +76,23 @@ fn no_such(what: &'static str, word: &str, known: &[&str]) -> Error {
     }
 }
 
+/// Rust's words for kinds of values, and everybody's.
+const KINDS: &[(&str, &str)] = &[
+    ("a sequence", "a list"),
+    ("f64", "a number"),
+    ("i32", "a whole number"),
+    ("i64", "a whole number"),
+    ("u32", "a whole number from 0 on"),
+    ("u64", "a whole number from 0 on"),
+];
+
 fn wrong(name: &str, why: &serde_json::Error) -> Error {
-    // The library's words for kinds of values are Rust's.
-    let why =
-        why.to_string().replace("expected a sequence", "expected a list").replace("expected unit", "expected null");
+    let mut why = why.to_string();
+    if let Some((said, expected)) = why.split_once(", expected ") {
+        let kind = KINDS.iter().find(|(rust, _)| *rust == expected).map_or(expected, |(_, ours)| ours);
+        let kind = if kind.starts_with("struct ") { "its members by name" } else { kind };
+        why = format!("{said}, expected {kind}");
+    }
     Error::new(Kind::InvalidArgument, "read option", name).because(why)
 }
 
@@ -176,6 +189,7 @@ mod tests {
             ("capAdd", "cap_add"),
             ("Binds", "volumes"),
             ("memorry", "memory"),
+            ("evv", "env"),
         ] {
             let expected = format!("read options of run: unknown option `{word}`; did you mean `{meant}`?");
             assert_eq!(refused(json!({ word: 1 })), expected);
@@ -187,8 +201,15 @@ mod tests {
     fn a_wrong_value_is_told_with_its_place() {
         for (given, expected) in [
             (json!({ "cap_add": "X" }), r#"read option cap_add: invalid type: string "X", expected a list"#),
-            (json!({ "memory": "lots" }), r#"read option memory: invalid type: string "lots", expected i64"#),
+            (
+                json!({ "memory": "lots" }),
+                r#"read option memory: invalid type: string "lots", expected a whole number"#,
+            ),
             (json!({ "env": { "A": 1 } }), "read option env.A: invalid type: integer `1`, expected a string"),
+            (
+                json!({ "mounts": ["x"] }),
+                r#"read option mounts[0]: invalid type: string "x", expected its members by name"#,
+            ),
             (
                 json!({ "mounts": [{ "target": 1 }] }),
                 "read option mounts[0].target: invalid type: integer `1`, expected a string",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from . import _html
 from ._container import _HEAD, Container, _row
 from ._exceptions import NotFoundError
-from ._options import refuse_to_wait, run_options, streams
+from ._options import each, refuse_to_wait, run_options, streams
 from ._progress import choose
 from ._results import BytesOutput, Output, check
 
@@ -174,7 +174,7 @@ class Containers:
 
         Args:
             all: Also those that don't run.
-            filters: `["label=a=b", "status=exited"]` or `{"label": ["a=b"], "status": "exited"}`.
+            filters: `["label=a=b", "status=exited"]`, one such text, or `{"label": ["a=b"], "status": "exited"}`.
         """
         native = self._engine._native
         infos = native.containers({"all": all, "filters": _filters(filters)})
@@ -204,7 +204,7 @@ _check = check
 
 def _filters(filters: Any) -> Any:
     if not hasattr(filters, "items"):
-        return list(filters)
+        return each("filters", filters)
     alike: list[str] = []
     for key, value in filters.items():
         alike += [f"{key}={item}" for item in ([value] if isinstance(value, str) else value)]

@@ -8,7 +8,7 @@ from . import _sampan
 from ._container import Container
 from ._containers import Containers
 from ._images import Images
-from ._options import run_options
+from ._options import each, run_options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,9 +63,9 @@ class Engine:
             "run": _absolute(run_dir),
             "rung": rung,
             "keep_blobs": keep_blobs,
-            "additional_stores": [os.fspath(store) for store in additional_stores],
+            "additional_stores": [os.fspath(store) for store in each("additional_stores", additional_stores)],
             "helper": _absolute(helper),
-            "insecure_registries": list(insecure_registries),
+            "insecure_registries": each("insecure_registries", insecure_registries),
             "max_unpacked_bytes": max_unpacked_bytes,
             "max_entries": max_entries,
             "no_new_privileges": no_new_privileges,

@@ -29,7 +29,7 @@ def run_options(image: object, command: Command, options: Mapping[str, Any]) -> 
     """The record of a run. `volumes`, `tmpfs` and `ports` are words of ours on top of it."""
     fields = {name: value for name, value in options.items() if value is not None}
     _refuse_ports(fields.pop("ports", None))
-    mounts = [dict(mount) for mount in fields.pop("mounts", ())]
+    mounts = _mounts(fields.pop("mounts", ()))
     mounts += _volumes(fields.pop("volumes", None) or ()) + _tmpfs(fields.pop("tmpfs", None) or ())
     for name in _SIZES:
         if name in fields:
@@ -138,7 +138,10 @@ def _descriptor(name: str, stream: Any) -> int:
 
 
 def _image(image: Any) -> str:
-    return image if isinstance(image, str) else image.id
+    name = image if isinstance(image, str) else getattr(image, "id", None)
+    if not isinstance(name, str):
+        raise invalid("image", f"{image!r} is none", "give its reference or id, or an Image")
+    return name
 
 
 def _refuse_ports(ports: object) -> None:
@@ -153,7 +156,7 @@ def _user(user: object) -> Any:
     return str(user) if isinstance(user, int) and not isinstance(user, bool) else user
 
 
-def _each(name: str, given: Any) -> list[Any]:
+def each(name: str, given: Any) -> list[Any]:
     """The items of a list; one text or path is a list of itself."""
     if isinstance(given, (str, os.PathLike)):
         return [given]
@@ -164,7 +167,7 @@ def _each(name: str, given: Any) -> list[Any]:
 
 
 def _texts(name: str, given: Any) -> list[str]:
-    texts = _each(name, given)
+    texts = each(name, given)
     for text in texts:
         if not isinstance(text, str):
             raise invalid(name, f"{text!r} is no text")
@@ -187,10 +190,18 @@ def _labels(labels: Any) -> Any:
     return {key: value for key, _, value in pairs}
 
 
+def _mounts(mounts: Any) -> list[dict[str, Any]]:
+    listed = each("mounts", [mounts] if hasattr(mounts, "items") else mounts)
+    for mount in listed:
+        if not hasattr(mount, "items"):
+            raise invalid("mounts", f"{mount!r} is no mount", "write {'kind': 'bind', 'source': ..., 'target': ...}")
+    return [dict(mount) for mount in listed]
+
+
 def _volumes(volumes: Any) -> list[dict[str, Any]]:
     if hasattr(volumes, "items"):
         return [_volume_of(source, target) for source, target in volumes.items()]
-    return [_volume_from_text(str(text)) for text in _each("volumes", volumes)]
+    return [_volume_from_text(str(text)) for text in each("volumes", volumes)]
 
 
 def _volume_of(source: Path, target: Any) -> dict[str, Any]:
@@ -233,7 +244,7 @@ def _volume(source: Path, target: Path, mode: str) -> dict[str, Any]:
 
 
 def _tmpfs(tmpfs: Any) -> list[dict[str, Any]]:
-    pairs = tmpfs.items() if hasattr(tmpfs, "items") else ((target, "") for target in _each("tmpfs", tmpfs))
+    pairs = tmpfs.items() if hasattr(tmpfs, "items") else ((target, "") for target in each("tmpfs", tmpfs))
     return [
         {"kind": "tmpfs", "target": os.fspath(target), "options": [o for o in (options or "").split(",") if o]}
         for target, options in pairs

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { Engine, SampanError, errorCodes } from 'sampan'
 import { Call } from './calls.mjs'
 import { read } from './script.mjs'
-import { find, Schema, show } from './values.mjs'
+import { find, Schema, show, snake } from './values.mjs'
 
 const VERBS = {
   is: (got, want) => got === want,
@@ -80,7 +80,8 @@ class World {
     if (error === undefined) throw new Error('it did not fail')
     if (!(error instanceof SampanError) || error.code !== kind) throw error
     const { code, ...rest } = error
-    this.names.error = { ...rest, message: error.message, kind: code, code: errorCodes[code] }
+    const subject = /^[a-z][A-Za-z]*$/.test(error.subject) && error.operation === 'read option' ? snake(error.subject) : error.subject
+    this.names.error = { ...rest, subject, message: error.message, kind: code, code: errorCodes[code] }
   }
 
   expect(path, verb, want) {

@@ -1,6 +1,8 @@
 // Records by their schema: from the words of a case to options, and from results to text that can be compared.
 import { readFileSync } from 'node:fs'
 
+/** A name of an option as the cases have it. */
+export const snake = (name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 const camel = (name) => name.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase())
 const NUMBERS = new Set(['i32', 'i64', 'u32', 'u64', 'f64'])
 
