@@ -9,7 +9,7 @@ import { archiveOf, ContainerFile, feed, type ArchiveOutput, type CopyInput } fr
 import { SampanError } from './errors.js'
 import { Exec } from './exec.js'
 import { entries, growing, Lines, type LogEntriesInput, type LogInput } from './logs.js'
-import { execFields, streamFields, updateFields, type Environment, type Streams, type UpdateInput } from './options.js'
+import { execFields, inputBytes, streamFields, updateFields, type Environment, type Streams, type UpdateInput } from './options.js'
 import { ExitError, outputOf, type BytesOutput, type Output } from './output.js'
 import { oneOf, Pulled } from './pulled.js'
 import type {
@@ -168,7 +168,7 @@ export class Container {
   async exec(command: readonly string[], options: ExecInput = {}): Promise<Output | BytesOutput> {
     const { input, check, text, signal, ...rest } = options
     const fields = execFields(command, rest)
-    const bytes = typeof input === 'string' ? Buffer.from(input) : (input ?? null)
+    const bytes = inputBytes(input)
     const start = (cancel: native.Cancel, done: native.Callback) => this.#native.exec(fields, bytes, cancel, done)
     const output = outputOf(await long(start, { signal }), text)
     if (check && output.exitCode !== 0) throw new ExitError(output)

@@ -6,7 +6,7 @@ import { Container } from './container.js'
 import { fromFields, toFields } from './convert.js'
 import { invalid, SampanError } from './errors.js'
 import type { Image } from './images.js'
-import { runFields, streamFields, words, type RunInput, type Streams } from './options.js'
+import { inputBytes, runFields, streamFields, words, type RunInput, type Streams } from './options.js'
 import { ExitError, outputOf, type BytesOutput, type Output } from './output.js'
 import type { ContainerInfo, ListOptions } from './types.js'
 
@@ -53,7 +53,7 @@ export class Containers {
     const { input, check, timeout, text, ...options } = gather(command, more)
     const fields = runFields(nameOf(image), { ...options })
     const limit = deadline(options.signal, timeout)
-    const bytes = typeof input === 'string' ? Buffer.from(input) : (input ?? null)
+    const bytes = inputBytes(input)
     try {
       const start = (cancel: native.Cancel, done: native.Callback) => this.engine().run(fields, bytes, cancel, done)
       const output = outputOf(await long(start, { ...options, signal: limit.signal }), text)

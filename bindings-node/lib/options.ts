@@ -107,6 +107,14 @@ export function streamFields(streams: Streams): Record<string, unknown> {
   return toFields('Stdio', { stdin: number('stdin', stdin), stdout: number('stdout', stdout), stderr: number('stderr', stderr) })
 }
 
+/** @internal What is to be written to a standard input. */
+export function inputBytes(input: string | Uint8Array | null | undefined): Uint8Array | null {
+  if (input === undefined || input === null) return null
+  if (typeof input === 'string') return Buffer.from(input)
+  if (input instanceof Uint8Array) return input
+  throw invalid('input', `a ${typeof input} is neither text nor bytes`)
+}
+
 /** Bytes from `67108864`, `'64m'` or `'64MiB'`. */
 export function size(name: string, value: number | string): number {
   if (typeof value === 'number') return value

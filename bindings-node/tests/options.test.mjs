@@ -162,11 +162,13 @@ test('what is of no use is refused, and not taken for nothing', async () => {
     ['labels', () => 1],
     ['mounts', '/x'],
     ['mounts', [5]],
+    ['command', ['sleep', 0]],
+    ['input', 5],
     ['timeout', 'soon'],
     ['timeout', NaN],
     ['timeout', -1],
   ]) {
-    const message = new RegExp(`^read option ${name}: `)
+    const message = new RegExp(`^read option ${name}(\\[1\\])?: `)
     await assert.rejects(engine.run('i', { [name]: value }), { code: 'invalid_argument', message })
   }
   for (const image of [undefined, null, 5]) {

@@ -91,13 +91,19 @@ def test_one_text_is_a_list_of_itself(tmp_path: pathlib.Path) -> None:
     assert engine.containers.list(filters="status=exited") == []
 
 
-def test_what_is_neither_an_image_nor_a_mount(empty: sampan.Engine) -> None:
+def test_what_is_of_no_use_is_refused_by_its_name(empty: sampan.Engine) -> None:
     for image in (5, None):
         with pytest.raises(sampan.InvalidArgumentError, match="^read option image: "):
             empty.containers.run(image)
     for mounts in (5, "/x", [5]):
         given: Any = {"mounts": mounts}
         with pytest.raises(sampan.InvalidArgumentError, match="^read option mounts: "):
+            empty.containers.run("image", **given)
+    for given in ({"command": ["sleep", 0]}, {"command": 5}, {"input": 5}, {"timeout": "soon"}, {"timeout": -1.0}):
+        with pytest.raises(sampan.InvalidArgumentError, match=f"^read option {next(iter(given))}: "):
+            empty.containers.run("image", **given)
+    for given in ({"tmpfs": {"/x": 5}}, {"tmpfs": [5]}, {"volumes": [5]}, {"volumes": {5: "/x"}}, {"env": [5]}):
+        with pytest.raises(sampan.InvalidArgumentError, match=f"^read option {next(iter(given))}: "):
             empty.containers.run("image", **given)
     with pytest.raises(OverflowError, match="^cpu_shares: "):
         empty.containers.run("image", cpu_shares=1 << 70)

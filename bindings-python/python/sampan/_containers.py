@@ -5,7 +5,7 @@ from __future__ import annotations
 from . import _html
 from ._container import _HEAD, Container, _row
 from ._exceptions import NotFoundError
-from ._options import each, refuse_to_wait, run_options, streams
+from ._options import each, input_bytes, refuse_to_wait, run_options, seconds, streams
 from ._progress import choose
 from ._results import BytesOutput, Output, check
 
@@ -119,9 +119,10 @@ class Containers:
             return self.spawn(image, command, progress=progress, cancel=cancel, **options)
         fields = run_options(image, command, options)
         if input is not None:
-            fields["stdin"] = input.encode() if isinstance(input, str) else bytes(input)
+            fields["stdin"] = input_bytes(input)
+        limit = seconds(timeout)
         native = self._engine._native
-        result = native.run(fields, choose(progress), cancel, timeout)
+        result = native.run(fields, choose(progress), cancel, limit)
         output = Output(result) if text else BytesOutput(result)
         if check:
             _check(output)

@@ -101,7 +101,33 @@ def words(command: Command) -> list[str]:
         import shlex
 
         return shlex.split(command)
-    return [os.fspath(word) for word in command]
+    return [path_text("command", word) for word in each("command", command)]
+
+
+def path_text(name: str, given: Any) -> str:
+    """A text, or a path as one."""
+    text = os.fspath(given) if hasattr(given, "__fspath__") else given
+    if not isinstance(text, str):
+        raise invalid(name, f"{given!r} is no text")
+    return text
+
+
+def input_bytes(given: Any) -> bytes:
+    """What is to be written to a standard input."""
+    if isinstance(given, str):
+        return given.encode()
+    try:
+        return bytes(memoryview(given))
+    except TypeError:
+        hint = "give what is in a file, or the file to spawn(stdin=...)"
+        raise invalid("input", f"{type(given).__name__} is neither text nor bytes", hint) from None
+
+
+def seconds(timeout: Any) -> float | None:
+    """A time limit, if there is one."""
+    if timeout is None or (isinstance(timeout, (int, float)) and timeout >= 0):
+        return timeout
+    raise invalid("timeout", f"{timeout!r} is no time", "give seconds as a number")
 
 
 def size(name: str, value: Size) -> int:
@@ -167,16 +193,12 @@ def each(name: str, given: Any) -> list[Any]:
 
 
 def _texts(name: str, given: Any) -> list[str]:
-    texts = each(name, given)
-    for text in texts:
-        if not isinstance(text, str):
-            raise invalid(name, f"{text!r} is no text")
-    return texts
+    return [path_text(name, text) for text in each(name, given)]
 
 
 def _env(env: Any) -> dict[str, str]:
     if hasattr(env, "items"):
-        return {key: str(value) for key, value in env.items() if value is not None}
+        return {str(key): str(value) for key, value in env.items() if value is not None}
     pairs = (item.partition("=") for item in _texts("env", env))
     # As on Docker's command line, a bare name takes our own value, and is left out where there is none.
     given = {key: value if found else os.environ.get(key) for key, found, value in pairs}
@@ -201,7 +223,7 @@ def _mounts(mounts: Any) -> list[dict[str, Any]]:
 def _volumes(volumes: Any) -> list[dict[str, Any]]:
     if hasattr(volumes, "items"):
         return [_volume_of(source, target) for source, target in volumes.items()]
-    return [_volume_from_text(str(text)) for text in each("volumes", volumes)]
+    return [_volume_from_text(text) for text in _texts("volumes", volumes)]
 
 
 def _volume_of(source: Path, target: Any) -> dict[str, Any]:
@@ -230,22 +252,25 @@ def _volume_from_text(text: str) -> dict[str, Any]:
 
 
 def _volume(source: Path, target: Path, mode: str) -> dict[str, Any]:
-    path = os.fspath(source)
+    path = path_text("volumes", source)
     # A bare word names a volume, whatever lies in the working directory; a Path is always a path.
     bind = not isinstance(source, str) or path.startswith(("/", ".", "~"))
     options = [word for word in mode.split(",") if word and word not in ("rw", "ro")]
     return {
         "kind": "bind" if bind else "volume",
         "source": os.path.abspath(os.path.expanduser(path)) if bind else path,
-        "target": os.fspath(target),
+        "target": path_text("volumes", target),
         "read_only": "ro" in mode.split(","),
         "options": options,
     }
 
 
 def _tmpfs(tmpfs: Any) -> list[dict[str, Any]]:
-    pairs = tmpfs.items() if hasattr(tmpfs, "items") else ((target, "") for target in each("tmpfs", tmpfs))
-    return [
-        {"kind": "tmpfs", "target": os.fspath(target), "options": [o for o in (options or "").split(",") if o]}
-        for target, options in pairs
-    ]
+    if not hasattr(tmpfs, "items"):
+        tmpfs = dict.fromkeys(_texts("tmpfs", tmpfs), "")
+    return [_tmpfs_of(path_text("tmpfs", target), options) for target, options in tmpfs.items()]
+
+
+def _tmpfs_of(target: str, options: Any) -> dict[str, Any]:
+    listed = path_text("tmpfs", options or "").split(",")
+    return {"kind": "tmpfs", "target": target, "options": [option for option in listed if option]}
