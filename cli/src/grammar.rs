@@ -18,6 +18,7 @@ where
     T: Into<OsString> + Clone,
 {
     let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
+    let words = asking_for_help(&words).unwrap_or(words);
     READING.set(true);
     if let Some(cli) = alone(&words).and_then(|command| read(command, &words)) {
         return Ok(cli);
@@ -28,6 +29,13 @@ where
         Err(error) if error.kind() == ErrorKind::DisplayHelp => Err(help(&words).unwrap_or(error)),
         Err(error) => Err(error),
     }
+}
+
+/// `help run`, as Docker has it, in the words of `run --help`.
+fn asking_for_help(words: &[OsString]) -> Option<Vec<OsString>> {
+    let ("help", asked) = verb(words)? else { return None };
+    let front = &words[..words.len() - asked.len() - 1];
+    Some([front, asked, &["--help".into()]].concat())
 }
 
 /// The grammar of one command, without that of the three dozen others, which takes as long as all else that this program
@@ -186,6 +194,17 @@ mod tests {
         assert_eq!(run("sampan run --name a --name b x").create.options().unwrap().name.as_deref(), Some("b"));
         assert!(!run("sampan run --rm --rm=false x").create.options().unwrap().auto_remove);
         assert_eq!(run("sampan run -e A=1 -e B=2 x").create.options().unwrap().env.len(), 2);
+    }
+
+    #[test]
+    fn help_is_a_command_too() {
+        let told = |line: &str| parse(line.split(' ')).unwrap_err().to_string();
+        for verb in ["run", "container ls", "--root /r ps"] {
+            assert_eq!(told(&format!("sampan help {verb}")), told(&format!("sampan {verb} --help")));
+        }
+        assert_eq!(told("sampan help"), told("sampan --help"));
+        assert!(told("sampan help nonsense").contains("nonsense"));
+        assert!(parse(["sampan", "run", "help"]).is_ok());
     }
 
     #[test]

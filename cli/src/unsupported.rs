@@ -40,6 +40,12 @@ const FLAGS: &[(&[&str], &str)] = &[
     (&["--storage-opt"], "the disk space of a container is not limited by this version"),
 ];
 
+/// Flags of other commands.
+const OTHERS: &[(&[&str], &str)] = &[(
+    &["-s", "--size"],
+    "nobody counts what a container has written; `sampan exec CONTAINER du -sx /` tells what there is in all",
+)];
+
 /// Prints help and version, and turns a parser's error into one of ours.
 pub fn explain(error: clap::Error) -> Outcome {
     match error.kind() {
@@ -68,7 +74,7 @@ fn known(error: &clap::Error) -> Option<String> {
         }
         ErrorKind::UnknownArgument => {
             let flag = string(error, ContextKind::InvalidArg)?.split('=').next()?;
-            let (_, why) = FLAGS.iter().find(|(flags, _)| flags.contains(&flag))?;
+            let (_, why) = FLAGS.iter().chain(OTHERS).find(|(flags, _)| flags.contains(&flag))?;
             Some(format!("{flag} is not supported yet: {why}"))
         }
         _ => None,
@@ -97,6 +103,8 @@ mod tests {
     fn docker_s_other_words_get_a_sentence() {
         assert!(sentence("sampan run -p 80:80 nginx").starts_with("-p is not supported yet"));
         assert!(sentence("sampan create --gpus=all cuda").starts_with("--gpus is not supported yet"));
+        assert!(sentence("sampan ps -s").starts_with("-s is not supported yet"));
+        assert!(sentence("sampan ps -a --size").starts_with("--size is not supported yet"));
         assert!(sentence("sampan diff web").contains("does not have yet"));
         assert!(sentence("sampan run --nonsense x").starts_with("unexpected argument '--nonsense'"));
     }

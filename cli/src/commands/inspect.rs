@@ -1,6 +1,6 @@
 //! `inspect`: records as JSON, of containers, then of images.
 
-use sampan::{ContainerInfo, DeviceRate, Engine, Error, Health, Kind, Probe, RunOptions, Status};
+use sampan::{ContainerInfo, DeviceRate, Engine, Error, Health, ImageInfo, Kind, Probe, RunOptions, Status};
 use serde_json::{Value, json};
 
 use crate::cli::InspectArgs;
@@ -28,7 +28,7 @@ pub fn inspect(engine: &Engine, args: &InspectArgs, kind: Option<&str>) -> Outco
 
 fn look_up(engine: &Engine, name: &str, kind: Option<&str>) -> Result<Value, Error> {
     let container = || engine.container(name).and_then(|c| c.inspect()).and_then(with_state);
-    let image = || engine.inspect_image(name).and_then(as_json);
+    let image = || engine.inspect_image(name).and_then(with_config);
     match kind {
         Some("container") => container(),
         Some(_) => image(),
@@ -50,11 +50,48 @@ fn with_state(info: ContainerInfo) -> Result<Value, Error> {
     if !info.uid_map.is_empty() {
         limits["IDMappings"] = json!({ "UidMap": info.uid_map, "GidMap": info.gid_map });
     }
+    let config = config(&info);
     let mut value = as_json(info)?;
     if let Some(members) = value.as_object_mut() {
+        members.insert("Config".to_owned(), config);
         members.insert("HostConfig".to_owned(), limits);
         members.insert("State".to_owned(), state);
         members.insert("RestartCount".to_owned(), restarts.into());
+    }
+    Ok(value)
+}
+
+fn config(info: &ContainerInfo) -> Value {
+    json!({
+        "Image": info.image,
+        "Cmd": info.command,
+        "Env": info.env,
+        "Labels": info.labels,
+        "User": info.user,
+        "WorkingDir": info.workdir,
+        "Hostname": info.hostname,
+        "Tty": info.options.tty,
+        "OpenStdin": info.options.interactive,
+        "StopSignal": info.stop_signal,
+    })
+}
+
+/// What we say of an image, and beside it what Docker says of it by other names.
+fn with_config(info: ImageInfo) -> Result<Value, Error> {
+    let config = json!({
+        "Cmd": info.command,
+        "Entrypoint": info.entrypoint,
+        "Env": info.env,
+        "Labels": info.labels,
+        "User": info.user,
+        "WorkingDir": info.workdir,
+        "StopSignal": info.stop_signal,
+    });
+    let tags = json!(info.tags);
+    let mut value = as_json(info)?;
+    if let Some(members) = value.as_object_mut() {
+        members.insert("Config".to_owned(), config);
+        members.insert("RepoTags".to_owned(), tags);
     }
     Ok(value)
 }

@@ -67,7 +67,8 @@ fn field(text: &str) -> Result<Piece, String> {
     let names = path.strip_prefix('.').filter(known).filter(|_| keys.len() < 2 || text.starts_with("index"));
     let names = names.ok_or_else(|| {
         format!(
-            "{{{{{text}}}}} is not understood: use {{{{.Field}}}}, {{{{json .Field}}}} or {{{{index .Field \"key\"}}}}"
+            "{{{{{text}}}}} is not understood: use {{{{.Field}}}}, {{{{json .Field}}}} or {{{{index .Field \"key\"}}}}, \
+             or have all of it by --format json"
         )
     })?;
     let names = names.split('.').filter(|n| !n.is_empty()).map(|n| Step::Field(n.to_owned()));
