@@ -1317,15 +1317,15 @@ typedef struct sampan_engine_options {
      */
     size_t size;
     /**
-     * The store; `/var/lib/sampan` for root, `$XDG_DATA_HOME/sampan` (`~/.local/share/sampan`) else.
+     * The store; `$SAMPAN_ROOT`, or `/var/lib/sampan` for root, `$XDG_DATA_HOME/sampan` (`~/.local/share/sampan`) else.
      */
     const char *root;
     /**
-     * Sockets and leases that need not outlive a boot; `/run/sampan` or `$XDG_RUNTIME_DIR/sampan`.
+     * Sockets and leases that need not outlive a boot; `$SAMPAN_RUN`, `/run/sampan` or `$XDG_RUNTIME_DIR/sampan`.
      */
     const char *run;
     /**
-     * Force a rung of the rootless ladder instead of the best that works.
+     * Force a rung of the rootless ladder instead of the best that works; `$SAMPAN_RUNG`.
      */
     const sampan_rung *rung;
     /**
@@ -1357,7 +1357,7 @@ typedef struct sampan_engine_options {
      */
     bool no_new_privileges;
     /**
-     * Who makes the cgroups of containers, `cgroupfs` by default; systemd often is a plain user's only way to limits.
+     * Who makes the cgroups of containers: `$SAMPAN_CGROUP_MANAGER`, or `cgroupfs`; systemd often is a plain user's only way to limits.
      */
     const sampan_cgroup_manager *cgroup_manager;
 } sampan_engine_options;

@@ -29,11 +29,11 @@ export type CheckStatus = 'ok' | 'warn' | 'fail'
 
 /** How to open an engine. */
 export interface EngineOptions {
-  /** The store; `/var/lib/sampan` for root, `$XDG_DATA_HOME/sampan` (`~/.local/share/sampan`) else. */
+  /** The store; `$SAMPAN_ROOT`, or `/var/lib/sampan` for root, `$XDG_DATA_HOME/sampan` (`~/.local/share/sampan`) else. */
   root?: string | null | undefined
-  /** Sockets and leases that need not outlive a boot; `/run/sampan` or `$XDG_RUNTIME_DIR/sampan`. */
+  /** Sockets and leases that need not outlive a boot; `$SAMPAN_RUN`, `/run/sampan` or `$XDG_RUNTIME_DIR/sampan`. */
   run?: string | null | undefined
-  /** Force a rung of the rootless ladder instead of the best that works. */
+  /** Force a rung of the rootless ladder instead of the best that works; `$SAMPAN_RUNG`. */
   rung?: Rung | null | undefined
   /** Keep compressed blobs after unpacking (push and save need them); on by default. */
   keepBlobs?: boolean | null | undefined
@@ -49,7 +49,7 @@ export interface EngineOptions {
   maxEntries?: number | null | undefined
   /** Set `no_new_privs` in every container. */
   noNewPrivileges?: boolean | undefined
-  /** Who makes the cgroups of containers, `cgroupfs` by default; systemd often is a plain user's only way to limits. */
+  /** Who makes the cgroups of containers: `$SAMPAN_CGROUP_MANAGER`, or `cgroupfs`; systemd often is a plain user's only way to limits. */
   cgroupManager?: CgroupManager | null | undefined
 }
 

@@ -28,6 +28,7 @@ class Engine:
     """A store of images and containers on this machine, safe to share between threads and after `fork`.
 
     Opening one starts nothing: no daemon, no thread, no process.
+    What is not given here `SAMPAN_ROOT`, `SAMPAN_RUN`, `SAMPAN_RUNG` and `SAMPAN_CGROUP_MANAGER` say, as to the command.
 
     Args:
         root: The store; `/var/lib/sampan` for root, `$XDG_DATA_HOME/sampan` (`~/.local/share/sampan`) else.

@@ -67,9 +67,9 @@ class EngineOptions(TypedDict, total=False):
     """How to open an engine. Every member may be left out.
 
     Attributes:
-        root: The store; `/var/lib/sampan` for root, `$XDG_DATA_HOME/sampan` (`~/.local/share/sampan`) else.
-        run: Sockets and leases that need not outlive a boot; `/run/sampan` or `$XDG_RUNTIME_DIR/sampan`.
-        rung: Force a rung of the rootless ladder instead of the best that works.
+        root: The store; `$SAMPAN_ROOT`, or `/var/lib/sampan` for root, `$XDG_DATA_HOME/sampan` (`~/.local/share/sampan`) else.
+        run: Sockets and leases that need not outlive a boot; `$SAMPAN_RUN`, `/run/sampan` or `$XDG_RUNTIME_DIR/sampan`.
+        rung: Force a rung of the rootless ladder instead of the best that works; `$SAMPAN_RUNG`.
         keep_blobs: Keep compressed blobs after unpacking (push and save need them); on by default.
         additional_stores: Read-only stores that are searched after this one.
         helper: An installed helper (`sampan setup --helper`), executed in place of the one that the library carries.
@@ -77,7 +77,7 @@ class EngineOptions(TypedDict, total=False):
         max_unpacked_bytes: Refuse images that unpack to more bytes than this; 64 GiB by default.
         max_entries: Refuse images with more files than this; 4,000,000 by default.
         no_new_privileges: Set `no_new_privs` in every container.
-        cgroup_manager: Who makes the cgroups of containers, `cgroupfs` by default; systemd often is a plain user's only way to limits.
+        cgroup_manager: Who makes the cgroups of containers: `$SAMPAN_CGROUP_MANAGER`, or `cgroupfs`; systemd often is a plain user's only way to limits.
     """
 
     root: Optional[str]

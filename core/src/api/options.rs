@@ -61,11 +61,11 @@ pub(crate) use words;
 options! {
     /// How to open an engine.
     pub struct EngineOptions {
-        /// The store; `/var/lib/sampan` for root, `$XDG_DATA_HOME/sampan` (`~/.local/share/sampan`) else.
+        /// The store; `$SAMPAN_ROOT`, or `/var/lib/sampan` for root, `$XDG_DATA_HOME/sampan` (`~/.local/share/sampan`) else.
         pub root: Option<String>,
-        /// Sockets and leases that need not outlive a boot; `/run/sampan` or `$XDG_RUNTIME_DIR/sampan`.
+        /// Sockets and leases that need not outlive a boot; `$SAMPAN_RUN`, `/run/sampan` or `$XDG_RUNTIME_DIR/sampan`.
         pub run: Option<String>,
-        /// Force a rung of the rootless ladder instead of the best that works.
+        /// Force a rung of the rootless ladder instead of the best that works; `$SAMPAN_RUNG`.
         pub rung: Option<Rung>,
         /// Keep compressed blobs after unpacking (push and save need them); on by default.
         pub keep_blobs: Option<bool>,
@@ -81,7 +81,7 @@ options! {
         pub max_entries: Option<u64>,
         /// Set `no_new_privs` in every container.
         pub no_new_privileges: bool,
-        /// Who makes the cgroups of containers, `cgroupfs` by default; systemd often is a plain user's only way to limits.
+        /// Who makes the cgroups of containers: `$SAMPAN_CGROUP_MANAGER`, or `cgroupfs`; systemd often is a plain user's only way to limits.
         pub cgroup_manager: Option<CgroupManager>,
     }
 

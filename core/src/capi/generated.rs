@@ -154,11 +154,11 @@ CheckStatus: Ok = SAMPAN_CHECK_STATUS_OK, Warn = SAMPAN_CHECK_STATUS_WARN, Fail 
 pub struct sampan_engine_options {
     /// `sizeof(sampan_engine_options)`.
     pub size: usize,
-    /// The store; `/var/lib/sampan` for root, `$XDG_DATA_HOME/sampan` (`~/.local/share/sampan`) else.
+    /// The store; `$SAMPAN_ROOT`, or `/var/lib/sampan` for root, `$XDG_DATA_HOME/sampan` (`~/.local/share/sampan`) else.
     pub root: *const c_char,
-    /// Sockets and leases that need not outlive a boot; `/run/sampan` or `$XDG_RUNTIME_DIR/sampan`.
+    /// Sockets and leases that need not outlive a boot; `$SAMPAN_RUN`, `/run/sampan` or `$XDG_RUNTIME_DIR/sampan`.
     pub run: *const c_char,
-    /// Force a rung of the rootless ladder instead of the best that works.
+    /// Force a rung of the rootless ladder instead of the best that works; `$SAMPAN_RUNG`.
     pub rung: *const sampan_rung,
     /// Keep compressed blobs after unpacking (push and save need them); on by default.
     pub keep_blobs: *const sampan_bool,
@@ -174,7 +174,7 @@ pub struct sampan_engine_options {
     pub max_entries: *const u64,
     /// Set `no_new_privs` in every container.
     pub no_new_privileges: sampan_bool,
-    /// Who makes the cgroups of containers, `cgroupfs` by default; systemd often is a plain user's only way to limits.
+    /// Who makes the cgroups of containers: `$SAMPAN_CGROUP_MANAGER`, or `cgroupfs`; systemd often is a plain user's only way to limits.
     pub cgroup_manager: *const sampan_cgroup_manager,
 }
 

@@ -1,6 +1,7 @@
 //! What an engine knows: its options, its paths, and what this host allows.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::OnceLock;
 
 use super::apparmor::Watched;
@@ -10,7 +11,7 @@ use super::probe::Found;
 use super::shims::Shims;
 use super::subids;
 use crate::api::{EngineOptions, Rung};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::id::Name;
 use crate::launch::HelperSource;
 use crate::paths::Paths;
@@ -36,9 +37,29 @@ pub struct Context {
     pub(super) events: PathBuf,
 }
 
+/// What the caller leaves open the environment says, as to the command: both are to find the same containers.
+fn with_environment(given: &EngineOptions) -> Result<EngineOptions> {
+    let word = |name| std::env::var(name).ok().filter(|word| !word.is_empty());
+    Ok(EngineOptions {
+        root: given.root.clone().or_else(|| word("SAMPAN_ROOT")),
+        run: given.run.clone().or_else(|| word("SAMPAN_RUN")),
+        rung: given.rung.map_or_else(|| chosen("SAMPAN_RUNG", word("SAMPAN_RUNG")), |rung| Ok(Some(rung)))?,
+        cgroup_manager: given.cgroup_manager.map_or_else(
+            || chosen("SAMPAN_CGROUP_MANAGER", word("SAMPAN_CGROUP_MANAGER")),
+            |manager| Ok(Some(manager)),
+        )?,
+        ..given.clone()
+    })
+}
+
+fn chosen<T: FromStr<Err = Error>>(name: &'static str, word: Option<String>) -> Result<Option<T>> {
+    word.map(|word| word.parse::<T>().map_err(|e| e.within("read environment variable", name))).transpose()
+}
+
 impl Context {
     /// Opens the store, making it when it is missing.
     pub fn open(options: &EngineOptions) -> Result<Self> {
+        let options = &with_environment(options)?;
         let paths = Paths::new(options.root.as_deref(), options.run.as_deref())?;
         let paths = paths.with_below(&options.additional_stores)?;
         paths.make()?;
