@@ -48,14 +48,24 @@ fn wait_for_end(ours: Fd, theirs: Fd) -> ! {
 }
 
 fn write_directly(map: &IdMap<'static>, pid: i32) -> Outcome {
-    let groups = || put(pid, b"gid_map", lines(&map.gids).bytes());
+    let groups = || put(pid, b"gid_map", lines(map.gids.iter()).bytes());
     // Without CAP_SETGID outside, which root too may lack, the kernel takes a group map only once groups can't be
     // dropped inside.
     if sys::getuid() != 0 || groups().is_err() {
         put(pid, b"setgroups", b"deny").step(Step::IdMap)?;
         groups().step(Step::IdMap)?;
     }
-    put(pid, b"uid_map", lines(&map.uids).bytes()).step(Step::IdMap)
+    put(pid, b"uid_map", lines(map.uids.iter()).bytes()).step(Step::IdMap)
+}
+
+/// The ids that this process's user namespace has, under the same numbers, in one below it: by its root.
+pub fn write_same(map: &IdMap<'static>, pid: i32) -> Outcome {
+    put(pid, b"gid_map", same(&map.gids).bytes()).step(Step::IdMap)?;
+    put(pid, b"uid_map", same(&map.uids).bytes()).step(Step::IdMap)
+}
+
+fn same(extents: &List<'static, Extent>) -> Lines {
+    lines(extents.iter().map(|(inside, _, length)| (inside, inside, length)))
 }
 
 fn put(pid: i32, file: &[u8], content: &[u8]) -> sys::Result {
@@ -64,9 +74,9 @@ fn put(pid: i32, file: &[u8], content: &[u8]) -> sys::Result {
     sys::put(AT_FDCWD, path.c(), content)
 }
 
-fn lines(extents: &List<'static, Extent>) -> Lines {
+fn lines(extents: impl Iterator<Item = Extent>) -> Lines {
     let mut lines = Lines::new();
-    for (inside, outside, length) in extents.iter() {
+    for (inside, outside, length) in extents {
         lines.dec(inside as u64).push(b" ").dec(outside as u64).push(b" ").dec(length as u64).push(b"\n");
     }
     lines

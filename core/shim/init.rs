@@ -184,7 +184,11 @@ fn make_root(launch: &Launch<'static>, sync: Fd) -> Outcome<Option<Fd>> {
         return chroot::make(launch, tree, sync);
     }
     rootfs::detach_from_host()?;
-    let made = if launch.rootfs.shifted { shelf::take(launch)? } else { Made { root: None, trees: &[] } };
+    let made = if launch.rootfs.shifted || launch.rootfs.nested {
+        shelf::take(launch)?
+    } else {
+        Made { root: None, trees: &[] }
+    };
     // Made before anything is attached there: the place to attach at may be the parent of its directories.
     let root = made.root.map_or_else(|| rootfs::make(&launch.rootfs, launch.mount_label), Ok)?;
     let mut scratch = Scratch::new(launch)?;

@@ -8,7 +8,7 @@ use crate::records::Moment;
 use crate::supervise::{self, Running};
 use crate::sys::{self, AT_FDCWD, Errno, Fd, Forked};
 use crate::wire::{Header, Launch, Namespace, Status, Step, fd};
-use crate::{control, early, events, idmap, init, landlock, shifted};
+use crate::{control, early, events, idmap, init, landlock, nested, shifted};
 
 /// What init and shim say to each other, one byte a packet.
 pub mod word {
@@ -118,7 +118,11 @@ fn bear(launch: &Launch<'static>, ahead: Ahead, streams: [Fd; 3]) -> Outcome<Bor
     let (ours, theirs) = sys::socketpair().step(Step::Clone)?;
     let cgroup = launch.cgroup.v2.map(open_cgroup).transpose()?;
     streams.iter().for_each(|stream| shifted::give(launch, *stream));
-    let forked = if launch.rootfs.shifted { shifted::fork(launch, cgroup) } else { fork(launch, ahead, cgroup) };
+    let forked = match (launch.rootfs.shifted, launch.rootfs.nested) {
+        (true, _) => shifted::fork(launch, cgroup),
+        (_, true) => nested::fork(launch, cgroup),
+        _ => fork(launch, ahead, cgroup),
+    };
     // One that was made and not told of ends by the end of its socket.
     let (pid, pidfd) = match forked.inspect_err(|_| close_all(&[ours, theirs]))? {
         (Forked::Child, entered) => {
@@ -136,7 +140,9 @@ fn bear(launch: &Launch<'static>, ahead: Ahead, streams: [Fd; 3]) -> Outcome<Bor
 fn release(launch: &Launch<'static>, sync: Fd, pid: i32, count: u32) -> Result<(Moment, Option<Fd>), Option<Fail>> {
     place(launch, sync, count)?;
     if let Some(map) = &launch.id_map {
-        idmap::write(map, pid)?;
+        if !launch.rootfs.nested {
+            idmap::write(map, pid)?;
+        }
         sys::send(sync, &[word::MAPPED]).step(Step::IdMap)?;
     }
     let _ = sys::prctl(sys::PR_SET_DUMPABLE, 0, 0);

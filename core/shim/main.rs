@@ -57,6 +57,7 @@ mod memory;
 mod mounts;
 mod moves;
 mod near;
+mod nested;
 mod netdev;
 mod oom;
 mod orphans;

@@ -127,7 +127,7 @@ fn overlay(launch: &Launch<'static>) -> Outcome<Fd> {
 const PACKET: usize = 1024;
 
 /// The init's number, from the one in between.
-fn told(ours: Fd) -> Outcome<i32> {
+pub fn told(ours: Fd) -> Outcome<i32> {
     let mut packet = [0; PACKET];
     match sys::recv(ours, &mut packet, false) {
         Ok(4) => Ok(i32::from_ne_bytes([packet[0], packet[1], packet[2], packet[3]])),
@@ -147,7 +147,7 @@ fn failure(packet: &[u8]) -> Fail {
 }
 
 /// Tells what was failed at.
-fn tell(launch: &Launch<'static>, to: Fd, fail: &Fail) {
+pub fn tell(launch: &Launch<'static>, to: Fd, fail: &Fail) {
     let detail = if fail.detail.is_empty() { place(launch, fail.step).to_bytes() } else { fail.detail };
     let numbers = [(fail.step as u32).to_ne_bytes(), fail.errno.0.to_ne_bytes()];
     let packet: Text<PACKET> = Text::of(&[&numbers[0], &numbers[1], detail]);

@@ -182,6 +182,7 @@ fn rootfs(w: &mut Writer, r: &Rootfs) {
     w.flag(r.readonly);
     w.flag(r.nodev);
     w.flag(r.shifted);
+    w.flag(r.nested);
 }
 
 fn mount(w: &mut Writer, m: &MountStep) {

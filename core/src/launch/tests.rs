@@ -95,6 +95,7 @@ impl Box_ {
                 readonly: false,
                 nodev: true,
                 shifted: false,
+                nested: false,
             },
             mounts: vec![
                 mount_fs("proc", "/proc", &[]),

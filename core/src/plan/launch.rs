@@ -154,6 +154,10 @@ pub struct Rootfs {
     /// user namespace, which are not theirs on the disk.
     #[serde(skip_serializing_if = "is_default")]
     pub shifted: bool,
+    /// The shim makes it, and the binds, in one user namespace and the container in another below that, with the same ids:
+    /// who may mount there may not undo what is read-only.
+    #[serde(skip_serializing_if = "is_default")]
+    pub nested: bool,
 }
 
 /// What a mount step mounts.

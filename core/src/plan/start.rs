@@ -51,12 +51,14 @@ pub fn plan(spec: &Spec, facts: &Facts, cgroup: &CgroupPlan, places: &Places) ->
     // Nodes that it makes itself may work where rules say which.
     let devices = mounts::is_mighty(spec, facts) || cgroup.rules_devices() && !spec.device_rules.is_empty();
     let label = labels::of_container(spec, facts)?.map(|labels| labels.file);
+    let mounts = with_label(mounts::plan(spec, facts, &groups.v1, places, devices)?, label.as_deref());
+    let nested = userns::is_nested(spec, facts, &mounts);
     let plan = LaunchPlan {
         namespaces: namespaces(spec, facts, places),
         id_map: spec.ids.as_ref().map(|ids| userns::id_map(ids, facts)).or_else(|| facts.id_map.clone()),
         cgroup: cgroup.placement.clone(),
-        rootfs: Rootfs { nodev: !devices, ..rootfs(spec, facts, places) },
-        mounts: with_label(mounts::plan(spec, facts, &groups.v1, places, devices)?, label.as_deref()),
+        rootfs: Rootfs { nodev: !devices, nested, ..rootfs(spec, facts, places) },
+        mounts,
         symlinks: mounts::symlinks(),
         accounts: accounts::lines(spec, facts, places.account.as_ref()),
         masked_paths: list(spec, &mounts::MASKED),
@@ -120,7 +122,14 @@ fn rootfs(spec: &Spec, facts: &Facts, places: &Places) -> Rootfs {
         userxattr: facts.id_map.is_some() || facts.in_user_namespace,
     };
     let attach_at = places.attach_at.clone();
-    Rootfs { kind, attach_at, readonly: spec.read_only, nodev: true, shifted: userns::is_roots(spec, facts) }
+    Rootfs {
+        kind,
+        attach_at,
+        readonly: spec.read_only,
+        nodev: true,
+        shifted: userns::is_roots(spec, facts),
+        nested: false,
+    }
 }
 
 /// The process of a container.
@@ -300,6 +309,21 @@ mod tests {
         let at = |target: &str| plan.mounts.iter().find(|mount| mount.target == target).unwrap();
         assert_eq!(at("/data").id_map.as_ref().unwrap().uids, map.uids);
         assert!(at("/dev/null").id_map.is_none() && at("/sys").id_map.is_none());
+    }
+
+    #[test]
+    fn a_plain_user_who_may_mount_has_a_second_user_namespace_for_what_is_read_only() {
+        let bind = |read_only| Mount { source: "/h".into(), target: "/h".into(), read_only, ..Mount::default() };
+        let nested = |mounts: &[Mount], cap_add: &[&str], facts: &Facts| {
+            let cap_add = cap_add.iter().map(|name| (*name).to_owned()).collect();
+            planned(RunOptions { mounts: mounts.to_vec(), cap_add, ..RunOptions::default() }, facts).rootfs.nested
+        };
+        assert!(nested(&[bind(true)], &["SYS_ADMIN"], &single()));
+        assert!(!nested(&[bind(true)], &[], &single()));
+        assert!(!nested(&[bind(false)], &["SYS_ADMIN"], &single()));
+        assert!(!nested(&[bind(true)], &["SYS_ADMIN"], &root()));
+        let tmpfs = Mount { kind: MountKind::Tmpfs, source: String::new(), ..bind(true) };
+        assert!(!nested(&[tmpfs], &["SYS_ADMIN"], &single()));
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! `--userns`: whether a container has a user namespace of its own, and which ids of the host's it has there.
 
 use super::facts::Facts;
-use super::launch::{Extent, IdMap, MountIdMap};
+use super::launch::{Extent, IdMap, MountIdMap, MountSource, MountStep};
+use super::mounts;
 use super::resolve::invalid;
 use crate::api::{RunOptions, Rung};
+use crate::capability;
 use crate::error::{Error, Kind, Result};
 use crate::spec::{IdRange, Ids, Spec};
 
@@ -192,6 +194,18 @@ pub fn subids_form(map: &IdMap) -> String {
 /// Whether the host's root has made it, and maps its mounts.
 pub fn is_roots(spec: &Spec, facts: &Facts) -> bool {
     spec.ids.is_some() && facts.rung == Rung::Root
+}
+
+/// Whether a plain user's container could make a bind writable that was asked for read-only: who may mount where that was
+/// made can.
+pub fn is_nested(spec: &Spec, facts: &Facts, mounts: &[MountStep]) -> bool {
+    let mighty = capability::bit("SYS_ADMIN").is_some_and(|bit| spec.capabilities & facts.capabilities & bit != 0);
+    let asked = |step: &MountStep| spec.mounts.iter().any(|mount| mount.mount.target == step.target);
+    let closed = |step: &MountStep| {
+        matches!(step.source, MountSource::Bind { .. }) && step.attributes & mounts::RDONLY != 0 && asked(step)
+    };
+    let own = facts.id_map.is_some() && matches!(facts.rung, Rung::SubIds | Rung::SingleId);
+    own && mighty && mounts.iter().any(closed)
 }
 
 /// The maps of a container's own user namespace, which the rung's helpers write.

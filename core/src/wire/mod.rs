@@ -29,7 +29,7 @@ pub use status::{Oom, PACKET_MAX, Status};
 pub use step::Step;
 
 /// Changes whenever a record below changes: an installed helper of another version is refused. `layout.rs` sees to it.
-pub const ABI: u32 = 17;
+pub const ABI: u32 = 18;
 
 /// The descriptors that the shim finds in place.
 pub mod fd {

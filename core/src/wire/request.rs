@@ -165,6 +165,8 @@ record! {
         nodev: bool,
         /// It and the binds are made by the host's root, and the files of its layers have the container's ids by it.
         shifted: bool,
+        /// It and the binds are made in one user namespace, and the container is born in another below that.
+        nested: bool,
     }
 }
 

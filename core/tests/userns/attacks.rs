@@ -158,3 +158,76 @@ fn the_host_s_mounts_are_not_its_to_undo() {
     drop(mounted);
     assert_eq!(host.left(), ["volumes/own"]);
 }
+
+/// A plain user's `:ro` holds too for who may mount, whatever else that one does; and nothing that he may is missing.
+#[test]
+fn what_a_plain_user_has_read_only_stays_so() {
+    let host = Host::new();
+    let rung = host.engine.info().unwrap().rung;
+    if !matches!(rung, sampan::Rung::SubIds | sampan::Rung::SingleId) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    for name in ["", "closed", "open"] {
+        if !name.is_empty() {
+            std::fs::create_dir(path(name)).unwrap();
+        }
+        std::fs::set_permissions(path(name), std::fs::Permissions::from_mode(0o777)).unwrap();
+    }
+    let volume = Mount {
+        kind: MountKind::Volume,
+        source: "own".into(),
+        target: "/etc".into(),
+        read_only: true,
+        ..Mount::default()
+    };
+    let attack = "for d in closed etc; do
+            mount -o remount,bind,rw /$d; mount -o remount,rw /$d; touch /$d/f && echo written $d
+            mount -o bind /$d /m; mount -o remount,bind,rw /m; touch /m/f && echo written elsewhere $d; umount /m
+            mount -o remount,bind,ro,suid,dev /$d && echo changed $d
+        done";
+    let able = "mkdir /m; mount -t tmpfs none /m && umount /m && echo tmpfs; mount -t proc proc /m && umount /m && echo proc
+        mount -t mqueue none /m && umount /m && echo mqueue
+        hostname other && hostname; ip link set lo down && ip link set lo up && echo net
+        touch /open/by-root && chown 0:0 /open/by-root && echo open; ls /etc | grep -x passwd; echo $(cat /proc/1/comm)";
+    let had = "tmpfs\nproc\nmqueue\nother\nnet\nopen\npasswd\nsh\n";
+    let inner = attack.replace('\'', "");
+    let script = format!("{able}\n{attack}\nunshare -m sh -c '{inner}'\nunshare -U -r -m sh -c '{inner}'\necho done");
+    let mounts = vec![at(&path("closed"), "/closed", true), at(&path("open"), "/open", false), volume];
+    let all = RunOptions { mounts, userns: None, ..all_powerful(&script) };
+    let privileged = RunOptions { privileged: true, cap_add: Vec::new(), security_opt: Vec::new(), ..all.clone() };
+    let mut tried = vec![all.clone(), privileged];
+    if rung == sampan::Rung::SubIds {
+        tried.push(RunOptions { userns: Some("keep-id".into()), user: Some("0".into()), ..all.clone() });
+    }
+    for options in tried {
+        assert_eq!(said(&host, options.clone()), format!("{had}done\n"), "{:?}", options.userns);
+        assert_eq!(std::fs::read_dir(path("closed")).unwrap().count(), 0);
+    }
+    // What is done with a container else.
+    let script =
+        format!("exec 2>/dev/null; {attack}; id -u; echo x >>/n; [ $(wc -l </n) -ge 2 ] || exit 1; exec sleep 1000");
+    let options = RunOptions {
+        command: ["sh", "-c", &script].map(str::to_owned).to_vec(),
+        restart: Some("on-failure".into()),
+        ..all
+    };
+    let container = create(&host, &options);
+    let from = host.dir.path().join("c");
+    std::fs::write(&from, "copied").unwrap();
+    let from = from.display().to_string();
+    container.copy_to(&from, "/one", &CopyOptions::default(), &Cancel::new()).unwrap();
+    container.start(&Stdio::default(), &Cancel::new()).unwrap();
+    until("the second run", || log(&container) == "0\n0\n");
+    container.copy_to(&from, "/two", &CopyOptions::default(), &Cancel::new()).unwrap();
+    let look = format!("cat /one /two; stat -c %u /one /two; mkdir /m; {attack}; echo out >/dev/stdout");
+    assert_eq!(exec(&container, &format!("exec 2>/dev/null; {look}")), "copiedcopied0\n0\nout\n");
+    let text = std::fs::read_to_string(format!("/proc/{}/uid_map", container.inspect().unwrap().pid.unwrap())).unwrap();
+    // Outside its root is the user still.
+    let own = nix::unistd::geteuid().to_string();
+    assert!(text.lines().next().unwrap().split_whitespace().eq(["0", &own, "1"]), "{text}");
+    remove(&container);
+    assert_eq!(std::fs::read_dir(path("closed")).unwrap().count(), 0);
+    assert_eq!(host.left(), ["volumes/own"]);
+}

@@ -271,6 +271,24 @@ test_a_plain_user_with_a_delegated_subtree_has_limits() {
   same "" "$(left $delegated)"
 }
 
+# Its init is born in a second user namespace, by a process that goes to its cgroup before.
+test_a_plain_user_who_may_mount_has_limits_and_what_is_read_only_stays_so() {
+  told() { alice sampan logs mounts | grep -q self; }
+  mkdir -m 777 /home/alice/closed
+  attack='cat /sys/fs/cgroup/memory.max; mount -o remount,bind,rw /closed; touch /closed/f; mount -t tmpfs none /tmp && echo itself; exec sleep 1000'
+  for userns in host keep-id; do
+    id=$(alice sampan run -d --name mounts --userns $userns -u 0 -m 64m --cap-add SYS_ADMIN --security-opt seccomp=unconfined \
+      -v /home/alice/closed:/closed:ro $image sh -c "exec 2>/dev/null; $attack")
+    eventually told
+    same "67108864 itself" "$(echo $(alice sampan logs mounts))"
+    same "0::/user/alice/sampan/$id" "$(cat /proc/$(alice sampan inspect --format '{{.pid}}' mounts)/cgroup)"
+    same 1 "$(alice sampan exec mounts sh -c 'mount -o remount,bind,rw /closed 2>/dev/null || echo $?' | grep -c .)"
+    alice sampan rm -f mounts
+  done
+  same "" "$(ls /home/alice/closed)$(left $delegated)"
+  rmdir /home/alice/closed
+}
+
 test_a_plain_user_without_one_is_told() {
   has "$(fails 125 bob sampan run --rm -m 64m --pids-limit 9 $image true)" "memory, pids_limit" best_effort
   id=$(bob sampan run -d --name loose --best-effort -m 64m --pids-limit 9 $image sleep 1000)

@@ -212,6 +212,7 @@ fn rootfs(spec: &Spec, bundle: &str) -> Result<Rootfs> {
         readonly: root.readonly().unwrap_or(false),
         nodev: false,
         shifted: false,
+        nested: false,
     })
 }
 
