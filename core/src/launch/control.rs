@@ -20,7 +20,7 @@ use super::{encode, helper, sentence, spawn};
 use crate::cancel::Cancel;
 use crate::error::{Context, Error, Kind, Result};
 use crate::plan::launch::ExecPlan;
-use crate::wire::{self, PACKET_MAX, Status};
+use crate::wire::{self, PACKET_MAX, Status, Step};
 
 /// A command that runs in a container. Dropping it does nothing to the command.
 #[derive(Debug)]
@@ -143,10 +143,31 @@ pub fn resize(dir: &Path, rows: u16, columns: u16) -> Result<()> {
 /// Tells the shim of the container with this directory what follows its end from now on. One that can't answer by the
 /// deadline, with [`Kind::Timeout`], hears it before it starts the container again.
 pub fn set_restart(dir: &Path, rule: wire::Restart, cancel: &Cancel, deadline: Option<Instant>) -> Result<()> {
-    let socket = reach(dir)?;
     let mut body = encode::Writer::default();
     encode::restart(&mut body, rule);
-    request(&socket, wire::Kind::Restart, &body.finish()?, 0, &[])?;
+    let body = body.finish()?;
+    // One of another version wants its own number in front of this word, which has been the same in all of them: without
+    // it nobody could stop its container for good.
+    let others = (1..wire::ABI).rev().chain(wire::ABI + 1..wire::ABI + NEWER);
+    let mut told = tell_restart(dir, wire::ABI, &body, cancel, deadline);
+    for abi in others {
+        match told {
+            Err(refused) if refused.kind() == Kind::Unsupported => {}
+            told => return told,
+        }
+        told = tell_restart(dir, abi, &body, cancel, deadline);
+    }
+    told
+}
+
+/// So many versions that come after this one.
+const NEWER: u32 = 32;
+
+fn tell_restart(dir: &Path, abi: u32, body: &[u8], cancel: &Cancel, deadline: Option<Instant>) -> Result<()> {
+    let socket = reach(dir)?;
+    let mut head = spawn::header_of(wire::Kind::Restart, 0, 0);
+    head[..4].copy_from_slice(&abi.to_ne_bytes());
+    hand_in(&socket, &[&head[..], body].concat(), &[])?;
     match next(&socket, cancel, deadline)?.0 {
         Said::Done => Ok(()),
         other => Err(unexpected(&other)),
@@ -247,8 +268,11 @@ fn open(dir: &Path) -> Result<OwnedFd> {
 }
 
 fn request(socket: &OwnedFd, kind: wire::Kind, body: &[u8], length: usize, fds: &[RawFd]) -> Result<()> {
-    let packet = [&spawn::header_of(kind, 0, length)[..], body].concat();
-    match send(socket, &packet, fds) {
+    hand_in(socket, &[&spawn::header_of(kind, 0, length)[..], body].concat(), fds)
+}
+
+fn hand_in(socket: &OwnedFd, packet: &[u8], fds: &[RawFd]) -> Result<()> {
+    match send(socket, packet, fds) {
         // A shim that has no room has answered already, and that is read next.
         Ok(()) | Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
         Err(e) => Err(e).context("ask the shim", ""),
@@ -322,6 +346,7 @@ fn said(packet: &[u8]) -> Result<Said> {
         Ok(Status::TimedOut) => Ok(Said::TimedOut),
         Ok(Status::Done) => Ok(Said::Done),
         Ok(Status::Attached { streams }) => Ok(Said::Attached(streams)),
+        Ok(Status::Failed { step, .. }) if step == Step::Abi as u32 => Err(of_another_version()),
         Ok(Status::Failed { step, errno, detail }) => Err(sentence::of(step, errno, detail)),
         _ => Err(out_of_turn()),
     }
@@ -336,6 +361,12 @@ fn wait(socket: &OwnedFd, cancel: &Cancel, deadline: Option<Instant>) -> Result<
         Ok(_) | Err(Errno::EINTR) => cancel.check("run command", ""),
         Err(e) => Err(e).context("wait for command", ""),
     }
+}
+
+fn of_another_version() -> Error {
+    Error::new(Kind::Unsupported, "ask the shim", "")
+        .because("another version of Sampan has started the container, and it understands that one alone")
+        .hint("use that version, or stop the container and start it again")
 }
 
 fn ran_out() -> Error {
@@ -357,7 +388,7 @@ fn out_of_turn() -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nix::sys::socket::socketpair;
+    use nix::sys::socket::{Backlog, accept, bind, listen, socketpair};
 
     fn pair() -> (OwnedFd, OwnedFd) {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
@@ -389,6 +420,38 @@ mod tests {
             assert_eq!(second.join().unwrap().unwrap().code, 3);
         });
         assert_eq!(command.wait(&Cancel::new(), None).unwrap().code, 3);
+    }
+
+    /// Or nobody could stop its container for good.
+    #[test]
+    fn a_shim_of_another_version_hears_that_no_start_is_to_follow() {
+        for version in [3, wire::ABI + 2] {
+            let dir = tempfile::tempdir().unwrap();
+            let flags = SockFlag::SOCK_CLOEXEC;
+            let listener = socket(AddressFamily::Unix, SockType::SeqPacket, flags, None).unwrap();
+            let name = wire::SOCKET.to_string_lossy();
+            bind(listener.as_raw_fd(), &UnixAddr::new(&dir.path().join(&*name)).unwrap()).unwrap();
+            listen(&listener, Backlog::new(8).unwrap()).unwrap();
+            std::thread::scope(|scope| {
+                let heard = scope.spawn(move || answer_as(version, &listener));
+                set_restart(dir.path(), wire::Restart::No, &Cancel::new(), None).unwrap();
+                assert_eq!(heard.join().unwrap()[4..8], (wire::Kind::Restart as u32).to_ne_bytes());
+            });
+        }
+    }
+
+    /// As a shim of this version, until it has understood something.
+    fn answer_as(version: u32, listener: &OwnedFd) -> Vec<u8> {
+        loop {
+            let client = accept(listener).unwrap();
+            let mut packet = [0; PACKET_MAX];
+            let (n, _) = receive(&client, &mut packet).unwrap();
+            if packet[..4] == version.to_ne_bytes() {
+                tell(&client, Status::Done, &[]);
+                return packet[..n].to_vec();
+            }
+            tell(&client, Status::Failed { step: Step::Abi as u32, errno: 0, detail: b"" }, &[]);
+        }
     }
 
     #[test]
