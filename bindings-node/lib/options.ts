@@ -171,11 +171,16 @@ function volumeOf(source: string, target: string | { bind: string; mode?: string
   if (typeof target === 'string') {
     const [path, mode = '', ...more] = target.split(':')
     if (path && more.length === 0) return volume(source, path, mode)
-  } else if (typeof target?.bind === 'string' && Object.keys(target).every((key) => key === 'bind' || key === 'mode')) {
+  } else if (isPlace(target)) {
     return volume(source, target.bind, target.mode ?? '')
   }
   const hint = "write { source: '/target:ro' } or { source: { bind: '/target', mode: 'ro' } }"
   throw invalid('volumes', `${JSON.stringify(target)} is no place for '${source}'`, hint)
+}
+
+function isPlace(target: { bind: string; mode?: string }): boolean {
+  const known = target && Object.keys(target).every((key) => key === 'bind' || key === 'mode')
+  return Boolean(known && target.bind) && [target.bind, target.mode ?? ''].every((part) => typeof part === 'string')
 }
 
 function volumeFromText(text: string): Mount {

@@ -62,6 +62,8 @@ test('a volume that is none', () => {
     { '/etc': 5 },
     { '/etc': { mode: 'ro' } },
     { '/etc': { bind: '/d', propagation: 'shared' } },
+    { '/etc': { bind: '' } },
+    { '/etc': { bind: '/d', mode: 5 } },
     [5],
   ]) {
     assert.throws(() => runFields('i', { volumes }), { code: 'invalid_argument', message: /^read option volumes: / })

@@ -141,7 +141,7 @@ fn limits_are_taken_away_while_it_runs() {
 fn processes_are_seen_from_outside() {
     let host = Host::new();
     let container = host.spawn(command(&["sh", "-c", "sleep 801 & exec sleep 800"])).unwrap();
-    exec(&container, "until ps | grep -q 'sleep 80[0]' && ps | grep -q 'sleep 80[1]'; do sleep 0.02; done");
+    exec(&container, "until [ $(ps -o args | grep -cx 'sleep 80[01]') = 2 ]; do sleep 0.02; done");
     let found = container.top().unwrap();
     let commands: Vec<&str> = found.iter().map(|p| p.command.as_str()).collect();
     assert_eq!(commands, ["sleep 800", "sleep 801"]);

@@ -60,7 +60,9 @@ fn begin(context: &Context, id: &ContainerId, options: &ExecOptions, cancel: &Ca
 /// Whether what it says is how the end of the container was met: no memory in its namespaces, no cgroup, no answer.
 fn has_ended(container: &Container, error: &Error) -> bool {
     let met = matches!(error.kind(), Kind::System | Kind::Launch | Kind::Conflict | Kind::NotFound);
-    let gone = |first: &PidFd| first.wait(Some(Duration::ZERO), &Cancel::new()).unwrap_or(false);
+    // The kernel gives no memory to namespaces whose first process is on its way out, before that has ended.
+    let patience = if error.kind() == Kind::System { Duration::from_secs(1) } else { Duration::ZERO };
+    let gone = |first: &PidFd| first.wait(Some(patience), &Cancel::new()).unwrap_or(false);
     met && ends::process(container).is_ok_and(|first| first.is_none_or(|first| gone(&first)))
 }
 

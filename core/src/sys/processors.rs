@@ -1,15 +1,9 @@
 //! On which processor a thread begins.
 
-use std::ffi::{c_int, c_void};
 use std::os::unix::thread::RawPthread;
 
 use nix::sched::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 use nix::unistd::Pid;
-
-unsafe extern "C" {
-    // Both of the C libraries of Linux have it; the crate libc declares it for neither.
-    fn pthread_setaffinity_np(thread: RawPthread, size: usize, set: *const c_void) -> c_int;
-}
 
 /// The processors that a thread had before it was moved.
 #[derive(Debug)]
@@ -25,8 +19,8 @@ pub fn move_aside(thread: RawPthread) -> Option<Moved> {
     let before = sched_getaffinity(Pid::from_raw(0)).ok()?;
     let mut others = before;
     others.unset(sched_getcpu().ok()?).ok()?;
-    // SAFETY: the caller says that the thread is there; the set is read for its size alone.
-    let failed = unsafe { pthread_setaffinity_np(thread, size_of::<CpuSet>(), (&raw const others).cast()) };
+    // SAFETY: the caller says that the thread is there; nix's set is the C library's and nothing else.
+    let failed = unsafe { libc::pthread_setaffinity_np(thread, size_of::<CpuSet>(), (&raw const others).cast()) };
     (failed == 0).then_some(Moved(before))
 }
 
