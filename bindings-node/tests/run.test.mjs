@@ -107,6 +107,23 @@ test('logs', async () => {
   await c.close()
 })
 
+test('a line that was written with a pause is one', async () => {
+  const script = "printf Rea; sleep 0.3; echo dy; printf 'login: '; exec sleep 60"
+  const c = await engine.container(image, ['sh', '-c', script])
+  assert.equal(await c.waitReady({ log: 'Ready', timeout: 10 }), 'Ready\n')
+  assert.equal(await c.waitReady({ log: /login: $/, timeout: 10 }), 'login: ')
+  for await (const line of c.logs({ follow: true })) {
+    assert.equal(line, 'Ready\n')
+    break
+  }
+  await c.kill()
+  await c.wait()
+  const lines = []
+  for await (const line of c.logs()) lines.push(line)
+  assert.deepEqual(lines, ['Ready\n', 'login: '])
+  await c.close()
+})
+
 test('a pattern is looked for from the beginning of each line', async () => {
   const c = await engine.container(image, ['sh', '-c', 'echo ready; exec sleep 60'])
   const log = /ready/g

@@ -26,6 +26,19 @@ def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
     return result
 
 
+def test_ready_in_parts(make: sampan.AsyncEngine, image: str) -> None:
+    async def main() -> None:
+        async with make as engine, engine.container(
+            image, ["sh", "-c", "printf Rea; sleep 0.3; echo dy; printf 'login: '; exec sleep 60"]
+        ) as c:
+            assert await c.wait_ready(log="Ready", timeout=10) == "Ready\n"
+            assert await c.wait_ready(log="login: ", timeout=10) == "login: "
+            async with c.logs(follow=True) as lines:
+                assert await lines.__anext__() == "Ready\n"
+
+    run(main())
+
+
 def test_the_main_path(make: sampan.AsyncEngine, image: str) -> None:
     async def main() -> None:
         async with make as engine:

@@ -120,6 +120,24 @@ def test_logs(engine: sampan.Engine, image: str) -> None:
         assert {e.stream for e in entries} == {"stdout", "stderr"} and entries == sorted(entries, key=lambda e: e.time)
 
 
+IN_PARTS = "printf Rea; sleep 0.3; echo dy; printf 'no '; sleep 0.3; printf end"
+
+
+def test_a_line_that_was_written_with_a_pause_is_one(engine: sampan.Engine, image: str) -> None:
+    with engine.container(image, ["sh", "-c", IN_PARTS]) as c:
+        assert c.wait_ready(log="Ready", timeout=10) == "Ready\n"
+        assert list(c.logs(follow=True)) == ["Ready\n", "no end"]
+        assert list(c.logs(tail=1, text=False)) == [b"no end"]
+        times = [line.partition(" ")[0] for line in c.logs(timestamps=True)]
+        assert times == [e.time for e in c.log_entries(whole_lines=True)] and len(times) == 2
+        assert b"".join(e.data for e in c.log_entries()) == b"Ready\nno end"
+
+
+def test_what_waits_within_a_line_is_ready(engine: sampan.Engine, image: str) -> None:
+    with engine.container(image, ["sh", "-c", "printf 'log'; sleep 0.3; printf 'in: '; exec sleep 60"]) as c:
+        assert c.wait_ready(log="login: ", timeout=10) == "login: "
+
+
 def test_logs_followed_and_closed(engine: sampan.Engine, image: str) -> None:
     with engine.container(image, ["sh", "-c", "echo ready; sleep 60"]) as c:
         assert c.wait_ready(log="ready", timeout=10) == "ready\n"
