@@ -25,10 +25,7 @@ pub fn create(
     progress: &mut dyn Progress,
     cancel: &Cancel,
 ) -> Result<ContainerId> {
-    let image = match at_hand(context, options, progress, cancel)? {
-        Some(image) => image,
-        None => pulled(context, options, progress, cancel)?,
-    };
+    let image = gained(context, options, at_hand(context, options)?, progress, cancel)?;
     userns::unpack(context, options, &image, progress, cancel)?;
     let make = |record: &Record| containers::create(&context.paths, record);
     create_of(context, options, &image, |_| {}, make, cancel).map(|(record, ())| record.id)
@@ -46,12 +43,12 @@ pub(super) fn create_held(
     let new_net = sharing::namespaces(options).is_ok_and(|shared| shared.has_own_net());
     let begin = || Early::begin(context.helper(), new_net);
     let early = begin();
-    let (image, shim) = match at_hand(context, options, progress, cancel)? {
-        Some(image) => (image, early),
-        // A pull may take long.
-        None => {
+    let (image, shim) = match at_hand(context, options)? {
+        Found::Ready(image) => (image, early),
+        // What takes long is not waited for with a process at hand.
+        found => {
             drop(early);
-            (pulled(context, options, progress, cancel)?, begin())
+            (gained(context, options, found, progress, cancel)?, begin())
         }
     };
     userns::unpack(context, options, &image, progress, cancel)?;
@@ -189,34 +186,57 @@ fn name(options: &RunOptions, id: &ContainerId) -> Result<Name> {
     format!("{}_{}_{}", FIRST[digit(0)], SECOND[digit(1)], &id.as_str()[2..8]).parse()
 }
 
-/// The image in the store; `None` when it is to be pulled.
-fn at_hand(
-    context: &Context,
-    options: &RunOptions,
-    progress: &mut dyn Progress,
-    cancel: &Cancel,
-) -> Result<Option<ImageInfo>> {
+/// An image that a container is to be made from.
+enum Found {
+    Ready(ImageInfo),
+    /// It is here, but not unpacked in the form of this rung.
+    Packed(ImageInfo),
+    /// To be pulled.
+    Missing,
+}
+
+/// The image in the store; nothing is waited for.
+fn at_hand(context: &Context, options: &RunOptions) -> Result<Found> {
     if options.image.is_empty() {
         return Err(Error::new(Kind::InvalidArgument, "read option", "image").because("no image was named"));
     }
     if options.pull == PullPolicy::Always {
-        return Ok(None);
+        return Ok(Found::Missing);
     }
     let may_pull = options.pull == PullPolicy::Missing;
-    let mut unpacked = |image: &ImageInfo, unpacked: Result<()>| match unpacked {
-        // As after a change of the user's ids: what it is unpacked from is here.
-        Err(e) if may_pull && e.kind() == Kind::NotFound => {
-            pull::unpack_here(context, options, image, progress, cancel)
-        }
-        unpacked => unpacked,
-    };
-    let found = images::at_hand(context, &options.image).and_then(|(image, how)| {
-        let image = of_platform(image, options)?;
-        unpacked(&image, how).map(|()| image)
-    });
+    let found = images::at_hand(context, &options.image)
+        .and_then(|(image, unpacked)| ready(of_platform(image, options)?, unpacked, may_pull));
     match found {
-        Err(e) if e.kind() == Kind::NotFound && may_pull => Ok(None),
-        found => found.map(Some),
+        Err(e) if e.kind() == Kind::NotFound && may_pull => Ok(Found::Missing),
+        found => found,
+    }
+}
+
+fn ready(image: ImageInfo, unpacked: Result<()>, may_pull: bool) -> Result<Found> {
+    match unpacked {
+        // As after a change of the user's ids: what it is unpacked from is here.
+        Err(e) if may_pull && e.kind() == Kind::NotFound => Ok(Found::Packed(image)),
+        unpacked => unpacked.map(|()| Found::Ready(image)),
+    }
+}
+
+/// What was found, made ready: that may take long.
+fn gained(
+    context: &Context,
+    options: &RunOptions,
+    found: Found,
+    progress: &mut dyn Progress,
+    cancel: &Cancel,
+) -> Result<ImageInfo> {
+    let image = match found {
+        Found::Ready(image) => return Ok(image),
+        Found::Missing => return pulled(context, options, progress, cancel),
+        Found::Packed(image) => image,
+    };
+    match pull::unpack_here(context, options, &image, progress, cancel) {
+        // Some of what it is unpacked from is not here any more.
+        Err(e) if e.kind() == Kind::NotFound => pulled(context, options, progress, cancel),
+        unpacked => unpacked.map(|()| image),
     }
 }
 
