@@ -160,7 +160,7 @@ fn make_root(bundle: &Bundle<'static>, (place, outside): Opened, sync: Fd) -> Ou
     let root = made.root.map_or_else(|| rootfs::make(&launch.rootfs, launch.mount_label), Ok)?;
     let mut scratch = Scratch::new(launch)?;
     rootfs::attach(root, &launch.rootfs)?;
-    mounts::apply_all(root, launch, &mut scratch, made.trees)?;
+    mounts::apply_all(root, launch, &mut scratch, made.trees, &[])?;
     bundle.devices.iter().try_for_each(|device| device::make(root, &device))?;
     mounts::symlinks(root, &launch.symlinks)?;
     let slave = if launch.process.tty { Some(terminal::make(root, sync)?) } else { None };

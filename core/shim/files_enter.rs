@@ -10,7 +10,7 @@ use crate::scratch::Scratch;
 use crate::shelf::Made;
 use crate::sys::{self, AT_FDCWD, Errno, Fd};
 use crate::wire::{Files, Launch, Status, Step, fd};
-use crate::{chroot, init, mounts, owners, rootfs, shifted};
+use crate::{chroot, fill, init, mounts, owners, rootfs, shifted};
 
 /// Enters, tells so, and serves until the host has no more to ask.
 #[inline(never)]
@@ -24,11 +24,11 @@ pub fn run(files: Files<'static>) -> Outcome {
         join(files.mapped)?;
         return serve(own, false);
     };
-    let made = shifted::make(&launch)?;
+    let (made, states) = (shifted::make(&launch)?, fill::states(&launch)?);
     let work = || {
         let own = own_descriptors()?;
         let _ = sys::prctl(sys::PR_SET_DUMPABLE, 0, 0);
-        make_root(&launch, made)?;
+        make_root(&launch, made, states)?;
         serve(own, launch.rootfs.tree().is_some() && launch.rootfs.readonly)
     };
     match &launch.id_map {
@@ -69,7 +69,7 @@ fn root() -> Outcome<((u32, u32), u64)> {
 }
 
 /// As a start makes it, but for what only a process needs. The lock, held by us, keeps a start away meanwhile.
-fn make_root(launch: &Launch<'static>, made: Made) -> Outcome {
+fn make_root(launch: &Launch<'static>, made: Made, states: &[usize]) -> Outcome {
     if launch.rootfs.tree().is_some() {
         return chroot::join(launch, None, fd::STATUS).map(drop);
     }
@@ -77,7 +77,7 @@ fn make_root(launch: &Launch<'static>, made: Made) -> Outcome {
     let root = made.root.map_or_else(|| rootfs::make(&launch.rootfs, launch.mount_label), Ok)?;
     let mut scratch = Scratch::new(launch)?;
     rootfs::attach(root, &launch.rootfs)?;
-    mounts::apply_all(root, launch, &mut scratch, made.trees)?;
+    mounts::apply_all(root, launch, &mut scratch, made.trees, states)?;
     if launch.rootfs.readonly {
         rootfs::make_readonly(root)?;
     }

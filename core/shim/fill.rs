@@ -1,53 +1,129 @@
 //! Filling a new volume, or a new file system, with what an image has at its place: a tree of any depth, in little memory and
 //! with few descriptors.
 //!
-//! Several containers that start at once may find a volume empty, and who fills it may be killed. So a file in it tells that it
-//! is not whole, and is locked as long as somebody fills it: who finds it waits, and what nobody has finished begins anew.
+//! Several containers that start at once may find a volume empty, and who fills it may be killed. So a file beside it, where
+//! no container comes, is locked as long as somebody looks whether it is to be filled, and fills it; its length is the
+//! [`State`] of the volume.
 
 use core::ffi::CStr;
 
 use crate::copy::{self, with};
 use crate::dirs::Entries;
+use crate::fail::{At, Outcome};
 use crate::memory;
-use crate::sys::{self, AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, Errno, Fd, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, Stat};
+use crate::sys::{self, AT_FDCWD, AT_SYMLINK_NOFOLLOW, Errno, Fd, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, Stat};
+use crate::text::Text;
 use crate::tree;
+use crate::wire::{Launch, MountSource, Step};
 
-/// In a volume that is not whole.
-const FILLING: &CStr = c".sampan-filling";
 const DIR_FLAGS: i32 = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
 /// Ancestors that stay open, two descriptors each.
 const KEPT: usize = 24;
 /// Levels of a tree, more than a path can name.
 const DEPTH_MAX: usize = 4096;
 
-/// Fills a new file system, which is nobody else's, when it is empty. Both may have been opened as mere paths.
-pub fn fresh(to: Fd, from: Fd) -> sys::Result {
-    opened(to, from, |to, from| match is_empty(to)? {
-        true => copy_all(from, to).map(drop),
-        false => Ok(()),
-    })
+/// Of a volume; the lengths of the file that tells it (`store/volumes.rs`).
+struct State;
+
+impl State {
+    /// Nothing was ever copied there. What is in it all the same was put there by somebody.
+    const NEW: u64 = 0;
+    /// Somebody fills it for the first time, or was killed over it: no container has it, and what is in it is a part.
+    const PART: u64 = 1;
+    /// Containers have it. What is in it is theirs, and nothing of it is ever removed.
+    const USED: u64 = 2;
 }
 
-/// Fills a volume that is empty, or that somebody has filled in part. One that can't be filled is empty again.
-pub fn volume(to: Fd, from: Fd) -> sys::Result {
-    opened(to, from, |to, from| {
-        // Most images have nothing there.
-        if is_empty(from)? && is_empty(to)? {
-            return copy_all(from, to).map(drop);
+/// Opens what tells the volumes' states, by their mounts' places in the plan; 0 for other mounts. Before there is a
+/// container, whose root may be somebody else and could not.
+pub fn states(launch: &Launch<'static>) -> Outcome<&'static [usize]> {
+    let is_volume = |source: &MountSource<'static>| matches!(source, MountSource::Bind(..));
+    if !launch.mounts.iter().any(|mount| mount.copy_up && is_volume(&mount.source)) {
+        return Ok(&[]);
+    }
+    let states = memory::words(launch.mounts.len()).step(Step::CopyUp)?;
+    for (state, mount) in states.iter_mut().zip(launch.mounts.iter()).filter(|(_, mount)| mount.copy_up) {
+        if let MountSource::Bind(path, _) = mount.source {
+            *state = open_state(path).at(Step::CopyUp, path)?;
         }
-        while is_empty(to)? || is_marked(to) {
-            match mark(to) {
-                // Somebody else has just finished.
-                Err(Errno::ENOENT) => {}
-                mark => {
-                    if with(mark?, |mark| try_fill(mark, to, from))? {
-                        break;
-                    }
-                }
-            }
+    }
+    Ok(states)
+}
+
+/// Lets go of them.
+pub fn close_states(states: &[usize]) {
+    states.iter().filter(|state| **state > 0).for_each(|state| drop(sys::close(*state as Fd)));
+}
+
+fn open_state(volume: &CStr) -> sys::Result<usize> {
+    let mut path = Text::<4096>::of(&[volume.to_bytes(), b".filling"]);
+    if path.is_cut() {
+        return Err(Errno::ENAMETOOLONG);
+    }
+    match sys::openat(AT_FDCWD, path.c(), sys::O_RDWR | sys::O_CREAT | O_NOFOLLOW, 0o600) {
+        // The mount itself tells what is missing; where nothing can be written, nothing is filled.
+        Err(Errno::ENOENT | Errno::EROFS) => Ok(0),
+        opened => opened.map(|state| state as usize),
+    }
+}
+
+/// Fills a new file system, which is nobody else's, when it is empty. Both may have been opened as mere paths.
+pub fn fresh(to: Fd, from: Fd) -> sys::Result {
+    opened(to, from, if_empty)
+}
+
+/// Fills a volume that is empty, or that somebody has filled in part. A new one that can't be filled is empty again.
+pub fn volume(state: Option<Fd>, to: Fd, from: Fd) -> sys::Result {
+    let Some(state) = state else { return opened(to, from, if_empty) };
+    lock(state)?;
+    let filled = opened(to, from, |to, from| match sys::fstat(state)?.size {
+        State::NEW if is_empty(to)? => anew(state, to, from),
+        State::PART => clear(to).and_then(|()| anew(state, to, from)),
+        _ => if_empty(to, from),
+    });
+    // Then containers have it, also one that another version has filled.
+    let noted = filled.and_then(|()| sys::ftruncate(state, State::USED));
+    // Other processes have the open file, which keeps a lock until the last has closed it.
+    let _ = sys::flock(state, LOCK_UN);
+    noted
+}
+
+const LOCK_EX: i32 = 2;
+const LOCK_NB: i32 = 4;
+const LOCK_UN: i32 = 8;
+/// Milliseconds that a volume may be filled by somebody else.
+const PATIENCE: u64 = 5 * 60_000;
+
+fn lock(state: Fd) -> sys::Result {
+    let deadline = sys::now_ms() + PATIENCE;
+    loop {
+        match sys::flock(state, LOCK_EX | LOCK_NB) {
+            Err(Errno::EAGAIN) if sys::now_ms() < deadline => drop(sys::poll(&mut [], Some(10))),
+            Err(Errno::EAGAIN) => return Err(Errno::ETIMEDOUT),
+            Err(Errno::EINTR) => {}
+            // Where nothing can be locked, nobody else is waited for.
+            Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => return Ok(()),
+            locked => return locked,
         }
-        Ok(())
-    })
+    }
+}
+
+fn if_empty(to: Fd, from: Fd) -> sys::Result {
+    match is_empty(to)? {
+        true => copy_all(from, to),
+        false => Ok(()),
+    }
+}
+
+/// An empty volume that no container has had.
+fn anew(state: Fd, to: Fd, from: Fd) -> sys::Result {
+    sys::ftruncate(state, State::PART)?;
+    let filled = copy_all(from, to);
+    if filled.is_err() {
+        clear(to)?;
+        sys::ftruncate(state, State::NEW)?;
+    }
+    filled
 }
 
 fn opened(to: Fd, from: Fd, work: impl FnOnce(Fd, Fd) -> sys::Result) -> sys::Result {
@@ -64,61 +140,15 @@ fn rewind(dir: Fd) -> sys::Result {
     sys::lseek(dir, 0, SEEK_SET).map(drop)
 }
 
-fn is_marked(dir: Fd) -> bool {
-    sys::statx(dir, FILLING, AT_SYMLINK_NOFOLLOW).is_ok()
-}
-
-/// The mark, made or opened. What has its name may be a device that somebody who shares the volume has put there: opening one
-/// can do something already.
-fn mark(dir: Fd) -> sys::Result<Fd> {
-    match sys::openat(dir, FILLING, sys::O_RDWR | sys::O_CREAT | sys::O_EXCL | O_NOFOLLOW, 0o600) {
-        Err(Errno::EEXIST) => {}
-        made => return made,
-    }
-    with(sys::openat(dir, FILLING, sys::O_PATH | O_NOFOLLOW, 0)?, |there| match sys::fstat(there)?.kind() {
-        sys::S_IFREG => sys::reopen(there, sys::O_RDWR),
-        _ => Err(Errno::EEXIST),
-    })
-}
-
-/// False when somebody else has filled it meanwhile.
-fn try_fill(mark: Fd, to: Fd, from: Fd) -> sys::Result<bool> {
-    const LOCK_EX: i32 = 2;
-    loop {
-        match sys::flock(mark, LOCK_EX) {
-            Err(Errno::EINTR) => {}
-            // Where nothing can be locked, nobody else is waited for.
-            Ok(()) | Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => break,
-            Err(e) => return Err(e),
-        }
-    }
-    if sys::fstat(mark)?.nlink == 0 {
-        return Ok(false);
-    }
-    let filled = clear(to, true).and_then(|()| fill(to, from));
-    if filled.is_err() {
-        let _ = clear(to, false);
-    }
-    filled.map(|()| true)
-}
-
-fn fill(to: Fd, from: Fd) -> sys::Result {
-    let stat = copy_all(from, to)?;
-    sys::unlinkat(to, FILLING, 0)?;
-    sys::utimensat(to, c"", [stat.atime, stat.mtime], AT_EMPTY_PATH)
-}
-
-/// Removes all that is in a directory, but for the mark if it is to stay.
-fn clear(dir: Fd, marked: bool) -> sys::Result {
-    // Some file systems lose their place when entries before it are deleted; somebody else may add some, but not for ever.
+/// Removes all that is in a directory.
+fn clear(dir: Fd) -> sys::Result {
+    // Some file systems lose their place when entries before it are deleted.
     for _ in 0..100 {
         let (mut entries, mut met) = (Entries::new(), false);
         rewind(dir)?;
         while let Some(entry) = entries.next(dir)? {
-            if !(marked && entry.name == FILLING) {
-                met = true;
-                tree::remove(dir, entry.name)?;
-            }
+            met = true;
+            tree::remove(dir, entry.name)?;
         }
         if !met {
             return Ok(());
@@ -127,9 +157,9 @@ fn clear(dir: Fd, marked: bool) -> sys::Result {
     Err(Errno::ENOTEMPTY)
 }
 
-/// Copies all that is in a directory, then its own attributes, which are returned. What is open after a failure is the
+/// Copies all that is in a directory, then its own attributes. What is open after a failure is the
 /// process's, which ends.
-fn copy_all(from: Fd, to: Fd) -> sys::Result<Stat> {
+fn copy_all(from: Fd, to: Fd) -> sys::Result {
     let (stat, flags) = (sys::fstat(from)?, DIR_FLAGS);
     let pair = Pair { from: sys::openat(from, c".", flags, 0)?, to: sys::openat(to, c".", flags, 0)? };
     let levels = memory::words(DEPTH_MAX * Level::WORDS)?;
@@ -138,7 +168,7 @@ fn copy_all(from: Fd, to: Fd) -> sys::Result<Stat> {
     walk.run()?;
     walk.here.close()?;
     // At the end: what is written into a directory changes its time, and it may be read-only.
-    copy::dress(from, to, &stat).map(|()| stat)
+    copy::dress(from, to, &stat)
 }
 
 /// A directory and its copy.

@@ -17,8 +17,16 @@ use crate::wire::{Launch, Namespace, Process, Step, fd};
 use crate::{accounts, chroot, credentials, early, exec, label, limits, mounts, reaper, rootfs, terminal, user};
 
 /// Everything between the clone and the exec. `cgroup` is a v2 directory that the kernel did not put it into.
-pub fn run(launch: &Launch<'static>, ahead: Ahead, streams: [Fd; 3], sync: Fd, cgroup: Option<Fd>) -> ! {
-    let failed = match set_up(launch, ahead, streams, sync, cgroup) {
+/// `states`: of its volumes (`fill.rs`).
+pub fn run(
+    launch: &Launch<'static>,
+    ahead: Ahead,
+    streams: [Fd; 3],
+    sync: Fd,
+    cgroup: Option<Fd>,
+    states: &[usize],
+) -> ! {
+    let failed = match set_up(launch, ahead, streams, sync, cgroup, states) {
         Ok((home, labels, kept)) => match launch.process.init {
             true => reaper::split(&launch.process, &labels, kept).unwrap_or_else(|| exec::run(&launch.process, home)),
             false => exec::run(&launch.process, home),
@@ -37,6 +45,7 @@ fn set_up(
     streams: [Fd; 3],
     sync: Fd,
     cgroup: Option<Fd>,
+    states: &[usize],
 ) -> Outcome<(&'static CStr, Labels, bool)> {
     if launch.cgroup.late {
         expect(sync, word::PLACED)?;
@@ -51,7 +60,7 @@ fn set_up(
     let _ = sys::setsid();
     leave_keyring(&labels)?;
     enter_namespaces(launch, ahead)?;
-    let slave = make_root(launch, sync)?;
+    let slave = make_root(launch, sync, states)?;
     let user = user::find(&launch.process)?;
     enter_directory(&launch.process)?;
     connect(streams, slave, user.uid)?;
@@ -179,7 +188,7 @@ pub fn raise_loopback() -> sys::Result {
 }
 
 /// Builds the container's tree and enters it; returns the terminal's slave, if it has one.
-fn make_root(launch: &Launch<'static>, sync: Fd) -> Outcome<Option<Fd>> {
+fn make_root(launch: &Launch<'static>, sync: Fd, states: &[usize]) -> Outcome<Option<Fd>> {
     if let Some(tree) = launch.rootfs.tree() {
         return chroot::make(launch, tree, sync);
     }
@@ -193,7 +202,7 @@ fn make_root(launch: &Launch<'static>, sync: Fd) -> Outcome<Option<Fd>> {
     let root = made.root.map_or_else(|| rootfs::make(&launch.rootfs, launch.mount_label), Ok)?;
     let mut scratch = Scratch::new(launch)?;
     rootfs::attach(root, &launch.rootfs)?;
-    mounts::apply_all(root, launch, &mut scratch, made.trees)?;
+    mounts::apply_all(root, launch, &mut scratch, made.trees, states)?;
     mounts::symlinks(root, &launch.symlinks)?;
     accounts::add_all(root, launch)?;
     let slave = if launch.process.tty { Some(terminal::make(root, sync)?) } else { None };

@@ -8,7 +8,7 @@ use crate::records::Moment;
 use crate::supervise::{self, Running};
 use crate::sys::{self, AT_FDCWD, Errno, Fd, Forked};
 use crate::wire::{Header, Launch, Namespace, Status, Step, fd};
-use crate::{control, early, events, idmap, init, landlock, nested, shifted};
+use crate::{control, early, events, fill, idmap, init, landlock, nested, shifted};
 
 /// What init and shim say to each other, one byte a packet.
 pub mod word {
@@ -115,6 +115,7 @@ struct Born {
 
 /// Makes the init, which gets these streams; they are closed here.
 fn bear(launch: &Launch<'static>, ahead: Ahead, streams: [Fd; 3]) -> Outcome<Born> {
+    let states = fill::states(launch)?;
     let (ours, theirs) = sys::socketpair().step(Step::Clone)?;
     let cgroup = launch.cgroup.v2.map(open_cgroup).transpose()?;
     streams.iter().for_each(|stream| shifted::give(launch, *stream));
@@ -124,14 +125,16 @@ fn bear(launch: &Launch<'static>, ahead: Ahead, streams: [Fd; 3]) -> Outcome<Bor
         _ => fork(launch, ahead, cgroup),
     };
     // One that was made and not told of ends by the end of its socket.
-    let (pid, pidfd) = match forked.inspect_err(|_| close_all(&[ours, theirs]))? {
-        (Forked::Child, entered) => {
-            // Or a shim that is killed would leave it waiting for a word of its own end.
-            let _ = sys::close(ours);
-            init::run(launch, ahead, streams, theirs, cgroup.filter(|_| !entered))
-        }
-        (Forked::Parent { pid, pidfd }, _) => (pid, pidfd),
-    };
+    let (pid, pidfd) =
+        match forked.inspect_err(|_| close_all(&[ours, theirs])).inspect_err(|_| fill::close_states(states))? {
+            (Forked::Child, entered) => {
+                // Or a shim that is killed would leave it waiting for a word of its own end.
+                let _ = sys::close(ours);
+                init::run(launch, ahead, streams, theirs, cgroup.filter(|_| !entered), states)
+            }
+            (Forked::Parent { pid, pidfd }, _) => (pid, pidfd),
+        };
+    fill::close_states(states);
     close_all(&[theirs, cgroup.unwrap_or(-1), streams[0], streams[1], streams[2]]);
     Ok(Born { pid, pidfd, sync: ours })
 }

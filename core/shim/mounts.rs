@@ -15,23 +15,31 @@ use crate::wire::{Launch, List, Mount, MountSource, Step};
 
 /// All of a plan, in its order.
 /// `binds` are trees that were made outside, by their mounts' places in the plan, 0 for others; behind all there may be
-/// those through which they are filled.
-pub fn apply_all(root: Fd, launch: &Launch<'static>, scratch: &mut Scratch, binds: &[usize]) -> Outcome {
+/// those through which they are filled. `states` tell the volumes' states (`fill.rs`).
+pub fn apply_all(
+    root: Fd,
+    launch: &Launch<'static>,
+    scratch: &mut Scratch,
+    binds: &[usize],
+    states: &[usize],
+) -> Outcome {
     let (mut near, count) = (Near::new(), launch.mounts.len());
     let all = launch.mounts.iter().enumerate().try_for_each(|(at, mount)| {
-        let made = |at: usize| binds.get(at).map(|tree| *tree as Fd).filter(|tree| *tree > 0);
+        let given = |fds: &[usize], at: usize| fds.get(at).map(|fd| *fd as Fd).filter(|fd| *fd > 0);
+        let (made, state) = (|at| given(binds, at), given(states, at));
         match made(at) {
-            Some(tree) => attach_made(root, &mount, (tree, made(count + at)), &mut near),
-            None => apply(root, &mount, scratch, &mut near),
+            Some(tree) => attach_made(root, &mount, (tree, made(count + at), state), &mut near),
+            None => apply(root, &mount, state, scratch, &mut near),
         }
     });
     near.forget();
+    fill::close_states(states);
     all
 }
 
 /// One mount; an optional one that fails is skipped, one with a fallback is replaced by it.
-fn apply(root: Fd, mount: &Mount<'static>, scratch: &mut Scratch, near: &mut Near) -> Outcome {
-    let failed = match source(mount, scratch).and_then(|tree| attach(root, mount, tree, near)) {
+fn apply(root: Fd, mount: &Mount<'static>, state: Option<Fd>, scratch: &mut Scratch, near: &mut Near) -> Outcome {
+    let failed = match source(mount, scratch).and_then(|tree| attach(root, mount, (tree, state), near)) {
         Ok(()) => return Ok(()),
         Err(fail) => fail,
     };
@@ -39,7 +47,7 @@ fn apply(root: Fd, mount: &Mount<'static>, scratch: &mut Scratch, near: &mut Nea
         // A hostile target stays hostile whatever is to be mounted there.
         Some(path) if failed.step != Step::Hostile => {
             let bind = Mount { source: MountSource::Bind(path, true), recursive_attributes: true, ..*mount };
-            source(&bind, scratch).and_then(|tree| attach(root, &bind, tree, near)).or(skip(mount, failed))
+            source(&bind, scratch).and_then(|tree| attach(root, &bind, (tree, None), near)).or(skip(mount, failed))
         }
         _ => skip(mount, failed),
     }
@@ -139,10 +147,15 @@ fn set_below(tree: Fd, mount: &Mount<'static>) -> Outcome {
 
 /// A tree that was made outside. What is to be filled has no path here: it is made read-only afterwards, or another mount
 /// of it is there for that.
-fn attach_made(root: Fd, mount: &Mount<'static>, (tree, writable): (Fd, Option<Fd>), near: &mut Near) -> Outcome {
+fn attach_made(
+    root: Fd,
+    mount: &Mount<'static>,
+    (tree, writable, state): (Fd, Option<Fd>, Option<Fd>),
+    near: &mut Near,
+) -> Outcome {
     let target = find_target(root, mount, tree, near)?;
     if mount.copy_up {
-        fill::volume(writable.unwrap_or(tree), target).at(Step::CopyUp, mount.target)?;
+        fill::volume(state, writable.unwrap_or(tree), target).at(Step::CopyUp, mount.target)?;
     }
     writable.into_iter().for_each(|fd| drop(sys::close(fd)));
     let recursive = matches!(mount.source, MountSource::Bind(_, true));
@@ -150,10 +163,10 @@ fn attach_made(root: Fd, mount: &Mount<'static>, (tree, writable): (Fd, Option<F
     put(mount, tree, target, near)
 }
 
-fn attach(root: Fd, mount: &Mount<'static>, tree: Fd, near: &mut Near) -> Outcome {
+fn attach(root: Fd, mount: &Mount<'static>, (tree, state): (Fd, Option<Fd>), near: &mut Near) -> Outcome {
     let target = find_target(root, mount, tree, near)?;
     if mount.copy_up {
-        copy_up(mount, tree, target)?;
+        copy_up(mount, (tree, state), target)?;
     }
     put(mount, tree, target, near)
 }
@@ -197,9 +210,9 @@ fn is_directory(mount: &Mount<'static>, tree: Fd) -> Outcome<bool> {
 }
 
 /// What the image has at the target goes into an empty volume or a new file system.
-fn copy_up(mount: &Mount<'static>, tree: Fd, target: Fd) -> Outcome {
+fn copy_up(mount: &Mount<'static>, (tree, state): (Fd, Option<Fd>), target: Fd) -> Outcome {
     match mount.source {
-        MountSource::Bind(path, _) => fill_volume(path, target).at(Step::CopyUp, path),
+        MountSource::Bind(path, _) => fill_volume(path, state, target).at(Step::CopyUp, path),
         MountSource::Fs(_, options) => {
             let has_mode = options.iter().any(|(key, _)| key == c"mode");
             fill_new(mount.attributes, tree, target, has_mode).at(Step::CopyUp, mount.target)
@@ -220,9 +233,9 @@ fn fill_new(attributes: u64, tree: Fd, target: Fd, has_mode: bool) -> sys::Resul
 }
 
 /// By the volume's own path: the mount may be read-only already.
-fn fill_volume(volume: &CStr, target: Fd) -> sys::Result {
+fn fill_volume(volume: &CStr, state: Option<Fd>, target: Fd) -> sys::Result {
     let to = sys::openat(AT_FDCWD, volume, sys::O_RDONLY | sys::O_DIRECTORY, 0)?;
-    let filled = fill::volume(to, target);
+    let filled = fill::volume(state, to, target);
     let _ = sys::close(to);
     filled
 }

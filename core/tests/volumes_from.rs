@@ -128,3 +128,28 @@ fn a_volume_goes_whatever_happens_at_once() {
         assert_eq!(host.left(), Vec::<String>::new(), "round {round}");
     }
 }
+
+/// What is copied there first is no container's yet, so the next may empty it: who copies nothing must not write there.
+#[test]
+fn a_volume_filled_in_part_is_not_used_as_it_is() {
+    let host = Host::new();
+    let etc = |options: &[&str], script: &str| {
+        let options = options.iter().map(|word| (*word).to_owned()).collect();
+        let mount = Mount { source: "part".into(), options, ..volume("/etc") };
+        host.run(RunOptions { mounts: vec![mount], ..command(&["sh", "-c", script]) })
+    };
+    let place = host.dir.path().join("root/volumes/part");
+    std::fs::create_dir_all(place.join("_data")).unwrap();
+    std::fs::write(place.join("_data/part of a file"), "").unwrap();
+    std::fs::write(place.join("_data.filling"), "1").unwrap();
+    let error = etc(&["nocopy"], "true").unwrap_err();
+    assert_eq!(error.kind(), Kind::Conflict, "{error}");
+    assert!(error.to_string().contains("part") && error.hint_text().is_some(), "{error}");
+    assert_eq!(text(&etc(&[], "ls /etc/part* 2>/dev/null; ls /etc | grep passwd").unwrap().stdout), "passwd\n");
+    assert_eq!(text(&etc(&["nocopy"], "ls /etc | grep passwd").unwrap().stdout), "passwd\n");
+    // One that is used before anything was copied there is never emptied.
+    std::fs::remove_dir_all(&place).unwrap();
+    etc(&["nocopy"], "echo own >/etc/own").unwrap();
+    assert_eq!(text(&etc(&[], "ls /etc").unwrap().stdout), "own\n");
+    assert_eq!(std::fs::metadata(place.join("_data.filling")).unwrap().len(), 2);
+}

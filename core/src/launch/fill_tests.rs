@@ -8,8 +8,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use nix::fcntl::{AtFlags, OFlag, openat};
-use nix::sys::stat::{Mode, SFlag, UtimensatFlags, fstatat, mkdirat, utimensat};
+use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag, openat};
+use nix::sys::stat::{Mode, UtimensatFlags, fstatat, mkdirat, utimensat};
 use nix::sys::time::TimeSpec;
 
 use super::tests::{Box_, bind};
@@ -80,7 +80,8 @@ fn a_deep_tree_comes_whole() {
 fn what_was_filled_in_part_is_filled_anew() {
     let b = with_data(&[("one", 5), ("two", 5)]);
     let volume = Path::new(&b.path("volume")).to_owned();
-    fs::write(volume.join(".sampan-filling"), "").unwrap();
+    // One byte: who filled it first was killed.
+    fs::write(b.path("volume.filling"), "1").unwrap();
     fs::create_dir_all(volume.join("sub/of a killed one")).unwrap();
     fs::write(volume.join("one"), "x").unwrap();
     let start = || b.sh("cat /data/one", volume_at(b.path("volume")));
@@ -117,12 +118,14 @@ fn one_that_there_is_no_room_for_stays_empty() {
     for (tight, roomy) in [("size=64k", "size=4m"), ("nr_inodes=4", "nr_inodes=100")] {
         on_tmpfs(tight, |disk| {
             let b = with_data(&[("one", 40_000), ("three", 10), ("two", 40_000), ("zero", 0)]);
-            let text = disk.display().to_string();
+            let data = disk.join("_data");
+            fs::create_dir(&data).unwrap();
+            let text = data.display().to_string();
             let volume = volume_at(text.clone());
             let error = b.fails(&["true"], &volume);
             assert_eq!((error.kind(), error.exit_code()), (Kind::NoSpace, 125), "{error}");
             assert!(error.to_string().contains("/data") || error.to_string().contains(&text), "{error}");
-            assert_eq!(listed(disk), Vec::<String>::new(), "{tight}");
+            assert_eq!(listed(&data), Vec::<String>::new(), "{tight}");
             resize(disk, roomy);
             assert_eq!(b.sh("ls /data", volume), (0, "one\nsub\nthree\ntwo\nzero\n".into()));
         });
@@ -174,17 +177,69 @@ fn a_node_that_becomes_a_link_meanwhile_leads_no_mode_out() {
     }
 }
 
-#[test]
-fn what_has_the_mark_s_name_is_not_opened() {
-    if !nix::unistd::geteuid().is_root() {
-        return;
+/// Of the volume that [`with_data`] makes.
+fn state(b: &Box_) -> File {
+    File::options().read(true).write(true).create(true).truncate(false).open(b.path("volume.filling")).unwrap()
+}
+
+fn held(file: File) -> Flock<File> {
+    Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, e)| e).unwrap()
+}
+
+/// Until as many processes wait for the lock of a file as have it open: they look again and again.
+fn await_opened(file: &Path, by: usize) {
+    let of = |process: fs::DirEntry| fs::read_dir(process.path().join("fd")).into_iter().flatten().flatten();
+    let opens = || {
+        let links = fs::read_dir("/proc").unwrap().flatten().flat_map(of);
+        links.filter(|link| fs::read_link(link.path()).is_ok_and(|to| to == file)).count()
+    };
+    while opens() < by {
+        std::thread::yield_now();
     }
-    let b = with_data(&[("one", 1)]);
-    // A device without a driver: opened, it would say ENXIO.
-    let mark = Path::new(&b.path("volume")).join(".sampan-filling");
-    nix::sys::stat::mknod(&mark, SFlag::S_IFCHR, Mode::S_IRWXU, nix::sys::stat::makedev(240, 77)).unwrap();
-    let error = b.fails(&["true"], volume_at(b.path("volume")));
-    assert_eq!((error.errno(), error.exit_code()), (Some(libc::EEXIST), 125), "{error}");
+}
+
+/// Who waits for the volume finds that another has filled it, and has emptied it and put its own there meanwhile.
+#[test]
+fn what_a_container_has_put_there_stays() {
+    let b = with_data(&[("one", 5)]);
+    let volume = Path::new(&b.path("volume")).to_owned();
+    let lock = held(state(&b));
+    lock.set_len(1).unwrap();
+    std::thread::scope(|scope| {
+        let second = scope.spawn(|| b.sh("ls /data", volume_at(b.path("volume"))));
+        await_opened(Path::new(&b.path("volume.filling")), 2);
+        fs::write(volume.join("own"), "").unwrap();
+        lock.set_len(2).unwrap();
+        drop(lock);
+        assert_eq!(second.join().unwrap(), (0, "own\n".into()));
+    });
+    assert_eq!(listed(&volume), ["own"]);
+}
+
+/// An older version noted nothing, and containers can put anything into a volume.
+#[test]
+fn a_volume_s_files_tell_nothing_of_its_state() {
+    let b = with_data(&[("one", 5)]);
+    let volume = Path::new(&b.path("volume")).to_owned();
+    fs::write(volume.join(".sampan-filling"), "").unwrap();
+    let foreign = held(File::open(volume.join(".sampan-filling")).unwrap());
+    let inside = held(File::open(&volume).unwrap());
+    assert_eq!(b.sh("ls -A /data", volume_at(b.path("volume"))), (0, ".sampan-filling\n".into()));
+    drop((foreign, inside));
+    assert_eq!(state(&b).metadata().unwrap().len(), 2);
+}
+
+/// Once containers have it, a copy that fails removes nothing: what is there may be theirs.
+#[test]
+fn one_that_was_used_is_not_emptied_after_a_failure() {
+    on_tmpfs("size=64k", |disk| {
+        let b = with_data(&[("one", 40_000), ("two", 40_000)]);
+        let text = disk.join("_data").display().to_string();
+        fs::create_dir(&text).unwrap();
+        fs::write(disk.join("_data.filling"), "22").unwrap();
+        assert_eq!(b.fails(&["true"], volume_at(text.clone())).kind(), Kind::NoSpace);
+        assert_ne!(listed(Path::new(&text)), Vec::<String>::new());
+    });
 }
 
 /// What could not be noted at its end would be told as the end of a container that was killed.

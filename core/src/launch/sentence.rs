@@ -52,6 +52,9 @@ pub(super) fn of(step: u32, errno: i32, detail: &[u8]) -> Error {
         Step::CopyUp if errno == libc::ELOOP => plain(step, errno, &detail)
             .because("the image's directories there lie more than 4096 deep, or somebody moved their copies meanwhile")
             .hint("mount the volume with nocopy, and fill it from inside"),
+        Step::CopyUp if errno == libc::ETIMEDOUT => plain(step, errno, &detail)
+            .because("another container has been filling the volume for five minutes, and has not come to an end")
+            .hint("wait for that start or end it (ps lists it), and start this one again"),
         Step::CopyUp if errno == libc::EBUSY => plain(step, errno, &detail)
             .because("somebody else who has the volume put something in the place of what was copied")
             .hint("start it again when nobody writes to the volume"),

@@ -17,9 +17,9 @@ use crate::plan::devices::{self, Node};
 use crate::plan::facts::Facts;
 use crate::plan::launch::LaunchPlan;
 use crate::plan::start::{self, Places};
-use crate::spec::Spec;
+use crate::spec::{Spec, SpecMount};
 use crate::store::containers::{self, Owner, Record};
-use crate::store::{events as stored, layers, liveness};
+use crate::store::{events as stored, layers, liveness, volumes};
 
 /// Starts a container.
 pub fn start(context: &Context, id: &ContainerId, stdio: &Stdio, cancel: &Cancel) -> Result<()> {
@@ -78,6 +78,7 @@ pub(super) fn launch(
     subids::check(context, record)?;
     userns::ensure(context, record)?;
     tree::prepare(context, record, &Cancel::new())?;
+    use_volumes(context, record)?;
     let (cgroup, mut plan) = plan(context, record)?;
     plan.supervise.direct = streams == Streams::Direct;
     if let Some(label) = &plan.mount_label {
@@ -103,6 +104,15 @@ pub(super) fn launch(
     })?;
     made.into_inner().keep();
     Ok(launched)
+}
+
+/// Those that it doesn't fill.
+fn use_volumes(context: &Context, record: &Record) -> Result<()> {
+    let no_copy = |mount: &&SpecMount| mount.is_volume() && mount.mount.options.iter().any(|word| word == "nocopy");
+    for mount in record.spec.mounts.iter().filter(no_copy) {
+        volumes::use_as_it_is(&context.paths, &mount.mount.source.parse()?)?;
+    }
+    Ok(())
 }
 
 /// As [`launch`], with the cgroups there before the shim is asked: it opens them as the host's root for a namespace whose own

@@ -1,11 +1,13 @@
 //! Volumes: directories that outlive containers.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::{crash, tmp};
-use crate::error::Result;
+use crate::error::{Context, Error, Kind, Result};
 use crate::fs;
 use crate::id::{ContainerId, Name};
+use crate::lock::{Lock, Mode, Wait};
 use crate::paths::Paths;
 
 /// The directory that a volume's files are in.
@@ -19,6 +21,29 @@ pub fn make(paths: &Paths, name: &Name) -> Result<bool> {
     fs::make_dirs(&data(paths, name))?;
     crash::point("volume made");
     Ok(made)
+}
+
+/// Notes that a container has a volume without filling it: nothing of it is removed any more.
+///
+/// # Errors
+///
+/// The volume holds a part of what a container was to fill it with, or is filled for five minutes.
+pub fn use_as_it_is(paths: &Paths, name: &Name) -> Result<()> {
+    // The lengths of the file tell how far a volume is (`core/shim/fill.rs`).
+    const NEW: u64 = 0;
+    const PART: u64 = 1;
+    const USED: u64 = 2;
+    let path = paths.volume(name).join("_data.filling");
+    let wait = Wait { timeout: Some(Duration::from_secs(300)), cancel: None };
+    let lock = Lock::take(&path, Mode::Exclusive, wait)
+        .map_err(|e| e.within("use volume", name.as_str()).hint("end the container whose start fills it"))?;
+    match lock.file().metadata().context("look at", path.display())?.len() {
+        NEW => lock.file().set_len(USED).context("write", path.display()),
+        PART => Err(Error::new(Kind::Conflict, "use volume", name.as_str())
+            .because("it holds a part of an image's files: who filled it was killed")
+            .hint("start a container that has it without nocopy, which fills it anew, or remove the volume")),
+        _ => Ok(()),
+    }
 }
 
 /// Who has a volume without a name of its own in common with others: an empty file for each container. The shim knows the
