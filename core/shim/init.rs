@@ -273,7 +273,7 @@ pub fn connect(streams: [Fd; 3], slave: Option<Fd>, uid: u32) -> Outcome {
         sys::dup_to(from, to).step(Step::Streams)?;
         let stat = sys::fstat(to).step(Step::Streams)?;
         if is_null(&stat) {
-            reopen_null(to).at(Step::Streams, NULL)?;
+            replace_null(to, &stat).at(Step::Streams, NULL)?;
         }
         let kind = stat.kind();
         if uid != 0 && (kind == sys::S_IFIFO || slave.is_some()) {
@@ -289,7 +289,33 @@ fn is_null(stat: &sys::Stat) -> bool {
     stat.kind() == sys::S_IFCHR && stat.rdev == (1, 3)
 }
 
-/// The host's would be the container's root's to change, its mode and its owner, by the descriptor: so the container's.
+/// The host's would be the container's root's to change, its mode and its owner, by the descriptor. So the container's; where
+/// it has none, which is its own affair, that of nobody.
+fn replace_null(stream: Fd, stat: &sys::Stat) -> sys::Result {
+    let Err(failed) = reopen_null(stream) else { return Ok(()) };
+    // One in a user namespace has no rights on it: refused to this process, which has given none of its own away yet.
+    if sys::fchmod(stream, stat.mode & 0o7777).is_err() {
+        return Ok(());
+    }
+    let own = new_null().map_err(|_| failed)?;
+    let placed = sys::dup_to(own, stream);
+    let _ = sys::close(own);
+    placed
+}
+
+/// A null device on a file system that is attached nowhere.
+fn new_null() -> sys::Result<Fd> {
+    let context = sys::fsopen(c"tmpfs")?;
+    let mount = sys::fsconfig_create(context).and_then(|()| sys::fsmount(context, 0));
+    let _ = sys::close(context);
+    let mount = mount?;
+    let null = sys::mknodat(mount, c"null", sys::S_IFCHR | 0o666, sys::makedev((1, 3)))
+        .and_then(|()| sys::openat(mount, c"null", sys::O_RDWR | sys::O_NOCTTY, 0));
+    let _ = sys::close(mount);
+    // Whatever the umask: who is not root may open /dev/stdout anew, too.
+    null.inspect(|null| drop(sys::fchmod(*null, 0o666)))
+}
+
 fn reopen_null(stream: Fd) -> sys::Result {
     let own = sys::openat(AT_FDCWD, NULL, sys::O_RDWR | sys::O_NOCTTY | sys::O_NOFOLLOW, 0)?;
     // One without namespaces may put something else there at any time.

@@ -53,7 +53,6 @@ impl Place {
         let mut plan = LaunchPlan::default();
         plan.rootfs.kind = RootfsKind::Directory { path: self.text("root") };
         plan.rootfs.attach_at = self.text("root");
-        plan.mounts.push(super::tests::bind("/dev/null", "/dev/null", 10));
         plan.namespaces.pid = Namespace::New;
         plan.process.args = [BUSYBOX, "sh", "-c", script].map(String::from).to_vec();
         plan.process.cwd = "/".into();
@@ -509,6 +508,8 @@ fn removal_takes_what_the_containers_users_own() {
     (plan.process.capabilities.permitted, plan.process.capabilities.effective) = (u64::MAX >> 23, u64::MAX >> 23);
     plan.namespaces.user = true;
     plan.id_map = Some(map);
+    // Its root may be the host's, whose null device it must not have.
+    plan.mounts.push(super::tests::bind("/dev/null", "/dev/null", 10));
     plan.supervise.auto_remove = true;
     assert_eq!(end(&place.start(&plan, [None, None, None])).code, 4);
     assert!(!place.path("c").exists() && !place.path("trash").exists());

@@ -97,11 +97,7 @@ impl Box_ {
                 shifted: false,
                 nested: false,
             },
-            mounts: vec![
-                mount_fs("proc", "/proc", &[]),
-                mount_fs("tmpfs", "/dev", &[("mode", "755")]),
-                bind("/dev/null", "/dev/null", 10),
-            ],
+            mounts: vec![mount_fs("proc", "/proc", &[]), mount_fs("tmpfs", "/dev", &[("mode", "755")])],
             hostname: Some("boxed".into()),
             process: Process {
                 args: args.iter().map(|s| s.to_string()).collect(),
@@ -246,6 +242,7 @@ fn mounts_masks_and_readonly_paths_hold() {
     let script = "cat /data; echo x > /data; cat /deep/er/file; ls /proc/acpi | grep -c .; cat /etc/group; \
                   echo 1 > /proc/sys/kernel/panic; echo x > /dev/null && test -c /dev/null && echo null; echo $?";
     let (_, text) = b.sh(script, |p| {
+        p.mounts.push(bind("/dev/null", "/dev/null", 10));
         p.mounts.push(bind(b.path("data"), "/data", 1));
         p.mounts.push(step(MountSource::File { content: "given\n".into(), mode: 0o644 }, "/deep/er/file", 0));
         p.masked_paths = vec!["/proc/acpi".into(), "/etc/group".into(), "/nonesuch".into()];
@@ -298,7 +295,6 @@ fn a_mount_over_a_directory_hides_what_was_mounted_in_it_before() {
             p.mounts.push(mount_fs("tmpfs", "/dev/taken", &[]));
             p.mounts.push(mount_fs("tmpfs", "/dev/taken", &[]));
             p.mounts.push(bind(b.path("data"), "/dev/taken/last", 1));
-            p.mounts.push(bind("/dev/null", "/dev/null", 10));
         });
         assert_eq!(text, "cat: can't open '/dev/first': No such file or directory\nhost\nhost\nhost\n", "{over}");
     }

@@ -168,6 +168,24 @@ fn the_host_s_null_is_nobody_s_to_change() {
     }
 }
 
+/// Whose `/dev` has no null device starts and gets commands in all the same, and none of them with the host's.
+#[test]
+fn nor_where_the_container_has_none() {
+    let host = Host::new();
+    let script = "for n in 0 1 2; do [ -c /proc/self/fd/$n ] && echo $n; chmod 666 /proc/self/fd/$n; done 2>/tmp/said
+        grep -c 'chmod: /proc/self/fd/0: ' /tmp/said; [ -e /dev/null ] || echo none; cat <&0";
+    let bare = sampan::Mount { kind: sampan::MountKind::Tmpfs, target: "/dev".into(), ..sampan::Mount::default() };
+    let of_host = std::fs::metadata("/dev/null").unwrap();
+    let container = host.spawn(RunOptions { mounts: vec![bare], ..sleeper() }).unwrap();
+    let inside = container.exec(&exec(&["sh", "-c", script]), &Cancel::new()).unwrap();
+    assert!(text(&inside.stdout).ends_with("none\n"), "{inside:?}");
+    let look = container.exec(&exec(&["stat", "-Lc", "%d", "/proc/self/fd/0"]), &Cancel::new()).unwrap();
+    let is_host_s = text(&look.stdout).trim() == std::os::unix::fs::MetadataExt::dev(&of_host).to_string();
+    // One within a user namespace has no rights on it.
+    assert_eq!(is_host_s, rung(&host) != Rung::Root, "{look:?}");
+    gone(&host, &container);
+}
+
 /// CVE-2020-15257: an abstract socket is there for all who share the network, whoever they are.
 #[test]
 fn no_socket_of_ours_is_abstract() {
