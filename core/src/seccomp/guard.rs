@@ -77,15 +77,22 @@ const ATTRIBUTES: &str = "chmod fchmod fchmodat fchmodat2 chown chown32 fchown f
     removexattrat file_setattr";
 /// Requests of file systems, by their second byte (linux/fs.h): flags, versions, projects, fs-verity.
 const OF_FILES: [u64; 4] = [b'f' as u64, b'v' as u64, b'X' as u64, 0xf5];
-/// Handing data to the kernel (`_IOC_WRITE`), as what changes something does, but for the one request after it.
+/// Handing data to the kernel and getting none (`_IOW`), as what changes something does, but for the requests after it. What
+/// goes both ways asks, as `FS_IOC_FIEMAP` and `FS_IOC_MEASURE_VERITY` do.
 const GIVING: u64 = 0x4000_0000;
+const BOTH_WAYS: u64 = 0xc000_0000;
+/// What goes both ways and changes something, whatever its size: encryption keys (23 to 25), `EXT4_IOC_MOVE_EXT`,
+/// `F2FS_IOC_DEFRAGMENT` and `_MOVE_RANGE`, `XFS_IOC_SCRUB_METADATA` and `_SWAPEXT`, `FIFREEZE`, `FITHAW`, `FITRIM`.
+const EXCHANGING: [u64; 11] = [0x6617, 0x6618, 0x6619, 0x660f, 0xf508, 0xf509, 0x583c, 0x586d, 0x5877, 0x5878, 0x5879];
 const FS_IOC_SET_ENCRYPTION_POLICY: u64 = 0x800c_6613;
 
 /// As on a file system that is mounted read-only.
 fn files_as_they_are() -> Vec<Rule> {
     let mut rules =
         vec![refuse(EROFS, ATTRIBUTES, &[]), refuse(EROFS, "ioctl", &[is(1, FS_IOC_SET_ENCRYPTION_POLICY)])];
-    rules.extend(OF_FILES.map(|kind| refuse(EROFS, "ioctl", &[masked(1, GIVING | 0xff00, GIVING | kind << 8)])));
+    let requests = |mask, value| refuse(EROFS, "ioctl", &[masked(1, BOTH_WAYS | mask, value)]);
+    rules.extend(OF_FILES.map(|kind| requests(0xff00, GIVING | kind << 8)));
+    rules.extend(EXCHANGING.map(|request| requests(0xffff, BOTH_WAYS | request)));
     rules
 }
 

@@ -112,6 +112,15 @@ fn files_keep_what_landlock_does_not_hold() {
         READ_ONLY.gives(EROFS, "ioctl", [3, attributes, 0, 0, 0, 0]);
         WRITABLE.gives(ALLOW, "ioctl", [3, attributes, 0, 0, 0, 0]);
     }
+    // Both ways: `FIFREEZE`, `FITRIM`, keys, extents that move.
+    for changing in [0xc004_5877, 0xc018_5879, 0xc050_6617, 0xc040_6618, 0xc040_6619, 0xc028_660f] {
+        READ_ONLY.gives(EROFS, "ioctl", [3, changing, 0, 0, 0, 0]);
+        WRITABLE.gives(ALLOW, "ioctl", [3, changing, 0, 0, 0, 0]);
+    }
+    // `FS_IOC_FIEMAP`, `FS_IOC_MEASURE_VERITY`, `FS_IOC_GET_ENCRYPTION_POLICY_EX`, `_KEY_STATUS`, `FS_IOC_GETFSMAP`.
+    for asked in [0xc020_660b, 0xc004_6686, 0xc009_6616, 0xc080_661a, 0xc0c0_583b] {
+        READ_ONLY.gives(ALLOW, "ioctl", [3, asked, 0, 0, 0, 0]);
+    }
     for asked in [0x8008_6601, 0x801c_581f, 0x5401, 0x541b, 0x4004_9409] {
         READ_ONLY.gives(ALLOW, "ioctl", [3, asked, 0, 0, 0, 0]);
     }
