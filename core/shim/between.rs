@@ -45,11 +45,13 @@ pub fn fork(bundle: &Bundle<'static>, cgroup: Option<Fd>) -> Outcome<(Forked, bo
     Ok((Forked::Parent { pid, pidfd }, false, Outside::Binds(&[])))
 }
 
-/// With a mount namespace of its own, which a plain user does not get outside of a user namespace.
+/// With a mount namespace of its own, which a plain user does not get outside of a user namespace. Who may have one and gets
+/// none is told: without, nothing of the container's mounts would be locked.
 fn fork_between() -> sys::Result<(Forked, bool)> {
     match sys::fork(sys::CLONE_NEWNS, None).or_else(|_| sys::fork_by_clone(sys::CLONE_NEWNS)) {
         Ok(forked) => Ok((forked, true)),
-        Err(_) => sys::fork(0, None).or_else(|_| sys::fork_by_clone(0)).map(|forked| (forked, false)),
+        Err(Errno::EPERM) => sys::fork(0, None).or_else(|_| sys::fork_by_clone(0)).map(|forked| (forked, false)),
+        Err(failed) => Err(failed),
     }
 }
 
