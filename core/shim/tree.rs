@@ -207,7 +207,9 @@ fn open_child(dir: Fd, name: &CStr) -> sys::Result<Fd> {
         other => return other,
     }
     let seen = sys::openat(dir, name, DIR_FLAGS | sys::O_PATH, 0)?;
-    let opened = sys::chmod_opened(seen, 0o700).and_then(|()| sys::openat(seen, c".", DIR_FLAGS, 0));
+    // Where there is no call for it and no /proc either, it was not for a lack of the directory.
+    let opened =
+        sys::chmod_opened(seen, 0o700).map_err(|_| Errno::EACCES).and_then(|()| sys::openat(seen, c".", DIR_FLAGS, 0));
     let _ = sys::close(seen);
     opened
 }

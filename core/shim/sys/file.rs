@@ -135,8 +135,16 @@ pub fn fs_magic(fd: Fd) -> Result<u64> {
     Ok(buf[0])
 }
 
-/// `fchmod` refuses a descriptor that was opened only as a path. By the host's /proc, so not inside.
+/// `fchmod` refuses a descriptor that was opened only as a path. Before Linux 6.6, and behind a filter that doesn't know the
+/// call, by the host's /proc: there not inside.
 pub fn chmod_opened(file: Fd, mode: u32) -> Result {
+    match syscall!(FCHMODAT2, file, c"".as_ptr(), mode, super::AT_EMPTY_PATH) {
+        Err(Errno::ENOSYS | Errno::EPERM) => chmod_by_proc(file, mode),
+        done => done.map(drop),
+    }
+}
+
+fn chmod_by_proc(file: Fd, mode: u32) -> Result {
     let mut path = crate::text::Text::<32>::new();
     path.push(b"/proc/self/fd/").signed(file.into());
     fchmodat(super::AT_FDCWD, path.c(), mode)
