@@ -230,8 +230,11 @@ impl Control {
         }
         let of = |stage| self.clients.iter().position(|c| c.stage == stage);
         let at = of(Stage::Free).or_else(|| of(Stage::Gone))?;
-        self.clients[at].free();
-        Some(&mut self.clients[at])
+        let client = &mut self.clients[at];
+        if client.stage == Stage::Gone {
+            client.free();
+        }
+        Some(client)
     }
 
     /// A child has ended: tells its client, if it was a command.
