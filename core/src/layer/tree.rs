@@ -177,7 +177,8 @@ impl<'a> Walk<'a> {
         Ok(Dir { fd: self.at, path: self.real })
     }
 
-    /// `..` in a symlink's target; at the root it stays there. Nothing in the tree is ever moved, so it leads to what `real` says.
+    /// `..` in a symlink's target; at the root it stays there. What moves something in the tree
+    /// (`clear`, which takes what is too deep upwards) makes it forget all that is open, so it leads to what `real` says.
     fn up(&mut self) -> Result<(), Failure> {
         if !self.real.is_empty() {
             let parent = name::split(&self.real).0.len();
