@@ -19,6 +19,9 @@ pub fn move_aside(thread: RawPthread) -> Option<Moved> {
     let before = sched_getaffinity(Pid::from_raw(0)).ok()?;
     let mut others = before;
     others.unset(sched_getcpu().ok()?).ok()?;
+    // A number to the standard library; in musl a pointer.
+    #[allow(clippy::unnecessary_cast)]
+    let thread = thread as libc::pthread_t;
     // SAFETY: the caller says that the thread is there; nix's set is the C library's and nothing else.
     let failed = unsafe { libc::pthread_setaffinity_np(thread, size_of::<CpuSet>(), (&raw const others).cast()) };
     (failed == 0).then_some(Moved(before))
