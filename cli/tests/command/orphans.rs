@@ -9,6 +9,8 @@ use crate::host::{Ended, Host, finish};
 
 /// What [`below_a_plain_program`] ends with when it has been left a zombie.
 const ZOMBIE: i32 = 99;
+/// Seconds after which it ends by a signal: what lives on then was to be gone with the command.
+const TOO_LONG_S: u32 = 60;
 
 /// Runs a command as the child of a process that orphans come to, and that waits for this one child alone.
 fn below_a_plain_program(mut command: Command) -> Ended {
@@ -29,8 +31,10 @@ fn become_plain_program() -> std::io::Result<()> {
                 let mut status = 0;
                 libc::waitpid(child, &raw mut status, 0);
                 let mut left: libc::siginfo_t = std::mem::zeroed();
-                let look = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
-                let is_one = libc::waitid(libc::P_ALL, 0, &raw mut left, look) == 0 && left.si_pid() != 0;
+                // Until none is left: one that lives on behind the command becomes a zombie when it ends.
+                libc::alarm(TOO_LONG_S);
+                let look = libc::WEXITED | libc::WNOWAIT | libc::__WALL;
+                let is_one = libc::waitid(libc::P_ALL, 0, &raw mut left, look) == 0;
                 libc::_exit(if is_one { ZOMBIE } else { libc::WEXITSTATUS(status) });
             }
         }
