@@ -106,15 +106,21 @@ fn attempt(rule: &DeviceRule) -> Vec<Instruction> {
     steps
 }
 
-/// Holds a cgroup to the rules. They are asked besides those of the cgroups above it.
+/// Holds a cgroup to the rules. They are asked besides those of the cgroups above it. With `may_lack` nothing is done, and
+/// nothing said, where the kernel has no such rules or this process no right to give any.
 ///
 /// # Errors
 /// `PermissionDenied` for a plain user.
-pub fn attach(dir: &Path, rules: &[DeviceRule]) -> Result<()> {
-    let program = load(&program(rules)).context("load device rules", dir.display())?;
+pub fn attach(dir: &Path, rules: &[DeviceRule], may_lack: bool) -> Result<()> {
     let group = fs::open_dir(dir)?;
-    attach_to(&group, &program).context("attach device rules", dir.display())
+    match load(&program(rules)).and_then(|program| attach_to(&group, &program)) {
+        Err(errno) if may_lack && LACKING.contains(&errno) => Ok(()),
+        done => done.context("hold to device rules", dir.display()),
+    }
 }
+
+/// No `bpf`, no programs for devices; no right to them or, before Linux 5.11, to the memory that they take.
+const LACKING: [Errno; 4] = [Errno::ENOSYS, Errno::EINVAL, Errno::EPERM, Errno::EACCES];
 
 fn load(instructions: &[Instruction]) -> nix::Result<OwnedFd> {
     const PROG_LOAD: i32 = 5;
@@ -239,6 +245,15 @@ mod tests {
         });
     }
 
+    /// No cgroup is another fault than no programs.
+    #[test]
+    fn what_is_lacking_is_passed_over_and_nothing_else() {
+        let plain = tempfile::tempdir().unwrap();
+        let lacking = load(&program(&[])).is_err();
+        assert_eq!(attach(plain.path(), &[], true).is_ok(), lacking);
+        assert!(attach(plain.path(), &[], false).is_err());
+    }
+
     fn mount_cgroup2(top: &Path) {
         use nix::mount::{MsFlags, mount};
         const NONE: Option<&str> = None;
@@ -253,7 +268,7 @@ mod tests {
         let [zero, full] =
             [5, 7].map(|minor| move |allow, access| rule(allow, Some(false), Some(1), Some(minor), access));
         let both = [full(false, READ | WRITE), full(true, READ), full(true, WRITE)];
-        let attached = attach(dir, &[&both[..], &[zero(false, READ)]].concat());
+        let attached = attach(dir, &[&both[..], &[zero(false, READ)]].concat(), false);
         let script = format!(
             "echo 0 > {}/cgroup.procs; (: < /dev/null) && echo null; (: < /dev/zero) || echo refused; \
              (: <> /dev/full) && echo both",

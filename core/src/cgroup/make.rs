@@ -205,10 +205,7 @@ fn limit(directory: &Directory, lacking: &mut Vec<(String, String)>) -> Result<(
     }
     match directory.devices.is_empty() {
         true => Ok(()),
-        false => match devices::attach(dir, &directory.devices) {
-            Err(_) if directory.devices_may_lack => Ok(()),
-            attached => attached,
-        },
+        false => devices::attach(dir, &directory.devices, directory.devices_may_lack),
     }
 }
 
