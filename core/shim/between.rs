@@ -2,11 +2,11 @@
 //! namespace can't come back, and what the kernel is to lock for the container has to be mounted by who is not in it
 //! yet (`shelf.rs`).
 
-use crate::fail::{At, Fail, Outcome};
+use crate::fail::{At, Outcome};
 use crate::shelf::{self, Made};
 use crate::sys::{self, Errno, Fd, Forked};
 use crate::wire::{Bundle, Launch, Namespace, Step};
-use crate::{binds, early, init, launch, limits, rootfs};
+use crate::{binds, borne, early, init, launch, limits, rootfs};
 
 /// What was made outside for the init, in it.
 #[derive(Clone, Copy)]
@@ -31,57 +31,33 @@ impl Outside {
 pub fn fork(bundle: &Bundle<'static>, cgroup: Option<Fd>) -> Outcome<(Forked, bool, Outside)> {
     let (ours, theirs) = sys::socketpair().step(Step::Clone)?;
     let (forked, has_mounts) = fork_between().step(Step::Clone)?;
-    let (pid, pidfd) = match forked {
-        Forked::Child => return go_between(bundle, cgroup, theirs, has_mounts),
-        Forked::Parent { pid, pidfd } => (pid, pidfd),
+    let (forked, (entered, outside)) = match forked {
+        Forked::Child => {
+            let _ = sys::close(ours);
+            borne::born(&bundle.launch, theirs, bear(bundle, cgroup, has_mounts))?
+        }
+        Forked::Parent { pid, pidfd } => {
+            let forked = borne::heard([ours, theirs], (pid, pidfd), |_| Ok(()))?;
+            (forked, (false, Outside::Binds(&[])))
+        }
     };
-    let _ = sys::close(theirs);
-    let _ = sys::close(pidfd);
-    let init = told(ours);
-    let _ = sys::close(ours);
-    let _ = sys::wait(pid, false);
-    let pid = init.ok_or(SAID)?;
-    let pidfd = sys::pidfd_open(pid).step(Step::Clone).inspect_err(|_| launch::end(pid))?;
-    Ok((Forked::Parent { pid, pidfd }, false, Outside::Binds(&[])))
+    Ok((forked, entered, outside))
 }
 
 /// With a mount namespace of its own, which a plain user does not get outside of a user namespace. Who may have one and gets
 /// none is told: without, nothing of the container's mounts would be locked.
 fn fork_between() -> sys::Result<(Forked, bool)> {
-    match sys::fork(sys::CLONE_NEWNS, None).or_else(|_| sys::fork_by_clone(sys::CLONE_NEWNS)) {
+    match sys::fork_plainly(sys::CLONE_NEWNS) {
         Ok(forked) => Ok((forked, true)),
-        Err(Errno::EPERM) => sys::fork(0, None).or_else(|_| sys::fork_by_clone(0)).map(|forked| (forked, false)),
+        Err(Errno::EPERM) => sys::fork_plainly(0).map(|forked| (forked, false)),
         Err(failed) => Err(failed),
     }
 }
 
-/// The one in between has told the caller, or was killed.
-const SAID: Fail = Fail { step: Step::Died, errno: Errno(0), detail: b"" };
-
-fn told(ours: Fd) -> Option<i32> {
-    let mut pid = [0; 4];
-    (sys::recv(ours, &mut pid, false) == Ok(4)).then(|| i32::from_ne_bytes(pid))
-}
-
-/// Returns in the init alone.
-fn go_between(
-    bundle: &Bundle<'static>,
-    cgroup: Option<Fd>,
-    theirs: Fd,
-    has_mounts: bool,
-) -> Outcome<(Forked, bool, Outside)> {
-    let born = prepare(&bundle.launch, has_mounts)
-        .and_then(|outside| join_and_fork(bundle, cgroup).map(|(forked, entered)| (forked, entered, outside)));
-    match born {
-        Ok((Forked::Child, ..)) => {
-            // Held here it would keep the shim from seeing the end of the one in between.
-            let _ = sys::close(theirs);
-            return born;
-        }
-        Ok((Forked::Parent { pid, .. }, ..)) => drop(sys::send(theirs, &pid.to_ne_bytes())),
-        Err(failed) => failed.report(),
-    }
-    sys::exit(0)
+fn bear(bundle: &Bundle<'static>, cgroup: Option<Fd>, has_mounts: bool) -> Outcome<(Forked, (bool, Outside))> {
+    let outside = prepare(&bundle.launch, has_mounts)?;
+    let (forked, entered) = join_and_fork(bundle, cgroup)?;
+    Ok((forked, (entered, outside)))
 }
 
 fn prepare(launch: &Launch<'static>, has_mounts: bool) -> Outcome<Outside> {

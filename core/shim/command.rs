@@ -97,7 +97,7 @@ fn fork(container: &Container, order: &Order, streams: &mut Streams) -> Outcome<
 fn join(container: &Container, order: &Order, streams: &Streams, sync: Fd) -> Outcome<i32> {
     // Not by `sync`, where the second child may be faster.
     let (read, write) = pipe()?;
-    let told = match sys::fork(0, None).or_else(|_| sys::fork_by_clone(0)) {
+    let told = match sys::fork_plainly(0) {
         Ok(Forked::Child) => Joining { container, order, streams: streams.theirs, sync, report: write }.run(),
         Ok(Forked::Parent { pid, pidfd }) => {
             let _ = sys::wait(pid, false);

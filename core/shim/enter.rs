@@ -35,7 +35,7 @@ pub fn run(header: &Header, enter: Enter<'static>) -> Outcome {
     enter_namespaces(&enter, &doors)?;
     let (ours, theirs) = sys::socketpair().step(Step::Clone)?;
     let theirs = passed.above(theirs)?;
-    match sys::fork(0, None).or_else(|_| sys::fork_by_clone(0)).step(Step::Clone)? {
+    match sys::fork_plainly(0).step(Step::Clone)? {
         Forked::Child => become_process(&enter, &passed, theirs, proc),
         Forked::Parent { pid, .. } => {
             let _ = sys::close(theirs);

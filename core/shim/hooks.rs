@@ -34,7 +34,7 @@ pub fn run_as(hooks: &List<'static, Hook<'static>>, stage: &Stage, give_away: &d
 fn run_one(hook: &Hook<'static>, stage: &Stage, give_away: &dyn Fn() -> Outcome) -> Outcome {
     let failed = |errno| Fail { step: Step::Hook, errno, detail: hook.path.to_bytes() };
     let stdin = told(stage).at(Step::Hook, hook.path)?;
-    let forked = sys::fork(0, None).or_else(|_| sys::fork_by_clone(0)).at(Step::Hook, hook.path)?;
+    let forked = sys::fork_plainly(0).at(Step::Hook, hook.path)?;
     let (pid, pidfd) = match forked {
         Forked::Child => become_hook(hook, stdin, give_away),
         Forked::Parent { pid, pidfd } => (pid, pidfd),

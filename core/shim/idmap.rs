@@ -24,7 +24,7 @@ pub fn write(map: &IdMap<'static>, pid: i32) -> Outcome {
 /// A user namespace with a mount's map, held by its descriptor alone.
 pub fn namespace(map: &MountIdMap<'static>) -> Outcome<Fd> {
     let (ours, theirs) = sys::socketpair().step(Step::MapMount)?;
-    let forked = sys::fork(sys::CLONE_NEWUSER, None).or_else(|_| sys::fork_by_clone(sys::CLONE_NEWUSER));
+    let forked = sys::fork_plainly(sys::CLONE_NEWUSER);
     let (pid, pidfd) = match forked.step(Step::MapMount)? {
         Forked::Child => wait_for_end(ours, theirs),
         Forked::Parent { pid, pidfd } => (pid, pidfd),
@@ -85,7 +85,7 @@ fn lines(extents: impl Iterator<Item = Extent>) -> Lines {
 /// newuidmap and newgidmap are set-user-id; what they say on standard error becomes the failure's text.
 fn run_helper(path: &'static CStr, extents: &List<'static, Extent>, pid: i32) -> Outcome {
     let (errors, theirs) = sys::pipe(0).step(Step::IdMapHelper)?;
-    let child = match sys::fork(0, None).or_else(|_| sys::fork_by_clone(0)).step(Step::IdMapHelper)? {
+    let child = match sys::fork_plainly(0).step(Step::IdMapHelper)? {
         Forked::Child => exec_helper(path, extents, pid, theirs),
         Forked::Parent { pid, pidfd } => {
             let _ = sys::close(pidfd);

@@ -22,6 +22,7 @@ mod arch;
 mod attach;
 mod between;
 mod binds;
+mod borne;
 mod bundle;
 mod bundle_init;
 mod chroot;

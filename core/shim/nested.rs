@@ -5,56 +5,30 @@
 use crate::fail::{At, Outcome};
 use crate::init::{self, expect};
 use crate::launch::{self, word};
-use crate::shifted::{tell, told};
 use crate::sys::{self, Fd, Forked};
 use crate::wire::{Launch, Step};
-use crate::{binds, idmap, rootfs, shelf};
+use crate::{binds, borne, idmap, rootfs, shelf};
 
 /// The init, a child of the caller's, with its ids mapped. Returns in it and in the caller.
 pub fn fork(launch: &Launch<'static>, cgroup: Option<Fd>) -> Outcome<(Forked, bool)> {
     let (ours, theirs) = sys::socketpair().step(Step::Clone)?;
-    let (pid, pidfd) = match launch::fork_with(sys::CLONE_NEWUSER | sys::CLONE_NEWNS, cgroup)? {
+    let forked = match launch::fork_with(sys::CLONE_NEWUSER | sys::CLONE_NEWNS, cgroup)? {
         (Forked::Child, entered) => {
             let _ = sys::close(ours);
-            return go_between(launch, cgroup.filter(|_| !entered), theirs);
+            let cgroup = cgroup.filter(|_| !entered);
+            borne::born(launch, theirs, prepare(launch, cgroup, theirs).and_then(|()| bear(launch)))?.0
         }
-        (Forked::Parent { pid, pidfd }, _) => (pid, pidfd),
+        (Forked::Parent { pid, pidfd }, _) => {
+            borne::heard([ours, theirs], (pid, pidfd), |ours| map(launch, ours, pid))?
+        }
     };
-    let _ = sys::close(theirs);
-    let _ = sys::close(pidfd);
-    let init = map(launch, ours, pid).and_then(|()| told(ours));
-    // Who was told nothing ends by this.
-    let _ = sys::close(ours);
-    let _ = sys::wait(pid, false);
-    let pid = init?;
-    let pidfd = sys::pidfd_open(pid).step(Step::Clone).inspect_err(|_| launch::end(pid))?;
-    Ok((Forked::Parent { pid, pidfd }, true))
+    // Where the one in between is: in its cgroup.
+    Ok((forked, true))
 }
 
 fn map(launch: &Launch<'static>, to: Fd, pid: i32) -> Outcome {
     launch.id_map.iter().try_for_each(|map| idmap::write(map, pid))?;
     sys::send(to, &[word::MAPPED]).step(Step::IdMap).map(drop)
-}
-
-/// Returns in the init alone, which is where this process is: in its cgroup.
-fn go_between(launch: &Launch<'static>, cgroup: Option<Fd>, theirs: Fd) -> Outcome<(Forked, bool)> {
-    let namespaces = launch::namespaces(launch) | sys::CLONE_PARENT;
-    match prepare(launch, cgroup, theirs).and_then(|()| launch::fork_with(namespaces, None)) {
-        Ok((Forked::Child, _)) => {
-            // Held here it would keep the caller from seeing the end of the one in between.
-            let _ = sys::close(theirs);
-            return Ok((Forked::Child, true));
-        }
-        Ok((Forked::Parent { pid, .. }, _)) => match map_within(launch, pid) {
-            Ok(()) => drop(sys::send(theirs, &pid.to_ne_bytes())),
-            Err(failed) => {
-                launch::end(pid);
-                tell(launch, theirs, &failed);
-            }
-        },
-        Err(failed) => tell(launch, theirs, &failed),
-    }
-    sys::exit(0)
 }
 
 fn prepare(launch: &Launch<'static>, cgroup: Option<Fd>, sync: Fd) -> Outcome {
@@ -74,8 +48,11 @@ fn prepare(launch: &Launch<'static>, cgroup: Option<Fd>, sync: Fd) -> Outcome {
     shelf::fill(launch, root, trees)
 }
 
-/// The same ids as here.
-fn map_within(launch: &Launch<'static>, pid: i32) -> Outcome {
-    let Some(map) = &launch.id_map else { return Ok(()) };
-    idmap::write_same(map, pid)
+fn bear(launch: &Launch<'static>) -> Outcome<(Forked, ())> {
+    let (forked, _) = launch::fork_with(launch::namespaces(launch) | sys::CLONE_PARENT, None)?;
+    if let (Forked::Parent { pid, .. }, Some(map)) = (&forked, &launch.id_map) {
+        // The same ids as here.
+        idmap::write_same(map, *pid).inspect_err(|_| launch::end(*pid))?;
+    }
+    Ok((forked, ()))
 }

@@ -83,7 +83,7 @@ fn within(map: Option<IdMap<'static>>, work: impl FnOnce() -> Outcome) -> Outcom
 /// Does the work in a child with new namespaces (`CLONE_NEW*`), a user namespace with this map among them, as its root.
 pub fn in_namespace(map: &IdMap<'static>, flags: u64, work: impl FnOnce() -> Outcome) -> Outcome {
     let (ours, theirs) = sys::socketpair().step(Step::Clone)?;
-    let forked = sys::fork(flags, None).or_else(|_| sys::fork_by_clone(flags)).step(Step::Clone)?;
+    let forked = sys::fork_plainly(flags).step(Step::Clone)?;
     let Forked::Parent { pid, .. } = forked else {
         let _ = sys::close(ours);
         as_root(theirs, work)

@@ -9,7 +9,7 @@ use crate::wire::{NOT_FOUND, Oom, Program, Status, Step, fd};
 #[inline(never)]
 pub fn run(program: Program<'static>) -> Outcome {
     let _ = sys::setsid();
-    let child = match sys::fork(0, None).or_else(|_| sys::fork_by_clone(0)).step(Step::Program)? {
+    let child = match sys::fork_plainly(0).step(Step::Program)? {
         Forked::Child => become_program(&program),
         Forked::Parent { pid, .. } => pid,
     };

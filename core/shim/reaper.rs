@@ -34,7 +34,7 @@ pub fn is_program_kept() -> bool {
 pub fn split(process: &Process<'static>, labels: &Labels, kept: bool) -> Option<Fail> {
     // What arrives from here on waits until it can be passed on.
     let _ = sys::set_signal_mask(u64::MAX);
-    match sys::fork(0, None).or_else(|_| sys::fork_by_clone(0)) {
+    match sys::fork_plainly(0) {
         Ok(Forked::Child) => {
             lead(process.tty);
             None

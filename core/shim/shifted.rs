@@ -13,55 +13,35 @@
 use core::ffi::CStr;
 use core::marker::PhantomData;
 
-use crate::fail::{At, Fail, Outcome, keep};
+use crate::fail::{At, Fail, Outcome};
 use crate::launch::{self, word};
 use crate::shelf::{self, Made};
 use crate::sys::{self, AT_EMPTY_PATH, AT_FDCWD, Errno, Fd, Forked, MountAttr};
 use crate::text::Text;
 use crate::wire::{Launch, List, MountIdMap, Namespace, RootfsKind, Step};
-use crate::{binds, early, idmap, limits, memory, rootfs, scratch};
+use crate::{binds, borne, early, idmap, limits, memory, rootfs, scratch};
 
 /// The init, born where all that its root may not make is attached. Returns in it and in the caller.
 pub fn fork(launch: &Launch<'static>, cgroup: Option<Fd>) -> Outcome<(Forked, bool)> {
     let (ours, theirs) = sys::socketpair().step(Step::Clone)?;
-    let forked = sys::fork(sys::CLONE_NEWNS, None).or_else(|_| sys::fork_by_clone(sys::CLONE_NEWNS));
-    let (pid, pidfd) = match forked.step(Step::Clone)? {
+    match sys::fork_plainly(sys::CLONE_NEWNS).step(Step::Clone)? {
         Forked::Child => {
             let _ = sys::close(ours);
-            return go_between(launch, cgroup, theirs);
+            borne::born(launch, theirs, prepare(launch).and_then(|()| bear(launch, cgroup)))
         }
-        Forked::Parent { pid, pidfd } => (pid, pidfd),
-    };
-    let _ = sys::close(theirs);
-    let _ = sys::close(pidfd);
-    let init = told(ours);
-    let _ = sys::close(ours);
-    let _ = sys::wait(pid, false);
-    let pid = init?;
-    let pidfd = sys::pidfd_open(pid).step(Step::Clone).inspect_err(|_| launch::end(pid))?;
-    Ok((Forked::Parent { pid, pidfd }, false))
+        Forked::Parent { pid, pidfd } => {
+            borne::heard([ours, theirs], (pid, pidfd), |_| Ok(())).map(|forked| (forked, false))
+        }
+    }
 }
 
-/// Returns in the init alone, which is the caller's child.
-fn go_between(launch: &Launch<'static>, cgroup: Option<Fd>, theirs: Fd) -> Outcome<(Forked, bool)> {
-    let forked = prepare(launch).and_then(|()| {
-        // Inherited by the init, which sets the same again: from within its user namespace it could neither raise itself
-        // above other processes nor its limits above these.
-        limits::give(&launch.process, limits::OWN)?;
-        // This process need not come back.
-        early::join(launch, &Namespace::Host)?;
-        launch::fork_with(launch::namespaces(launch) | sys::CLONE_PARENT, cgroup)
-    });
-    match forked {
-        Ok((Forked::Child, entered)) => {
-            // Held here it would keep the caller from seeing the end of the one in between.
-            let _ = sys::close(theirs);
-            return Ok((Forked::Child, entered));
-        }
-        Ok((Forked::Parent { pid, .. }, _)) => drop(sys::send(theirs, &pid.to_ne_bytes())),
-        Err(failed) => tell(launch, theirs, &failed),
-    }
-    sys::exit(0)
+fn bear(launch: &Launch<'static>, cgroup: Option<Fd>) -> Outcome<(Forked, bool)> {
+    // Inherited by the init, which sets the same again: from within its user namespace it could neither raise itself
+    // above other processes nor its limits above these.
+    limits::give(&launch.process, limits::OWN)?;
+    // This process need not come back.
+    early::join(launch, &Namespace::Host)?;
+    launch::fork_with(launch::namespaces(launch) | sys::CLONE_PARENT, cgroup)
 }
 
 /// All is attached on a shelf, where the container's root will be.
@@ -105,68 +85,27 @@ fn own(launch: &Launch<'static>, file: Fd) -> sys::Result {
 
 fn overlay(launch: &Launch<'static>) -> Outcome<Fd> {
     let (ours, theirs) = sys::socketpair().step(Step::Clone)?;
-    let forked = sys::fork(sys::CLONE_NEWNS, None).or_else(|_| sys::fork_by_clone(sys::CLONE_NEWNS));
-    let (pid, pidfd) = match forked.step(Step::Clone)? {
+    let (pid, pidfd) = match sys::fork_plainly(sys::CLONE_NEWNS).step(Step::Clone)? {
         Forked::Child => hand_over(launch, theirs, build(launch)),
         Forked::Parent { pid, pidfd } => (pid, pidfd),
     };
     let _ = sys::close(theirs);
     let _ = sys::close(pidfd);
-    let mut packet = [0; PACKET];
+    let mut packet = [0; borne::PACKET];
     let received = sys::recv_fd(ours, &mut packet);
     let _ = sys::close(ours);
     let _ = sys::wait(pid, false);
     match received {
         Ok((1, Some(tree))) => Ok(tree),
-        Ok((length, _)) => Err(failure(&packet[..length])),
-        Err(_) => Err(failure(b"")),
-    }
-}
-
-/// A step, an errno and what belongs to them, of which the host is told no more than this.
-const PACKET: usize = 1024;
-
-/// The init's number, from the one in between.
-pub fn told(ours: Fd) -> Outcome<i32> {
-    let mut packet = [0; PACKET];
-    match sys::recv(ours, &mut packet, false) {
-        Ok(4) => Ok(i32::from_ne_bytes([packet[0], packet[1], packet[2], packet[3]])),
-        Ok(length) => Err(failure(&packet[..length])),
-        Err(_) => Err(failure(b"")),
-    }
-}
-
-/// What the child failed at; it may have been killed, too.
-fn failure(packet: &[u8]) -> Fail {
-    let [a, b, c, d, e, f, g, h, ref detail @ ..] = *packet else {
-        return Fail { step: Step::Died, errno: Errno(0), detail: b"" };
-    };
-    let step = Step::from_number(u32::from_ne_bytes([a, b, c, d])).unwrap_or(Step::Died);
-    let detail = keep(&Text::<PACKET>::of(&[detail]));
-    Fail { step, errno: Errno(i32::from_ne_bytes([e, f, g, h])), detail }
-}
-
-/// Tells what was failed at.
-pub fn tell(launch: &Launch<'static>, to: Fd, fail: &Fail) {
-    let detail = if fail.detail.is_empty() { place(launch, fail.step).to_bytes() } else { fail.detail };
-    let numbers = [(fail.step as u32).to_ne_bytes(), fail.errno.0.to_ne_bytes()];
-    let packet: Text<PACKET> = Text::of(&[&numbers[0], &numbers[1], detail]);
-    let _ = sys::send(to, packet.bytes());
-}
-
-fn place(launch: &Launch<'static>, step: Step) -> &'static CStr {
-    match launch.rootfs.kind {
-        RootfsKind::Overlay(lower, ..) if step == Step::MapMount => lower.iter().next().map_or(c"", |layer| layer),
-        RootfsKind::Overlay(_, upper, ..) if step == Step::Overlay => upper,
-        RootfsKind::Directory(path) | RootfsKind::Tree(path) => path,
-        RootfsKind::Overlay(..) => c"",
+        Ok((length, _)) => Err(borne::failure(&packet[..length])),
+        Err(_) => Err(borne::failure(b"")),
     }
 }
 
 fn hand_over(launch: &Launch<'static>, to: Fd, built: Outcome<Fd>) -> ! {
     match built {
         Ok(tree) => drop(sys::send_fd(to, &[word::READY], tree)),
-        Err(fail) => tell(launch, to, &fail),
+        Err(fail) => borne::tell(launch, to, &fail),
     }
     sys::exit(0)
 }

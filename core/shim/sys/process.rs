@@ -69,6 +69,11 @@ pub fn fork_by_clone(namespaces: u64) -> Result<Forked> {
     }
 }
 
+/// A copy of this process in new namespaces, by whichever call there is.
+pub fn fork_plainly(namespaces: u64) -> Result<Forked> {
+    fork(namespaces, None).or_else(|_| fork_by_clone(namespaces))
+}
+
 /// A thread of this process. It ends with that, at the exec, or by [`exit_thread`], and nobody has to wait for its end.
 pub fn thread<T: Sync>(enter: extern "C" fn(&'static T) -> !, what: &'static T) -> Result {
     const CLONE_VM_FS_FILES_SIGHAND_THREAD: u64 = 0x100 | 0x200 | 0x400 | 0x800 | 0x10000;
