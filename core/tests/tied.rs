@@ -8,6 +8,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio as Process};
 
 use common::{Host, command, text, until};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use sampan::{
     Cancel, Container, Engine, EngineOptions, ListOptions, LogOptions, Quiet, RunOptions, Status, Stdio, Tie,
 };
@@ -108,6 +109,24 @@ fn one_that_has_ended_can_be_looked_at_as_long_as_its_owner_lives() {
     owner.kill();
     assert!(host.engine.containers(&all).unwrap().is_empty());
     assert_eq!(host.left(), Vec::<String>::new());
+}
+
+/// A lock that is taken is opened for writing; one that is asked about is not.
+#[test]
+fn one_whose_owner_lives_is_looked_at_and_not_held() {
+    let host = host();
+    let _owner = Owner::start(&host, "exit 1", None);
+    let container = host.engine.container("owned").unwrap();
+    container.wait(None, &Cancel::new()).unwrap();
+    let lock = host.dir.path().join("root/containers").join(container.id()).join("lock");
+    let watch = Inotify::init(InitFlags::IN_NONBLOCK).unwrap();
+    watch.add_watch(&lock, AddWatchFlags::IN_CLOSE_WRITE | AddWatchFlags::IN_CLOSE_NOWRITE).unwrap();
+    Engine::open(&Host::options(&host.dir)).unwrap();
+    host.engine.containers(&ListOptions { all: true, ..ListOptions::default() }).unwrap();
+    let taken = host.spawn(RunOptions { name: Some("owned".into()), ..command(&["true"]) }).unwrap_err();
+    assert_eq!(taken.kind(), sampan::Kind::AlreadyExists);
+    let seen = watch.read_events().unwrap();
+    assert!(seen.iter().all(|event| event.mask == AddWatchFlags::IN_CLOSE_NOWRITE), "{seen:?}");
 }
 
 #[test]

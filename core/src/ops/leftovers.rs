@@ -249,7 +249,7 @@ fn as_it_would(pid: i32, ask: impl Fn(&Path) -> bool) -> bool {
 pub(super) fn sweep(context: &Context) -> Result<()> {
     for id in containers::ids(&context.paths)? {
         // A damaged one, or one that can't be removed, hides no other.
-        if may_be_left(context, &id).unwrap_or(false) && is_left(context, &id).unwrap_or(false) {
+        if may_be_left(context, &id).unwrap_or(false) {
             let _ = remove_left(context, &id);
         }
     }
@@ -285,9 +285,13 @@ fn patience_of(container: &Container) -> u64 {
     options.stop_timeout.map_or(0, |_| spec.stop_timeout_ms)
 }
 
+/// One that is to stay is not held for a look: who starts it at that instant would be told that it runs.
 fn remove_left(context: &Context, id: &ContainerId) -> Result<()> {
+    if !is_left(context, id)? {
+        return Ok(());
+    }
     match liveness::hold(&context.paths.container(id).lock(), id.short()) {
-        // Somebody may have started it since the first look.
+        // Somebody may have started it meanwhile.
         Ok(lock) if is_left(context, id)? => remove::remove_held(context, id, true, lock),
         Ok(_) => Ok(()),
         Err(e) if matches!(e.kind(), Kind::Conflict | Kind::NotFound) => Ok(()),
