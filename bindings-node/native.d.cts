@@ -31,7 +31,7 @@ export type Fields = Record<string, unknown>
 
 export function version(): string
 export function now(): string
-export function nearest(word: string, known: string[]): string | null
+export function unknownOption(what: string, word: string, known: string[]): Failure
 
 export class Cancel {
   cancel(): void

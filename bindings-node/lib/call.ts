@@ -1,7 +1,7 @@
 /** Native calls as promises. */
 
 import native = require('../native.cjs')
-import { fromFields } from './convert.js'
+import { fromFields, only } from './convert.js'
 import { invalid, SampanError } from './errors.js'
 import type { Event, ExitStatus } from './types.js'
 
@@ -18,6 +18,9 @@ export interface Watched extends Abortable {
 }
 
 type Start = (callback: native.Callback) => void
+
+/** @internal The words of a call that only waits. */
+export const WAIT = ['timeout', 'signal'] as const
 
 /** Starts a short call. */
 export function brief(start: Start): Promise<native.Reply> {
@@ -121,8 +124,10 @@ export function deadline(signal: AbortSignal | undefined, timeout: number | unde
 export async function ending(
   what: string,
   start: (cancel: native.Cancel, callback: native.Callback) => void,
-  { timeout, signal }: { timeout?: number } & Abortable,
+  options: { timeout?: number } & Abortable,
 ): Promise<ExitStatus> {
+  only('wait', options, WAIT)
+  const { timeout, signal } = options
   const limit = deadline(signal, timeout)
   try {
     return fromFields('ExitStatus', (await long(start, { signal: limit.signal })).value)

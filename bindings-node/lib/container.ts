@@ -3,13 +3,13 @@
 import type { Readable } from 'node:stream'
 import type * as native from '../native.cjs'
 import { Attachment } from './attach.js'
-import { brief, deadline, limitOf, long, type Abortable } from './call.js'
-import { fromFields, toFields } from './convert.js'
+import { brief, deadline, limitOf, long, WAIT, type Abortable } from './call.js'
+import { fromFields, only, toFields } from './convert.js'
 import { archiveOf, ContainerFile, feed, type ArchiveOutput, type CopyInput } from './copy.js'
 import { SampanError } from './errors.js'
 import { Exec } from './exec.js'
-import { entries, growing, Lines, type LogEntriesInput, type LogInput } from './logs.js'
-import { execFields, inputBytes, streamFields, updateFields, type Environment, type Streams, type UpdateInput } from './options.js'
+import { entries, growing, Lines, lines, type LogEntriesInput, type LogInput } from './logs.js'
+import { execFields, inputBytes, STREAMS, streamFields, updateFields, type Environment, type Streams, type UpdateInput } from './options.js'
 import { ExitError, outputOf, type BytesOutput, type Output } from './output.js'
 import { oneOf, Pulled } from './pulled.js'
 import type {
@@ -42,6 +42,11 @@ export interface ExecInput
 
 /** What `pathStat` and `getArchive` take. */
 type Follow = Pick<CopyInput, 'followLink'> & Abortable
+
+function followFields(options: Follow): Record<string, unknown> {
+  only('copy', options, ['followLink', 'signal'])
+  return toFields('CopyOptions', 'copy', { followLink: options.followLink })
+}
 
 /** What `execStart` takes. */
 export interface ExecStartInput extends Omit<ExecOptions, 'command' | 'stdin' | 'env' | 'user'>, Abortable {
@@ -82,18 +87,19 @@ export class Container {
 
   /** Starts it, and resolves once its process runs. */
   async start(options: Streams & Abortable = {}): Promise<void> {
+    only('start', options, [...STREAMS, 'signal'])
     await long((cancel, done) => this.#native.start(streamFields(options), cancel, done), options)
   }
 
   /** Sends its stop signal, then SIGKILL after the timeout; resolves once it has ended. */
   async stop({ abort, ...options }: StopOptions & { abort?: AbortSignal } = {}): Promise<void> {
-    const fields = toFields('StopOptions', options)
+    const fields = toFields('StopOptions', 'stop', options, ['abort'])
     await long((cancel, done) => this.#native.stop(fields, cancel, done), { signal: abort })
   }
 
   /** Stops it when it runs, and starts it again. */
   async restart({ abort, ...options }: StopOptions & { abort?: AbortSignal } = {}): Promise<void> {
-    const fields = toFields('StopOptions', options)
+    const fields = toFields('StopOptions', 'restart', options, ['abort'])
     await long((cancel, done) => this.#native.restart(fields, cancel, done), { signal: abort })
   }
 
@@ -107,6 +113,7 @@ export class Container {
    * another start follows.
    */
   async wait(options: { timeout?: number } & Abortable = {}): Promise<ExitStatus> {
+    only('wait', options, WAIT)
     const start = (cancel: native.Cancel, done: native.Callback) =>
       this.#native.wait(limitOf(options.timeout) ?? null, cancel, done)
     return fromFields('ExitStatus', (await long(start, options)).value)
@@ -117,6 +124,7 @@ export class Container {
    * unhealthy or has ended, `invalid_argument` when it has no check.
    */
   async waitHealthy(options: { timeout?: number } & Abortable = {}): Promise<void> {
+    only('wait', options, WAIT)
     const start = (cancel: native.Cancel, done: native.Callback) =>
       this.#native.waitHealthy(limitOf(options.timeout) ?? null, cancel, done)
     await long(start, options)
@@ -126,7 +134,7 @@ export class Container {
   logs(options?: LogInput & { text?: true }): Lines<string>
   logs(options: LogInput & { text: false }): Lines<Buffer>
   logs({ text, ...options }: LogInput & { text?: boolean } = {}): Lines<string> | Lines<Buffer> {
-    const log = entries(this.#native, { ...options, wholeLines: true })
+    const log = lines(this.#native, options)
     return text === false ? Lines.ofBytes(log) : Lines.ofText(log)
   }
 
@@ -142,7 +150,9 @@ export class Container {
    * Waits until a line of its log contains or matches `log`, at most `timeout` seconds; resolves with the line, or as much of
    * it as was there by then.
    */
-  async waitReady({ log, timeout = 60, signal }: { log: string | RegExp; timeout?: number } & Abortable): Promise<string> {
+  async waitReady(options: { log: string | RegExp; timeout?: number } & Abortable): Promise<string> {
+    only('wait', options, ['log', ...WAIT])
+    const { log, timeout = 60, signal } = options
     const limit = deadline(signal, timeout)
     try {
       for await (const line of growing(this.logEntries({ follow: true, signal: limit.signal }))) {
@@ -167,7 +177,7 @@ export class Container {
   exec(command: readonly string[], options?: ExecInput): Promise<Output>
   async exec(command: readonly string[], options: ExecInput = {}): Promise<Output | BytesOutput> {
     const { input, check, text, signal, ...rest } = options
-    const fields = execFields(command, rest)
+    const fields = execFields(command, rest, ['input', 'check', 'text', 'signal'])
     const bytes = inputBytes(input)
     const start = (cancel: native.Cancel, done: native.Callback) => this.#native.exec(fields, bytes, cancel, done)
     const output = outputOf(await long(start, { signal }), text)
@@ -178,19 +188,22 @@ export class Container {
   /** Starts a command in it, and resolves while it runs, with its streams. */
   async execStart(command: readonly string[], options: ExecStartInput = {}): Promise<Exec> {
     const { signal, ...rest } = options
-    const fields = execFields(command, rest)
+    const fields = execFields(command, rest, ['signal'])
     const { exec } = await long((cancel, done) => this.#native.execStart(fields, cancel, done), { signal })
     return new Exec(exec!, rest.tty ?? false)
   }
 
   /** Joins its streams as they are from now on, its input among them when `interactive`. */
-  async attach({ interactive = false, signal }: { interactive?: boolean } & Abortable = {}): Promise<Attachment> {
+  async attach(options: { interactive?: boolean } & Abortable = {}): Promise<Attachment> {
+    only('attach', options, ['interactive', 'signal'])
+    const { interactive = false, signal } = options
     const join = (cancel: native.Cancel, done: native.Callback) => this.#native.attach(interactive, cancel, done)
     return new Attachment((await long(join, { signal })).attachment!)
   }
 
   /** Freezes its processes; resolves once all stand still. */
   async pause(options: Abortable = {}): Promise<void> {
+    only('pause', options, ['signal'])
     await long((cancel, done) => this.#native.pause(cancel, done), options)
   }
 
@@ -210,9 +223,12 @@ export class Container {
   }
 
   /** What it uses now, and then again every `interval` seconds until it has ended. */
-  statsStream({ interval = 1, signal }: { interval?: number } & Abortable = {}): AsyncGenerator<ContainerStats, void, void> {
-    const open = async () => (await brief((done) => this.#native.statsStream(interval, done))).stats!
-    return new Pulled(open, (reply) => oneOf<ContainerStats>('ContainerStats', reply), { signal })
+  statsStream(options: { interval?: number } & Abortable = {}): AsyncGenerator<ContainerStats, void, void> {
+    const open = async () => {
+      only('stats', options, ['interval', 'signal'])
+      return (await brief((done) => this.#native.statsStream(options.interval ?? 1, done))).stats!
+    }
+    return new Pulled(open, (reply) => oneOf<ContainerStats>('ContainerStats', reply), options)
   }
 
   /** Changes its limits and its restart policy, now and for later starts; what is not named stays. */
@@ -226,28 +242,28 @@ export class Container {
    * Devices and sockets are left out, and set-id bits but with `archive`.
    */
   async copyFrom(path: string, dest: string, { signal, ...rest }: CopyInput = {}): Promise<void> {
-    const options = toFields('CopyOptions', rest)
+    const options = toFields('CopyOptions', 'copy', rest, ['signal'])
     await long((cancel, done) => this.#native.copyFrom(path, dest, options, cancel, done), { signal })
   }
 
   /** Copies what is at `src` here to `path` in it, by the rules of `docker cp`; it need not run. */
   async copyTo(src: string, path: string, { signal, ...rest }: CopyInput = {}): Promise<void> {
-    const options = toFields('CopyOptions', rest)
+    const options = toFields('CopyOptions', 'copy', rest, ['signal'])
     await long((cancel, done) => this.#native.copyTo(src, path, options, cancel, done), { signal })
   }
 
   /** What is at `path` in it. */
-  async pathStat(path: string, { followLink, signal }: Follow = {}): Promise<PathStat> {
-    const options = toFields('CopyOptions', { followLink })
-    const look = (cancel: native.Cancel, done: native.Callback) => this.#native.pathStat(path, options, cancel, done)
-    return fromFields('PathStat', (await long(look, { signal })).value)
+  async pathStat(path: string, options: Follow = {}): Promise<PathStat> {
+    const fields = followFields(options)
+    const look = (cancel: native.Cancel, done: native.Callback) => this.#native.pathStat(path, fields, cancel, done)
+    return fromFields('PathStat', (await long(look, options)).value)
   }
 
   /** A tar archive of what is at `path` in it, as it comes, and what that is. */
-  async getArchive(path: string, { followLink, signal }: Follow = {}): Promise<ArchiveOutput> {
-    const stat = await this.pathStat(path, { followLink, signal })
-    const options = toFields('CopyOptions', { followLink })
-    return { stream: archiveOf((cancel, done) => this.#native.getArchive(path, options, cancel, done), { signal }), stat }
+  async getArchive(path: string, options: Follow = {}): Promise<ArchiveOutput> {
+    const stat = await this.pathStat(path, options)
+    const fields = followFields(options)
+    return { stream: archiveOf((cancel, done) => this.#native.getArchive(path, fields, cancel, done), options), stat }
   }
 
   /**
@@ -258,14 +274,16 @@ export class Container {
   async putArchive(
     path: string,
     data: Uint8Array | Readable | AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
-    { signal }: Abortable = {},
+    options: Abortable = {},
   ): Promise<void> {
-    await feed((cancel, done) => this.#native.putArchive(path, cancel, done), data, { signal })
+    only('copy', options, ['signal'])
+    await feed((cancel, done) => this.#native.putArchive(path, cancel, done), data, options)
   }
 
   /** Opens a regular file in it, with flags as of `fs.open`: `'r'`, `'r+'`, `'w'`, `'a'`, `'wx'`, …. It need not run. */
-  async open(path: string, flags = 'r', { signal }: Abortable = {}): Promise<ContainerFile> {
-    const reply = await long((cancel, done) => this.#native.open(path, flags, cancel, done), { signal })
+  async open(path: string, flags = 'r', options: Abortable = {}): Promise<ContainerFile> {
+    only('open', options, ['signal'])
+    const reply = await long((cancel, done) => this.#native.open(path, flags, cancel, done), options)
     return new ContainerFile(reply.value as number)
   }
 
@@ -281,7 +299,7 @@ export class Container {
 
   /** Removes it with all that it wrote. */
   async remove(options: RemoveOptions = {}): Promise<void> {
-    await brief((done) => this.#native.remove(toFields('RemoveOptions', options), done))
+    await brief((done) => this.#native.remove(toFields('RemoveOptions', 'remove', options), done))
     this.#removed = true
   }
 

@@ -6,7 +6,7 @@ import { Container } from './container.js'
 import { fromFields, toFields } from './convert.js'
 import { invalid, SampanError } from './errors.js'
 import type { Image } from './images.js'
-import { inputBytes, runFields, streamFields, words, type RunInput, type Streams } from './options.js'
+import { inputBytes, runFields, STREAMS, streamFields, words, type RunInput, type Streams } from './options.js'
 import { ExitError, outputOf, type BytesOutput, type Output } from './output.js'
 import type { ContainerInfo, ListOptions } from './types.js'
 
@@ -51,7 +51,7 @@ export class Containers {
   run(image: ImageName, command?: Command | RunToEnd, options?: RunToEnd): Promise<Output>
   async run(image: ImageName, command?: Command | RunToEnd, more?: RunToEnd): Promise<Output | BytesOutput> {
     const { input, check, timeout, text, ...options } = gather(command, more)
-    const fields = runFields(nameOf(image), { ...options })
+    const fields = runFields(nameOf(image), options, ['input', 'check', 'timeout', 'text'])
     const limit = deadline(options.signal, timeout)
     const bytes = inputBytes(input)
     try {
@@ -68,23 +68,22 @@ export class Containers {
 
   /** Creates and starts a container and resolves while it runs. */
   async spawn(image: ImageName, command?: Command | (RunInput & Streams), more?: RunInput & Streams): Promise<Container> {
-    const options = gather(command, more)
-    const fields = runFields(nameOf(image), { ...options })
-    const start = (cancel: native.Cancel, done: native.Callback) =>
-      this.engine().spawn(fields, streamFields(options), cancel, done)
+    const { stdin, stdout, stderr, ...options } = gather(command, more)
+    const [fields, streams] = [runFields(nameOf(image), options, STREAMS), streamFields({ stdin, stdout, stderr })]
+    const start = (cancel: native.Cancel, done: native.Callback) => this.engine().spawn(fields, streams, cancel, done)
     return handle(await long(start, options))
   }
 
   /** Creates a container without starting it. */
   async create(image: ImageName, command?: Command | RunInput, more?: RunInput): Promise<Container> {
     const options = gather(command, more)
-    const fields = runFields(nameOf(image), { ...options })
+    const fields = runFields(nameOf(image), options)
     return handle(await long((cancel, done) => this.engine().create(fields, cancel, done), options))
   }
 
   /** The containers in the store, newest first; the running ones unless `all`. */
   async list(options: ListOptions = {}): Promise<Container[]> {
-    const { value } = await brief((done) => this.engine().containers(toFields('ListOptions', options), done))
+    const { value } = await brief((done) => this.engine().containers(toFields('ListOptions', 'list', options), done))
     const found = await Promise.all(fromFields<ContainerInfo[]>('ContainerInfo', value).map((info) => this.stillThere(info.id)))
     return found.filter((container) => container !== undefined)
   }

@@ -21,10 +21,24 @@ function table(pair: (library: string, ours: string) => [string, string]): Table
   return new Map(Object.entries(shapes).map(([name, shape]) => [name as RecordName, new Map(keys(shape))]))
 }
 
-/** A record for the native side. What is absent stays absent; a key that is not known is refused. */
-export function toFields(record: RecordName, options: object): Fields {
+/**
+ * The record of a call for the native side, which names the call `what`. What is absent stays absent; a key that is not known
+ * is refused. `also` are words of the call that are no members of the record: those that may be meant.
+ */
+export function toFields(record: RecordName, what: string, options: object, also: readonly string[] = []): Fields {
   for (const [key, value] of Object.entries(options)) plain(key, value)
-  return convert(record, options, { table: inward, wanted: isGiven, unknown: refuse }) as Fields
+  const unknown = (inner: RecordName, key: string): never => {
+    const known = [...inward.get(inner)!.keys()]
+    throw inner === record ? unknownOption(what, key, [...known, ...also]) : unknownOption(spoken(inner), key, known)
+  }
+  return convert(record, options, { table: inward, wanted: isGiven, unknown }) as Fields
+}
+
+/** Refuses what is none of the words of a call that takes no record. */
+export function only(what: string, options: object, words: readonly string[]): void {
+  if (typeof options !== 'object') throw invalid('options', `${String(options)} is no record`, `write { ${words[0]}: … }`)
+  const other = Object.entries(options).find(([key, value]) => isGiven(value) && !words.includes(key))
+  if (other) throw unknownOption(what, other[0], words)
 }
 
 /** Refuses what no text, number, list or record is made of, and would pass as nothing, or not at all. */
@@ -35,22 +49,16 @@ function plain(key: string, value: unknown): void {
   if (typeof value === 'object' && value !== null) for (const item of Object.values(value)) plain(key, item)
 }
 
-const isGiven = (value: unknown) => value !== undefined && value !== null
+/** @internal */
+export const isGiven = (value: unknown) => value !== undefined && value !== null
 
-/** Words that `lib/options.ts` converts before they come here. */
-const CONVERTED: Partial<Record<RecordName, string[]>> = {
-  LogOptions: ['stdout', 'stderr'],
-  RunOptions: ['volumes', 'tmpfs', 'ports'],
+function unknownOption(what: string, key: string, known: readonly string[]): SampanError {
+  const failure = native.unknownOption(what, key, [...known])
+  return new SampanError(failure.message, failure)
 }
 
-function refuse(record: RecordName, key: string): never {
-  const known = [...inward.get(record)!.keys(), ...(CONVERTED[record] ?? [])]
-  const near = native.nearest(key, known)
-  const hint = near === null ? null : `did you mean \`${near}\`?`
-  const [operation, subject] = ['read options of', record.replace(/Options$/, '').toLowerCase()]
-  const text = `${operation} ${subject}: unknown option \`${key}\`${hint ? `; ${hint}` : ''}`
-  throw new SampanError(text, { code: 'invalid_argument', operation, subject, hint })
-}
+/** `DeviceRate` as words. */
+const spoken = (record: RecordName) => record.replace(/(?!^)[A-Z]/g, ' $&').toLowerCase()
 
 /** A record, or a list of them, from the native side. */
 export function fromFields<T>(record: RecordName, fields: unknown): T {

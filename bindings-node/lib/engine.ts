@@ -30,7 +30,7 @@ export class Engine {
 
   /** Opens the store, making it when it is missing. */
   static async open(options: EngineOptions = {}): Promise<Engine> {
-    const { engine } = await brief((done) => native.Engine.open(toFields('EngineOptions', options), done))
+    const { engine } = await brief((done) => native.Engine.open(toFields('EngineOptions', 'engine', options), done))
     return new Engine(engine!)
   }
 
@@ -56,7 +56,7 @@ export class Engine {
 
   /** What a run would do, without doing it. */
   async plan(image: ImageName, command?: readonly string[] | RunInput, more?: RunInput): Promise<unknown> {
-    const fields = runFields(nameOf(image), { ...gather(command, more) })
+    const fields = runFields(nameOf(image), gather(command, more))
     return JSON.parse((await brief((done) => this.native.plan(fields, done))).value as string)
   }
 

@@ -22,7 +22,7 @@ export function eventsOf(engine: native.Engine, options: EventInput): AsyncGener
   const { signal, until, ...rest } = options
   const since = options.since ?? native.now()
   const open = async () => {
-    const fields = toFields('EventOptions', { ...rest, since: moment(since), until: moment(until) })
+    const fields = toFields('EventOptions', 'event', { ...rest, since: moment(since), until: moment(until) }, ['signal'])
     return (await brief((done) => engine.events(fields, done))).events!
   }
   return new Pulled(open, (reply) => oneOf<EngineEvent>('EngineEvent', reply), { signal })

@@ -50,7 +50,7 @@ export class Images {
   async pull(reference: string, options: PullOptions & Watched = {}): Promise<Image> {
     const { signal, onProgress, ...rest } = options
     const start = (cancel: native.Cancel, done: native.Callback) =>
-      this.engine().pull(reference, toFields('PullOptions', rest), cancel, done)
+      this.engine().pull(reference, toFields('PullOptions', 'pull', rest, ['signal', 'onProgress']), cancel, done)
     return new Image(this, fromFields('ImageInfo', (await long(start, { signal, onProgress })).value))
   }
 
@@ -83,7 +83,7 @@ export class Images {
 
   /** Removes a tag, and the image with its last tag. */
   async remove(image: string, options: RemoveImageOptions = {}): Promise<RemovedImage[]> {
-    const fields = toFields('RemoveImageOptions', options)
+    const fields = toFields('RemoveImageOptions', 'remove image', options)
     const { value } = await brief((done) => this.engine().removeImage(image, fields, done))
     return fromFields('RemovedImage', value)
   }

@@ -4,7 +4,7 @@ import { Readable } from 'node:stream'
 import { StringDecoder } from 'node:string_decoder'
 import type * as native from '../native.cjs'
 import { brief, type Abortable } from './call.js'
-import { toFields } from './convert.js'
+import { only, toFields } from './convert.js'
 import { mapped, Pulled } from './pulled.js'
 import type { LogEntry, Stream } from './types.js'
 
@@ -30,9 +30,28 @@ export interface LogEntriesInput extends LogInput {
   wholeLines?: boolean | undefined
 }
 
+const WORDS = ['follow', 'stdout', 'stderr', 'since', 'until', 'tail', 'signal']
+
 /** The entries of a log, in order. */
 export function entries(container: native.Container, options: LogEntriesInput): AsyncGenerator<LogEntry, void, void> {
-  const open = async () => (await brief((done) => container.logs(fields(options), done))).log!
+  return opened(container, options, [...WORDS, 'wholeLines'])
+}
+
+/** The same, each of which is a line. */
+export function lines(container: native.Container, options: LogInput): AsyncGenerator<LogEntry, void, void> {
+  return opened(container, options, [...WORDS, 'text'], true)
+}
+
+function opened(
+  container: native.Container,
+  options: LogEntriesInput,
+  words: readonly string[],
+  wholeLines = options.wholeLines ?? false,
+): AsyncGenerator<LogEntry, void, void> {
+  const open = async () => {
+    only('logs', options, words)
+    return (await brief((done) => container.logs(fields({ ...options, wholeLines }), done))).log!
+  }
   return new Pulled(open, batch, options)
 }
 
@@ -43,7 +62,7 @@ function batch(reply: native.Reply): LogEntry[] {
 
 function fields({ signal: _, ...options }: LogEntriesInput): Record<string, unknown> {
   const { follow, stdout = true, stderr = true, since, until, wholeLines = false, ...rest } = options
-  return toFields('LogOptions', {
+  return toFields('LogOptions', 'logs', {
     ...rest,
     follow: follow ?? false,
     noStdout: !stdout,

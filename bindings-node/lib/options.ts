@@ -3,7 +3,7 @@
 import { homedir } from 'node:os'
 import { resolve } from 'node:path'
 import type { Watched } from './call.js'
-import { toFields } from './convert.js'
+import { isGiven, toFields } from './convert.js'
 import { invalid, SampanError } from './errors.js'
 import type { Mount, RunOptions, UpdateOptions } from './types.js'
 
@@ -66,14 +66,25 @@ export interface Streams {
   stderr?: Descriptor | undefined
 }
 
-/** The record of a run. */
-export function runFields(image: string, input: RunInput & Streams & Record<string, unknown>): Record<string, unknown> {
-  const { signal, onProgress, ports, volumes, tmpfs, stdin, stdout, stderr, ...rest } = input
+/** Words of every call that makes a container, beside those of its record. */
+const BESIDE = ['volumes', 'tmpfs', 'ports', 'signal', 'onProgress']
+
+/** The record of a run; `also` are words that the call has taken out, for who misspells one. */
+export function runFields(image: string, input: RunInput, also: readonly string[] = []): Record<string, unknown> {
+  const { signal, onProgress, ports, volumes, tmpfs, ...rest } = input
+  refuseStreams(rest, 'this call hands on no streams', 'give it to containers.spawn, or to run what is in it as `input`')
   if (ports !== undefined && ports !== null) throw unsupportedPorts()
   const mounts = [...plainMounts(rest.mounts), ...volumeMounts(volumes), ...tmpfsMounts(tmpfs)]
   const { env, labels, user } = rest
   const converted = { env: envFields(env), labels: labelFields(labels), user: userField(user) }
-  return toFields('RunOptions', { ...rest, ...sizes(rest), ...converted, command: words(rest.command), image, mounts })
+  const fields = { ...rest, ...sizes(rest), ...converted, command: words(rest.command), image, mounts }
+  return toFields('RunOptions', 'run', fields, [...BESIDE, ...also])
+}
+
+/** What would be taken for bytes by the record, or for nothing. */
+function refuseStreams(input: object, message: string, hint: string): void {
+  const name = STREAMS.find((name) => isGiven((input as Record<string, unknown>)[name]))
+  if (name !== undefined) throw invalid(name, message, hint)
 }
 
 /** @internal A command as the words that it is. */
@@ -86,14 +97,19 @@ export function words(command: readonly string[] | undefined): readonly string[]
 export function execFields(
   command: readonly string[],
   { env, user, ...rest }: { env?: Environment | undefined; user?: string | number | null | undefined },
+  also: readonly string[],
 ): Record<string, unknown> {
-  return toFields('ExecOptions', { ...rest, env: envFields(env), user: userField(user), command: words(command) })
+  refuseStreams(rest, 'a command is given no streams', 'give what it reads as `input` of exec, or use those of execStart')
+  return toFields('ExecOptions', 'exec', { ...rest, env: envFields(env), user: userField(user), command: words(command) }, also)
 }
 
 /** The record of limits to change. */
 export function updateFields(input: UpdateInput): Record<string, unknown> {
-  return toFields('UpdateOptions', { ...input, ...sizes(input) })
+  return toFields('UpdateOptions', 'update', { ...input, ...sizes(input) })
 }
+
+/** @internal Words for streams. */
+export const STREAMS = ['stdin', 'stdout', 'stderr'] as const
 
 /** Descriptors of streams. */
 export function streamFields(streams: Streams): Record<string, unknown> {
@@ -104,7 +120,8 @@ export function streamFields(streams: Streams): Record<string, unknown> {
     throw invalid(name, 'it has no file descriptor', 'give a descriptor, or what has one as `fd`')
   }
   const { stdin, stdout, stderr } = streams
-  return toFields('Stdio', { stdin: number('stdin', stdin), stdout: number('stdout', stdout), stderr: number('stderr', stderr) })
+  const numbers = { stdin: number('stdin', stdin), stdout: number('stdout', stdout), stderr: number('stderr', stderr) }
+  return toFields('Stdio', 'stdio', numbers)
 }
 
 /** @internal What is to be written to a standard input. */

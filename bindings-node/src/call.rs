@@ -100,16 +100,19 @@ pub fn spawn(
 ) -> Result<()> {
     let run = move || {
         let result = catch_unwind(AssertUnwindSafe(|| work(&mut Events(&callback))));
-        let reply = result.unwrap_or_else(|_| Err(Error::new(Kind::Panic, "run call", ""))).unwrap_or_else(failure);
+        let reply = result
+            .unwrap_or_else(|_| Err(Error::new(Kind::Panic, "run call", "")))
+            .unwrap_or_else(|e| Reply { error: Some(failure(&e)), ..Reply::default() });
         callback.call(reply, ThreadsafeFunctionCallMode::NonBlocking);
     };
     let thread = std::thread::Builder::new().name("sampan".into()).spawn(run);
     thread.map(drop).map_err(|e| napi::Error::from_reason(format!("start a thread: {e}")))
 }
 
-fn failure(error: Error) -> Reply {
-    let (message, subject) = told(&error);
-    let error = json!({
+/// An error with all its members.
+pub fn failure(error: &Error) -> Value {
+    let (message, subject) = told(error);
+    json!({
         "message": message,
         "code": error.kind().word(),
         "errno": error.errno(),
@@ -119,8 +122,7 @@ fn failure(error: Error) -> Reply {
         "leftovers": error.leftovers(),
         "retryable": error.retryable(),
         "exitCode": error.exit_code(),
-    });
-    Reply { error: Some(error), ..Reply::default() }
+    })
 }
 
 /// What an error says, and on what. An option has its name in JavaScript.

@@ -29,9 +29,9 @@ pub fn version() -> &'static str {
     sampan::Engine::version()
 }
 
-/// The option of `known` that an unknown one is taken for.
+/// The failure for an option of `what` that is none of `known`.
 #[napi]
-pub fn nearest(word: String, known: Vec<String>) -> Option<String> {
+pub fn unknown_option(what: String, word: String, known: Vec<String>) -> serde_json::Value {
     let known: Vec<&str> = known.iter().map(String::as_str).collect();
-    sampan::given::nearest(&word, &known).map(str::to_owned)
+    call::failure(&sampan::given::unknown(&what, &word, &known))
 }

@@ -86,7 +86,7 @@ test('ports are refused', () => {
 
 test("members change their case, a user's own words don't", () => {
   const mounts = [{ readOnly: true, target: '/x' }]
-  assert.deepEqual(toFields('RunOptions', { capAdd: ['A'], labels: { aB: 'c', a_b: null }, memory: null, mounts }), {
+  assert.deepEqual(toFields('RunOptions', 'run', { capAdd: ['A'], labels: { aB: 'c', a_b: null }, memory: null, mounts }), {
     cap_add: ['A'],
     labels: { aB: 'c', a_b: null },
     mounts: [{ read_only: true, target: '/x' }],
@@ -105,7 +105,7 @@ test('every member of every record comes back as it was', () => {
     if (!(name in shapes)) continue
     const members = [...body.matchAll(/^ +(\w+)\??: (.*);$/gm)].map(([, key, type]) => [key, word(type)])
     const record = Object.fromEntries(members)
-    const fields = toFields(name, record)
+    const fields = toFields(name, 'x', record)
     for (const key of Object.keys(fields)) assert.match(key, /^[a-z0-9_]+$/, `${name}.${key}`)
     assert.deepEqual(fromFields(name, fields), record, name)
     seen += members.length
@@ -124,6 +124,35 @@ test('an option that does not exist, and one of the wrong kind', async () => {
   await assert.rejects(engine.run('i', { tie: 'sometimes' }), { code: 'invalid_argument' })
 })
 
+const refusedOption = (what, word, meant) => ({
+  code: 'invalid_argument',
+  operation: 'read options of',
+  subject: what,
+  hint: `did you mean \`${meant}\`?`,
+  message: `read options of ${what}: unknown option \`${word}\`; did you mean \`${meant}\`?`,
+})
+
+test('an unknown option is told in the words of the library', async () => {
+  const engine = await Engine.open({ root: join(directory, 'root'), run: join(directory, 'run') })
+  await assert.rejects(engine.images.remove('i', { forse: true }), refusedOption('remove image', 'forse', 'force'))
+  await assert.rejects(engine.containers.list({ filter: 'x' }), refusedOption('list', 'filter', 'filters'))
+  await assert.rejects(engine.pull('i', { platfrom: 'x' }), refusedOption('pull', 'platfrom', 'platform'))
+  await assert.rejects(Engine.open({ rooot: '/' }), refusedOption('engine', 'rooot', 'root'))
+})
+
+test('streams are refused by calls that have no use for them', async () => {
+  const engine = await Engine.open({ root: join(directory, 'root'), run: join(directory, 'run') })
+  const calls = { run: engine, create: engine.containers, plan: engine }
+  for (const [call, on] of Object.entries(calls)) {
+    for (const name of ['stdin', 'stdout', 'stderr']) {
+      const message = new RegExp(`^read option ${name}: this call hands on no streams; give it to containers.spawn`)
+      const refused = { code: 'invalid_argument', subject: name, message }
+      await assert.rejects(on[call]('i', { [name]: 0 }), refused)
+      await assert.rejects(on[call]('i', ['cat'], { [name]: Buffer.from('x') }), refused)
+    }
+  }
+})
+
 test('a word of another tool, or in another manner', async () => {
   const engine = await Engine.open({ root: join(directory, 'root'), run: join(directory, 'run') })
   for (const [word, meant] of [
@@ -134,9 +163,20 @@ test('a word of another tool, or in another manner', async () => {
     ['AutoRemove', 'autoRemove'],
     ['cap_add', 'capAdd'],
     ['memorry', 'memory'],
+    // The call's own words.
+    ['imput', 'input'],
+    ['chek', 'check'],
+    ['timout', 'timeout'],
+    ['txt', 'text'],
+    ['signl', 'signal'],
+    ['onprogress', 'onProgress'],
+    ['port', 'ports'],
   ]) {
-    const message = `read options of run: unknown option \`${word}\`; did you mean \`${meant}\`?`
-    await assert.rejects(engine.run('i', { [word]: 1 }), { code: 'invalid_argument', message })
+    const told = refusedOption('run', word, meant)
+    await assert.rejects(engine.run('i', { [word]: 1 }), told)
+  }
+  for (const word of ['stdIn', 'stdOut', 'stdErr']) {
+    await assert.rejects(engine.container('i', { [word]: 1 }), refusedOption('run', word, word.toLowerCase()))
   }
   const message = 'read options of run: unknown option `colour`'
   await assert.rejects(engine.containers.create('i', { colour: 1 }), { message })

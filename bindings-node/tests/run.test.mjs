@@ -146,8 +146,28 @@ test('a word that a call does not know is not passed over', async () => {
   const c = await engine.containers.create(image, ['true'])
   const meant = (name) => ({ code: 'invalid_argument', message: new RegExp(`did you mean \`${name}\``) })
   await assert.rejects(c.stop({ timout: 1 }), meant('timeout'))
-  await assert.rejects(c.restart({ timout: 1 }), meant('timeout'))
-  await assert.rejects(c.logs({ folow: true }).read(), meant('follow'))
+  await assert.rejects(c.restart({ timout: 1 }), { ...meant('timeout'), subject: 'restart' })
+  await assert.rejects(c.logs({ folow: true }).read(), { ...meant('follow'), subject: 'logs' })
+  for (const other of [{ noStdout: true }, { wholeLines: false }]) {
+    await assert.rejects(c.logs(other).read(), { code: 'invalid_argument', subject: 'logs' })
+  }
+  for (const wait of ['wait', 'waitHealthy', 'waitReady']) {
+    await assert.rejects(c[wait]({ timout: 1, log: undefined }), { ...meant('timeout'), subject: 'wait' })
+  }
+  await assert.rejects(c.wait(1), { code: 'invalid_argument', message: /^read option options: 1 is no record; write { timeout: / })
+  await assert.rejects(c.statsStream({ intervall: 1 }).next(), meant('interval'))
+  await assert.rejects(c.start({ stdOut: 1 }), meant('stdout'))
+  await assert.rejects(c.attach({ interactiv: true }), meant('interactive'))
+  await assert.rejects(c.pause({ signl: 1 }), meant('signal'))
+  await assert.rejects(c.pathStat('/', { folowLink: true }), meant('followLink'))
+  await assert.rejects(c.getArchive('/', { folowLink: true }), meant('followLink'))
+  await assert.rejects(c.putArchive('/', Buffer.alloc(0), { signl: 1 }), meant('signal'))
+  await assert.rejects(c.open('/etc/passwd', 'r', { signl: 1 }), meant('signal'))
+  for (const exec of ['exec', 'execStart']) {
+    await assert.rejects(c[exec](['cat'], { stdin: Buffer.from('x') }), { code: 'invalid_argument', subject: 'stdin' })
+    await assert.rejects(c[exec](['cat'], { signl: 1 }), { ...meant('signal'), subject: 'exec' })
+  }
+  await assert.rejects(c.exec(['cat'], { chek: true }), meant('check'))
   await assert.rejects(c.logs({ stdOut: false, text: true }).read(), meant('stdout'))
   await assert.rejects(engine.events({ filter: [] }).next(), meant('filters'))
   for (const wait of ['wait', 'waitHealthy']) {

@@ -52,15 +52,15 @@ pub fn read<T: DeserializeOwned>(
     spell: fn(&str) -> String,
 ) -> Result<T> {
     let known = [names::<T>(), also].concat();
-    let unknown = |fields: &serde_json::Map<_, _>| fields.keys().find(|key| !known.contains(&key.as_str())).cloned();
-    match given.as_object().and_then(unknown) {
-        Some(word) => Err(no_such(what, &word, &known)),
+    let other = |fields: &serde_json::Map<_, _>| fields.keys().find(|key| !known.contains(&key.as_str())).cloned();
+    match given.as_object().and_then(other) {
+        Some(word) => Err(unknown(what, &word, &known)),
         None => serde_path_to_error::deserialize(given).map_err(|e| wrong(&spell(&e.path().to_string()), e.inner())),
     }
 }
 
 /// The name of `known` that `word` is taken for: another way of writing it, another tool's word, or a slip of the pen.
-pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     let word = plain(word);
     let meant = ELSEWHERE.iter().find(|(other, _)| *other == word).map_or(word, |(_, ours)| plain(ours));
     let far = |name: &&&str| distance(&plain(name), &meant);
@@ -68,7 +68,8 @@ pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     known.iter().min_by_key(far).filter(|name| far(name) <= slips).copied()
 }
 
-fn no_such(what: &'static str, word: &str, known: &[&str]) -> Error {
+/// The error for an option of `what` that is none of `known`: `invalid_argument` on `what`, with the one that is meant.
+pub fn unknown(what: &str, word: &str, known: &[&str]) -> Error {
     let error = Error::new(Kind::InvalidArgument, "read options of", what).because(format!("unknown option `{word}`"));
     match nearest(word, known) {
         Some(name) => error.hint(format!("did you mean `{name}`?")),
