@@ -16,10 +16,15 @@ pub struct Engine(sampan::Engine);
 /// Keywords of a run that the package turns into mounts, or refuses, before they come here.
 const CONVERTED: &[&str] = &["volumes", "tmpfs", "ports"];
 
+/// Those of a call that no record has: whoever misspells one may mean it.
+const OF_RUN: &[&str] = &["input", "check", "timeout", "text", "detach", "progress", "cancel"];
+const OF_SPAWN: &[&str] = &["stdin", "stdout", "stderr", "progress", "cancel"];
+const OF_CREATE: &[&str] = &["progress", "cancel"];
+
 /// Run options from a dict; the bytes of `stdin` are moved by hand.
-fn run_options(options: &Bound<'_, PyDict>) -> PyResult<RunOptions> {
+fn run_options(options: &Bound<'_, PyDict>, of_call: &[&str]) -> PyResult<RunOptions> {
     let (options, stdin) = without_stdin(options)?;
-    let mut record: RunOptions = record_with("run", CONVERTED, &options)?;
+    let mut record: RunOptions = record_with("run", &[CONVERTED, of_call].concat(), &options)?;
     record.stdin = stdin;
     Ok(record)
 }
@@ -115,7 +120,7 @@ impl Engine {
         progress: Option<Py<PyAny>>,
         cancel: Option<&Cancel>,
     ) -> PyResult<Container> {
-        let options = run_options(options)?;
+        let options = run_options(options, OF_CREATE)?;
         let call = Call { progress, cancel, name: ("create", &options.image), timeout: None };
         call.run_or_undo(py, |progress, cancel| self.0.create(&options, progress, cancel), remove).map(Container)
     }
@@ -129,7 +134,7 @@ impl Engine {
         progress: Option<Py<PyAny>>,
         cancel: Option<&Cancel>,
     ) -> PyResult<Container> {
-        let (options, streams) = (run_options(options)?, stdio(streams)?);
+        let (options, streams) = (run_options(options, OF_SPAWN)?, stdio(streams)?);
         let call = Call { progress, cancel, name: ("run", &options.image), timeout: None };
         let spawn = |progress: &mut dyn Progress, cancel: &_| self.0.spawn(&options, &streams, progress, cancel);
         call.run_or_undo(py, spawn, remove).map(Container)
@@ -144,7 +149,7 @@ impl Engine {
         cancel: Option<&Cancel>,
         timeout: Option<f64>,
     ) -> PyResult<Bound<'py, PyDict>> {
-        let options = run_options(options)?;
+        let options = run_options(options, OF_RUN)?;
         let call = Call { progress, cancel, name: ("run", &options.image), timeout };
         let output = call.run(py, |progress, cancel| self.0.run(&options, progress, cancel))?;
         let dict = PyDict::new(py);
@@ -161,7 +166,7 @@ impl Engine {
     }
 
     fn plan(&self, py: Python<'_>, options: &Bound<'_, PyDict>) -> PyResult<String> {
-        let options = run_options(options)?;
+        let options = run_options(options, &[])?;
         brief(py, || self.0.plan(&options))
     }
 

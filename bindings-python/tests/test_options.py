@@ -99,7 +99,7 @@ def test_what_is_of_no_use_is_refused_by_its_name(empty: sampan.Engine) -> None:
         given: Any = {"mounts": mounts}
         with pytest.raises(sampan.InvalidArgumentError, match="^read option mounts: "):
             empty.containers.run("image", **given)
-    for given in ({"command": ["sleep", 0]}, {"command": 5}, {"input": 5}, {"timeout": "soon"}, {"timeout": -1.0}):
+    for given in ({"command": ["sleep", 0]}, {"command": 5}, {"input": 5}, {"stdin": 5}, {"timeout": "soon"}, {"timeout": -1.0}):
         with pytest.raises(sampan.InvalidArgumentError, match=f"^read option {next(iter(given))}: "):
             empty.containers.run("image", **given)
     for given in ({"tmpfs": {"/x": 5}}, {"tmpfs": [5]}, {"volumes": [5]}, {"volumes": {5: "/x"}}, {"env": [5]}):
@@ -163,6 +163,14 @@ def test_keywords_are_those_of_the_facade(empty: sampan.Engine) -> None:
         ("volume", "volumes"),
         ("cap_ad", "cap_add"),
         ("readOnly", "read_only"),
+        # The call's own words.
+        ("imput", "input"),
+        ("chek", "check"),
+        ("timout", "timeout"),
+        ("texts", "text"),
+        ("detatch", "detach"),
+        ("on_progress", "progress"),
+        ("cansel", "cancel"),
     ],
 )
 def test_a_word_of_another_tool(empty: sampan.Engine, word: str, meant: str) -> None:
@@ -170,6 +178,26 @@ def test_a_word_of_another_tool(empty: sampan.Engine, word: str, meant: str) -> 
     with pytest.raises(sampan.InvalidArgumentError) as caught:
         empty.containers.run("image", **given)
     assert str(caught.value) == f"read options of run: unknown option `{word}`; did you mean `{meant}`?"
+    assert caught.value.subject == "run"
+
+
+@pytest.mark.parametrize(
+    ("call", "word", "meant"),
+    [
+        ("spawn", "stdOut", "stdout"),
+        ("spawn", "std_err", "stderr"),
+        ("spawn", "on_progress", "progress"),
+        ("create", "cancell", "cancel"),
+        ("create", "on_progress", "progress"),
+    ],
+)
+def test_a_word_that_a_call_alone_has(empty: sampan.Engine, call: str, word: str, meant: str) -> None:
+    given: Any = {word: 1}
+    with pytest.raises(sampan.InvalidArgumentError, match=f"unknown option `{word}`; did you mean `{meant}`"):
+        getattr(empty.containers, call)("image", **given)
+    # Nor is one taken for another call's.
+    with pytest.raises(sampan.InvalidArgumentError, match=f"unknown option `{word}`$"):
+        empty.plan("image", **given)
 
 
 def test_an_option_like_none(empty: sampan.Engine) -> None:
@@ -193,6 +221,17 @@ def test_a_wrong_value_is_told_with_its_name(empty: sampan.Engine, options: dict
     with pytest.raises(sampan.InvalidArgumentError) as caught:
         empty.containers.run("image", **options)
     assert str(caught.value) == f"read option {told}"
+
+
+def test_an_input_of_a_command_that_is_none() -> None:
+    given: Any = 5
+    with pytest.raises(sampan.InvalidArgumentError, match="^read option stdin: int is neither text nor bytes; ") as caught:
+        _options.exec_options("cat", None, None, None, given, False, False, None)
+    assert caught.value.subject == "stdin" and caught.value.hint
+    for held in ("ab", b"ab", bytearray(b"ab"), memoryview(b"ab")):
+        given = held
+        assert _options.exec_options("cat", None, None, None, given, False, False, None)["stdin"] == b"ab"
+    assert _options.exec_options("cat", None, None, None, None, False, False, None)["stdin"] is None
 
 
 def test_a_user_may_be_a_number() -> None:

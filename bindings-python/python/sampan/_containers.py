@@ -119,7 +119,7 @@ class Containers:
             return self.spawn(image, command, progress=progress, cancel=cancel, **options)
         fields = run_options(image, command, options)
         if input is not None:
-            fields["stdin"] = input_bytes(input)
+            fields["stdin"] = input_bytes("input", input, "the file to spawn(stdin=...)")
         limit = seconds(timeout)
         native = self._engine._native
         result = native.run(fields, choose(progress), cancel, limit)

@@ -42,6 +42,8 @@ def run_options(image: object, command: Command, options: Mapping[str, Any]) -> 
         fields["labels"] = _labels(fields["labels"])
     if "user" in fields:
         fields["user"] = _user(fields["user"])
+    if "stdin" in fields:
+        fields["stdin"] = input_bytes("stdin", fields["stdin"], "the file to spawn(stdin=...)")
     fields.update(image=_image(image), command=words(command), mounts=mounts)
     return fields
 
@@ -62,7 +64,7 @@ def exec_options(
         "env": None if env is None else _env(env),
         "user": _user(user),
         "workdir": None if workdir is None else os.fspath(workdir),
-        "stdin": stdin.encode() if isinstance(stdin, str) else stdin,
+        "stdin": None if stdin is None else input_bytes("stdin", stdin, "use exec_start(interactive=True)"),
         "tty": tty,
         "privileged": privileged,
         "timeout": timeout,
@@ -112,15 +114,15 @@ def path_text(name: str, given: Any) -> str:
     return text
 
 
-def input_bytes(given: Any) -> bytes:
-    """What is to be written to a standard input."""
+def input_bytes(name: str, given: Any, cure: str) -> bytes:
+    """What is to be written to a standard input; `cure` is for who has no such thing."""
     if isinstance(given, str):
         return given.encode()
     try:
         return bytes(memoryview(given))
     except TypeError:
-        hint = "give what is in a file, or the file to spawn(stdin=...)"
-        raise invalid("input", f"{type(given).__name__} is neither text nor bytes", hint) from None
+        hint = f"give what is in a file, or {cure}"
+        raise invalid(name, f"{type(given).__name__} is neither text nor bytes", hint) from None
 
 
 def seconds(timeout: Any) -> float | None:
