@@ -5,6 +5,8 @@
 mod common;
 
 use common::{Host, command, text};
+use nix::fcntl::{Flock, FlockArg};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use sampan::{Cancel, Container, Kind, Mount, MountKind, Quiet, RemoveOptions, RunOptions, Stdio};
 
 fn named(name: &str, args: &[&str]) -> RunOptions {
@@ -153,4 +155,34 @@ fn a_volume_filled_in_part_is_not_used_as_it_is() {
     etc(&["nocopy"], "echo own >/etc/own").unwrap();
     assert_eq!(text(&etc(&[], "ls /etc").unwrap().stdout), "own\n");
     assert_eq!(std::fs::metadata(place.join("_data.filling")).unwrap().len(), 2);
+}
+
+/// Whoever fills it holds it, five minutes at most.
+#[test]
+fn a_start_that_waits_for_a_volume_to_be_filled_can_be_cancelled() {
+    let host = Host::new();
+    let mount = Mount { source: "slow".into(), options: vec!["nocopy".into()], ..volume("/etc") };
+    let options = || RunOptions { mounts: vec![mount.clone()], ..command(&["true"]) };
+    let container = created(&host, options());
+    let path = host.dir.path().join("root/volumes/slow/_data.filling");
+    let filling = Flock::lock(std::fs::File::create(&path).unwrap(), FlockArg::LockExclusive).unwrap();
+    let cancelled = |start: &(dyn Fn(&Cancel) -> sampan::Result<()> + Sync)| {
+        let cancel = Cancel::new();
+        let opened = Inotify::init(InitFlags::empty()).unwrap();
+        opened.add_watch(&path, AddWatchFlags::IN_OPEN).unwrap();
+        std::thread::scope(|scope| {
+            let start = scope.spawn(|| start(&cancel));
+            opened.read_events().unwrap();
+            cancel.cancel();
+            let error = start.join().unwrap().unwrap_err();
+            assert_eq!((error.kind(), error.hint_text()), (Kind::Cancelled, None), "{error}");
+        });
+    };
+    cancelled(&|cancel| container.start(&Stdio::default(), cancel));
+    cancelled(&|cancel| host.engine.run(&options(), &mut Quiet, cancel).map(drop));
+    drop(filling);
+    container.start(&Stdio::default(), &Cancel::new()).unwrap();
+    assert_eq!(container.wait(None, &Cancel::new()).unwrap().code, 0);
+    remove(&container, false);
+    assert_eq!(host.left(), ["volumes/slow"]);
 }

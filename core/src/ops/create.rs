@@ -1,8 +1,8 @@
 //! `create`: find or pull the image, resolve the options against it, write the record.
 
-use std::os::fd::OwnedFd;
 use std::path::Path;
 
+use super::start::Begun;
 use super::{Context, disks, events, images, leftovers, list, pull, scoped, tree, userns};
 use crate::api::*;
 use crate::cancel::Cancel;
@@ -39,7 +39,7 @@ pub(super) fn create_held(
     adjust: impl FnOnce(&mut Spec),
     progress: &mut dyn Progress,
     cancel: &Cancel,
-) -> Result<(Record, OwnedFd, Early)> {
+) -> Result<(Record, Begun)> {
     let new_net = sharing::namespaces(options).is_ok_and(|shared| shared.has_own_net());
     let begin = || Early::begin(context.helper(), new_net);
     let early = begin();
@@ -53,9 +53,8 @@ pub(super) fn create_held(
     };
     userns::unpack(context, options, &image, progress, cancel)?;
     // Given up together with the lock, of which a shim that is just starting may have a copy.
-    let make = |record: &Record| containers::create_held(&context.paths, record).map(|lock| (lock, shim));
-    let (record, (lock, shim)) = create_of(context, options, &image, adjust, make, cancel)?;
-    Ok((record, lock, shim))
+    let make = |record: &Record| containers::create_held(&context.paths, record).map(|lock| Begun { lock, shim });
+    create_of(context, options, &image, adjust, make, cancel)
 }
 
 fn create_of<T>(

@@ -2,13 +2,13 @@
 
 use std::os::fd::{AsRawFd, OwnedFd};
 
-use super::start::Streams;
+use super::start::{Begun, Streams};
 use super::{Context, capture, create, images, oom, remove, start};
 use crate::api::*;
 use crate::cancel::Cancel;
 use crate::error::{Error, Kind, Result};
 use crate::id::ContainerId;
-use crate::launch::{Early, Launched};
+use crate::launch::Launched;
 use crate::plan::life;
 use crate::progress::Progress;
 use crate::spec::{Restart, Spec};
@@ -30,10 +30,10 @@ pub fn run(context: &Context, options: &RunOptions, progress: &mut dyn Progress,
     }
     // Before there is anything to undo.
     let pipes = Pipes::new(options.stdin.is_some())?;
-    let (record, lock, shim) = create::create_held(context, options, adjust, progress, cancel)?;
+    let (record, begun) = create::create_held(context, options, adjust, progress, cancel)?;
     // A terminal has no pipes to hand on.
     let streams = if record.spec.tty { Streams::Relayed } else { Streams::Direct };
-    let launched = launch_or_remove(context, &record, lock, shim, &pipes.stdio(), streams)?;
+    let launched = launch_or_remove(context, &record, begun, &pipes.stdio(), streams, cancel)?;
     let (ours, theirs) = pipes.split();
     drop(theirs);
     let input = options.stdin.as_deref().unwrap_or_default();
@@ -57,8 +57,8 @@ pub fn spawn(
             .because("bytes for standard input can only be given to a run that is waited for")
             .hint("pass a descriptor in stdio"));
     }
-    let (record, lock, shim) = create::create_held(context, options, |_| {}, progress, cancel)?;
-    let launched = launch_or_remove(context, &record, lock, shim, stdio, Streams::Relayed)?;
+    let (record, begun) = create::create_held(context, options, |_| {}, progress, cancel)?;
+    let launched = launch_or_remove(context, &record, begun, stdio, Streams::Relayed, cancel)?;
     context.shims.keep(&record, launched, stdio);
     Ok(record.id)
 }
@@ -67,10 +67,10 @@ pub fn spawn(
 fn launch_or_remove(
     context: &Context,
     record: &Record,
-    lock: OwnedFd,
-    shim: Early,
+    begun: Begun,
     stdio: &Stdio,
     streams: Streams,
+    cancel: &Cancel,
 ) -> Result<Launched> {
     let note = |found| {
         containers::change(&context.paths, &record.id, |record| {
@@ -78,7 +78,7 @@ fn launch_or_remove(
             Ok(())
         })
     };
-    start::launch(context, record, lock, shim, stdio, streams, &note).map_err(|error| {
+    start::launch(context, record, begun, stdio, streams, cancel, &note).map_err(|error| {
         let error = error.within("run container", record.image.as_str());
         match remove::discard(context, record) {
             Ok(()) => error,

@@ -51,7 +51,15 @@ fn anew(context: &Context, record: &Record, stdio: &Stdio, cancel: &Cancel) -> R
             Ok(())
         })
     };
-    launch(context, &container.record, lock, shim, stdio, Streams::Relayed, &note)
+    launch(context, &container.record, Begun { lock, shim }, stdio, Streams::Relayed, cancel, &note)
+}
+
+/// What a start begins with.
+pub(super) struct Begun {
+    /// The container's lock.
+    pub lock: OwnedFd,
+    /// The shim, on its way.
+    pub shim: Early,
 }
 
 /// How the container's streams meet the descriptors in [`Stdio`].
@@ -64,21 +72,21 @@ pub(super) enum Streams {
     Direct,
 }
 
-/// Starts a container whose lock is held, and returns the connection to its shim. `note` is told the limits that can't be
-/// enforced, when they are others than those in the record.
+/// Starts a container whose lock is held, and returns the connection to its shim. `cancel` ends what may take long before
+/// that is asked. `note` is told the limits that can't be enforced, when they are others than those in the record.
 pub(super) fn launch(
     context: &Context,
     record: &Record,
-    lock: OwnedFd,
-    shim: Early,
+    Begun { lock, shim }: Begun,
     stdio: &Stdio,
     streams: Streams,
+    cancel: &Cancel,
     note: &dyn Fn(Vec<String>) -> Result<()>,
 ) -> Result<Launched> {
     subids::check(context, record)?;
     userns::ensure(context, record)?;
-    tree::prepare(context, record, &Cancel::new())?;
-    use_volumes(context, record)?;
+    tree::prepare(context, record, cancel)?;
+    use_volumes(context, record, cancel)?;
     let (cgroup, mut plan) = plan(context, record)?;
     plan.supervise.direct = streams == Streams::Direct;
     if let Some(label) = &plan.mount_label {
@@ -107,10 +115,10 @@ pub(super) fn launch(
 }
 
 /// Those that it doesn't fill.
-fn use_volumes(context: &Context, record: &Record) -> Result<()> {
+fn use_volumes(context: &Context, record: &Record, cancel: &Cancel) -> Result<()> {
     let no_copy = |mount: &&SpecMount| mount.is_volume() && mount.mount.options.iter().any(|word| word == "nocopy");
     for mount in record.spec.mounts.iter().filter(no_copy) {
-        volumes::use_as_it_is(&context.paths, &mount.mount.source.parse()?)?;
+        volumes::use_as_it_is(&context.paths, &mount.mount.source.parse()?, cancel)?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{crash, tmp};
+use crate::cancel::Cancel;
 use crate::error::{Context, Error, Kind, Result};
 use crate::fs;
 use crate::id::{ContainerId, Name};
@@ -27,16 +28,19 @@ pub fn make(paths: &Paths, name: &Name) -> Result<bool> {
 ///
 /// # Errors
 ///
-/// The volume holds a part of what a container was to fill it with, or is filled for five minutes.
-pub fn use_as_it_is(paths: &Paths, name: &Name) -> Result<()> {
+/// The volume holds a part of what a container was to fill it with, or is filled for five minutes; or the wait for that was
+/// cancelled.
+pub fn use_as_it_is(paths: &Paths, name: &Name, cancel: &Cancel) -> Result<()> {
     // The lengths of the file tell how far a volume is (`core/shim/fill.rs`).
     const NEW: u64 = 0;
     const PART: u64 = 1;
     const USED: u64 = 2;
     let path = paths.volume(name).join("_data.filling");
-    let wait = Wait { timeout: Some(Duration::from_secs(300)), cancel: None };
-    let lock = Lock::take(&path, Mode::Exclusive, wait)
-        .map_err(|e| e.within("use volume", name.as_str()).hint("end the container whose start fills it"))?;
+    let wait = Wait { timeout: Some(Duration::from_secs(300)), cancel: Some(cancel) };
+    let lock = Lock::take(&path, Mode::Exclusive, wait).map_err(|e| match e.kind() {
+        Kind::Timeout => e.within("use volume", name.as_str()).hint("end the container whose start fills it"),
+        _ => e.within("use volume", name.as_str()),
+    })?;
     match lock.file().metadata().context("look at", path.display())?.len() {
         NEW => lock.file().set_len(USED).context("write", path.display()),
         PART => Err(Error::new(Kind::Conflict, "use volume", name.as_str())
@@ -85,4 +89,20 @@ pub fn unlist(paths: &Paths, name: &Name) -> Result<Option<PathBuf>> {
     let trash = tmp::trash(paths, &paths.volume(name));
     crash::point("volume unlinked");
     trash
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_volume_that_cannot_be_noted_as_used_is_told_by_its_cause_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |s: &str| dir.path().join(s).display().to_string();
+        let paths = Paths::new(Some(&at("root")), Some(&at("run"))).unwrap();
+        let name: Name = "v".parse().unwrap();
+        fs::make_dirs(&paths.volume(&name).join("_data.filling")).unwrap();
+        let error = use_as_it_is(&paths, &name, &Cancel::new()).unwrap_err();
+        assert_eq!((error.errno(), error.hint_text()), (Some(libc::EISDIR), None), "{error}");
+    }
 }
