@@ -94,7 +94,7 @@ def test_a_detached_run_is_a_container_of_the_loop(make: sampan.AsyncEngine, ima
     run(main())
 
 
-def test_a_detached_run_whose_task_is_cancelled_leaves_nothing(make: sampan.AsyncEngine, image: str) -> None:
+def test_a_detached_run_whose_task_is_cancelled_early_leaves_nothing(make: sampan.AsyncEngine, image: str) -> None:
     async def main() -> None:
         containers = (await make.open()).containers
         before = {c.id for c in containers.list(all=True)}
@@ -106,6 +106,31 @@ def test_a_detached_run_whose_task_is_cancelled_leaves_nothing(make: sampan.Asyn
             with pytest.raises(asyncio.CancelledError):
                 await task
         assert {c.id for c in containers.list(all=True)} == before
+
+    run(main())
+
+
+@pytest.mark.parametrize("call", ["spawn", "create"])
+def test_a_container_that_is_there_when_its_task_is_cancelled_is_removed(
+    make: sampan.AsyncEngine, image: str, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    async def main() -> None:
+        containers, loop = (await make.open()).containers, asyncio.get_running_loop()
+        before = {c.id for c in containers.list(all=True)}
+        real = getattr(containers, call)
+        made: list[sampan.Container] = []
+
+        def make_and_cancel(*args: Any, **options: Any) -> sampan.Container:
+            made.append(real(*args, **options))
+            # The loop hears of it before it hears of the container.
+            loop.call_soon_threadsafe(task.cancel)
+            return made[-1]
+
+        monkeypatch.setattr(containers, call, make_and_cancel)
+        task = asyncio.ensure_future(getattr(make.containers, call)(image, "sleep 60"))
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert len(made) == 1 and {c.id for c in containers.list(all=True)} == before
 
     run(main())
 

@@ -99,7 +99,10 @@ def test_what_is_of_no_use_is_refused_by_its_name(empty: sampan.Engine) -> None:
         given: Any = {"mounts": mounts}
         with pytest.raises(sampan.InvalidArgumentError, match="^read option mounts: "):
             empty.containers.run("image", **given)
-    for given in ({"command": ["sleep", 0]}, {"command": 5}, {"input": 5}, {"stdin": 5}, {"timeout": "soon"}, {"timeout": -1.0}):
+    for given in ({"command": ["sleep", 0]}, {"command": 5}, {"input": 5}, {"stdin": 5}):
+        with pytest.raises(sampan.InvalidArgumentError, match=f"^read option {next(iter(given))}: "):
+            empty.containers.run("image", **given)
+    for given in ({"timeout": "soon"}, {"timeout": -1.0}):
         with pytest.raises(sampan.InvalidArgumentError, match=f"^read option {next(iter(given))}: "):
             empty.containers.run("image", **given)
     for given in ({"tmpfs": {"/x": 5}}, {"tmpfs": [5]}, {"volumes": [5]}, {"volumes": {5: "/x"}}, {"env": [5]}):
@@ -225,7 +228,7 @@ def test_a_wrong_value_is_told_with_its_name(empty: sampan.Engine, options: dict
 
 def test_an_input_of_a_command_that_is_none() -> None:
     given: Any = 5
-    with pytest.raises(sampan.InvalidArgumentError, match="^read option stdin: int is neither text nor bytes; ") as caught:
+    with pytest.raises(sampan.InvalidArgumentError, match="^read option stdin: int is neither text nor ") as caught:
         _options.exec_options("cat", None, None, None, given, False, False, None)
     assert caught.value.subject == "stdin" and caught.value.hint
     for held in ("ab", b"ab", bytearray(b"ab"), memoryview(b"ab")):
