@@ -16,6 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import sampan
@@ -324,13 +325,25 @@ def test_a_container_in_another_process(engine: sampan.Engine, image: str, metho
         copy.inspect()
 
 
-def test_an_asynchronous_container_in_another_process(engine: sampan.Engine, image: str) -> None:
+async def _told_later(container: sampan.AsyncContainer) -> tuple[str, str]:
+    async with container:
+        return container.id, (await container.exec(["echo", "from within"])).stdout
+
+
+def _told_by_a_loop(container: sampan.AsyncContainer) -> tuple[str, str]:
+    return asyncio.run(_told_later(container))
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_an_asynchronous_container_in_another_process(engine: sampan.Engine, image: str, method: str) -> None:
     async def main() -> None:
         async with sampan.AsyncEngine(**_own(engine)).container(image, "sleep 60") as c:
-            copy = pickle.loads(pickle.dumps(c))
-            assert (await copy.inspect())["id"] == c.id
+            assert pool.apply(_told_by_a_loop, (c,)) == (c.id, "from within\n")
+            assert await c.status() == "running"
 
-    asyncio.run(main())
+    # Made before there is a loop, which is not the children's.
+    with multiprocessing.get_context(method).Pool(1) as pool:
+        asyncio.run(main())
 
 
 def _own(engine: sampan.Engine) -> Any:
