@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command};
 
 use nix::libc;
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
@@ -181,16 +181,26 @@ fn nothing_of_the_host_is_had_from_inside() {
     gone(&scene.host, &scene.container);
 }
 
+/// A process of the host's that is gone with its value.
+struct Victim(Child);
+
+impl Drop for Victim {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Those of the same user that may no more than it: whoever may more is out of its reach in any case.
 #[test]
 fn other_processes_of_its_user_keep_their_turns() {
     const USER: u32 = 61_236;
     let unconfined = RunOptions { security_opt: vec!["seccomp=unconfined".into()], ..sleeper() };
     let Some(scene) = scene(unconfined) else { return };
-    let mut victim = Command::new("sleep").arg("1000").uid(USER).gid(USER).spawn().unwrap();
+    let victim = Victim(Command::new("sleep").arg("1000").uid(USER).gid(USER).spawn().unwrap());
     let calls = [
-        format!("syscall({}, 0, $v, 5)", libc::SYS_setpriority),
-        format!("syscall({}, 2, {USER}, 6)", libc::SYS_setpriority),
+        format!("syscall({}, 0, $v, 19)", libc::SYS_setpriority),
+        format!("syscall({}, 2, {USER}, 19)", libc::SYS_setpriority),
         format!("syscall({}, 1, $v, 3 << 13 | 7)", libc::SYS_ioprio_set),
         format!("syscall({}, 3, {USER}, 3 << 13 | 7)", libc::SYS_ioprio_set),
         format!("syscall({}, $v, 8, $mask)", libc::SYS_sched_setaffinity),
@@ -199,17 +209,15 @@ fn other_processes_of_its_user_keep_their_turns() {
         format!("syscall({}, $v, $attributes, 0)", libc::SYS_sched_setattr),
     ];
     let tried = calls.map(|call| format!("print {call} == 0 ? 'done' : $!+0, \"\\n\";")).concat();
-    let given = "my ($mask, $none) = (pack('Q', 1), pack('Q', 0)); my $attributes = pack('LLQLLQQQ', 48, 0, 0, 7);";
-    let script = format!("my $v = {}; {given} {tried}", victim.id());
+    let given = "my ($mask, $none) = (pack('Q', 1), pack('Q', 0)); my $attributes = pack('LLQLLQQQ', 48, 0, 0, 19);";
+    let script = format!("my $v = {}; {given} {tried}", victim.0.id());
     let outside = Command::new("perl").args(["-e", &script]).uid(USER).gid(USER).output().unwrap();
     assert_eq!(text(&outside.stdout), "done\n".repeat(8), "{}", text(&outside.stderr));
     let command = ["perl", "-e", &script].map(str::to_owned).into();
     let user = Some(format!("{USER}:{USER}"));
     let inside = exec(&scene.container, sampan::ExecOptions { command, user, ..Default::default() });
-    victim.kill().unwrap();
-    victim.wait().unwrap();
     assert_eq!(text(&inside.stdout), format!("{}\n", libc::EPERM).repeat(8), "{}", text(&inside.stderr));
-    let own = "taskset 1 true && ionice -c 3 true && perl -e 'print setpriority(0, 0, 5)' && echo own";
+    let own = "taskset 1 true && ionice -c 3 true && perl -e 'print setpriority(0, 0, 19)' && echo own";
     assert_eq!(text(&exec(&scene.container, sh(own)).stdout), "1own\n");
     gone(&scene.host, &scene.container);
 }
