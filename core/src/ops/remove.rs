@@ -11,19 +11,19 @@ use crate::error::{Error, Kind, Result};
 use crate::fs;
 use crate::id::ContainerId;
 use crate::launch;
-use crate::store::containers::{self, Container, Record, State, Unusable};
+use crate::store::containers::{self, Container, Record, State};
 use crate::store::liveness;
 use crate::wire;
 
 /// Removes a container.
 pub fn remove(context: &Context, id: &ContainerId, options: &RemoveOptions) -> Result<()> {
-    if let Some(unusable) = containers::unusable(&context.paths, id) {
-        return remove_unusable(context, id, options.force, unusable);
-    }
     // Far more than a start takes.
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
-        let container = list::load(context, id)?;
+        let container = match list::load(context, id) {
+            Ok(container) => container,
+            Err(e) => return remove_unusable(context, id, options.force, e),
+        };
         let (lock, name) = (context.paths.container(id).lock(), container.record.name.as_str());
         match liveness::hold_after_copies(&lock, name, &Cancel::new()) {
             Ok(lock) => return remove_held(context, id, options.volumes, lock),
@@ -38,8 +38,10 @@ pub fn remove(context: &Context, id: &ContainerId, options: &RemoveOptions) -> R
     }
 }
 
-/// Removes what can't be told of any more: its name becomes free with it, its volumes stay.
-fn remove_unusable(context: &Context, id: &ContainerId, force: bool, unusable: Unusable) -> Result<()> {
+/// Removes what can't be told of any more: its name becomes free with it, its volumes stay. `unread` is why it could not be
+/// loaded, and the error where it can be used all the same.
+fn remove_unusable(context: &Context, id: &ContainerId, force: bool, unread: Error) -> Result<()> {
+    let Some(unusable) = containers::unusable(&context.paths, id) else { return Err(unread) };
     if liveness::is_held(&context.paths.container(id).lock())? && !(force && kill_unusable(context, id)?) {
         return Err(Error::new(Kind::Conflict, "remove container", id.short())
             .because(format!("it is running, and {}", unusable.why()))

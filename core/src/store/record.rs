@@ -23,7 +23,7 @@ pub const MAPPED: u32 = 2;
 const MAX: u64 = 16 << 20;
 
 /// Why a record that is there can't be used.
-enum Fault {
+pub enum Fault {
     /// Its writer knew more than we do.
     Newer(Error),
     /// It says nothing.
@@ -108,14 +108,19 @@ pub fn sorted_out<T>(records: impl Iterator<Item = Result<Option<T>>>) -> (Vec<T
     (read, unread)
 }
 
+/// Why a record can't be used; `None` for one that can, or that is missing.
+pub fn fault<T: DeserializeOwned>(path: &Path) -> Option<Fault> {
+    try_read::<T>(path).err()
+}
+
 /// Whether a record is there and its writer knew more than we do.
 pub fn is_newer<T: DeserializeOwned>(path: &Path) -> bool {
-    matches!(try_read::<T>(path), Err(Fault::Newer(_)))
+    matches!(fault::<T>(path), Some(Fault::Newer(_)))
 }
 
 /// Whether a record is there and says nothing.
 pub fn is_damaged<T: DeserializeOwned>(path: &Path) -> bool {
-    matches!(try_read::<T>(path), Err(Fault::Damaged(_)))
+    matches!(fault::<T>(path), Some(Fault::Damaged(_)))
 }
 
 fn try_read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Fault> {

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::id::{ContainerId, Digest, Name};
 use crate::paths::Paths;
 use crate::store::gc::Used;
-use crate::store::record;
+use crate::store::record::{self, Fault};
 
 /// Why a container can be listed and removed, and nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,15 +46,16 @@ pub struct Core {
     pub manifest: Digest,
 }
 
-/// Why a container can't be used; `None` for one that can, or that can't be read for another reason.
+/// Why a container can't be used; `None` for one that can, or that can't be read for another reason. To be asked once it
+/// could not be loaded: that reads the same.
 pub fn unusable(paths: &Paths, id: &ContainerId) -> Option<Unusable> {
     let at = paths.container(id);
-    let newer = || {
-        record::is_newer::<Record>(&at.record())
-            || record::is_newer::<State>(&at.state())
-            || record::is_newer::<Exit>(&at.exit())
-    };
-    if is_damaged(paths, id) { Some(Unusable::Damaged) } else { newer().then_some(Unusable::Newer) }
+    let newer_run = || record::is_newer::<State>(&at.state()) || record::is_newer::<Exit>(&at.exit());
+    match record::fault::<Record>(&at.record()) {
+        Some(Fault::Damaged(_)) => Some(Unusable::Damaged),
+        Some(Fault::Newer(_)) => Some(Unusable::Newer),
+        _ => newer_run().then_some(Unusable::Newer),
+    }
 }
 
 /// Whether a container is here and its record damaged.

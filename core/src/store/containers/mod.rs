@@ -27,7 +27,7 @@ use crate::lock;
 use crate::paths::{ContainerPaths, Paths};
 use crate::spec::Spec;
 
-pub use self::foreign::{Core, Unusable, core, cores, held, is_damaged, unusable};
+pub use self::foreign::{Core, core, cores, held, is_damaged, unusable};
 pub use self::names::{claimed_name, owner_of};
 pub use self::owner::Owner;
 pub use self::place::Whose;
@@ -267,6 +267,7 @@ pub fn unlist_unusable(paths: &Paths, id: &ContainerId) -> Result<Option<PathBuf
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use super::foreign::Unusable;
     use super::*;
     use crate::api::Status;
 
