@@ -12,7 +12,6 @@ use crate::id::ContainerId;
 use crate::launch::{self, Launched};
 use crate::lock;
 use crate::plan::resolve::milliseconds;
-use crate::spec::Restart;
 use crate::store::containers::{self, Container, State};
 use crate::store::liveness;
 use crate::sys::PidFd;
@@ -52,8 +51,7 @@ fn end(
     deadline: Option<Instant>,
     cancel: &Cancel,
 ) -> Result<Option<ExitStatus>> {
-    let restarts = containers::load(&context.paths, id).is_ok_and(|c| c.is_some_and(|c| restarts(&c)));
-    if restarts {
+    if witness.restarts {
         let first = context.shims.first_end(id, deadline, cancel)?;
         let next = if first.is_some() { first } else { next_end(context, id, witness, deadline, cancel)? };
         if next.is_none() || !is_last(context, id)? {
@@ -64,10 +62,6 @@ fn end(
         true => exit_status(context, id).map(Some),
         false => Ok(None),
     }
-}
-
-fn restarts(container: &Container) -> bool {
-    container.record.spec.restart != Restart::No
 }
 
 /// Whether the end that was told of is not followed by another start: then the shim goes too.

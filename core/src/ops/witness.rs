@@ -10,7 +10,9 @@ use super::{Context, list};
 use crate::api::{ExitStatus, Status};
 use crate::fs;
 use crate::id::ContainerId;
+use crate::lock;
 use crate::paths::ContainerPaths;
+use crate::spec::Restart;
 use crate::store::containers::{self, Exit};
 use crate::store::liveness;
 
@@ -27,6 +29,25 @@ pub(super) struct Witness {
     ran: bool,
     /// The first run whose end is waited for.
     pub first_run: u32,
+    /// It may be started again after its end.
+    pub restarts: bool,
+}
+
+impl Drop for Witness {
+    /// What was made for a shim that did not take it goes: its start has failed, or it had named its own file and ended
+    /// just after it was looked at.
+    fn drop(&mut self) {
+        let ([Some(file), _], path) = (&self.files, self.at.exit_to_come()) else { return };
+        let untaken = || is_empty(file) && !liveness::is_held(&self.at.lock()).unwrap_or(true);
+        if untaken()
+            // Who starts it waits for that, or its shim's file would go.
+            && let Ok(_lock) = liveness::hold_files(&self.at.lock(), &self.name)
+            && untaken()
+            && lock::is_still(file, &path).unwrap_or(false)
+        {
+            let _ = fs::remove_file(&path);
+        }
+    }
 }
 
 impl Witness {
@@ -38,11 +59,13 @@ impl Witness {
             files: [None, None],
             ran: false,
             first_run: 0,
+            restarts: false,
         };
         witness.look();
         // The file first: from then on nothing is lost.
         if let Ok(Some(container)) = containers::load(&context.paths, id) {
             witness.ran = container.status() == Status::Running;
+            witness.restarts = container.record.spec.restart != Restart::No;
             witness.name = container.record.name.to_string();
         }
         witness
@@ -70,9 +93,46 @@ impl Witness {
     }
 }
 
+fn is_empty(file: &File) -> bool {
+    file.metadata().is_ok_and(|found| found.len() == 0)
+}
+
 fn text(file: &File) -> Vec<u8> {
     let mut text = vec![0; LONGEST];
     let n = file.read_at(&mut text, 0).unwrap_or(0);
     text.truncate(n);
     text
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)] // Files of the test's own.
+mod tests {
+    use super::*;
+    use crate::api::EngineOptions;
+
+    /// A start that failed, or a shim that ended as the witness looked, takes no such file.
+    #[test]
+    fn a_file_that_nobody_has_taken_goes_with_its_witness() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| Some(dir.path().join(name).display().to_string());
+        let options = EngineOptions { root: at("root"), run: at("run"), ..EngineOptions::default() };
+        let context = Context::open(&options).unwrap();
+        let id = ContainerId::from_random([7; 32]);
+        let at = context.paths.container(&id);
+        std::fs::create_dir_all(at.dir()).unwrap();
+        let made = |shim: &str, held_on: bool| {
+            let lock = liveness::hold(&at.lock(), "c").unwrap();
+            let witness = Witness::new(&context, &id);
+            assert!(at.exit_to_come().exists());
+            std::fs::write(at.exit_to_come(), shim).unwrap();
+            let lock = held_on.then_some(lock);
+            drop(witness);
+            drop(lock);
+            std::fs::remove_file(at.exit_to_come()).is_ok()
+        };
+        assert!(made("", true) && made("of a shim", false));
+        assert!(!made("", false));
+        drop(Witness::new(&context, &id));
+        assert!(!at.exit_to_come().exists());
+    }
 }
