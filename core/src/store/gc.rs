@@ -47,27 +47,40 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Removes what nothing uses. `used` tells what containers use, and is asked under the lock.
 pub fn collect(paths: &Paths, used: &dyn Fn(&Paths) -> Result<Used>, remover: Remover<'_>) -> Result<Swept> {
-    let (mut swept, trash) = sweep(paths, used)?;
-    let deleted = delete(trash.into_iter().map(|(path, _)| path), remover);
-    crash::point("gc tmp swept");
-    refresh_layout(paths, &swept)?;
-    swept.bytes += deleted?;
+    let Collected { mut swept, own, left, layout } = collect_all(paths, used, remover)?;
+    layout?;
+    swept.bytes += own? + left?;
     Ok(swept)
 }
 
 /// The same for who removes one thing: what others have left and can't be deleted is not what it failed at.
 pub fn collect_own(paths: &Paths, used: &dyn Fn(&Paths) -> Result<Used>, remover: Remover<'_>) -> Result<Swept> {
-    let (mut swept, trash) = sweep(paths, used)?;
-    let (own, left): (Vec<_>, Vec<_>) = trash.into_iter().partition(|(_, own)| *own);
-    swept.bytes += delete(left.into_iter().map(|(path, _)| path), remover).unwrap_or(0);
-    let deleted = delete(own.into_iter().map(|(path, _)| path), remover);
-    match refresh_layout(paths, &swept) {
+    let Collected { mut swept, own, left, layout } = collect_all(paths, used, remover)?;
+    match layout {
         // What was to be removed is, and the next collection makes up for it.
         Err(e) if e.kind() == Kind::NoSpace => {}
         done => done?,
     }
-    swept.bytes += deleted?;
+    swept.bytes += own? + left.unwrap_or(0);
     Ok(swept)
+}
+
+/// What came of a collection's parts.
+struct Collected {
+    swept: Swept,
+    /// Bytes of what this call has found unused.
+    own: Result<u64>,
+    /// Those of what others have left.
+    left: Result<u64>,
+    layout: Result<()>,
+}
+
+fn collect_all(paths: &Paths, used: &dyn Fn(&Paths) -> Result<Used>, remover: Remover<'_>) -> Result<Collected> {
+    let (swept, own, left) = sweep(paths, used)?;
+    let (own, left) = (delete(&own, remover), delete(&left, remover));
+    crash::point("gc tmp swept");
+    let layout = refresh_layout(paths, &swept);
+    Ok(Collected { swept, own, left, layout })
 }
 
 /// At the end: before anything is deleted, a full disk has no room for it.
@@ -75,13 +88,13 @@ fn refresh_layout(paths: &Paths, swept: &Swept) -> Result<()> {
     if swept.unread.is_empty() { refs::refresh_layout(paths) } else { Ok(()) }
 }
 
-/// Takes what nothing uses out of sight, and returns what is to be deleted; true for what this call has found unused.
-fn sweep(paths: &Paths, used: &dyn Fn(&Paths) -> Result<Used>) -> Result<(Swept, Vec<(PathBuf, bool)>)> {
+/// Takes what nothing uses out of sight, and returns what is to be deleted: what this call has found unused, then the rest.
+fn sweep(paths: &Paths, used: &dyn Fn(&Paths) -> Result<Used>) -> Result<(Swept, Vec<PathBuf>, Vec<PathBuf>)> {
     let mut swept = Swept::default();
     let guard = Lock::take(&paths.gc_lock(), Mode::Exclusive, Wait { timeout: Some(PATIENCE), cancel: None })?;
     let (live, unread) = mark(paths, used(paths)?)?;
     crash::point("gc marked");
-    let mut own = Vec::new();
+    let mut own = HashSet::new();
     if unread.is_empty() {
         sweep_blobs(paths, &live, &mut swept)?;
         own = sweep_layers(paths, &live, &mut swept)?;
@@ -89,10 +102,9 @@ fn sweep(paths: &Paths, used: &dyn Fn(&Paths) -> Result<Used>) -> Result<(Swept,
     swept.unread = unread.iter().map(ToString::to_string).collect();
     sweep_names(paths)?;
     sweep_locks(paths)?;
-    let leftovers = leftovers(paths)?;
+    let (own, left) = leftovers(paths)?.into_iter().partition(|path| own.contains(path));
     drop(guard);
-    let is_own = |path: &PathBuf| own.contains(path);
-    Ok((swept, leftovers.into_iter().map(|path| (path.clone(), is_own(&path))).collect()))
+    Ok((swept, own, left))
 }
 
 /// Removes what killed processes left in `tmp/`. Cheap when that is nothing, so done in passing.
@@ -106,7 +118,7 @@ pub fn tidy(paths: &Paths, remover: Remover<'_>) -> Result<()> {
     sweep_names(paths)?;
     let leftovers = leftovers(paths)?;
     drop(guard);
-    delete(leftovers.into_iter(), remover).map(drop)
+    delete(&leftovers, remover).map(drop)
 }
 
 /// Every digest in use, and the records that may know more. A digest is a digest: blobs and layers need no
@@ -186,8 +198,8 @@ fn digest_of(name: &std::ffi::OsStr) -> Option<Digest> {
     format!("sha256:{}", name.to_str()?).parse().ok()
 }
 
-fn sweep_layers(paths: &Paths, live: &HashSet<Digest>, swept: &mut Swept) -> Result<Vec<PathBuf>> {
-    let mut trash = Vec::new();
+fn sweep_layers(paths: &Paths, live: &HashSet<Digest>, swept: &mut Swept) -> Result<HashSet<PathBuf>> {
+    let mut trash = HashSet::new();
     for form in layers::forms(paths)? {
         let dir = paths.layers().join(form.as_str());
         for name in fs::list(&dir)? {
@@ -244,11 +256,11 @@ fn leftovers(paths: &Paths) -> Result<Vec<PathBuf>> {
     Ok(idle)
 }
 
-fn delete(leftovers: impl Iterator<Item = PathBuf>, remover: Remover<'_>) -> Result<u64> {
+fn delete(leftovers: &[PathBuf], remover: Remover<'_>) -> Result<u64> {
     let (mut freed, mut failure) = (0, Ok(()));
     for path in leftovers {
-        let bytes = fs::tree_size(&path);
-        match remover(&path) {
+        let bytes = fs::tree_size(path);
+        match remover(path) {
             Ok(()) => freed += bytes,
             Err(e) => failure = failure.and(Err(e)),
         }
